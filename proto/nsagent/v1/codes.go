@@ -1,0 +1,112 @@
+package nsagentv1
+
+import "google.golang.org/grpc/codes"
+
+// ErrorDomain is the domain of the ErrorInfo that every refusal carries.
+const ErrorDomain = "nsagent"
+
+// Code is the stable name of an error. It is the same in gRPC, in the JSON form,
+// on the command line and in the audit log.
+type Code string
+
+// The codes. Codes are added, never renamed.
+const (
+	CodeOK         Code = ""
+	CodeInternal   Code = "NSA-INTERNAL"
+	CodeUsage      Code = "NSA-USAGE"
+	CodeRequest    Code = "NSA-REQUEST"
+	CodeURL        Code = "NSA-URL"
+	CodeAccount    Code = "NSA-ACCOUNT"
+	CodeCredential Code = "NSA-CREDENTIAL"
+	CodeNoProfile  Code = "NSA-NOPROFILE"
+	CodeNoVault    Code = "NSA-NOVAULT"
+	CodeExists     Code = "NSA-EXISTS"
+	CodeLocked     Code = "NSA-LOCKED"
+	CodePassphrase Code = "NSA-PASSPHRASE"
+	CodeKeyring    Code = "NSA-KEYRING"
+	CodeBackoff    Code = "NSA-BACKOFF"
+	CodeLimited    Code = "NSA-LIMITED"
+	CodeDenied     Code = "NSA-DENIED"
+	CodeReadOnly   Code = "NSA-READONLY"
+	CodeHost       Code = "NSA-HOST"
+	CodePeer       Code = "NSA-PEER"
+	CodeAgent      Code = "NSA-AGENT"
+	CodeVersion    Code = "NSA-VERSION"
+	CodeRunning    Code = "NSA-RUNNING"
+	CodeSocket     Code = "NSA-SOCKET"
+	CodeUnsafe     Code = "NSA-UNSAFE"
+	CodeNetSuite   Code = "NSA-NETSUITE"
+	CodeAudit      Code = "NSA-AUDIT"
+	CodeAuditBad   Code = "NSA-AUDIT-BROKEN"
+	CodeDamaged    Code = "NSA-VAULT-DAMAGED"
+	CodeNewer      Code = "NSA-VAULT-NEWER"
+	CodeRollback   Code = "NSA-ROLLBACK"
+	CodeMemory     Code = "NSA-MEMORY"
+	CodeFull       Code = "NSA-FULL"
+	CodeExpired    Code = "NSA-EXPIRED"
+	CodeCheck      Code = "NSA-CHECK"
+)
+
+// Meaning is one row of the error table: what a code is on each surface.
+type Meaning struct {
+	Code Code
+	// GRPC is the status code of the RPC.
+	GRPC codes.Code
+	// HTTP is the status of the JSON form.
+	HTTP int
+	// Exit is the exit code of the command line.
+	Exit int
+	// Text is one sentence for people.
+	Text string
+}
+
+// Meanings returns the error table, the only one: agent, client and command line
+// all read it.
+func Meanings() []Meaning {
+	return []Meaning{
+		{CodeInternal, codes.Internal, 500, 1, "something failed that should not have"},
+		{CodeUsage, codes.InvalidArgument, 400, 2, "the command or its flags are not right"},
+		{CodeRequest, codes.InvalidArgument, 400, 2, "the request is malformed"},
+		{CodeURL, codes.InvalidArgument, 400, 2, "the URL cannot be signed as it stands"},
+		{CodeAccount, codes.InvalidArgument, 400, 2, "the account ID has a form that NetSuite does not use"},
+		{CodeCredential, codes.InvalidArgument, 400, 2, "the credential is incomplete or does not fit together"},
+		{CodeNoProfile, codes.NotFound, 404, 3, "there is no such profile"},
+		{CodeNoVault, codes.NotFound, 404, 3, "there is no vault yet"},
+		{CodeExists, codes.AlreadyExists, 409, 1, "the name is taken"},
+		{CodeLocked, codes.FailedPrecondition, 409, 4, "the vault is locked"},
+		{CodePassphrase, codes.FailedPrecondition, 409, 4, "the passphrase does not open the vault"},
+		{CodeKeyring, codes.FailedPrecondition, 409, 4, "the OS keyring did not give the vault's share"},
+		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases; wait"},
+		{CodeLimited, codes.ResourceExhausted, 429, 1, "too much at once"},
+		{CodeDenied, codes.PermissionDenied, 403, 5, "policy does not allow it"},
+		{CodeReadOnly, codes.PermissionDenied, 403, 5, "the profile is limited to reading"},
+		{CodeHost, codes.PermissionDenied, 403, 5, "the host is not one of the profile's account"},
+		{CodePeer, codes.PermissionDenied, 403, 5, "the process at the other end of the socket may not use it"},
+		{CodeAgent, codes.Unavailable, 503, 7, "the agent cannot be reached"},
+		{CodeVersion, codes.Unimplemented, 501, 7, "the agent does not know this call"},
+		{CodeRunning, codes.AlreadyExists, 409, 1, "an agent is running already"},
+		{CodeSocket, codes.InvalidArgument, 400, 2, "the socket path cannot be used"},
+		{CodeUnsafe, codes.FailedPrecondition, 409, 1, "a file or directory is not safe to use"},
+		{CodeNetSuite, codes.Aborted, 502, 8, "NetSuite refused"},
+		{CodeAudit, codes.Unavailable, 503, 1, "the audit log cannot be written, so nothing is signed"},
+		{CodeAuditBad, codes.DataLoss, 500, 9, "the audit log was changed"},
+		{CodeDamaged, codes.DataLoss, 500, 1, "the vault is damaged"},
+		{CodeNewer, codes.FailedPrecondition, 409, 1, "the vault was written by a newer nsagent"},
+		{CodeRollback, codes.DataLoss, 500, 1, "the vault is older than one seen on this machine"},
+		{CodeMemory, codes.ResourceExhausted, 429, 1, "there is too little lockable memory"},
+		{CodeFull, codes.ResourceExhausted, 429, 1, "there is no room left"},
+		{CodeExpired, codes.FailedPrecondition, 410, 10, "it has expired or was revoked"},
+		{CodeCheck, codes.FailedPrecondition, 409, 9, "a check found problems"},
+	}
+}
+
+// Lookup returns the row of c; an unknown code counts as NSA-INTERNAL.
+func Lookup(c Code) Meaning {
+	rows := Meanings()
+	for _, m := range rows {
+		if m.Code == c {
+			return m
+		}
+	}
+	return rows[0]
+}
