@@ -1560,7 +1560,9 @@ func (x *SandboxStatus) GetLandlockAbi() int32 {
 }
 
 type SealKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. How many keys are wanted, 1 to 4; 0 means 1.
+	Count         uint32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1595,18 +1597,22 @@ func (*SealKeyRequest) Descriptor() ([]byte, []int) {
 	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
 }
 
+func (x *SealKeyRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 type SealKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the key in the call that uses it.
-	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// X25519 public key, 32 bytes (RFC 9180, DHKEM(X25519, HKDF-SHA256)).
-	PublicKey []byte `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Keys  []*SealKey             `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
 	// 16 bytes.
-	VaultId []byte `protobuf:"bytes,3,opt,name=vault_id,json=vaultId,proto3" json:"vault_id,omitempty"`
+	VaultId []byte `protobuf:"bytes,2,opt,name=vault_id,json=vaultId,proto3" json:"vault_id,omitempty"`
 	// 16 bytes, new at each start of the agent.
-	Instance []byte `protobuf:"bytes,4,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance []byte `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	// Seconds.
-	ExpiresIn     int64 `protobuf:"varint,5,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	ExpiresIn     int64 `protobuf:"varint,4,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1641,16 +1647,9 @@ func (*SealKeyResponse) Descriptor() ([]byte, []int) {
 	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *SealKeyResponse) GetKeyId() []byte {
+func (x *SealKeyResponse) GetKeys() []*SealKey {
 	if x != nil {
-		return x.KeyId
-	}
-	return nil
-}
-
-func (x *SealKeyResponse) GetPublicKey() []byte {
-	if x != nil {
-		return x.PublicKey
+		return x.Keys
 	}
 	return nil
 }
@@ -1676,20 +1675,76 @@ func (x *SealKeyResponse) GetExpiresIn() int64 {
 	return 0
 }
 
+type SealKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the key in the call that uses it.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// X25519 public key, 32 bytes (RFC 9180, DHKEM(X25519, HKDF-SHA256)).
+	PublicKey     []byte `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealKey) Reset() {
+	*x = SealKey{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealKey) ProtoMessage() {}
+
+func (x *SealKey) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
+func (*SealKey) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SealKey) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *SealKey) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 // Sealed is a secret on its way in: enc ‖ ciphertext under a key of SealKey.
 type Sealed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Name of the field, such as "consumer_secret".
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// Required. Id of the key.
+	KeyId []byte `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Required.
-	Box           []byte `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`
+	Box           []byte `protobuf:"bytes,3,opt,name=box,proto3" json:"box,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1756,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1769,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Sealed) GetField() string {
@@ -1722,6 +1777,13 @@ func (x *Sealed) GetField() string {
 		return x.Field
 	}
 	return ""
+}
+
+func (x *Sealed) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
 }
 
 func (x *Sealed) GetBox() []byte {
@@ -1733,19 +1795,17 @@ func (x *Sealed) GetBox() []byte {
 
 type UnlockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required if passphrase is given.
-	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Optional. Field "passphrase".
-	Passphrase *Sealed `protobuf:"bytes,2,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
+	Passphrase *Sealed `protobuf:"bytes,1,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
 	// Optional. Seconds until the hard lock; 0 means the configured time.
-	ForSeconds    int64 `protobuf:"varint,3,opt,name=for_seconds,json=forSeconds,proto3" json:"for_seconds,omitempty"`
+	ForSeconds    int64 `protobuf:"varint,2,opt,name=for_seconds,json=forSeconds,proto3" json:"for_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1817,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,14 +1830,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *UnlockRequest) GetKeyId() []byte {
-	if x != nil {
-		return x.KeyId
-	}
-	return nil
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -1808,7 +1861,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1873,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1886,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -1872,7 +1925,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +1937,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +1950,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
 }
 
 type LockResponse struct {
@@ -1908,7 +1961,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +1973,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +1986,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -1979,7 +2032,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2044,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2057,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Profile) GetName() string {
@@ -2143,18 +2196,16 @@ func (x *Profile) GetEnvironment() string {
 type AddProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// Required.
-	Profile *Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Required. tba: consumer_secret and token_secret; m2m: private_key.
-	Secrets       []*Sealed `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	Secrets       []*Sealed `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2217,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,14 +2230,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *AddProfileRequest) GetKeyId() []byte {
-	if x != nil {
-		return x.KeyId
-	}
-	return nil
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -2212,7 +2256,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2268,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2281,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -2257,7 +2301,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2313,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2326,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -2301,7 +2345,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2313,7 +2357,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2326,7 +2370,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -2346,7 +2390,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2402,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2415,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -2389,7 +2433,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2445,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2458,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 type StopRequest struct {
@@ -2425,7 +2469,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2481,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2494,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
 }
 
 type StopResponse struct {
@@ -2461,7 +2505,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2517,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2530,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -2606,25 +2650,28 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"L\n" +
 	"\rSandboxStatus\x12\x18\n" +
 	"\aseccomp\x18\x01 \x01(\bR\aseccomp\x12!\n" +
-	"\flandlock_abi\x18\x02 \x01(\x05R\vlandlockAbi\"\x10\n" +
-	"\x0eSealKeyRequest\"\x9d\x01\n" +
-	"\x0fSealKeyResponse\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x1d\n" +
+	"\flandlock_abi\x18\x02 \x01(\x05R\vlandlockAbi\"&\n" +
+	"\x0eSealKeyRequest\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\"\x90\x01\n" +
+	"\x0fSealKeyResponse\x12'\n" +
+	"\x04keys\x18\x01 \x03(\v2\x13.nsagent.v1.SealKeyR\x04keys\x12\x19\n" +
+	"\bvault_id\x18\x02 \x01(\fR\avaultId\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\fR\binstance\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x02 \x01(\fR\tpublicKey\x12\x19\n" +
-	"\bvault_id\x18\x03 \x01(\fR\avaultId\x12\x1a\n" +
-	"\binstance\x18\x04 \x01(\fR\binstance\x12\x1d\n" +
+	"expires_in\x18\x04 \x01(\x03R\texpiresIn\"8\n" +
+	"\aSealKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
-	"expires_in\x18\x05 \x01(\x03R\texpiresIn\"0\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKey\"G\n" +
 	"\x06Sealed\x12\x14\n" +
-	"\x05field\x18\x01 \x01(\tR\x05field\x12\x10\n" +
-	"\x03box\x18\x02 \x01(\fR\x03box\"{\n" +
-	"\rUnlockRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x122\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\fR\x05keyId\x12\x10\n" +
+	"\x03box\x18\x03 \x01(\fR\x03box\"d\n" +
+	"\rUnlockRequest\x122\n" +
 	"\n" +
-	"passphrase\x18\x02 \x01(\v2\x12.nsagent.v1.SealedR\n" +
+	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
 	"passphrase\x12\x1f\n" +
-	"\vfor_seconds\x18\x03 \x01(\x03R\n" +
+	"\vfor_seconds\x18\x02 \x01(\x03R\n" +
 	"forSeconds\"\x8e\x01\n" +
 	"\x0eUnlockResponse\x12\x1a\n" +
 	"\bprofiles\x18\x01 \x01(\x05R\bprofiles\x12!\n" +
@@ -2655,11 +2702,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x11 \x01(\x03R\texpiresAt\x12\x1b\n" +
 	"\tlast_used\x18\x12 \x01(\x03R\blastUsed\x12 \n" +
-	"\venvironment\x18\x13 \x01(\tR\venvironment\"\x87\x01\n" +
-	"\x11AddProfileRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12-\n" +
-	"\aprofile\x18\x02 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12,\n" +
-	"\asecrets\x18\x03 \x03(\v2\x12.nsagent.v1.SealedR\asecrets\"C\n" +
+	"\venvironment\x18\x13 \x01(\tR\venvironment\"p\n" +
+	"\x11AddProfileRequest\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12,\n" +
+	"\asecrets\x18\x02 \x03(\v2\x12.nsagent.v1.SealedR\asecrets\"C\n" +
 	"\x12AddProfileResponse\x12-\n" +
 	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"(\n" +
 	"\x12ShowProfileRequest\x12\x12\n" +
@@ -2702,7 +2748,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),             // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),            // 1: nsagent.v1.SignResponse
@@ -2727,20 +2773,21 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SandboxStatus)(nil),           // 20: nsagent.v1.SandboxStatus
 	(*SealKeyRequest)(nil),          // 21: nsagent.v1.SealKeyRequest
 	(*SealKeyResponse)(nil),         // 22: nsagent.v1.SealKeyResponse
-	(*Sealed)(nil),                  // 23: nsagent.v1.Sealed
-	(*UnlockRequest)(nil),           // 24: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),          // 25: nsagent.v1.UnlockResponse
-	(*LockRequest)(nil),             // 26: nsagent.v1.LockRequest
-	(*LockResponse)(nil),            // 27: nsagent.v1.LockResponse
-	(*Profile)(nil),                 // 28: nsagent.v1.Profile
-	(*AddProfileRequest)(nil),       // 29: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),      // 30: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),      // 31: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),     // 32: nsagent.v1.ShowProfileResponse
-	(*RemoveProfileRequest)(nil),    // 33: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),   // 34: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),             // 35: nsagent.v1.StopRequest
-	(*StopResponse)(nil),            // 36: nsagent.v1.StopResponse
+	(*SealKey)(nil),                 // 23: nsagent.v1.SealKey
+	(*Sealed)(nil),                  // 24: nsagent.v1.Sealed
+	(*UnlockRequest)(nil),           // 25: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),          // 26: nsagent.v1.UnlockResponse
+	(*LockRequest)(nil),             // 27: nsagent.v1.LockRequest
+	(*LockResponse)(nil),            // 28: nsagent.v1.LockResponse
+	(*Profile)(nil),                 // 29: nsagent.v1.Profile
+	(*AddProfileRequest)(nil),       // 30: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),      // 31: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),      // 32: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),     // 33: nsagent.v1.ShowProfileResponse
+	(*RemoveProfileRequest)(nil),    // 34: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),   // 35: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),             // 36: nsagent.v1.StopRequest
+	(*StopResponse)(nil),            // 37: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -2752,44 +2799,45 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	18, // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
 	19, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
 	20, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
-	23, // 9: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	28, // 10: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	23, // 11: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	28, // 12: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	28, // 13: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	0,  // 14: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 15: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 16: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 17: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 18: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 19: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	14, // 20: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	21, // 21: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	24, // 22: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	26, // 23: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	29, // 24: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	31, // 25: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	33, // 26: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	35, // 27: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 28: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 29: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 30: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 31: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 32: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 33: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	15, // 34: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	22, // 35: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	25, // 36: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	27, // 37: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	30, // 38: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	32, // 39: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	34, // 40: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	36, // 41: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	28, // [28:42] is the sub-list for method output_type
-	14, // [14:28] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	23, // 9: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	24, // 10: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	29, // 11: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	24, // 12: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	29, // 13: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	29, // 14: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	0,  // 15: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 16: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 17: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 18: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 19: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 20: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	14, // 21: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	21, // 22: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	25, // 23: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	27, // 24: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	30, // 25: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	32, // 26: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	34, // 27: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	36, // 28: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 29: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 30: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 31: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 32: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 33: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 34: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	15, // 35: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	22, // 36: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	26, // 37: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	28, // 38: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	31, // 39: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	33, // 40: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	35, // 41: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	37, // 42: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	29, // [29:43] is the sub-list for method output_type
+	15, // [15:29] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -2807,7 +2855,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -389,8 +389,8 @@ const (
 //
 // Admin manages the agent and its vault.
 type AdminClient interface {
-	// SealKey gives a public key to which the secrets of the next call on this
-	// connection are sealed. It is good for one call, for 60 seconds.
+	// SealKey gives public keys to which the secrets of the next call on this
+	// connection are sealed, one a secret. Each is good for one use, for 60 seconds.
 	SealKey(ctx context.Context, in *SealKeyRequest, opts ...grpc.CallOption) (*SealKeyResponse, error)
 	// Unlock opens the vault.
 	Unlock(ctx context.Context, in *UnlockRequest, opts ...grpc.CallOption) (*UnlockResponse, error)
@@ -491,8 +491,8 @@ func (c *adminClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.Ca
 //
 // Admin manages the agent and its vault.
 type AdminServer interface {
-	// SealKey gives a public key to which the secrets of the next call on this
-	// connection are sealed. It is good for one call, for 60 seconds.
+	// SealKey gives public keys to which the secrets of the next call on this
+	// connection are sealed, one a secret. Each is good for one use, for 60 seconds.
 	SealKey(context.Context, *SealKeyRequest) (*SealKeyResponse, error)
 	// Unlock opens the vault.
 	Unlock(context.Context, *UnlockRequest) (*UnlockResponse, error)
