@@ -1,0 +1,271 @@
+package nsagentv1
+
+import "time"
+
+// The JSON form of the answers: what `nsagent … -o json` prints and what the
+// JSON API on agent.sock returns. Keys are only ever added.
+
+// Schemas name the shape of each JSON document, with its version.
+const (
+	SchemaSign            = "nsagent.sign/v1"
+	SchemaPassport        = "nsagent.passport/v1"
+	SchemaConnectPassword = "nsagent.connect-password/v1"
+	SchemaAssertion       = "nsagent.assertion/v1"
+	SchemaProfileSummary  = "nsagent.profile-summary/v1"
+	SchemaProfile         = "nsagent.profile/v1"
+	SchemaStatus          = "nsagent.status/v1"
+)
+
+// SignJSON is the JSON form of a SignResponse.
+type SignJSON struct {
+	Schema        string `json:"schema"`
+	Authorization string `json:"authorization"`
+	Method        string `json:"method"`
+	URL           string `json:"url"`
+	Account       string `json:"account"`
+	Environment   string `json:"environment"`
+	Profile       string `json:"profile"`
+	Nonce         string `json:"nonce"`
+	Timestamp     int64  `json:"timestamp"`
+}
+
+// JSON returns the JSON form.
+func (m *SignResponse) JSON() SignJSON {
+	return SignJSON{
+		Schema: SchemaSign, Authorization: m.GetAuthorization(), Method: m.GetMethod(), URL: m.GetUrl(),
+		Account: m.GetAccount(), Environment: m.GetEnvironment(), Profile: m.GetProfile(),
+		Nonce: m.GetNonce(), Timestamp: m.GetTimestamp(),
+	}
+}
+
+// PassportJSON is the JSON form of a PassportResponse; its keys are the element
+// names of the TokenPassport.
+type PassportJSON struct {
+	Schema      string `json:"schema"`
+	Account     string `json:"account"`
+	ConsumerKey string `json:"consumerKey"`
+	Token       string `json:"token"`
+	Nonce       string `json:"nonce"`
+	Timestamp   int64  `json:"timestamp"`
+	Signature   string `json:"signature"`
+	Algorithm   string `json:"algorithm"`
+	Environment string `json:"environment"`
+	Profile     string `json:"profile"`
+}
+
+// JSON returns the JSON form.
+func (m *PassportResponse) JSON() PassportJSON {
+	return PassportJSON{
+		Schema: SchemaPassport, Account: m.GetAccount(), ConsumerKey: m.GetConsumerKey(), Token: m.GetToken(),
+		Nonce: m.GetNonce(), Timestamp: m.GetTimestamp(), Signature: m.GetSignature(), Algorithm: m.GetAlgorithm(),
+		Environment: m.GetEnvironment(), Profile: m.GetProfile(),
+	}
+}
+
+// ConnectPasswordJSON is the JSON form of a ConnectPasswordResponse.
+type ConnectPasswordJSON struct {
+	Schema      string `json:"schema"`
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	ExpiresAt   string `json:"expires_at"`
+	Account     string `json:"account"`
+	Environment string `json:"environment"`
+	Profile     string `json:"profile"`
+}
+
+// JSON returns the JSON form.
+func (m *ConnectPasswordResponse) JSON() ConnectPasswordJSON {
+	return ConnectPasswordJSON{
+		Schema: SchemaConnectPassword, User: m.GetUser(), Password: m.GetPassword(), ExpiresAt: *instant(m.GetExpiresAt()),
+		Account: m.GetAccount(), Environment: m.GetEnvironment(), Profile: m.GetProfile(),
+	}
+}
+
+// AssertionJSON is the JSON form of an AssertionResponse.
+type AssertionJSON struct {
+	Schema        string `json:"schema"`
+	Assertion     string `json:"assertion"`
+	ExpiresAt     string `json:"expires_at"`
+	TokenEndpoint string `json:"token_endpoint"`
+	Account       string `json:"account"`
+	Environment   string `json:"environment"`
+	Profile       string `json:"profile"`
+}
+
+// JSON returns the JSON form.
+func (m *AssertionResponse) JSON() AssertionJSON {
+	return AssertionJSON{
+		Schema: SchemaAssertion, Assertion: m.GetAssertion(), ExpiresAt: *instant(m.GetExpiresAt()),
+		TokenEndpoint: m.GetTokenEndpoint(), Account: m.GetAccount(), Environment: m.GetEnvironment(), Profile: m.GetProfile(),
+	}
+}
+
+// ProfileSummaryJSON is one row of a list of profiles.
+type ProfileSummaryJSON struct {
+	Schema      string  `json:"schema"`
+	Name        string  `json:"name"`
+	Account     string  `json:"account"`
+	Environment string  `json:"environment"`
+	Auth        string  `json:"auth"`
+	Access      string  `json:"access"`
+	State       string  `json:"state"`
+	ExpiresAt   *string `json:"expires_at"`
+	LastUsed    *string `json:"last_used"`
+}
+
+// JSON returns the JSON form, a list.
+func (m *ListProfilesResponse) JSON() []ProfileSummaryJSON {
+	rows := make([]ProfileSummaryJSON, 0, len(m.GetProfiles()))
+	for _, p := range m.GetProfiles() {
+		rows = append(rows, ProfileSummaryJSON{
+			Schema: SchemaProfileSummary, Name: p.GetName(), Account: p.GetAccount(), Environment: p.GetEnvironment(),
+			Auth: p.GetAuth(), Access: p.GetAccess(), State: p.GetState(), ExpiresAt: instantOrNull(p.GetExpiresAt()), LastUsed: instantOrNull(p.GetLastUsed()),
+		})
+	}
+	return rows
+}
+
+// ProfileJSON is the JSON form of a Profile: the keys of `profile add` less the
+// secrets, and what the agent adds.
+type ProfileJSON struct {
+	Schema        string   `json:"schema"`
+	Name          string   `json:"name"`
+	Account       string   `json:"account"`
+	Environment   string   `json:"environment"`
+	Auth          string   `json:"auth"`
+	Access        string   `json:"access"`
+	Owner         string   `json:"owner,omitempty"`
+	Note          string   `json:"note,omitempty"`
+	Endpoint      *string  `json:"endpoint"`
+	CA            *string  `json:"ca"`
+	ConsumerKey   string   `json:"consumer_key,omitempty"`
+	TokenID       string   `json:"token_id,omitempty"`
+	ClientID      string   `json:"client_id,omitempty"`
+	CertificateID string   `json:"certificate_id,omitempty"`
+	Certificate   string   `json:"certificate,omitempty"`
+	Scopes        []string `json:"scopes,omitempty"`
+	Alg           string   `json:"alg,omitempty"`
+	CreatedAt     *string  `json:"created_at"`
+	ExpiresAt     *string  `json:"expires_at"`
+	LastUsed      *string  `json:"last_used"`
+}
+
+// JSON returns the JSON form.
+func (m *Profile) JSON() ProfileJSON {
+	return ProfileJSON{
+		Schema: SchemaProfile, Name: m.GetName(), Account: m.GetAccount(), Environment: m.GetEnvironment(),
+		Auth: m.GetAuth(), Access: m.GetAccess(), Owner: m.GetOwner(), Note: m.GetNote(),
+		Endpoint: textOrNull(m.GetEndpoint()), CA: textOrNull(m.GetCa()),
+		ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),
+		CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(), Scopes: m.GetScopes(), Alg: m.GetAlg(),
+		CreatedAt: instantOrNull(m.GetCreatedAt()), ExpiresAt: instantOrNull(m.GetExpiresAt()), LastUsed: instantOrNull(m.GetLastUsed()),
+	}
+}
+
+// StatusJSON is the JSON form of a StatusResponse.
+type StatusJSON struct {
+	Schema  string `json:"schema"`
+	Version string `json:"version"`
+	PID     int32  `json:"pid"`
+	Locked  bool   `json:"locked"`
+	// Profiles is null while locked.
+	Profiles    *int32            `json:"profiles"`
+	Unlock      UnlockJSON        `json:"unlock"`
+	MemoryGrade string            `json:"memory_grade"`
+	Memory      MemoryJSON        `json:"memory"`
+	Audit       AuditJSON         `json:"audit"`
+	Sockets     map[string]string `json:"sockets"`
+	Sandbox     SandboxJSON       `json:"sandbox"`
+	Warnings    []string          `json:"warnings"`
+}
+
+// UnlockJSON says how the vault is opened and for how long it is.
+type UnlockJSON struct {
+	Slots    []string `json:"slots"`
+	Weakest  string   `json:"weakest"`
+	Since    *string  `json:"since"`
+	IdleLeft int64    `json:"idle_left"`
+	HardLeft int64    `json:"hard_left"`
+	Rollback string   `json:"rollback"`
+}
+
+// MemoryJSON says how secrets are kept in memory. Size and Used are bytes.
+type MemoryJSON struct {
+	Mode string `json:"mode"`
+	Why  string `json:"why"`
+	Size int64  `json:"size"`
+	Used int64  `json:"used"`
+}
+
+// AuditJSON says where the audit log stands.
+type AuditJSON struct {
+	OK   bool   `json:"ok"`
+	Seq  uint64 `json:"seq"`
+	Head string `json:"head"`
+	Path string `json:"path"`
+}
+
+// SandboxJSON says which kernel fences are up around the agent.
+type SandboxJSON struct {
+	Seccomp     bool  `json:"seccomp"`
+	LandlockABI int32 `json:"landlock_abi"`
+}
+
+// JSON returns the JSON form.
+func (m *StatusResponse) JSON() StatusJSON {
+	s := StatusJSON{
+		Schema: SchemaStatus, Version: m.GetVersion(), PID: m.GetPid(), Locked: m.GetLocked(),
+		Unlock: UnlockJSON{
+			Slots: append([]string{}, m.GetUnlock().GetSlots()...), Weakest: m.GetUnlock().GetWeakest(),
+			Since:    instantOrNull(m.GetUnlock().GetSince()),
+			IdleLeft: m.GetUnlock().GetIdleLeft(), HardLeft: m.GetUnlock().GetHardLeft(), Rollback: m.GetUnlock().GetRollback(),
+		},
+		MemoryGrade: m.GetMemory().GetGrade(),
+		Memory:      MemoryJSON{Mode: m.GetMemory().GetMode(), Why: m.GetMemory().GetWhy(), Size: m.GetMemory().GetSize(), Used: m.GetMemory().GetUsed()},
+		Audit:       AuditJSON{OK: m.GetAudit().GetOk(), Seq: m.GetAudit().GetSeq(), Head: m.GetAudit().GetHead(), Path: m.GetAudit().GetPath()},
+		Sockets:     make(map[string]string),
+		Sandbox:     SandboxJSON{Seccomp: m.GetSandbox().GetSeccomp(), LandlockABI: m.GetSandbox().GetLandlockAbi()},
+		Warnings:    append([]string{}, m.GetWarnings()...),
+	}
+	if !m.GetLocked() {
+		n := m.GetProfiles()
+		s.Profiles = &n
+	}
+	for _, k := range m.GetSockets() {
+		s.Sockets[k.GetName()] = k.GetPath()
+	}
+	return s
+}
+
+// ErrorJSON is the JSON form of a refusal.
+type ErrorJSON struct {
+	Error ErrorBodyJSON `json:"error"`
+}
+
+// ErrorBodyJSON is what went wrong: a stable code, what failed, why in plain
+// words, and what to do next.
+type ErrorBodyJSON struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Why     string `json:"why,omitempty"`
+	Next    string `json:"next,omitempty"`
+}
+
+func instant(unix int64) *string {
+	s := time.Unix(unix, 0).UTC().Format(time.RFC3339)
+	return &s
+}
+
+func instantOrNull(unix int64) *string {
+	if unix == 0 {
+		return nil
+	}
+	return instant(unix)
+}
+
+func textOrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
