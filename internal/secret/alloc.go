@@ -1,0 +1,80 @@
+package secret
+
+import "math/bits"
+
+// granule is the unit of allocation in bytes: a 32-byte key takes one, a pair
+// of midstates two.
+const granule = 32
+
+// bitmap says which granules of the arena are taken, one bit each: first fit,
+// and neighbours join by themselves. A search reads 64 granules at a time, so
+// that a full scan of a 4 MiB arena reads 2,048 words.
+type bitmap struct {
+	words []uint64
+	n     int // granules
+	used  int // granules taken
+	low   int // every granule below is taken
+}
+
+func newBitmap(n int) *bitmap {
+	return &bitmap{words: make([]uint64, (n+63)/64), n: n}
+}
+
+// take reserves k granules in a row and returns the first, or -1 if no gap is
+// that long. k must be positive.
+func (m *bitmap) take(k int) int {
+	m.low = m.next(m.low, 0)
+	for i := m.low; i+k <= m.n; {
+		end := m.next(i, 1)
+		if end-i >= k {
+			m.set(i, k, true)
+			m.used += k
+			if i == m.low {
+				m.low = i + k
+			}
+			return i
+		}
+		i = m.next(end, 0)
+	}
+	return -1
+}
+
+// give returns k granules from i on.
+func (m *bitmap) give(i, k int) {
+	m.set(i, k, false)
+	m.used -= k
+	m.low = min(m.low, i)
+}
+
+// next returns the first granule at or after i whose bit is want, or n.
+func (m *bitmap) next(i int, want uint) int {
+	for i < m.n {
+		w := m.words[i/64]
+		if want == 0 {
+			w = ^w
+		}
+		w >>= i % 64
+		if w != 0 {
+			return min(i+bits.TrailingZeros64(w), m.n)
+		}
+		i += 64 - i%64
+	}
+	return m.n
+}
+
+func (m *bitmap) set(i, k int, taken bool) {
+	for k > 0 {
+		n := min(64-i%64, k)
+		mask := (^uint64(0) >> (64 - n)) << (i % 64)
+		if taken {
+			m.words[i/64] |= mask
+		} else {
+			m.words[i/64] &^= mask
+		}
+		i += n
+		k -= n
+	}
+}
+
+// granules returns how many granules hold n bytes.
+func granules(n int) int { return (n + granule - 1) / granule }

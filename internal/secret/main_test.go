@@ -1,0 +1,45 @@
+package secret
+
+import (
+	"crypto/sha256"
+	"os"
+	"testing"
+)
+
+func newArena(t testing.TB, cfg ArenaConfig) *Arena {
+	t.Helper()
+	a, err := NewArena(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// useHeapDigests turns a's workers into the fallback for a Go whose SHA-256 does
+// not run inside the arena.
+func useHeapDigests(t *testing.T, a *Arena) {
+	t.Helper()
+	a.inPlace = false
+	for range cap(a.workers) {
+		w := <-a.workers
+		w.d, w.placed = sha256.New().(digest), false
+		a.workers <- w
+	}
+}
+
+func allZero(p []byte) bool {
+	for _, c := range p {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// long reports whether the long form of sweeps was asked for.
+func long() bool { return os.Getenv("NSAGENT_LONG") != "" }
