@@ -51,6 +51,7 @@ type PassportJSON struct {
 	Algorithm   string `json:"algorithm"`
 	Environment string `json:"environment"`
 	Profile     string `json:"profile"`
+	XML         string `json:"xml"`
 }
 
 // JSON returns the JSON form.
@@ -58,7 +59,7 @@ func (m *PassportResponse) JSON() PassportJSON {
 	return PassportJSON{
 		Schema: SchemaPassport, Account: m.GetAccount(), ConsumerKey: m.GetConsumerKey(), Token: m.GetToken(),
 		Nonce: m.GetNonce(), Timestamp: m.GetTimestamp(), Signature: m.GetSignature(), Algorithm: m.GetAlgorithm(),
-		Environment: m.GetEnvironment(), Profile: m.GetProfile(),
+		Environment: m.GetEnvironment(), Profile: m.GetProfile(), XML: m.GetXml(),
 	}
 }
 

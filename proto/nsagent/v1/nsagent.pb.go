@@ -432,7 +432,10 @@ func (x *Error) GetNext() string {
 type PassportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. As in SignRequest.
-	Profile       string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Optional. SOAP endpoint version such as 2025_2, which is also the default; it
+	// names the namespaces of the XML.
+	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,6 +477,13 @@ func (x *PassportRequest) GetProfile() string {
 	return ""
 }
 
+func (x *PassportRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
 type PassportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Account ID, underscore form.
@@ -486,9 +496,11 @@ type PassportResponse struct {
 	// Base64, not percent-encoded.
 	Signature string `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
 	// HMAC-SHA256.
-	Algorithm     string `protobuf:"bytes,7,opt,name=algorithm,proto3" json:"algorithm,omitempty"`
-	Profile       string `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`
-	Environment   string `protobuf:"bytes,9,opt,name=environment,proto3" json:"environment,omitempty"`
+	Algorithm   string `protobuf:"bytes,7,opt,name=algorithm,proto3" json:"algorithm,omitempty"`
+	Profile     string `protobuf:"bytes,8,opt,name=profile,proto3" json:"profile,omitempty"`
+	Environment string `protobuf:"bytes,9,opt,name=environment,proto3" json:"environment,omitempty"`
+	// The tokenPassport header element.
+	Xml           string `protobuf:"bytes,10,opt,name=xml,proto3" json:"xml,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -582,6 +594,13 @@ func (x *PassportResponse) GetProfile() string {
 func (x *PassportResponse) GetEnvironment() string {
 	if x != nil {
 		return x.Environment
+	}
+	return ""
+}
+
+func (x *PassportResponse) GetXml() string {
+	if x != nil {
+		return x.Xml
 	}
 	return ""
 }
@@ -2566,9 +2585,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x10\n" +
 	"\x03why\x18\x03 \x01(\tR\x03why\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\tR\x04next\"+\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"E\n" +
 	"\x0fPassportRequest\x12\x18\n" +
-	"\aprofile\x18\x01 \x01(\tR\aprofile\"\x91\x02\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\xa3\x02\n" +
 	"\x10PassportResponse\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12!\n" +
 	"\fconsumer_key\x18\x02 \x01(\tR\vconsumerKey\x12\x14\n" +
@@ -2578,7 +2598,9 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\tsignature\x18\x06 \x01(\tR\tsignature\x12\x1c\n" +
 	"\talgorithm\x18\a \x01(\tR\talgorithm\x12\x18\n" +
 	"\aprofile\x18\b \x01(\tR\aprofile\x12 \n" +
-	"\venvironment\x18\t \x01(\tR\venvironment\"2\n" +
+	"\venvironment\x18\t \x01(\tR\venvironment\x12\x10\n" +
+	"\x03xml\x18\n" +
+	" \x01(\tR\x03xml\"2\n" +
 	"\x16ConnectPasswordRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\"\xbe\x01\n" +
 	"\x17ConnectPasswordResponse\x12\x12\n" +

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestParse(t *testing.T) {
+	got, err := Parse("default_profile = \"acme\"\nmemory = \"mlock\"\nidle_lock = \"45m\"\nhard_lock = \"8h\"\n")
+	want := Config{DefaultProfile: "acme", Memory: "mlock", IdleLock: 45 * time.Minute, HardLock: 8 * time.Hour}
+	if err != nil || got != want {
+		t.Fatalf("Parse: got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// TestParseRefuses guards I-06: case variants, duplicates and unknown keys are
+// errors, and an error never repeats a value.
+func TestParseRefuses(t *testing.T) {
+	for _, text := range []string{
+		"Default_Profile = \"a\"", "default_profile = \"a\"\nDEFAULT_PROFILE = \"b\"", "memory = \"swap\"", "memory = 3",
+		"idle_lock = 5", "idle_lock = \"0s\"", "idle_lock = \"-1h\"", "hard_lock = \"100000h\"", "nope = 1", "memory",
+		"memory = \"mlock\"\nmemory = \"mlock\"", "[agent]\nmemory = \"mlock\"",
+	} {
+		if c, err := Parse(text); !errors.Is(err, ErrConfig) {
+			t.Errorf("Parse(%q): got %+v, %v; want ErrConfig", text, c, err)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	if c, err := Load(filepath.Join(dir, "none.toml")); err != nil || c != (Config{}) {
+		t.Errorf("missing file: got %+v, %v", c, err)
+	}
+	big := filepath.Join(dir, "big.toml")
+	if err := os.WriteFile(big, make([]byte, maxSize+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(big); !errors.Is(err, ErrConfig) {
+		t.Errorf("large file: got %v, want ErrConfig", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("default_profile = \"acme\"\nmemory = \"mlock\"\n")
+	f.Add("idle_lock = \"45m\"")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse(text)
+		if err != nil && c != (Config{}) {
+			t.Errorf("an error came with settings %+v", c)
+		}
+	})
+}
