@@ -25,6 +25,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Suffixes of the files that stand beside the one that is written.
@@ -105,9 +107,9 @@ func (g *Guard) write(data []byte, o Options) (err error) {
 	return g.dir.sync()
 }
 
-// keepPrevious makes ".prev" a second name of the present file. The name is made
-// under a temporary one and renamed, so that ".prev" too is old or new at every
-// moment.
+// keepPrevious makes ".prev" a second name of the present file, or a copy of it.
+// It comes into being under a temporary name and is renamed, so that ".prev" too is
+// old or new at every moment.
 func (g *Guard) keepPrevious(old *fileInfo) error {
 	previous := g.base + PreviousSuffix
 	switch p, err := g.dir.lstat(previous); {
@@ -115,13 +117,15 @@ func (g *Guard) keepPrevious(old *fileInfo) error {
 	case err != nil:
 		return err
 	case p.sameFile(old):
-		return nil // a crash came between the two renames: the name is there (rename would do nothing and leave the temporary name)
+		// A crash came between the two renames. To repeat this one would do
+		// nothing, and leave the temporary name: so says POSIX of rename.
+		return nil
 	}
-	temp, err := tempName(g.base)
+	temp, err := g.dir.linkTemp(g.base)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) {
+		temp, err = g.dir.copyTemp(g.base, old.size) // a file system without hard links
+	}
 	if err != nil {
-		return err
-	}
-	if err := g.dir.link(g.base, temp); err != nil {
 		return err
 	}
 	if err := g.dir.rename(temp, previous); err != nil {
@@ -129,21 +133,6 @@ func (g *Guard) keepPrevious(old *fileInfo) error {
 		return err
 	}
 	return nil
-}
-
-// Remove deletes the file, its ".prev" and the leftovers of crashed writers, and
-// fsyncs the directory. The lock file stays: removing it would let two writers
-// hold two locks. A file that is not there is not an error.
-func (g *Guard) Remove() error {
-	if err := g.dir.removeTemps(g.base); err != nil {
-		return err
-	}
-	for _, name := range []string{g.base, g.base + PreviousSuffix} {
-		if err := g.dir.unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return g.dir.sync()
 }
 
 // Path returns the path of the guarded file.

@@ -3,7 +3,7 @@ package atomicfile
 import (
 	"fmt"
 	"os"
-	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +77,7 @@ func shellQuote(path string) string {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
 		case r == '/', r == '.', r == '-', r == '_':
 		default:
-			return strconv.Quote(path)
+			return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 		}
 	}
 	return path

@@ -35,7 +35,7 @@ func Lock(ctx context.Context, path string) (*Guard, error) {
 			}
 			select {
 			case <-ctx.Done():
-				return errors.Join(err, ctx.Err())
+				return fmt.Errorf("%w: %w", err, ctx.Err())
 			case <-time.After(wait):
 			}
 		}

@@ -11,8 +11,8 @@ import (
 
 // writeTemp writes data to a new file beside base, makes it durable, reads it back
 // and returns its name. On error nothing is left.
-func (d *dir) writeTemp(base string, data []byte) (name string, err error) {
-	name, err = tempName(base)
+func (d *dir) writeTemp(base string, data []byte) (string, error) {
+	name, err := tempName(base)
 	if err != nil {
 		return "", err
 	}
@@ -23,19 +23,37 @@ func (d *dir) writeTemp(base string, data []byte) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if err != nil {
-			_ = d.unlink(name) // the next write removes it if this does not
-		}
-	}()
-	if err := d.fill(f, name, data); err != nil {
-		f.Close()
+	err = d.fill(f, name, data)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = d.verify(name, data)
+	}
+	if err != nil {
+		_ = d.unlink(name) // the next write removes it if this does not
 		return "", err
 	}
-	if err := f.Close(); err != nil {
+	return name, nil
+}
+
+// linkTemp gives the file base a second, temporary name and returns that.
+func (d *dir) linkTemp(base string) (string, error) {
+	temp, err := tempName(base)
+	if err != nil {
 		return "", err
 	}
-	return name, d.verify(name, data)
+	return temp, d.link(base, temp)
+}
+
+// copyTemp copies the file base, of the given size, to a temporary file beside it
+// and returns the name of that.
+func (d *dir) copyTemp(base string, size int64) (string, error) {
+	data, err := d.read(base, size)
+	if err != nil {
+		return "", err
+	}
+	return d.writeTemp(base, data)
 }
 
 // fill writes data to f and fsyncs it. A failed fsync is not repeated: the caller

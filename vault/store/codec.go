@@ -17,7 +17,7 @@ import (
 //	   2: generation,               uint, from 1
 //	   3: root,                     bytes
 //	   4: {id: record, ...},        bytes of length 16 to bytes
-//	  23: checksum                  SHA-256 of all bytes of the file before it
+//	  23: checksum                  SHA-256 of all bytes of the file before these 32
 //	}
 //
 // In every version the file starts with a map head of one byte and pairs 0 and 1,
@@ -26,48 +26,47 @@ import (
 const (
 	fileMagic   = "nsagent vault"
 	fileVersion = 1
-)
 
-// document is the file. The checksum's key is the last that sorts within one byte.
-type document struct {
-	Magic      string            `cbor:"0,keyasint"`
-	Version    uint64            `cbor:"1,keyasint"`
-	Generation uint64            `cbor:"2,keyasint"`
-	Root       []byte            `cbor:"3,keyasint"`
-	Records    map[ID][]byte     `cbor:"4,keyasint"`
-	Checksum   [sha256.Size]byte `cbor:"23,keyasint"`
-}
+	keyGeneration = 2
+	keyRoot       = 3
+	keyRecords    = 4
+	keyChecksum   = 23 // the last that sorts within one byte
+
+	checksumSize = sha256.Size
+)
 
 // fileHead is how every version of the file starts after its map head: key 0, the
 // magic as text of 13 bytes, key 1.
 const fileHead = "\x00\x6d" + fileMagic + "\x01"
+
+// document is the file as the strict decoder sees it.
+type document struct {
+	Magic      string             `cbor:"0,keyasint"`
+	Version    uint64             `cbor:"1,keyasint"`
+	Generation uint64             `cbor:"2,keyasint"`
+	Root       []byte             `cbor:"3,keyasint"`
+	Records    map[ID][]byte      `cbor:"4,keyasint"`
+	Checksum   [checksumSize]byte `cbor:"23,keyasint"`
+}
 
 // encodeFile returns the file of s. Errors: ErrTooLarge.
 func encodeFile(s Snapshot) ([]byte, error) {
 	if err := checkLimits(s); err != nil {
 		return nil, err
 	}
-	mode, err := encMode()
-	if err != nil {
-		return nil, err
+	size := checksumSize
+	for piece := range form(s) {
+		size += len(piece)
 	}
-	doc := document{Magic: fileMagic, Version: fileVersion, Generation: s.Generation, Root: s.Root, Records: s.Records}
-	if doc.Root == nil {
-		doc.Root = []byte{}
+	if size > MaxFile {
+		return nil, tooLarge("file", size, MaxFile)
 	}
-	if doc.Records == nil {
-		doc.Records = map[ID][]byte{}
+	data := make([]byte, 0, size)
+	for piece := range form(s) {
+		data = append(data, piece...)
 	}
-	data, err := mode.Marshal(&doc)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the vault file: %w", err)
-	}
-	if len(data) > MaxFile {
-		return nil, fmt.Errorf("%w: a file of %d bytes, at most %d allowed", ErrTooLarge, len(data), MaxFile)
-	}
-	sum := sha256.Sum256(data[:len(data)-sha256.Size])
-	copy(data[len(data)-sha256.Size:], sum[:])
-	return data, nil
+	sum := sha256.Sum256(data)
+	return append(data, sum[:]...), nil
 }
 
 // decodeFile is the inverse of encodeFile and accepts nothing else: what it
@@ -75,7 +74,7 @@ func encodeFile(s Snapshot) ([]byte, error) {
 // ErrTooLarge.
 func decodeFile(data []byte) (Snapshot, error) {
 	if len(data) > MaxFile {
-		return Snapshot{}, fmt.Errorf("%w: a file of %d bytes, at most %d allowed", ErrTooLarge, len(data), MaxFile)
+		return Snapshot{}, tooLarge("file", len(data), MaxFile)
 	}
 	if err := checkEnvelope(data); err != nil {
 		return Snapshot{}, err
@@ -92,11 +91,10 @@ func decodeFile(data []byte) (Snapshot, error) {
 	if s.Generation == 0 || s.Root == nil || s.Records == nil {
 		return Snapshot{}, damaged("a part is missing")
 	}
-	again, err := encodeFile(s)
-	switch {
-	case err != nil:
+	if err := checkLimits(s); err != nil {
 		return Snapshot{}, err
-	case !bytes.Equal(again, data):
+	}
+	if !isForm(data, s) {
 		return Snapshot{}, damaged("not in canonical form")
 	}
 	return s, nil
@@ -105,50 +103,45 @@ func decodeFile(data []byte) (Snapshot, error) {
 // checkEnvelope checks what all versions of the file have in common, and the
 // version.
 func checkEnvelope(data []byte) error {
-	const shortest = 1 + len(fileHead) + 1 + 3 + sha256.Size
-	if len(data) < shortest {
-		return damaged("%d bytes, too short for a vault", len(data))
+	const start = 1 + len(fileHead)
+	if len(data) < start || !isTinyHead(data[0], majorMap) || string(data[1:start]) != fileHead {
+		return damaged("not a vault file, or cut short")
 	}
-	const mapOfUpTo23 = 0b101_00000
-	if data[0]&0b111_00000 != mapOfUpTo23 || data[0]&0b11111 > 23 || string(data[1:1+len(fileHead)]) != fileHead {
-		return damaged("not a vault file")
-	}
-	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
+	body, sum := data[:max(start, len(data)-checksumSize)], data[max(start, len(data)-checksumSize):]
 	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
-		return damaged("checksum does not match: the file was cut or changed")
+		return damaged("the checksum does not match: the file was cut or changed")
+	}
+	return checkVersion(body[start:], "vault file", fileVersion)
+}
+
+// checkVersion reads the version at the start of data and compares it with the
+// newest that this program knows.
+func checkVersion(data []byte, what string, newest uint64) error {
+	mode, err := decMode()
+	if err != nil {
+		return err
 	}
 	var version uint64
-	if _, err := cbor.UnmarshalFirst(body[1+len(fileHead):], &version); err != nil {
-		return damaged("no version")
+	if _, err := mode.UnmarshalFirst(data, &version); err != nil || version == 0 {
+		return damaged("%s without a version", what)
 	}
-	if version > fileVersion {
-		return fmt.Errorf("%w: format version %d, this program knows up to %d", ErrNewer, version, fileVersion)
-	}
-	if version < 1 {
-		return damaged("version %d", version)
+	if version > newest {
+		return fmt.Errorf("%w: %s of version %d, this program knows version %d", ErrNewer, what, version, newest)
 	}
 	return nil
 }
 
 func checkLimits(s Snapshot) error {
-	tooLarge := func(what string, n, limit int) error {
-		return fmt.Errorf("%w: %s of %d, at most %d allowed", ErrTooLarge, what, n, limit)
-	}
 	if len(s.Root) > MaxRoot {
 		return tooLarge("root", len(s.Root), MaxRoot)
 	}
 	if len(s.Records) > MaxRecords {
 		return tooLarge("number of records", len(s.Records), MaxRecords)
 	}
-	total := len(s.Root)
 	for _, r := range s.Records {
 		if len(r) > MaxRecord {
 			return tooLarge("record", len(r), MaxRecord)
 		}
-		total += len(r)
-	}
-	if total > MaxFile {
-		return tooLarge("content", total, MaxFile)
 	}
 	return nil
 }
@@ -157,8 +150,8 @@ func checkLimits(s Snapshot) error {
 func encMode() (cbor.EncMode, error) { return cbor.CoreDetEncOptions().EncMode() }
 
 // decMode returns the strict decoder: no duplicate or unknown key, no indefinite
-// length, no tag, no text that is not UTF-8, nothing beyond the limits, which are
-// checked over the whole input before anything is allocated.
+// length, no tag, nothing beyond the limits. It checks the whole input before it
+// allocates anything for it.
 func decMode() (cbor.DecMode, error) {
 	return cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
@@ -176,4 +169,8 @@ func decMode() (cbor.DecMode, error) {
 
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...)
+}
+
+func tooLarge(what string, n, limit int) error {
+	return fmt.Errorf("%w: %s of %d, at most %d allowed", ErrTooLarge, what, n, limit)
 }

@@ -38,7 +38,7 @@ var (
 	// ErrEntry says that an entry cannot be kept: its subject has neither 16 nor
 	// 32 bytes.
 	ErrEntry = errors.New("store: bad ledger entry")
-	// ErrMAC says that the ledger was not written under the machine key in use: it
-	// was changed, or comes from another machine, or the key was replaced.
-	ErrMAC = errors.New("store: ledger not written under this machine key")
+	// ErrMAC says that the ledger was not written for this vault under this machine
+	// key: it was changed, comes from another machine, or the key was replaced.
+	ErrMAC = errors.New("store: ledger not written for this vault under this machine key")
 )

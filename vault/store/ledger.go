@@ -3,9 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"slices"
 	"sync"
 
 	"github.com/nsagent/nsagent/internal/atomicfile"
@@ -42,12 +41,21 @@ type Ledger struct {
 
 	write     sync.Mutex        // guards what follows, and the file; taken before mu
 	guard     *atomicfile.Guard // nil once closed
-	file      *os.File          // nil after an error that leaves the file in doubt: it is then written anew
+	file      ledgerFile        // nil after an error that leaves the file in doubt: it is then written anew
 	head      ledgerHead
 	compactAt uint64 // count of entries at which Append tries to compact
 
 	mu     sync.RWMutex // guards values, so that Get does not wait for an fsync
 	values map[ledgerKey]ledgerValue
+}
+
+// ledgerFile is what the ledger needs of an *os.File.
+type ledgerFile interface {
+	io.WriterAt
+	io.Closer
+	Sync() error
+	Truncate(size int64) error
+	Stat() (fs.FileInfo, error)
 }
 
 type ledgerKey struct {
@@ -60,10 +68,6 @@ type ledgerValue struct {
 	value    uint64
 	sequence uint64
 }
-
-// compactSlack is how many superseded entries a ledger may hold, beside as many as
-// it has live ones, before Append compacts it: half a megabyte.
-const compactSlack = 4096
 
 // OpenLedger opens the ledger at path for the vault of the given ID (16 bytes),
 // creating it if there is none, and takes its lock until Close. An append that was
@@ -108,10 +112,17 @@ func openLedger(path string, vaultID []byte, mac MAC) (_ *Ledger, err error) {
 		return nil, err
 	}
 	l.planCompactionLocked()
-	if l.file, err = guard.Open(); err != nil {
+	if err := l.reopenLocked(); err != nil {
 		return nil, err
 	}
-	return l, l.file.Truncate(l.endLocked())
+	if int64(len(data)) > l.endLocked() {
+		if err := l.file.Truncate(l.endLocked()); err != nil {
+			return nil, err
+		}
+	}
+	// The writer before us may have been killed before its last fsync. What it left
+	// counts from now on, so it must not vanish.
+	return l, l.file.Sync()
 }
 
 // Append adds entries, all or none. When it returns nil they are durable and count;
@@ -154,7 +165,7 @@ func (l *Ledger) appendLocked(entries []Entry) error {
 		}
 	}
 	if head.Length > MaxLedger-sectorSize {
-		return fmt.Errorf("%w: at most %d bytes allowed", ErrTooLarge, MaxLedger)
+		return tooLarge("ledger", int(head.Length)+sectorSize, MaxLedger) //nolint:gosec // no more than was appended
 	}
 	sector, err := l.codec.encodeHead(head)
 	if err != nil {
@@ -207,21 +218,6 @@ func (l *Ledger) Sequence() uint64 {
 	return l.head.Base + l.head.Count
 }
 
-// Compact writes the ledger anew with the entries that count. Append does so by
-// itself when superseded entries prevail.
-func (l *Ledger) Compact() error {
-	l.write.Lock()
-	defer l.write.Unlock()
-	if l.guard == nil {
-		return ErrClosed
-	}
-	path := l.guard.Path()
-	if err := l.rewriteLocked(); err != nil {
-		return fmt.Errorf("compacting the ledger %s: %w", path, translate(err))
-	}
-	return nil
-}
-
 // Close gives the lock back. What was appended is durable already.
 func (l *Ledger) Close() error {
 	l.write.Lock()
@@ -235,80 +231,9 @@ func (l *Ledger) Close() error {
 	return nil
 }
 
-// rewriteLocked replaces the file by a new one with the entries that count, under
-// new numbers. On error l.file is the old file if that is still in place, else nil.
-func (l *Ledger) rewriteLocked() error {
-	image, head, values, err := l.imageLocked()
-	if err == nil {
-		err = l.guard.Write(image, atomicfile.Options{NoPrevious: true})
-	}
-	if err != nil {
-		l.compactAt = l.head.Count + compactSlack
-		if l.file != nil && !l.inPlaceLocked() {
-			l.giveUpLocked()
-		}
-		return err
-	}
-	l.giveUpLocked()
-	l.head = head
-	l.mu.Lock()
-	l.values = values
-	l.mu.Unlock()
-	l.planCompactionLocked()
-	l.file, err = l.guard.Open()
-	return err
-}
-
-// imageLocked returns the compacted file with its head and its values, the entries
-// in the order in which they were made.
-func (l *Ledger) imageLocked() ([]byte, ledgerHead, map[ledgerKey]ledgerValue, error) {
-	keys := make([]ledgerKey, 0, len(l.values))
-	for k := range l.values {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b ledgerKey) int {
-		if l.values[a].sequence < l.values[b].sequence {
-			return -1
-		}
-		return 1
-	})
-	head := l.codec.start(l.head.Base + l.head.Count)
-	values := make(map[ledgerKey]ledgerValue, len(keys))
-	image := make([]byte, sectorSize, sectorSize+maxEntry*len(keys))
-	for _, k := range keys {
-		v := l.values[k].value
-		var err error
-		if image, err = l.codec.appendEntry(image, &head, Entry{k.kind, k.subject[:k.size], v}); err != nil {
-			return nil, ledgerHead{}, nil, err
-		}
-		values[k] = ledgerValue{v, head.Base + head.Count}
-	}
-	sector, err := l.codec.encodeHead(head)
-	if err != nil {
-		return nil, ledgerHead{}, nil, err
-	}
-	copy(image, sector)
-	return image, head, values, nil
-}
-
-// planCompactionLocked sets when Append compacts next.
-func (l *Ledger) planCompactionLocked() {
-	l.compactAt = compactSlack + 2*uint64(len(l.values))
-}
-
 // endLocked is the offset behind the last entry that counts.
 func (l *Ledger) endLocked() int64 {
 	return sectorSize + int64(l.head.Length) //nolint:gosec // at most MaxLedger
-}
-
-// inPlaceLocked says whether l.file is still what the path names.
-func (l *Ledger) inPlaceLocked() bool {
-	open, err := l.file.Stat()
-	if err != nil {
-		return false
-	}
-	named, err := os.Lstat(l.guard.Path())
-	return err == nil && os.SameFile(open, named)
 }
 
 // giveUpLocked closes the descriptor. After a failed fsync it must not be used

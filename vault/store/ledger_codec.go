@@ -178,7 +178,7 @@ func (c *ledgerCodec) decodeHead(sector []byte) (ledgerHead, error) {
 		return ledgerHead{}, damaged("ledger head: %v", err)
 	}
 	if head.VaultID != c.vaultID {
-		return ledgerHead{}, fmt.Errorf("%w: it belongs to another vault", ErrMAC)
+		return ledgerHead{}, fmt.Errorf("%w: it is that of another vault", ErrMAC)
 	}
 	again, err := c.encodeHead(head)
 	switch {
@@ -194,17 +194,10 @@ func (c *ledgerCodec) decodeHead(sector []byte) (ledgerHead, error) {
 // 23 elements, the magic, and the version.
 func checkLedgerVersion(body []byte) error {
 	const start = "\x6e" + ledgerMagic // text of 14 bytes
-	if body[0]&0b111_00000 != 0b100_00000 || body[0]&0b11111 > 23 || string(body[1:1+len(start)]) != start {
+	if !isTinyHead(body[0], majorArray) || string(body[1:1+len(start)]) != start {
 		return damaged("not a ledger")
 	}
-	var version uint64
-	if _, err := cbor.UnmarshalFirst(body[1+len(start):], &version); err != nil || version == 0 {
-		return damaged("ledger without a version")
-	}
-	if version > ledgerVersion {
-		return fmt.Errorf("%w: ledger version %d, this program knows up to %d", ErrNewer, version, ledgerVersion)
-	}
-	return nil
+	return checkVersion(body[1+len(start):], "ledger", ledgerVersion)
 }
 
 // decode checks a whole ledger file and calls each with every entry that counts,
