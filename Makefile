@@ -1,0 +1,104 @@
+# Every target runs with the same experiment: runtime/secret wipes what the
+# signing code leaves in registers, stacks and freed memory.
+export GOEXPERIMENT := runtimesecret
+# The version comes from -ldflags; stamping it a second time would only make a
+# checkout owned by somebody else fail to build.
+export GOFLAGS := -buildvcs=false $(GOFLAGS)
+
+GO      ?= go
+PREFIX  ?= /usr/local
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  = -X github.com/nsagent/nsagent/cmd/nsagent/command.version=$(VERSION)
+TOOL     = $(GO) tool -modfile=tools/go.mod
+RUN      = $(GO) run ./internal/testrun
+# FUZZTIME is how long `make fuzz` gives each target; `make test` gives 5s.
+FUZZTIME ?= 20s
+# PKGS limits test, race and fuzz: make test PKGS=./vault/...
+PKGS    ?= ./...
+# PLAIN lists the packages that run a second time without the race detector,
+# because they measure memory, time or the shipped binary.
+PLAIN   ?= ./internal/... ./agent/... ./cmd/...
+
+# What gosec does not look at, and why:
+# G104  unchecked errors: staticcheck and review see the ones that matter
+# G115  int conversions: lengths are capped before they are converted
+# G304  files named by variables: naming files is what a command line does
+# G103  unsafe is allowed where locked memory is mapped, and nowhere else
+# G204  programs are started by the supervisor and by tools, with fixed names
+GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-require-rules -nosec-require-justification \
+	-exclude=G104,G115,G304 \
+	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|archtest|readmetest|keyringtest))/.*:G204'
+
+.PHONY: all build test race fuzz script bench lint generate generate-check \
+	tidy-check deps deps-check cover install clean check demo help
+
+all: build
+
+build: ## write bin/nsagent
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nsagent ./cmd/nsagent
+
+demo: ## build, then show every channel against a NetSuite of our own
+	@tools/setup demo
+	@$(MAKE) --no-print-directory build
+	bin/nsagent demo
+
+test: ## everything, with the race detector; fuzz targets for 5 s each
+	@tools/setup test
+	@NSAGENT_TEST_REQUIRE=all $(RUN) -race -plain '$(PLAIN)' -fuzztime 5s $(PKGS)
+
+race: ## the tests with the race detector only
+	@tools/setup test
+	@NSAGENT_TEST_REQUIRE=all $(RUN) -race $(PKGS)
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@$(RUN) -notests -fuzztime $(FUZZTIME) $(PKGS)
+
+script: ## the command-line scripts only
+	@tools/setup test
+	NSAGENT_TEST_REQUIRE=all $(GO) test -count=1 -run 'Script' ./cmd/nsagent/...
+
+bench: ## the benchmarks
+	@tools/setup test
+	$(GO) test -run '^$$' -bench . -benchmem $(PKGS)
+
+check: lint test ## what CI runs
+
+lint: generate-check tidy-check deps-check ## gofmt, vet, staticcheck, gosec and the generated files
+	@tools/setup test
+	@bad=$$(find . -name '*.go' ! -name '*.pb.go' -exec gofmt -l {} +); \
+		if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) gosec $(GOSEC) ./...
+
+generate: ## write the Go code of proto/
+	@tools/setup test
+	@tools/generate proto
+
+generate-check: ## the Go code of proto/ is that of its source
+	@tools/setup test
+	@tools/generate -check
+
+tidy-check: ## go.mod and go.sum are tidy
+	@$(GO) mod tidy -diff
+	@cd tools && $(GO) mod tidy -diff
+
+deps: ## rewrite docs/deps.txt, the list of what is linked in
+	@tools/deps > docs/deps.txt
+
+deps-check: ## docs/deps.txt is what is linked in
+	@tools/deps | diff -u docs/deps.txt - || { echo "run: make deps"; exit 1; }
+
+cover: ## write coverage.out and print the total
+	@tools/setup test
+	$(GO) test -coverprofile=coverage.out -coverpkg=./... $(PKGS)
+	$(GO) tool cover -func=coverage.out | tail -n 1
+
+install: build ## copy bin/nsagent to PREFIX/bin
+	install -D -m 0755 bin/nsagent '$(DESTDIR)$(PREFIX)/bin/nsagent'
+
+clean: ## remove what make wrote
+	rm -rf bin coverage.out
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fuzzParallel is how many targets are fuzzed at a time, each on one core.
+const fuzzParallel = 2
+
+// target is one fuzz function with the instrumented test binary that holds it.
+type target struct{ pkg, dir, name, binary string }
+
+// testPackage is what go list says of a package and is needed here.
+type testPackage struct {
+	ImportPath, Dir           string
+	TestGoFiles, XTestGoFiles []string
+}
+
+// fuzzAll fuzzes every target of the packages for the given time each. A package
+// is compiled once, however many targets it has. Inputs found go to the place
+// where go test -fuzz keeps them, so that later runs go on from there.
+func fuzzAll(ctx context.Context, results *results, each time.Duration, packages []string, stdout, stderr io.Writer) error {
+	withTests, err := listPackages(ctx, packages)
+	if err != nil {
+		return err
+	}
+	cache, err := command(ctx, "go", "env", "GOCACHE").Output()
+	if err != nil {
+		return fmt.Errorf("asking for the build cache: %w", err)
+	}
+	tmp, err := os.MkdirTemp("", "testrun")
+	if err != nil {
+		return fmt.Errorf("making a directory for fuzz binaries: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+
+	targets := make(chan target)
+	var workers sync.WaitGroup
+	for range fuzzParallel {
+		workers.Go(func() {
+			for t := range targets {
+				corpus := filepath.Join(strings.TrimSpace(string(cache)), "fuzz", t.pkg)
+				action, said := fuzz(ctx, t, corpus, each)
+				fmt.Fprint(stdout, said)
+				results.add(t.pkg, t.name+" (fuzzing)", action, "")
+			}
+		})
+	}
+	defer workers.Wait()
+	defer close(targets)
+	for i, p := range withTests {
+		names, err := fuzzTargets(p)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			continue
+		}
+		binary := filepath.Join(tmp, fmt.Sprintf("%d.test", i))
+		build := command(ctx, "go", "test", "-c", "-fuzz=.", "-o", binary, p.ImportPath)
+		build.Stdout, build.Stderr = stdout, stderr
+		if err := build.Run(); err != nil {
+			results.packageFailed(p.ImportPath)
+			continue
+		}
+		for _, name := range names {
+			targets <- target{p.ImportPath, p.Dir, name, binary}
+		}
+	}
+	return nil
+}
+
+// listPackages returns the packages that the patterns name.
+func listPackages(ctx context.Context, patterns []string) ([]testPackage, error) {
+	args := append([]string{"list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles"}, patterns...)
+	cmd := command(ctx, "go", args...)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("listing packages: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
+	}
+	var all []testPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p testPackage
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the list of packages: %w", err)
+		}
+		all = append(all, p)
+	}
+}
+
+// fuzzTargets returns the names of the fuzz functions of p. They are read from
+// the source, since go test -list would link every test binary once more.
+func fuzzTargets(p testPackage) ([]string, error) {
+	var names []string
+	for _, file := range append(append([]string{}, p.TestGoFiles...), p.XTestGoFiles...) {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, fmt.Errorf("looking for fuzz targets: %w", err)
+		}
+		for _, d := range f.Decls {
+			fn, isFunc := d.(*ast.FuncDecl)
+			if isFunc && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Fuzz") {
+				names = append(names, fn.Name.Name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// fuzz runs one target and returns pass or fail with a line to print, or with
+// all that the target wrote if it failed.
+func fuzz(ctx context.Context, t target, corpus string, each time.Duration) (action, said string) {
+	for attempt := 1; ; attempt++ {
+		cmd := command(ctx, t.binary, "-test.run=^$", "-test.fuzz=^"+t.name+"$",
+			"-test.fuzztime="+each.String(), "-test.fuzzcachedir="+corpus, "-test.parallel=1",
+			"-test.timeout="+(each+2*time.Minute).String())
+		cmd.Dir = t.dir
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return "pass", fmt.Sprintf("fuzz\t%s\t%s\t%s\n", t.pkg, t.name, lastProgress(string(out)))
+		}
+		if attempt == 1 && isDeadlineRace(string(out)) {
+			continue
+		}
+		return "fail", fmt.Sprintf("FUZZ\t%s\t%s\n%s", t.pkg, t.name, out)
+	}
+}
+
+// isDeadlineRace reports whether a target failed only because the time was up:
+// up to Go 1.26 the coordinator can take its own deadline for a failure
+// (golang/go issue 75804). What a target finds comes with an input written down.
+func isDeadlineRace(out string) bool {
+	return strings.Contains(out, "context deadline exceeded") && !strings.Contains(out, "Failing input") &&
+		!strings.Contains(out, "panic:")
+}
+
+// lastProgress returns the number of executions from the last progress line.
+func lastProgress(out string) string {
+	last := "no execs"
+	for line := range strings.Lines(out) {
+		if _, after, found := strings.Cut(line, "execs: "); found {
+			count, _, _ := strings.Cut(after, " ")
+			last = count + " execs"
+		}
+	}
+	return last
+}

@@ -1,0 +1,85 @@
+// Command testrun runs the tests of the module and says what really ran.
+//
+// It prints what go test prints, then lists by name every test that did not run,
+// and ends with one line, "N passed, N failed, N skipped". A test may be left out
+// for one reason only: it needs root and we are not root. Any other skip counts
+// as a failure, so that a missing program never passes for a green run.
+//
+// It is a tool of the Makefile and no part of the product.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags of the command.
+type options struct {
+	race     bool
+	plain    []string      // packages to run a second time without -race
+	noTests  bool          // fuzz only
+	fuzzTime time.Duration // zero: no fuzzing
+	packages []string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main with its surroundings given; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	opts, err := parse(args, stderr)
+	if err != nil {
+		return 2
+	}
+	results := newResults(os.Geteuid() == 0)
+	if !opts.noTests {
+		if err := goTest(ctx, results, opts.race, opts.packages, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "testrun:", err)
+			return 1
+		}
+	}
+	if opts.race && len(opts.plain) > 0 {
+		if err := goTest(ctx, results, false, opts.plain, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "testrun:", err)
+			return 1
+		}
+	}
+	if opts.fuzzTime > 0 {
+		if err := fuzzAll(ctx, results, opts.fuzzTime, opts.packages, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "testrun:", err)
+			return 1
+		}
+	}
+	return results.report(stdout)
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var opts options
+	var plain string
+	flags := flag.NewFlagSet("testrun", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.BoolVar(&opts.race, "race", false, "run with the race detector")
+	flags.StringVar(&plain, "plain", "", "packages to run again without it")
+	flags.BoolVar(&opts.noTests, "notests", false, "fuzz only")
+	flags.DurationVar(&opts.fuzzTime, "fuzztime", 0, "how long to fuzz each target; 0: not at all")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	opts.plain = strings.Fields(plain)
+	opts.packages = flags.Args()
+	if len(opts.packages) == 0 {
+		opts.packages = []string{"./..."}
+	}
+	return opts, nil
+}
