@@ -1,0 +1,103 @@
+package peercred
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Peer is the process that opened a connection. It must be closed; closing the
+// Conn that holds it does so.
+type Peer struct {
+	// UID and GID are the effective ids that the process had when it connected, or
+	// called listen.
+	UID, GID uint32
+	// PID is its number in our PID namespace; 0 where it has none there.
+	PID int32
+	// Start is when the process started, in clock ticks since boot. It is set where
+	// Weaker is, and 0 otherwise.
+	Start uint64
+	// Weaker is true where the kernel (before Linux 6.5) did not give the pidfd
+	// with the connection, and it was opened by number instead: had the process
+	// ended and its number been given away between connect and accept, the peer
+	// would be the later process.
+	Weaker bool
+	// Lookup reads the path of the executable of the process behind a pidfd, for a
+	// server that may not do so itself: Landlock hides the executables of processes
+	// outside the sandbox. nil means that Exe reads it from /proc. Set it before
+	// the first Exe.
+	Lookup func(pidfd int) (string, error)
+
+	exe sync.Once
+	// exePath is what exe found.
+	exePath string
+
+	mu    sync.RWMutex // guards open and pidfd
+	open  bool         // whether there is a pidfd
+	pidfd int
+}
+
+// Alive returns nil while the process runs, and ErrPeerGone once it has exited,
+// also while it is a zombie and whoever still holds the connection. It is one
+// system call and safe for concurrent use.
+func (p *Peer) Alive() error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if !p.open {
+		return ErrPeerGone
+	}
+	return alive(p.pidfd)
+}
+
+// Exe returns the path of the executable that the process ran at the first call,
+// or "" where it cannot be read: the process is another user's, or not dumpable, or
+// gone. For a script it is the interpreter. Unknown must never count as allowed.
+func (p *Peer) Exe() string {
+	p.exe.Do(func() {
+		path, err := p.lookUp()
+		if err != nil || p.Alive() != nil {
+			return // gone: the number may be another's already
+		}
+		p.exePath = path
+	})
+	return p.exePath
+}
+
+// lookUp reads the path of the executable, here or through Lookup.
+func (p *Peer) lookUp() (path string, err error) {
+	if p.Lookup == nil {
+		return exeOf(p.PID)
+	}
+	err = p.usePidfd(func(fd int) error {
+		path, err = p.Lookup(fd)
+		return err
+	})
+	return path, err
+}
+
+// usePidfd lends the pidfd to f, which must not keep it.
+func (p *Peer) usePidfd(f func(fd int) error) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if !p.open {
+		return ErrPeerGone
+	}
+	return f(p.pidfd)
+}
+
+// Close gives the pidfd back; Alive returns ErrPeerGone from then on. It may be
+// called more than once.
+func (p *Peer) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.open {
+		return nil
+	}
+	p.open = false
+	if err := closePidfd(p.pidfd); err != nil {
+		return fmt.Errorf("closing the pidfd of %d: %w", p.PID, err)
+	}
+	return nil
+}
+
+// String returns the ids, for messages.
+func (p *Peer) String() string { return fmt.Sprintf("uid %d, pid %d", p.UID, p.PID) }
