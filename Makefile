@@ -1,13 +1,14 @@
 # Every target runs with the same experiment: runtime/secret wipes what the
 # signing code leaves in registers, stacks and freed memory.
 export GOEXPERIMENT := runtimesecret
-# The version comes from -ldflags; stamping it a second time would only make a
-# checkout owned by somebody else fail to build.
+# Only the product is stamped with its commit, and only where git can tell it: in
+# a checkout that somebody else owns, it cannot, and Go would refuse to build.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
 GO      ?= go
 PREFIX  ?= /usr/local
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STAMP   := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
 LDFLAGS  = -X github.com/nsagent/nsagent/cmd/nsagent/command.version=$(VERSION)
 TOOL     = $(GO) tool -modfile=tools/go.mod
 RUN      = $(GO) run ./internal/testrun
@@ -35,7 +36,7 @@ GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-requ
 all: build
 
 build: ## write bin/nsagent
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/nsagent ./cmd/nsagent
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(STAMP) -ldflags '$(LDFLAGS)' -o bin/nsagent ./cmd/nsagent
 
 demo: ## build, then show every channel against a NetSuite of our own
 	@tools/setup demo
