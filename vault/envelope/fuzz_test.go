@@ -1,0 +1,64 @@
+package envelope
+
+import (
+	"bytes"
+	"testing"
+)
+
+// Each decoder either refuses or gives a value that encodes to the same bytes.
+
+func fuzzDecoder[T any](f *testing.F, decode func([]byte) (T, error), encode func(T) []byte, isNil func(T) bool) {
+	f.Add([]byte{})
+	f.Add([]byte{0x85})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := decode(b)
+		if err != nil {
+			if !isNil(v) {
+				t.Fatal("an error and a value")
+			}
+			return
+		}
+		if got := encode(v); !bytes.Equal(got, b) {
+			t.Fatalf("decoded %x, encoded %x", b, got)
+		}
+	})
+}
+
+func FuzzDecodeRoot(f *testing.F) {
+	for _, r := range chain(f, newKeys(f), 3) {
+		f.Add(r.Encode())
+	}
+	fuzzDecoder(f, DecodeRoot, (*Root).Encode, func(r *Root) bool { return r == nil })
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	k := newKeys(f)
+	r, _ := sealed(f, k, "a")
+	f.Add(r.Encode())
+	f.Add([]byte{0x83, 0x04, 0x01, 0x00})
+	fuzzDecoder(f, DecodeRecord, (*Record).Encode, func(r *Record) bool { return r == nil })
+}
+
+func FuzzDecodeManifest(f *testing.F) {
+	f.Add(Manifest{Vault: testVault, Generation: 5}.Encode())
+	fuzzDecoder(f, DecodeManifest, Manifest.Encode, func(m Manifest) bool { return m == Manifest{} })
+}
+
+func FuzzDecodeSlot(f *testing.F) {
+	k := newKeys(f)
+	shares := Shares{Passphrase: take(f, k.arena, []byte("p")), Keyring: take(f, k.arena, make([]byte, ShareSize))}
+	for _, kind := range []Kind{KindKeyring, KindPassphrase, KindKeyringPassphrase} {
+		s, err := k.SealSlot(kind, KDFLow, shares)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(s.Encode())
+	}
+	fuzzDecoder(f, DecodeSlot, (*Slot).Encode, func(s *Slot) bool { return s == nil })
+}
+
+func FuzzDecodeMetadata(f *testing.F) {
+	_, m := sealed(f, newKeys(f), "a")
+	f.Add(m.encode())
+	fuzzDecoder(f, decodeMetadata, (*Metadata).encode, func(m *Metadata) bool { return m == nil })
+}

@@ -1,0 +1,153 @@
+package envelope
+
+import (
+	"crypto/sha256"
+
+	"github.com/nsagent/nsagent/internal/secret"
+)
+
+// Opener opens records one after the other with scratch keys and a scratch
+// buffer in the arena, which it keeps between calls: opening 10,000 records then
+// allocates locked memory for what the caller keeps and nothing else. It is not
+// safe for concurrent use; each goroutine makes its own.
+type Opener struct {
+	keys *Keys
+	ck   secret.Bytes
+	dek  secret.Bytes
+	buf  secret.Bytes
+}
+
+// NewOpener returns an Opener, which the caller closes.
+func (k *Keys) NewOpener() (*Opener, error) {
+	o := &Opener{keys: k}
+	var err error
+	if o.ck, err = k.arena.Alloc(keySize); err == nil {
+		if o.dek, err = k.arena.Alloc(keySize); err == nil {
+			o.buf, err = k.arena.Alloc(smallest)
+		}
+	}
+	if err != nil {
+		o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// Close wipes what the Opener holds.
+func (o *Opener) Close() {
+	o.ck.Destroy()
+	o.dek.Destroy()
+	o.buf.Destroy()
+}
+
+// Metadata opens the metadata of r and compares it with the parts and versions
+// that r has. The error is ErrOpen, or the arena's.
+func (o *Opener) Metadata(r *Record) (*Metadata, error) {
+	if err := o.openCK(r, PartSignOnly); err != nil {
+		return nil, err
+	}
+	var m *Metadata
+	err := o.openPadded(o.ck, metadataContext(o.keys.vault, r.ID), r.Metadata, func(p []byte) error {
+		var err error
+		if m, err = decodeMetadata(p); err != nil || !m.describes(r) {
+			m = nil
+			return ErrOpen
+		}
+		return nil
+	})
+	return m, err
+}
+
+// Content opens one version of one part of r into the arena. The caller owns it.
+// The error is ErrOpen, also where r has no such part or version, or the arena's.
+func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, error) {
+	part := r.part(name)
+	if part == nil {
+		return secret.Bytes{}, ErrOpen
+	}
+	v := part.version(number)
+	if v == nil {
+		return secret.Bytes{}, ErrOpen
+	}
+	if err := o.openCK(r, name); err != nil {
+		return secret.Bytes{}, err
+	}
+	aad := dekContext(o.keys.vault, r.ID, number, name, sha256.Sum256(r.Metadata))
+	if err := openInto(o.dek, o.ck, aad, v.DEK); err != nil {
+		return secret.Bytes{}, err
+	}
+	var content secret.Bytes
+	err := o.openPadded(o.dek, contentContext(o.keys.vault, r.ID, number, name), v.Content, func(p []byte) error {
+		var err error
+		if content, err = o.keys.arena.Alloc(len(p)); err != nil {
+			return err
+		}
+		return content.Use(func(q []byte) error {
+			copy(q, p)
+			return nil
+		})
+	})
+	return content, err
+}
+
+// Check opens everything in r and keeps nothing of it.
+func (o *Opener) Check(r *Record) (*Metadata, error) {
+	m, err := o.Metadata(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range m.Parts {
+		for _, v := range m.Versions {
+			content, err := o.Content(r, name, v.Number)
+			if err != nil {
+				return nil, err
+			}
+			content.Destroy()
+		}
+	}
+	return m, nil
+}
+
+func (o *Opener) openCK(r *Record, name Part) error {
+	part := r.part(name)
+	if part == nil {
+		return ErrOpen
+	}
+	return openInto(o.ck, o.keys.vrk, ckContext(o.keys.vault, r.ID, name), part.CK)
+}
+
+// openPadded opens sealed into the scratch buffer, calls f with the content, and
+// wipes it.
+func (o *Opener) openPadded(key secret.Bytes, aad, sealed []byte, f func(content []byte) error) error {
+	n := len(sealed) - Overhead
+	if n < 0 {
+		return ErrOpen
+	}
+	if o.buf.Len() < n {
+		larger, err := o.keys.arena.Alloc(n)
+		if err != nil {
+			return err
+		}
+		o.buf.Destroy()
+		o.buf = larger
+	}
+	return o.buf.Use(func(p []byte) error {
+		p = p[:n]
+		defer secret.Wipe(p)
+		if err := key.Use(func(k []byte) error { return open(p, k, aad, sealed) }); err != nil {
+			return err
+		}
+		length := unpad(p)
+		if length < 0 {
+			return ErrOpen
+		}
+		return f(p[:length])
+	})
+}
+
+// openInto opens a sealed key into dst.
+func openInto(dst, outer secret.Bytes, aad, sealed []byte) error {
+	return outer.Use(func(k []byte) error {
+		return dst.Use(func(p []byte) error { return open(p, k, aad, sealed) })
+	})
+}

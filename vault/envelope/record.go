@@ -1,0 +1,180 @@
+package envelope
+
+import (
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Object types: what a leaf of the manifest's tree stands for, and the first item
+// of each object that the store keeps under an id. The types after recordType are
+// set aside for grants and the adopted policy.
+const (
+	headerType = 1
+	slotType   = 2
+	recordType = 3
+
+	recordFormat = 1
+)
+
+// Limits of a record, in bytes unless said otherwise.
+const (
+	MaxContent  = 64 << 10 // of one part of a secret
+	MaxName     = 255
+	MaxKind     = 32
+	MaxMeta     = 32 << 10
+	MaxVersions = 4 // count: current and previous, with room
+)
+
+// Record is one entry of the vault, sealed.
+type Record struct {
+	ID       ID
+	Metadata []byte // sealed under the CK of the sign-only part
+	Parts    []RecordPart
+}
+
+// RecordPart is one part of a record: PartSignOnly first and always, then perhaps
+// PartRaw.
+type RecordPart struct {
+	_        struct{} `cbor:",toarray"`
+	Name     Part
+	CK       []byte          // sealed under the VRK
+	Versions []SealedVersion // the newest first; the same numbers in each part
+}
+
+// SealedVersion is one secret of a part.
+type SealedVersion struct {
+	_       struct{} `cbor:",toarray"`
+	Number  uint64   // from 1 on
+	DEK     []byte   // sealed under the CK, bound to the sealed metadata
+	Content []byte   // sealed under the DEK, padded
+}
+
+type wireRecord struct {
+	_        struct{} `cbor:",toarray"`
+	Type     uint64
+	Format   uint64
+	ID       ID
+	Metadata []byte
+	Parts    []RecordPart
+}
+
+// Encode returns the record's bytes, as the store keeps them.
+func (r *Record) Encode() []byte {
+	w := wireRecord{Type: recordType, Format: recordFormat, ID: r.ID, Metadata: r.Metadata, Parts: r.Parts}
+	return w.encode()
+}
+
+func (w *wireRecord) encode() []byte {
+	n := len(w.Metadata) + 64
+	for _, p := range w.Parts {
+		n += len(p.CK) + 32
+		for _, v := range p.Versions {
+			n += len(v.DEK) + len(v.Content) + 32
+		}
+	}
+	e := encoder{b: make([]byte, 0, n)}
+	e.array(5).uint(w.Type).uint(w.Format).bytes(w.ID[:]).bytes(w.Metadata).array(len(w.Parts))
+	for _, p := range w.Parts {
+		e.array(3).text(string(p.Name)).bytes(p.CK).array(len(p.Versions))
+		for _, v := range p.Versions {
+			e.array(3).uint(v.Number).bytes(v.DEK).bytes(v.Content)
+		}
+	}
+	return e.b
+}
+
+// DecodeRecord is the inverse of Encode and accepts nothing else. It opens
+// nothing. Errors: ErrFormat; ErrNewer for an object of another type or format.
+func DecodeRecord(b []byte) (*Record, error) {
+	var w wireRecord
+	if err := decode("record", b, MaxRecord, &w, w.encode); err != nil {
+		if t, f, ok := objectType(b); ok && (t > recordType || t == recordType && f > recordFormat) {
+			return nil, errObject
+		}
+		return nil, err
+	}
+	switch {
+	case w.Type > recordType || w.Type == recordType && w.Format > recordFormat:
+		return nil, errObject
+	case w.Type != recordType || w.Format != recordFormat:
+		return nil, fmt.Errorf("%w: record of type %d, format %d", ErrFormat, w.Type, w.Format)
+	}
+	r := &Record{ID: w.ID, Metadata: w.Metadata, Parts: w.Parts}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+var errObject = fmt.Errorf("%w: an object that is not known here", ErrNewer)
+
+// objectType returns the first two items of an object whatever follows.
+func objectType(b []byte) (typ, format uint64, ok bool) {
+	var items []cbor.RawMessage
+	if decMode.Unmarshal(b, &items) != nil || len(items) < 2 {
+		return 0, 0, false
+	}
+	ok = decMode.Unmarshal(items[0], &typ) == nil && decMode.Unmarshal(items[1], &format) == nil
+	return typ, format, ok
+}
+
+// check looks at what the encoding does not show: names and order of the parts,
+// numbers and order of the versions, and the lengths of what is sealed.
+func (r *Record) check() error {
+	bad := func(what string) error { return fmt.Errorf("%w: record with %s", ErrFormat, what) }
+	if len(r.Parts) < 1 || len(r.Parts) > 2 || r.Parts[0].Name != PartSignOnly {
+		return bad("parts out of order")
+	}
+	if len(r.Parts) == 2 && r.Parts[1].Name != PartRaw {
+		return bad("a part of unknown name")
+	}
+	if !paddedSealed(len(r.Metadata)) {
+		return bad("metadata of odd length")
+	}
+	for i, p := range r.Parts {
+		if len(p.CK) != sealedKeySize {
+			return bad("a sealed key of wrong length")
+		}
+		if len(p.Versions) < 1 || len(p.Versions) > MaxVersions || len(p.Versions) != len(r.Parts[0].Versions) {
+			return bad("a wrong number of versions")
+		}
+		for j, v := range p.Versions {
+			switch {
+			case v.Number == 0 || j > 0 && v.Number >= p.Versions[j-1].Number:
+				return bad("versions out of order")
+			case i > 0 && v.Number != r.Parts[0].Versions[j].Number:
+				return bad("versions that differ between its parts")
+			case len(v.DEK) != sealedKeySize || !paddedSealed(len(v.Content)):
+				return bad("a sealed field of wrong length")
+			}
+		}
+	}
+	return nil
+}
+
+// paddedSealed reports whether n is the length of something sealed with padding.
+func paddedSealed(n int) bool {
+	n -= Overhead
+	return n >= smallest && paddedLen(n-1) == n
+}
+
+// part returns the part of that name, or nil.
+func (r *Record) part(p Part) *RecordPart {
+	for i := range r.Parts {
+		if r.Parts[i].Name == p {
+			return &r.Parts[i]
+		}
+	}
+	return nil
+}
+
+// version returns the version of that number, or nil.
+func (p *RecordPart) version(number uint64) *SealedVersion {
+	for i := range p.Versions {
+		if p.Versions[i].Number == number {
+			return &p.Versions[i]
+		}
+	}
+	return nil
+}
