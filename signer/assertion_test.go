@@ -293,6 +293,24 @@ func TestAlgorithmFor(t *testing.T) {
 	}
 }
 
+func TestCheckAlgorithm(t *testing.T) {
+	p384, rsa3072 := ecKey(t, elliptic.P384()).Public(), rsaKey(t, 3072).Public()
+	tests := []struct {
+		alg  string
+		pub  crypto.PublicKey
+		want error
+	}{
+		{"", p384, nil}, {"ES384", p384, nil}, {"", rsa3072, nil}, {"PS256", rsa3072, nil}, {"PS512", rsa3072, nil},
+		{"ES256", p384, ErrAlgorithm}, {"PS384", p384, ErrAlgorithm}, {"ES384", rsa3072, ErrAlgorithm},
+		{"RS256", rsa3072, ErrAlgorithm}, {"ps256", rsa3072, ErrAlgorithm}, {"ES384", nil, ErrKey},
+	}
+	for _, c := range tests {
+		if err := CheckAlgorithm(c.alg, c.pub); !errors.Is(err, c.want) {
+			t.Errorf("%q with %T: got %v, want %v", c.alg, c.pub, err, c.want)
+		}
+	}
+}
+
 func FuzzRawSignature(f *testing.F) {
 	f.Add([]byte{0x30, 6, 2, 1, 1, 2, 1, 2}, 32)
 	f.Add([]byte{0x30, 8, 2, 2, 0, 0xff, 2, 2, 0, 0x80}, 32)

@@ -50,6 +50,14 @@ func AlgorithmFor(pub crypto.PublicKey) (string, error) {
 	return alg.name, err
 }
 
+// CheckAlgorithm returns nil if alg can be used with a key, as can an empty alg, which
+// stands for AlgorithmFor's, with any key that NetSuite takes. Errors wrap ErrAlgorithm
+// or ErrKey.
+func CheckAlgorithm(alg string, pub crypto.PublicKey) error {
+	_, err := algorithmOf(alg, pub)
+	return err
+}
+
 // algorithmOf returns the algorithm of that name, or the default if it is empty,
 // provided that pub is a key for it.
 func algorithmOf(name string, pub crypto.PublicKey) (algorithm, error) {

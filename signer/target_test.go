@@ -3,6 +3,7 @@ package signer
 import (
 	"bufio"
 	"errors"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -29,11 +30,11 @@ func loadHostileURLs(t testing.TB) []hostileURL {
 			continue
 		}
 		class, quoted, _ := strings.Cut(line, " ")
-		url, err := strconv.Unquote(quoted)
+		unquoted, err := strconv.Unquote(quoted)
 		if err != nil {
 			t.Fatalf("hostile_urls.txt:%d: %v", n, err)
 		}
-		cases = append(cases, hostileURL{n, class, url})
+		cases = append(cases, hostileURL{n, class, unquoted})
 	}
 	if lines.Err() != nil || len(cases) < 80 {
 		t.Fatalf("hostile_urls.txt: %d cases, %v", len(cases), lines.Err())
@@ -196,6 +197,18 @@ func FuzzParseTarget(f *testing.F) {
 		origin, err := ParseEndpoint(u.Origin())
 		if err != nil || !u.sameOrigin(origin) || origin.Origin() != u.Origin() {
 			t.Fatalf("%q: origin %q: %v", raw, u.Origin(), err)
+		}
+		// Go's own client sends what was signed.
+		std, err := url.Parse(raw)
+		if err != nil {
+			t.Fatalf("net/url: %v", err)
+		}
+		wire := u.Path()
+		if strings.Contains(raw, "?") {
+			wire += "?" + u.RawQuery()
+		}
+		if std.RequestURI() != wire || !strings.EqualFold(std.Host, strings.TrimPrefix(rebuilt, u.Scheme()+"://")) || std.User != nil {
+			t.Fatalf("%q: net/url sends %q to %q", raw, std.RequestURI(), std.Host)
 		}
 		if strings.ContainsAny(raw, " \t\r\n\x00\x7f\\#<>\"") || strings.Contains(u.Host(), "@") {
 			t.Fatalf("%q was accepted", raw)
