@@ -3,7 +3,8 @@
 // It prints what go test prints, then lists by name every test that did not run,
 // and ends with one line, "N passed, N failed, N skipped". A test may be left out
 // for one reason only: it needs root and we are not root. Any other skip counts
-// as a failure, so that a missing program never passes for a green run.
+// as a failure, so that a missing program never passes for a green run. As root,
+// tests that need a normal user run a second time as one.
 //
 // It is a tool of the Makefile and no part of the product.
 package main
@@ -51,6 +52,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if opts.race && len(opts.plain) > 0 {
 		if err := goTest(ctx, results, false, opts.plain, stdout, stderr); err != nil {
+			fmt.Fprintln(stderr, "testrun:", err)
+			return 1
+		}
+	}
+	if results.root {
+		if err := asNobody(ctx, results, opts.packages, stdout, stderr); err != nil {
 			fmt.Fprintln(stderr, "testrun:", err)
 			return 1
 		}

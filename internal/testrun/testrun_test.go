@@ -126,6 +126,27 @@ func TestPassInOneRunIsEnoughAndFailureInOneIsTooMuch(t *testing.T) {
 	}
 }
 
+const ofAUser = `package a
+import ("os"; "testing")
+func TestRefused(t *testing.T) {
+	if os.Getuid() == 0 { t.Skip("not as root: permissions do not stop it") }
+	if err := os.WriteFile("/x", nil, 0o600); err == nil { t.Error("could write") }
+	if _, err := os.Stat("a_test.go"); err != nil { t.Error(err) }
+}
+func TestOther(t *testing.T) {}
+`
+
+func TestRootBecomesANormalUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: becomes another user")
+	}
+	module(t, map[string]string{"a/a_test.go": ofAUser})
+	var out, errs strings.Builder
+	if code := run(context.Background(), nil, &out, &errs); code != 0 || !strings.HasSuffix(out.String(), "\n2 passed, 0 failed, 0 skipped\n") {
+		t.Errorf("exit code %d and\n%s%s", code, out.String(), errs.String())
+	}
+}
+
 const fuzzed = `package a
 import "testing"
 func FuzzFine(f *testing.F) { f.Add("x"); f.Fuzz(func(t *testing.T, s string) {}) }
