@@ -1,0 +1,17 @@
+// Package harden gives up rights that a process of nsagent does not need.
+//
+// Process comes first, before arguments are read: from then on no other process of
+// the same user can read the memory, environment or descriptors of this one, and no
+// core file holds them. Agent is for the daemon once its sockets are open: it can
+// then open nothing outside its directories, start no program, trace no process and
+// make no socket but a Unix one, on every thread. Helper is the same without the
+// directories, for processes that start nothing either.
+//
+// What the kernel lacks is left out and reported, so that status can say so; what
+// it has and refuses is an error. Nothing here can be taken back.
+//
+// Under Landlock a process sees less of others: /proc/PID/exe and what else needs
+// the right to trace can no longer be read of a process outside, also not by root
+// or of the same user; stat, status, cgroup and cmdline can. peercred.Peer.Lookup is
+// the way round.
+package harden

@@ -1,0 +1,19 @@
+//go:build unix && !linux
+
+package harden
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Process forbids core files and sets umask 0077. This system has no way to keep
+// other processes of the same user from reading this one.
+func Process() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbidding core files: %w", err)
+	}
+	unix.Umask(0o077)
+	return nil
+}

@@ -1,0 +1,55 @@
+package harden
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrUnsupported means that this system cannot confine a process in the way asked
+// for.
+var ErrUnsupported = errors.New("harden: not available on this system")
+
+// AgentSandbox says which files the agent may use once it is confined.
+type AgentSandbox struct {
+	// ReadWrite are directories in which files and sockets may be made, read,
+	// written, renamed and removed. Each must exist.
+	ReadWrite []string
+	// ReadOnly are files and directories that may be read. Missing ones are left
+	// out.
+	ReadOnly []string
+}
+
+// Report says what holds for this process.
+type Report struct {
+	// NonDumpable is true where other processes of the user cannot read or trace
+	// this one, and it leaves no core file.
+	NonDumpable bool
+	// NoNewPrivs is true where no program that it starts can gain rights.
+	NoNewPrivs bool
+	// LandlockABI is the version in force; 0 means that files are not confined.
+	LandlockABI int
+	// Seccomp is true where the system calls are filtered on every thread.
+	Seccomp bool
+	// Why says what is missing and why, a sentence each.
+	Why []string
+}
+
+// Sentences says in plain words what holds and what is missing, for status.
+func (r Report) Sentences() []string {
+	var s []string
+	if r.NonDumpable {
+		s = append(s, "other processes of this user cannot read its memory, and it leaves no core file")
+	}
+	if r.Seccomp {
+		s = append(s, "it cannot start a program, trace a process or open a network socket (seccomp, all threads)")
+	}
+	if r.LandlockABI > 0 {
+		s = append(s, fmt.Sprintf("it cannot open files outside its own directories (Landlock ABI %d)", r.LandlockABI))
+	}
+	return append(s, r.Why...)
+}
+
+// missing adds a sentence on what is not there.
+func (r *Report) missing(format string, args ...any) {
+	r.Why = append(r.Why, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,351 @@
+//go:build linux
+
+package harden
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/elastic/go-seccomp-bpf/arch"
+	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+// needsLandlock skips where the kernel has none; it fails where that is required.
+func needsLandlock(t *testing.T) {
+	t.Helper()
+	abi, err := llsys.LandlockGetABIVersion()
+	if err == nil && abi > 0 {
+		return
+	}
+	if required("landlock") {
+		t.Fatalf("Landlock is required and not there: %v", err)
+	}
+	t.Skipf("needs Landlock: %v", err)
+}
+
+// required says whether NSAGENT_TEST_REQUIRE names a part.
+func required(part string) bool {
+	for _, name := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
+		if name == part || name == "all" {
+			return true
+		}
+	}
+	return false
+}
+
+// What is denied to a confined process works in one that is not: without the
+// control the test could pass for another reason.
+func TestAgentDenies(t *testing.T) {
+	needsLandlock(t)
+	for _, user := range []struct {
+		name   string
+		nobody bool
+	}{{"as nobody", true}, {"as is", false}} {
+		t.Run(user.name, func(t *testing.T) {
+			run(t, command(user.nobody, "free", directory(t), directory(t)))
+			run(t, command(user.nobody, "confined", directory(t), directory(t)))
+		})
+	}
+}
+
+// attempts are what a process that was taken over would try. Each returns nil where
+// it worked.
+func attempts(inside, outside string) map[string]func() error {
+	socket := func(domain int) func() error {
+		return func() error {
+			fd, err := unix.Socket(domain, unix.SOCK_STREAM, 0)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
+		}
+	}
+	tries := map[string]func() error{
+		"socket inet":  socket(unix.AF_INET),
+		"socket inet6": socket(unix.AF_INET6),
+		"socket netlink": func() error {
+			fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, 0)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
+		},
+		"listen":          func() error { return closed(net.Listen("tcp", "127.0.0.1:0")) },
+		"exec":            func() error { return exec.Command("/proc/self/exe", "harden", "process", inside).Run() },
+		"ptrace":          tracedByParent,
+		"mmap executable": mapExecutable,
+		"mprotect executable": func() error {
+			mem, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+			if err != nil {
+				return err
+			}
+			defer unix.Munmap(mem)
+			return unix.Mprotect(mem, unix.PROT_READ|unix.PROT_EXEC)
+		},
+		"read outside":     func() error { _, err := os.ReadFile("/etc/passwd"); return err },
+		"list outside":     func() error { _, err := os.ReadDir("/etc"); return err },
+		"write outside":    func() error { return os.WriteFile(filepath.Join(outside, "w"), nil, 0o600) },
+		"make outside":     func() error { return os.Mkdir(filepath.Join(outside, "d"), 0o700) },
+		"remove outside":   func() error { return os.Remove(filepath.Join(outside, "old")) },
+		"truncate outside": func() error { return os.Truncate(filepath.Join(outside, "kept"), 0) },
+		"listen outside":   func() error { return closed(net.Listen("unix", filepath.Join(outside, "s"))) },
+		"link inside":      func() error { return os.Symlink("/etc/passwd", filepath.Join(inside, "link")) },
+		"pipe inside":      func() error { return unix.Mkfifo(filepath.Join(inside, "pipe"), 0o600) },
+		signalParent:       func() error { return unix.Kill(os.Getppid(), 0) },
+	}
+	if abi, _ := llsys.LandlockGetABIVersion(); abi < 6 {
+		delete(tries, signalParent)
+	}
+	if abi, _ := llsys.LandlockGetABIVersion(); abi < 3 {
+		delete(tries, "truncate outside")
+	}
+	return tries
+}
+
+// signalParent is the attempt that fails without a sandbox where the parent belongs
+// to another user.
+const signalParent = "signal the parent"
+
+// closed closes a listener that could be opened.
+func closed(l net.Listener, err error) error {
+	if err == nil {
+		err = l.Close()
+	}
+	return err
+}
+
+// tracedByParent asks to be traced; it needs no right.
+func tracedByParent() error {
+	runtime.LockOSThread()
+	_, _, errno := unix.RawSyscall(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// mapExecutable maps a page that could hold code.
+func mapExecutable() error {
+	mem, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err == nil {
+		err = unix.Munmap(mem)
+	}
+	return err
+}
+
+// fill puts files into the outside directory that the attempts need.
+func fill(outside string) error {
+	return errors.Join(os.WriteFile(filepath.Join(outside, "old"), nil, 0o600),
+		os.WriteFile(filepath.Join(outside, "kept"), []byte("kept"), 0o600))
+}
+
+// childFree makes every attempt without a sandbox; tracing comes last, since it
+// changes the process.
+func childFree(args []string) error {
+	if err := fill(args[1]); err != nil {
+		return err
+	}
+	tries := attempts(args[0], args[1])
+	var errs error
+	for name, try := range tries {
+		if name == "ptrace" || name == signalParent && os.Geteuid() == nobody { // the parent is root's
+			continue
+		}
+		errs = errors.Join(errs, expect(name, try(), nil))
+	}
+	return errors.Join(errs, expect("ptrace", tries["ptrace"](), nil))
+}
+
+// childConfined makes every attempt in the sandbox: on threads that were there
+// before it, and on new ones.
+func childConfined(args []string) error {
+	inside, outside := args[0], args[1]
+	if err := fill(outside); err != nil {
+		return err
+	}
+	const threads = 8
+	var ready, done sync.WaitGroup
+	confined := make(chan struct{})
+	results := make(chan error, 2*threads)
+	work := func() {
+		runtime.LockOSThread()
+		ready.Done()
+		<-confined
+		results <- allDenied(attempts(inside, outside))
+	}
+	ready.Add(threads)
+	for range threads {
+		done.Go(work)
+	}
+	ready.Wait()
+	if err := Process(); err != nil {
+		return err
+	}
+	r, err := Agent(AgentSandbox{ReadWrite: []string{inside}, ReadOnly: []string{"/proc", "/no/such/file"}})
+	if err != nil {
+		return err
+	}
+	if !r.Seccomp || r.LandlockABI < 1 || !r.NoNewPrivs || !r.NonDumpable {
+		return fmt.Errorf("report: got %+v", r)
+	}
+	close(confined)
+	ready.Add(threads)
+	for range threads {
+		done.Go(work)
+	}
+	done.Wait()
+	var errs error
+	for range 2 * threads {
+		errs = errors.Join(errs, <-results)
+	}
+	if data, err := os.ReadFile(filepath.Join("/proc/self/root", outside, "kept")); err == nil {
+		errs = errors.Join(errs, fmt.Errorf("read around the sandbox through /proc: %q", data))
+	}
+	return errors.Join(errs, deniedCalls())
+}
+
+// allDenied makes every attempt and returns what was not denied.
+func allDenied(tries map[string]func() error) error {
+	var errs error
+	for name, try := range tries {
+		if err := try(); !errors.Is(err, fs.ErrPermission) { // EPERM or EACCES
+			errs = errors.Join(errs, fmt.Errorf("%s: got %v, want it denied", name, err))
+		}
+	}
+	return errs
+}
+
+// deniedCalls makes every denied call that this architecture has, with arguments
+// that would do no harm, and wants EPERM of each.
+func deniedCalls() error {
+	info, err := arch.GetInfo("")
+	if err != nil {
+		return err
+	}
+	var errs error
+	for _, name := range denied() {
+		nr, ok := info.SyscallNames[name]
+		if !ok || name == "fork" || name == "vfork" { // those two would return twice
+			continue
+		}
+		_, _, errno := syscall.RawSyscall6(uintptr(nr), 0, 0, 0, 0, 0, 0)
+		if errno != unix.EPERM {
+			errs = errors.Join(errs, fmt.Errorf("%s: got %v, want %v", name, errno, unix.EPERM))
+		}
+	}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_CLONE3, 0, 0, 0, 0, 0, 0)
+	return errors.Join(errs, expect("clone3", errno, unix.ENOSYS))
+}
+
+// The names in the filter must be those of the kernel: a misspelt one would be left
+// out silently.
+func TestDeniedNamesExist(t *testing.T) {
+	known := map[string]bool{}
+	for _, info := range []*arch.Info{arch.X86_64, arch.I386, arch.AARCH64, arch.ARM} {
+		for name := range info.SyscallNames {
+			known[name] = true
+		}
+	}
+	for _, name := range denied() {
+		if !known[name] {
+			t.Errorf("no architecture has %q", name)
+		}
+	}
+	for _, info := range []*arch.Info{arch.X86_64, arch.AARCH64} {
+		for _, name := range []string{"execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "bpf",
+			"io_uring_setup", "userfaultfd", "kexec_load", "mount", "pidfd_getfd"} {
+			if _, ok := info.SyscallNames[name]; !ok {
+				t.Errorf("%s has no %q", info.Name, name)
+			}
+		}
+	}
+}
+
+// A helper may use files and nothing else.
+func TestHelper(t *testing.T) {
+	run(t, command(true, "helper", directory(t)))
+}
+
+// childHelper confines itself by the filter alone.
+func childHelper(args []string) error {
+	r, err := Helper()
+	if err != nil {
+		return err
+	}
+	if !r.Seccomp || r.LandlockABI != 0 {
+		return fmt.Errorf("report: got %+v", r)
+	}
+	tries := attempts(args[0], args[0])
+	errs := expect("exec", tries["exec"](), fs.ErrPermission)
+	errs = errors.Join(errs, expect("socket", tries["socket inet"](), fs.ErrPermission))
+	return errors.Join(errs, expect("read", tries["read outside"](), nil))
+}
+
+// A 64-bit process can make 32-bit calls, whose numbers the list does not know.
+func TestForeignCalls(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("needs amd64: other architectures cannot change their calls without exec")
+	}
+	if out, err := command(true, "foreign", "free").CombinedOutput(); err != nil {
+		if !strings.Contains(string(out), "SIGSEGV") {
+			t.Fatalf("control: %v\n%s", err, out)
+		}
+		t.Skip("needs a kernel that takes 32-bit calls: this one does not, so there is nothing to refuse")
+	}
+	run(t, command(true, "foreign", "confined"))
+}
+
+// childForeign calls getpid by int 0x80.
+func childForeign(args []string) error {
+	code, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	copy(code, []byte{0xb8, 20, 0, 0, 0, 0xcd, 0x80, 0xc3}) // mov eax, 20; int 0x80; ret
+	entry := &code[0]
+	function := &entry // a func value points to a word that holds the entry
+	getpid := *(*func() int32)(unsafe.Pointer(&function))
+	if args[0] == "free" {
+		if got := getpid(); int(got) != os.Getpid() {
+			return fmt.Errorf("got %d, want %d", got, os.Getpid())
+		}
+		return nil
+	}
+	if _, err := Helper(); err != nil {
+		return err
+	}
+	if got := getpid(); got != -int32(unix.EPERM) {
+		return fmt.Errorf("confined: got %d, want %d", got, -int32(unix.EPERM))
+	}
+	return nil
+}
+
+func TestMissingDirectory(t *testing.T) {
+	run(t, command(false, "missing", filepath.Join(directory(t), "none")))
+}
+
+// childMissing names a directory that is not there.
+func childMissing(args []string) error {
+	if _, err := Agent(AgentSandbox{ReadWrite: args}); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("got %v, want %v", err, fs.ErrNotExist)
+	}
+	if _, err := os.ReadFile("/etc/passwd"); err != nil {
+		return fmt.Errorf("confined after an error: %w", err)
+	}
+	if _, err := Agent(AgentSandbox{ReadWrite: []string{"/proc/self/exe"}}); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		return fmt.Errorf("a file as directory: got %v", err)
+	}
+	return nil
+}
