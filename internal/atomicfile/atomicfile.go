@@ -63,14 +63,7 @@ func Write(path string, data []byte, o Options) error {
 //
 // Errors: *UnsafeError if the present file is not one of ours, ErrExists,
 // ErrVerify, or that of the system call that failed (ENOSPC, EIO, EROFS, ...).
-func (g *Guard) Write(data []byte, o Options) error {
-	if err := g.write(data, o); err != nil {
-		return fmt.Errorf("writing %s: %w", g.Path(), err)
-	}
-	return nil
-}
-
-func (g *Guard) write(data []byte, o Options) (err error) {
+func (g *Guard) Write(data []byte, o Options) (err error) {
 	if err := g.dir.removeTemps(g.base); err != nil {
 		return err
 	}
@@ -81,7 +74,7 @@ func (g *Guard) write(data []byte, o Options) (err error) {
 	case err != nil:
 		return err
 	case o.Exclusive:
-		return ErrExists
+		return fmt.Errorf("%w: %s", ErrExists, g.Path())
 	default:
 		if err := checkFile(g.Path(), old); err != nil {
 			return err

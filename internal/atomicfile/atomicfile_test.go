@@ -269,3 +269,35 @@ func TestConcurrentWritersAndReaders(t *testing.T) {
 	readers.Wait()
 	wantNames(t, dir, "f", "f"+PreviousSuffix, "f"+LockSuffix)
 }
+
+func TestGuardReadsAndOpensItsFile(t *testing.T) {
+	path := filepath.Join(privateDir(t), "f")
+	mustWrite(t, path, "0123456789", Options{})
+	g, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Unlock()
+	if got, err := g.Read(10); err != nil || string(got) != "0123456789" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	f, err := g.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("x"), 3); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, path, "012x456789")
+	if err := os.Chmod(path, 0o620); err != nil {
+		t.Fatal(err)
+	}
+	_, readErr := g.Read(10)
+	_, openErr := g.Open()
+	for _, err := range []error{readErr, openErr} {
+		if !errors.Is(err, ErrUnsafe) || !strings.HasSuffix(err.Error(), "is open to group or others (mode 0620) (fix: chmod 600 "+path+")") {
+			t.Errorf("got %v, want ErrUnsafe with the fix", err)
+		}
+	}
+}

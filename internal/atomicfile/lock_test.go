@@ -64,7 +64,7 @@ func runChild(t *testing.T, what, path string, uid uint32) string {
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{exe}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	out, err := cmd.CombinedOutput()
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

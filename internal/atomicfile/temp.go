@@ -3,6 +3,7 @@ package atomicfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -86,14 +87,14 @@ func (d *dir) verify(name string, data []byte) error {
 	for {
 		n, err := f.Read(buf)
 		if !bytes.HasPrefix(data, buf[:n]) {
-			return ErrVerify
+			return fmt.Errorf("%w: %s", ErrVerify, f.Name())
 		}
 		data = data[n:]
 		switch {
 		case errors.Is(err, io.EOF) && len(data) == 0:
 			return nil
 		case errors.Is(err, io.EOF):
-			return ErrVerify
+			return fmt.Errorf("%w: %s", ErrVerify, f.Name())
 		case err != nil:
 			return err
 		}

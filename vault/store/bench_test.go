@@ -24,7 +24,7 @@ func manyRecords(n int) map[ID][]byte {
 }
 
 func benchFile(b *testing.B, n int) *File {
-	f := NewFile(filepath.Join(b.TempDir(), "vault.nsv"))
+	f := NewFile(filepath.Join(privateDir(b), "vault.nsv"))
 	if err := f.Create(context.Background(), Change{Root: make([]byte, 4096), Put: manyRecords(n)}); err != nil {
 		b.Fatal(err)
 	}
@@ -51,5 +51,29 @@ func BenchmarkCommit10k(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkLedgerAppend(b *testing.B) {
+	l := mustOpen(b, ledgerPath(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		mustAppend(b, l, Entry{1, subject(16, 1), 1})
+	}
+}
+
+func BenchmarkLedgerOpen10k(b *testing.B) {
+	path := ledgerPath(b)
+	l := mustOpen(b, path)
+	var entries []Entry
+	for i := range uint32(10_000) {
+		id := numberID(0, i)
+		entries = append(entries, Entry{1, id[:], 1})
+	}
+	mustAppend(b, l, entries...)
+	mustClose(b, l)
+	b.ReportAllocs()
+	for b.Loop() {
+		mustClose(b, mustOpen(b, path))
 	}
 }

@@ -71,6 +71,7 @@ func sortedIDs(records map[ID][]byte) []ID {
 const (
 	majorUint  = 0 << 5
 	majorBytes = 2 << 5
+	majorText  = 3 << 5
 	majorArray = 4 << 5
 	majorMap   = 5 << 5
 	majorMask  = 7 << 5
@@ -90,6 +91,11 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
 	}
 	return binary.BigEndian.AppendUint64(append(b, major|27), n)
+}
+
+// appendBytes appends p as a byte string.
+func appendBytes(b, p []byte) []byte {
+	return append(appendHead(b, majorBytes, uint64(len(p))), p...)
 }
 
 // maxTiny is the largest number that fits into the byte of a head itself.

@@ -146,9 +146,6 @@ func checkLimits(s Snapshot) error {
 	return nil
 }
 
-// encMode returns the core deterministic encoding of RFC 8949.
-func encMode() (cbor.EncMode, error) { return cbor.CoreDetEncOptions().EncMode() }
-
 // decMode returns the strict decoder: no duplicate or unknown key, no indefinite
 // length, no tag, nothing beyond the limits. It checks the whole input before it
 // allocates anything for it.

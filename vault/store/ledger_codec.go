@@ -79,7 +79,6 @@ type ledgerEntry struct {
 type ledgerCodec struct {
 	vaultID [16]byte
 	mac     MAC
-	enc     cbor.EncMode
 	dec     cbor.DecMode
 }
 
@@ -87,15 +86,11 @@ func newLedgerCodec(vaultID []byte, mac MAC) (*ledgerCodec, error) {
 	if len(vaultID) != 16 {
 		return nil, fmt.Errorf("vault ID of %d bytes, 16 expected", len(vaultID))
 	}
-	enc, err := encMode()
-	if err != nil {
-		return nil, err
-	}
 	dec, err := decMode()
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerCodec{vaultID: [16]byte(vaultID), mac: mac, enc: enc, dec: dec}, nil
+	return &ledgerCodec{vaultID: [16]byte(vaultID), mac: mac, dec: dec}, nil
 }
 
 // start returns the head of a ledger without entries.
@@ -125,25 +120,34 @@ func (c *ledgerCodec) appendEntry(buf []byte, head *ledgerHead, e Entry) ([]byte
 	if err := c.macOf(&le.MAC, domainEntry, le.Chain[:]); err != nil {
 		return nil, err
 	}
-	data, err := c.enc.Marshal(&le)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a ledger entry: %w", err)
-	}
+	start := len(buf)
+	buf = appendHead(buf, majorArray, 6)
+	buf = appendHead(buf, majorUint, le.Sequence)
+	buf = appendHead(buf, majorUint, uint64(le.Kind))
+	buf = appendBytes(buf, le.Subject)
+	buf = appendHead(buf, majorUint, le.Value)
+	buf = appendBytes(buf, le.Chain[:])
+	buf = appendBytes(buf, le.MAC[:])
 	head.Count++
-	head.Length += uint64(len(data))
+	head.Length += uint64(len(buf) - start)
 	head.Chain = le.Chain
-	return append(buf, data...), nil
+	return buf, nil
 }
 
 // encodeHead returns the sector of head.
 func (c *ledgerCodec) encodeHead(head ledgerHead) ([]byte, error) {
-	data, err := c.enc.Marshal(&head)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the ledger head: %w", err)
-	}
-	sector := make([]byte, sectorSize)
-	copy(sector, data)
-	body := sector[:headBodySize]
+	body := make([]byte, 0, sectorSize)
+	body = appendHead(body, majorArray, 7)
+	body = appendHead(body, majorText, uint64(len(head.Magic)))
+	body = append(body, head.Magic...)
+	body = appendHead(body, majorUint, head.Version)
+	body = appendBytes(body, head.VaultID[:])
+	body = appendHead(body, majorUint, head.Base)
+	body = appendHead(body, majorUint, head.Count)
+	body = appendHead(body, majorUint, head.Length)
+	body = appendBytes(body, head.Chain[:])
+	sector := body[:sectorSize] // the rest is zero
+	body = sector[:headBodySize]
 	sum := sha256.Sum256(body)
 	copy(sector[headBodySize:], sum[:])
 	var mac hash
@@ -211,15 +215,28 @@ func (c *ledgerCodec) decode(data []byte, each func(sequence uint64, e Entry)) (
 	if head.Length > uint64(len(rest)) {
 		return ledgerHead{}, damaged("ledger cut: %d of %d bytes of entries", len(rest), head.Length)
 	}
-	rest = rest[:head.Length]
-	at := c.start(head.Base)
+	at, err := c.decodeEntries(head.Base, rest[:head.Length], each)
+	if err != nil {
+		return ledgerHead{}, err
+	}
+	if at != head {
+		return ledgerHead{}, damaged("ledger ends at entry %d, its head at %d", at.Count, head.Count)
+	}
+	return head, nil
+}
+
+// decodeEntries checks the entries after base, which fill data, and returns the
+// head that counts them.
+func (c *ledgerCodec) decodeEntries(base uint64, data []byte, each func(sequence uint64, e Entry)) (ledgerHead, error) {
+	at := c.start(base)
 	again := make([]byte, 0, maxEntry)
-	for len(rest) > 0 {
+	for len(data) > 0 {
 		var le ledgerEntry
-		after, err := c.dec.UnmarshalFirst(rest, &le)
+		rest, err := c.dec.UnmarshalFirst(data[:min(len(data), maxEntry)], &le)
 		if err != nil {
 			return ledgerHead{}, damaged("ledger entry %d: %v", at.Count+1, err)
 		}
+		size := min(len(data), maxEntry) - len(rest)
 		e := Entry{Kind: le.Kind, Subject: le.Subject, Value: le.Value}
 		if err := e.check(); err != nil {
 			return ledgerHead{}, damaged("ledger entry %d: %v", at.Count+1, err)
@@ -229,16 +246,13 @@ func (c *ledgerCodec) decode(data []byte, each func(sequence uint64, e Entry)) (
 		if err != nil {
 			return ledgerHead{}, err
 		}
-		if !bytes.Equal(again, rest[:len(rest)-len(after)]) {
+		if !bytes.Equal(again, data[:size]) {
 			return ledgerHead{}, damaged("ledger entry %d changed, moved or not in canonical form", at.Count)
 		}
 		each(at.Base+at.Count, e)
-		rest = after
+		data = data[size:]
 	}
-	if at != head {
-		return ledgerHead{}, damaged("ledger ends at entry %d, its head at %d", at.Count, head.Count)
-	}
-	return head, nil
+	return at, nil
 }
 
 func (c *ledgerCodec) macOf(mac *hash, domain string, msg []byte) error {
