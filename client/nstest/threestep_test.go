@@ -1,0 +1,135 @@
+package nstest
+
+import (
+	"net/url"
+	"testing"
+)
+
+const stepBase = "https://123456-sb1.restlets.api.netsuite.com/rest/"
+
+func threeStepAccount() Account {
+	a := account1()
+	a.Integrations[0].Callbacks = []string{"https://my.example.com/cb?x=1", "http://localhost:*", "https://*.example.org/cb"}
+	a.Integrations = append(a.Integrations, Integration{Name: "no flow", ConsumerKey: "noflow", ConsumerSecret: "s"})
+	return a
+}
+
+func stepOne(callback string) order {
+	o := orderFor(stepBase + "requesttoken").fresh()
+	o.method, o.token, o.tsecret = "POST", "", ""
+	o.extra = []pair{{"oauth_callback", callback}, {"role", "45678"}}
+	return o
+}
+
+func form(t *testing.T, body string) url.Values {
+	t.Helper()
+	values, err := url.ParseQuery(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// TestThreeStepFlow goes all the way to a token that signs an API call.
+func TestThreeStepFlow(t *testing.T) {
+	n := start(t, Config{Accounts: []Account{threeStepAccount()}})
+	s := n.do(stepOne("https://my.example.com/cb?x=1"))
+	s.expect(t, "step one", 200, "", "")
+	first := form(t, s.body)
+	if first.Get("oauth_callback_confirmed") != "true" || first.Get("role") != "45678" || len(first.Get("oauth_token_secret")) != 64 {
+		t.Fatalf("step one answered %s", s.body)
+	}
+	page := "https://123456-sb1.app.netsuite.com/app/login/secure/authorizetoken.nl?oauth_token=" + first.Get("oauth_token")
+	s = n.send("GET", page+"&state=abcXYZ09", "", nil)
+	s.expect(t, "step two", 302, "", "")
+	back, err := url.Parse(s.header.Get("Location"))
+	if err != nil || back.Host != "my.example.com" {
+		t.Fatalf("sent to %v, %v", back, err)
+	}
+	q := back.Query()
+	if q.Get("x") != "1" || q.Get("company") != "123456_SB1" || q.Get("state") != "abcXYZ09" || q.Get("role") != "45678" {
+		t.Errorf("sent to %s", back)
+	}
+	denied, err := url.Parse(n.send("GET", page+"&nstest_deny=1", "", nil).header.Get("Location"))
+	if err != nil || !denied.Query().Has("oauth_verifier") || denied.Query().Get("oauth_verifier") != "" {
+		t.Errorf("a no is sent to %s", denied)
+	}
+	n.send("GET", page+"&state=a-b", "", nil).expect(t, "a bad state", 400, ReasonParameterRejected, "")
+
+	last := orderFor(stepBase + "accesstoken").fresh()
+	last.method, last.token, last.tsecret = "POST", first.Get("oauth_token"), first.Get("oauth_token_secret")
+	wrong := last
+	wrong.extra = []pair{{"oauth_verifier", "x"}}
+	n.do(wrong).expect(t, "a wrong verifier", 401, ReasonInvalidVerifier, "")
+	last.extra = []pair{{"oauth_verifier", q.Get("oauth_verifier")}}
+	s = n.do(last)
+	s.expect(t, "step three", 200, "", "")
+	pair := form(t, s.body)
+	n.do(last).expect(t, "step three again", 401, ReasonTokenRejected, "")
+
+	o := orderFor(recordURL).fresh()
+	o.token, o.tsecret = pair.Get("oauth_token"), pair.Get("oauth_token_secret")
+	n.do(o).expect(t, "with the new token", 200, "", "")
+}
+
+func TestThreeStepRefusals(t *testing.T) {
+	n := start(t, Config{Accounts: []Account{threeStepAccount()}})
+	for callback, good := range map[string]bool{
+		"http://localhost:8080/done": true, "https://eu.example.org/cb": true,
+		"http://localhost/done": false, "https://a.b.example.org/cb": false, "https://example.org/cb": false,
+		"https://my.example.com/other": false, "http://127.0.0.1:8080/": false, "https://evil.example/?.example.org/cb": false, "x": false,
+	} {
+		s := n.do(stepOne(callback))
+		if s.verdict.OK != good || (!good && s.verdict.Reason != ReasonInvalidCallback) {
+			t.Errorf("%s: %s", callback, s.verdict)
+		}
+	}
+	o := stepOne("http://localhost:1/")
+	o.consumer, o.csecret = "noflow", "s"
+	n.do(o).expect(t, "a record without the flow", 401, ReasonAuthFlowRequired, "")
+	o = stepOne("http://localhost:1/")
+	o.extra = nil
+	n.do(o).expect(t, "no callback", 400, ReasonMissingFields, "")
+	o = stepOne("http://localhost:1/")
+	o.token = tokenA
+	n.do(o).expect(t, "with a token", 400, ReasonParameterRejected, "")
+	o = stepOne("http://localhost:1/")
+	o.tsecret = "x"
+	s := n.do(o)
+	s.expect(t, "wrong key", 401, ReasonInvalidSignature, "")
+	o = stepOne("http://localhost:1/")
+	n.do(o)
+	s = n.do(o)
+	s.expect(t, "sent twice", 401, ReasonNonceUsed, "header-sent-twice")
+	if s.verdict.Detail != "NonceUsed" || s.body != "error=NonceUsed" {
+		t.Errorf("%s, %s", s.verdict.Detail, s.body)
+	}
+	o = stepOne("http://localhost:1/")
+	o.consumer = "nobody"
+	if s := n.do(o); s.verdict.Detail != "UnknownIntegration" {
+		t.Errorf("unknown consumer: %s", s.verdict)
+	}
+
+	// A request token lives 15 minutes.
+	s = n.do(stepOne("http://localhost:1/"))
+	id := form(t, s.body).Get("oauth_token")
+	n.clock.seconds.Add(900)
+	page := "https://123456-sb1.app.netsuite.com/app/login/secure/authorizetoken.nl?oauth_token=" + id
+	n.send("GET", page, "", nil).expect(t, "too late", 401, ReasonTokenRejected, "")
+}
+
+func TestRequestTokensAreBounded(t *testing.T) {
+	a := newAccount(account1(), Settings{})
+	at := clockAt(pinned).now()
+	for i := range maxAsked {
+		if !a.ask(askedToken{RequestToken: RequestToken{TokenID: randomHex()}, asked: at}) {
+			t.Fatalf("full at %d", i)
+		}
+	}
+	if a.ask(askedToken{asked: at}) {
+		t.Error("not bounded")
+	}
+	if !a.ask(askedToken{asked: at.Add(requestTokenLife)}) || len(a.asked) != 1 {
+		t.Errorf("%d are kept past their time", len(a.asked))
+	}
+}
