@@ -34,7 +34,7 @@ func asNobody(ctx context.Context, results *results, packages []string, stdout, 
 		return fmt.Errorf("making a directory for test binaries: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	if err := os.Chmod(tmp, 0o755); err != nil {
+	if err := os.Chmod(tmp, 0o755); err != nil { // #nosec G302 -- nobody has to run what lies in it
 		return fmt.Errorf("opening it to others: %w", err)
 	}
 	for i, p := range all {
