@@ -331,6 +331,8 @@ func describe(c byte) string {
 	return fmt.Sprintf("%q", c)
 }
 
+// asciiEqualFold compares without regard to the case of ASCII letters, and of no others:
+// strings.EqualFold takes U+017F for an "s".
 func asciiEqualFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false

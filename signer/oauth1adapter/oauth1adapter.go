@@ -23,7 +23,6 @@ package oauth1adapter
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -31,14 +30,6 @@ import (
 	"github.com/dghubble/oauth1"
 
 	"github.com/nsagent/nsagent/signer"
-)
-
-var (
-	// ErrConfig says that a Config names no account or no MAC.
-	ErrConfig = errors.New("oauth1adapter: incomplete configuration")
-	// ErrMessage says that what is to be signed is no OAuth 1.0 base string of a request
-	// that a Signer signs.
-	ErrMessage = errors.New("oauth1adapter: not the base string of a signed request")
 )
 
 // maxMessage is the longest base string in octets: that of the longest URL, each octet
