@@ -1,0 +1,165 @@
+package supervise
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+)
+
+// ErrParent means that the parent is gone or does not do what was asked.
+var ErrParent = errors.New("supervise: parent process")
+
+// linkDescriptor is where a child finds its end of the socketpair.
+const linkDescriptor = 3
+
+// Link is the agent's way to its parent. It is safe for concurrent use.
+type Link struct {
+	conn *net.UnixConn
+	done chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	seq     uint32
+	waiting map[uint32]chan reply
+}
+
+type reply struct {
+	message
+	conn *net.UnixConn // of 'K'
+	err  error
+}
+
+// Parent returns the link of a process that Run started.
+func Parent() (*Link, error) {
+	conn, err := unixConn(os.NewFile(linkDescriptor, "parent"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrParent, err)
+	}
+	return newLink(conn), nil
+}
+
+// ParentConn returns the raw socketpair, which is what a helper talks on.
+func ParentConn() (*net.UnixConn, error) {
+	return unixConn(os.NewFile(linkDescriptor, "parent"))
+}
+
+func newLink(conn *net.UnixConn) *Link {
+	l := &Link{conn: conn, done: make(chan struct{}), waiting: make(map[uint32]chan reply)}
+	go l.read()
+	return l
+}
+
+// Done is closed once the parent is gone.
+func (l *Link) Done() <-chan struct{} { return l.done }
+
+// Launch starts a keyring helper and returns the connection to it, which the
+// caller closes.
+func (l *Link) Launch(ctx context.Context) (*net.UnixConn, error) {
+	r, err := l.ask(ctx, kindKeyring, nil)
+	if err != nil {
+		return nil, fmt.Errorf("starting the keyring helper: %w", err)
+	}
+	return r.conn, nil
+}
+
+// Exe returns the path of the program that the process runs. It says nothing
+// about whether the process behind the number is still the same.
+func (l *Link) Exe(ctx context.Context, pid int32) (string, error) {
+	r, err := l.ask(ctx, kindExe, binary.BigEndian.AppendUint32(nil, uint32(pid))) // #nosec G115 -- the kernel's pid_t
+	if err != nil {
+		return "", fmt.Errorf("reading an executable: %w", err)
+	}
+	return string(r.body), nil
+}
+
+// ask sends a request and waits for its answer.
+func (l *Link) ask(ctx context.Context, kind byte, body []byte) (reply, error) {
+	answer := make(chan reply, 1)
+	l.mu.Lock()
+	l.seq++
+	m := message{kind: kind, seq: l.seq, body: body}
+	l.waiting[m.seq] = answer
+	l.mu.Unlock()
+	if _, err := l.conn.Write(m.encode()); err != nil {
+		l.forget(m.seq)
+		return reply{}, fmt.Errorf("%w: %w", ErrParent, err)
+	}
+	select {
+	case r := <-answer:
+		if r.err != nil {
+			return reply{}, r.err
+		}
+		return r, nil
+	case <-ctx.Done():
+		l.forget(m.seq)
+		select {
+		case r := <-answer: // it came while we gave up
+			if r.conn != nil {
+				_ = r.conn.Close()
+			}
+		default:
+		}
+		return reply{}, ctx.Err()
+	case <-l.done:
+		return reply{}, fmt.Errorf("%w: gone", ErrParent)
+	}
+}
+
+// forget gives up on an answer.
+func (l *Link) forget(seq uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiting, seq)
+}
+
+// read hands answers to those who wait, until the parent is gone.
+func (l *Link) read() {
+	defer close(l.done)
+	b, oob := make([]byte, maxMessage+1), make([]byte, 64)
+	for {
+		n, oobn, _, _, err := l.conn.ReadMsgUnix(b, oob)
+		if err != nil || n == 0 {
+			return
+		}
+		m, err := parseMessage(append([]byte(nil), b[:n]...))
+		if err != nil {
+			return
+		}
+		r := reply{message: m}
+		switch {
+		case m.kind == kindFailure:
+			r.err = fmt.Errorf("%w: %s", ErrParent, m.body)
+		case m.kind == kindKeyring || oobn > 0:
+			r.conn, r.err = receiveConn(oob[:oobn])
+		}
+		l.mu.Lock()
+		answer, waiting := l.waiting[m.seq]
+		delete(l.waiting, m.seq)
+		if waiting {
+			answer <- r
+		}
+		l.mu.Unlock()
+		if !waiting && r.conn != nil {
+			_ = r.conn.Close()
+		}
+	}
+}
+
+func receiveConn(oob []byte) (*net.UnixConn, error) {
+	fd, err := oneDescriptor(oob)
+	if err != nil {
+		return nil, err
+	}
+	return unixConn(os.NewFile(uintptr(fd), "helper")) // #nosec G115 -- a descriptor fits
+}
+
+// LaunchDirect returns a Launch for a process that has no parent to ask: it starts
+// helpers itself, as children of its own.
+func LaunchDirect(exe string, args, env []string) func(context.Context) (*net.UnixConn, error) {
+	return func(context.Context) (*net.UnixConn, error) {
+		return startHelper(Config{Exe: exe, Env: env}, args, make(chan struct{}, 1))
+	}
+}

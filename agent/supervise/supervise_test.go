@@ -1,0 +1,249 @@
+package supervise
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary plays the agent and the helper where these say so.
+const (
+	asAgent  = "play-agent"
+	asHelper = "play-helper"
+	asParent = "play-parent"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case asAgent:
+			os.Exit(playAgent(os.Args[2]))
+		case asHelper:
+			os.Exit(playHelper())
+		case asParent:
+			os.Exit(playParent(os.Args[2]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// playHelper answers one line, or never.
+func playHelper() int {
+	c, err := ParentConn()
+	if err != nil {
+		return 1
+	}
+	defer func() { _ = c.Close() }()
+	b := make([]byte, 16)
+	n, _ := c.Read(b)
+	if string(b[:n]) == "hang" {
+		time.Sleep(time.Minute)
+	}
+	_, _ = fmt.Fprintf(c, "helped %s", b[:n])
+	return 0
+}
+
+func playAgent(what string) int {
+	l, err := Parent()
+	if err != nil {
+		return 1
+	}
+	ctx := context.Background()
+	switch what {
+	case "exit7":
+		return 7
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+		return 0
+	case "wait":
+		fmt.Println(os.Getpid())
+		<-l.Done()
+		return 0
+	case "help":
+		c, err := l.Launch(ctx)
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		_, _ = io.WriteString(c, "me")
+		b, _ := io.ReadAll(c)
+		exe, err := l.Exe(ctx, int32(os.Getpid())) // #nosec G115 -- a pid fits
+		fmt.Printf("%s\n%s\n%v\n", b, exe, err)
+		_, err = l.Exe(ctx, 1<<30)
+		fmt.Println(errors.Is(err, ErrParent))
+		return 0
+	case "many":
+		// One more than may live at once is refused, and works once one is gone.
+		var conns []io.Closer
+		for i := range maxHelpers + 1 {
+			c, err := l.Launch(ctx)
+			if (err != nil) != (i == maxHelpers) {
+				fmt.Println("launch", i, err)
+				return 1
+			}
+			if err == nil {
+				conns = append(conns, c)
+			}
+		}
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		for range 200 {
+			if _, err := l.Launch(ctx); err == nil {
+				return 0
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return 1
+	}
+	return 1
+}
+
+func playParent(what string) int {
+	exe, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	err = Run(context.Background(), Config{Exe: exe, AgentArgs: []string{asAgent, what}, Stdout: os.Stdout})
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+func run(t *testing.T, ctx context.Context, what string, env ...string) (string, error) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err = Run(ctx, Config{Exe: exe, AgentArgs: []string{asAgent, what}, KeyringArgs: []string{asHelper}, Env: env, Stdout: &out, Stderr: os.Stderr})
+	return out.String(), err
+}
+
+func TestExitStatus(t *testing.T) {
+	_, err := run(t, t.Context(), "exit7")
+	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.ExitCode() != 7 {
+		t.Errorf("got %v, want exit status 7", err)
+	}
+}
+
+func TestHelperAndExe(t *testing.T) {
+	out, err := run(t, t.Context(), "help")
+	exe, _ := os.Executable()
+	exe, _ = filepath.EvalSymlinks(exe)
+	if want := "helped me\n" + exe + "\n<nil>\ntrue\n"; err != nil || out != want {
+		t.Errorf("got %q, %v; want %q", out, err, want)
+	}
+}
+
+func TestHelpersAreLimited(t *testing.T) {
+	if out, err := run(t, t.Context(), "many"); err != nil {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// TestChildEnv guards L-02: an unlock token in the environment is not inherited.
+func TestChildEnv(t *testing.T) {
+	out, err := run(t, t.Context(), "env", "HOME=/h", "NSAGENT_TOKEN=nst1_x", "NSAGENT_TOKEN_FILE=/x", "PATH=/bin", "LD_PRELOAD=/evil.so",
+		"XDG_RUNTIME_DIR=/r", "LC_ALL=C", "DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "GODEBUG=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(out)
+	slices.Sort(got)
+	want := []string{"DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "HOME=/h", "LC_ALL=C", "XDG_RUNTIME_DIR=/r"}
+	if !slices.Equal(got, want) {
+		t.Errorf("environment: got %q, want %q", got, want)
+	}
+}
+
+// TestStop asks the agent to end when the context does.
+func TestStop(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(200*time.Millisecond, cancel)
+	_, err := run(t, ctx, "wait")
+	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("got %v, want the end by SIGTERM", err)
+	}
+}
+
+// TestDeathOfTheParent guards the promise that nothing lives on without its
+// supervisor.
+func TestDeathOfTheParent(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(exe, asParent, "wait")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 16)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	for range 500 {
+		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the agent lives on")
+}
+
+// TestHangingHelper guards R-01: a helper that never answers is killed.
+func TestHangingHelper(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := LaunchDirect(exe, []string{asHelper}, nil)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "hang")
+	begin := time.Now()
+	b, _ := io.ReadAll(c)
+	if took := time.Since(begin); len(b) != 0 || took < helperTime-time.Second || took > helperTime+5*time.Second {
+		t.Errorf("got %q after %s, want the end after %s", b, took, helperTime)
+	}
+}
+
+func FuzzParseMessage(f *testing.F) {
+	f.Add(message{kind: kindKeyring, seq: 1}.encode())
+	f.Add(message{kind: kindExe, seq: 1 << 31, body: []byte{0, 0, 0, 7}}.encode())
+	f.Add([]byte("!...."))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parseMessage(b)
+		if err == nil && !bytes.Equal(m.encode(), b) {
+			t.Errorf("parseMessage(%q) is %+v, which encodes to %q", b, m, m.encode())
+		}
+	})
+}
