@@ -23,10 +23,10 @@ func newBitmap(n int) *bitmap {
 // take reserves k granules in a row and returns the first, or -1 if no gap is
 // that long. k must be positive.
 func (m *bitmap) take(k int) int {
-	m.low = m.next(m.low, 0)
+	m.low = m.next(m.low, m.n, 0)
 	for i := m.low; i+k <= m.n; {
-		end := m.next(i, 1)
-		if end-i >= k {
+		end := m.next(i, i+k, 1)
+		if end == i+k {
 			m.set(i, k, true)
 			m.used += k
 			if i == m.low {
@@ -34,7 +34,7 @@ func (m *bitmap) take(k int) int {
 			}
 			return i
 		}
-		i = m.next(end, 0)
+		i = m.next(end, m.n, 0)
 	}
 	return -1
 }
@@ -46,20 +46,20 @@ func (m *bitmap) give(i, k int) {
 	m.low = min(m.low, i)
 }
 
-// next returns the first granule at or after i whose bit is want, or n.
-func (m *bitmap) next(i int, want uint) int {
-	for i < m.n {
+// next returns the first granule from i on whose bit is want, or end.
+func (m *bitmap) next(i, end int, want uint) int {
+	for i < end {
 		w := m.words[i/64]
 		if want == 0 {
 			w = ^w
 		}
 		w >>= i % 64
 		if w != 0 {
-			return min(i+bits.TrailingZeros64(w), m.n)
+			return min(i+bits.TrailingZeros64(w), end)
 		}
 		i += 64 - i%64
 	}
-	return m.n
+	return end
 }
 
 func (m *bitmap) set(i, k int, taken bool) {

@@ -71,8 +71,10 @@ type Arena struct {
 // NewArena makes an arena. The error wraps ErrMemlock, and says the limit and
 // what to do, if too little memory may be locked; ErrMode if cfg.Mode is unknown
 // or refused by this system.
-func NewArena(cfg ArenaConfig) (*Arena, error) {
-	r, err := newRegion(cfg, thisHost())
+func NewArena(cfg ArenaConfig) (*Arena, error) { return newArenaOn(cfg, thisHost()) }
+
+func newArenaOn(cfg ArenaConfig, h host) (*Arena, error) {
+	r, err := newRegion(cfg, h)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package secret
 import (
 	"crypto/sha256"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -18,6 +19,31 @@ func newArena(t testing.TB, cfg ArenaConfig) *Arena {
 		}
 	})
 	return a
+}
+
+// modes returns the memory modes of this machine. memfd_secret may be missing
+// from the kernel; NSAGENT_TEST_REQUIRE makes that a failure.
+func modes(t testing.TB) []Mode {
+	t.Helper()
+	a, err := NewArena(ArenaConfig{Mode: ModeMemfdSecret, Size: minSize})
+	if err == nil {
+		_ = a.Close()
+		return []Mode{ModeMemfdSecret, ModeMlock}
+	}
+	if required("memfd_secret") {
+		t.Fatal(err)
+	}
+	return []Mode{ModeMlock}
+}
+
+// required reports whether NSAGENT_TEST_REQUIRE names a part or "all".
+func required(part string) bool {
+	for _, r := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
+		if r == part || r == "all" {
+			return true
+		}
+	}
+	return false
 }
 
 // useHeapDigests turns a's workers into the fallback for a Go whose SHA-256 does

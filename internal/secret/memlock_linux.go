@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -83,7 +84,7 @@ func (b budget) size(want, page int) (int, error) {
 	}
 	free := uint64(0)
 	if taken := b.locked + margin; b.limit > taken {
-		free = min(b.limit-taken, 1<<40)
+		free = min(b.limit-taken, math.MaxInt32)
 	}
 	fits := int(free) / page * page
 	if want == 0 {

@@ -23,6 +23,18 @@ func (w *worker) computeMAC() {
 	copy(inner, w.chaining())
 	w.resume(w.mid[stateSize:])
 	w.finish(inner, block)
+	if !runtimeSecret {
+		w.overwriteRegisters()
+	}
+}
+
+// overwriteRegisters hashes a block of zeros, so that the vector registers that
+// held midstates hold something else before a signal can save them. Do does it
+// better, where it does.
+func (w *worker) overwriteRegisters() {
+	clear(w.tail[:block])
+	w.d.Reset()
+	w.write(w.tail[:block])
 }
 
 // expand writes the two midstates of a key of any length to mid.

@@ -1,0 +1,428 @@
+package secret
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/big"
+	mrand "math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/memscan"
+)
+
+const (
+	macs       = 20_000
+	goroutines = 4
+	deliveries = 20
+	signatures = 50
+)
+
+// snapshots is how often a child under load is stopped and looked at.
+func snapshots() int {
+	switch {
+	case raceEnabled:
+		return 3
+	case long():
+		return 300
+	default:
+		return 20
+	}
+}
+
+// keyLengths are of the secrets that the MAC children sign with; 129 is that of
+// a NetSuite signing key.
+func keyLengths() []int { return []int{129, 20, 64, 198} }
+
+// macChild takes keys, drops all but their midstates, and signs.
+func macChild() error {
+	a, err := NewArena(ArenaConfig{Mode: Mode(os.Getenv("MODE"))})
+	if err != nil {
+		return err
+	}
+	var keys []*HMACKey
+	for range keyLengths() {
+		raw, err := receive(a)
+		if err != nil {
+			return err
+		}
+		k, err := a.NewHMACKey(raw)
+		if err != nil {
+			return err
+		}
+		raw.Destroy()
+		keys = append(keys, k)
+	}
+	return signLoad(func(i int, msg []byte) error {
+		var mac [32]byte
+		return keys[i%len(keys)].HMACSHA256(&mac, msg)
+	})
+}
+
+// naiveChild does the same as programs commonly do: keys in strings, crypto/hmac.
+func naiveChild() error {
+	var keys []string
+	for range keyLengths() {
+		raw, err := receivePlain()
+		if err != nil {
+			return err
+		}
+		keys = append(keys, string(raw))
+	}
+	return signLoad(func(i int, msg []byte) error {
+		h := hmac.New(sha256.New, []byte(keys[i%len(keys)]))
+		h.Write(msg)
+		_ = h.Sum(nil)
+		return nil
+	})
+}
+
+// signLoad makes 20,000 MACs in 4 goroutines and says "rest"; at the next byte of
+// the parent it starts again, says "load", and goes on until the parent is gone.
+func signLoad(sign func(i int, msg []byte) error) error {
+	var stop atomic.Bool
+	run := func(n int) error {
+		var wg sync.WaitGroup
+		var failed atomic.Pointer[error]
+		for g := range goroutines {
+			wg.Go(func() {
+				msg := make([]byte, 700)
+				for i := 0; (n == 0 || i < n/goroutines) && !stop.Load(); i++ {
+					if err := sign(i+g, msg[:i%len(msg)]); err != nil {
+						failed.Store(&err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if err := failed.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+	if err := run(macs); err != nil {
+		return err
+	}
+	fmt.Println("rest")
+	if _, err := receivePlain(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- run(0) }()
+	fmt.Println("load")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	stop.Store(true)
+	return <-done
+}
+
+// hpkeChild opens sealed deliveries and keeps them.
+func hpkeChild() error {
+	a, err := NewArena(ArenaConfig{Mode: Mode(os.Getenv("MODE"))})
+	if err != nil {
+		return err
+	}
+	var kept []Bytes
+	for range deliveries {
+		r, err := a.NewReceiver()
+		if err != nil {
+			return err
+		}
+		fmt.Println(hex.EncodeToString(r.PublicKey()))
+		sealed, err := receivePlain()
+		if err != nil {
+			return err
+		}
+		b, err := r.Open(sealed, testContext())
+		if err != nil {
+			return err
+		}
+		kept = append(kept, b)
+	}
+	fmt.Println("now")
+	if _, err := receivePlain(); err != nil {
+		return err
+	}
+	a.ReleaseMemoryNow()
+	fmt.Println("released", len(kept))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return a.Close()
+}
+
+// signChild makes signatures with one private key.
+func signChild() error {
+	a, err := NewArena(ArenaConfig{Mode: Mode(os.Getenv("MODE"))})
+	if err != nil {
+		return err
+	}
+	der, err := receive(a)
+	if err != nil {
+		return err
+	}
+	k, err := a.NewPrivateKey(der)
+	if err != nil {
+		return err
+	}
+	var opts crypto.SignerOpts = crypto.SHA256
+	if _, isRSA := k.Public().(*rsa.PublicKey); isRSA {
+		opts = &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: rsa.PSSSaltLengthEqualsHash}
+	}
+	for range signatures {
+		if _, err := k.Sign(nil, digestOf(crypto.SHA256), opts); err != nil {
+			return err
+		}
+	}
+	fmt.Println("now")
+	if _, err := receivePlain(); err != nil {
+		return err
+	}
+	a.ReleaseMemoryNow()
+	fmt.Println("released")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return a.Close()
+}
+
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: scans the memory of another process")
+	}
+}
+
+// scan looks for needles in the child, which must be there.
+func (p *process) scan(needles []memscan.Needle) memscan.Report {
+	p.t.Helper()
+	rep, err := memscan.Scan(p.cmd.Process.Pid, needles)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return rep
+}
+
+// stops stops the child at random moments and returns how many of the stops
+// showed unlocked hits, and the report of the worst.
+func (p *process) stops(needles []memscan.Needle) (withHits int, worst memscan.Report) {
+	p.t.Helper()
+	for range snapshots() {
+		time.Sleep(time.Duration(1+mrand.IntN(20)) * time.Millisecond)
+		err := memscan.Stopped(p.cmd.Process.Pid, func() error {
+			rep, err := memscan.Scan(p.cmd.Process.Pid, needles)
+			if rep.Total.Unlocked > 0 {
+				withHits++
+			}
+			if rep.Total.Unlocked > worst.Total.Unlocked {
+				worst = rep
+			}
+			return err
+		})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return withHits, worst
+}
+
+// sendKeys gives the child random keys and returns their needles.
+func (p *process) sendKeys() (needles []memscan.Needle) {
+	p.t.Helper()
+	for i, n := range keyLengths() {
+		key := randomText(n)
+		needles = append(needles, memscan.Needles(fmt.Sprintf("key %d", i), key)...)
+		p.send(key)
+	}
+	return needles
+}
+
+// 20,000 MACs leave no copy of a key, of a value derived from it or of a
+// midstate outside locked memory, neither afterwards nor at 20 moments under
+// load. The same scan of a process that signs with crypto/hmac finds thousands.
+func TestScanMAC(t *testing.T) {
+	needsRoot(t)
+	t.Run("control", func(t *testing.T) {
+		p := start(t, "naive", false)
+		needles := p.sendKeys()
+		p.expect("rest")
+		rep := p.scan(needles)
+		p.send(nil)
+		p.expect("load")
+		n, worst := p.stops(needles)
+		t.Logf("at rest: %v", rep)
+		t.Logf("under load: %d of %d stops with hits, the worst: %v", n, snapshots(), worst)
+		if rep.Total.Unlocked < 1000 || n != snapshots() || worst.Total.Unlocked < 1000 {
+			t.Error("the scanner does not see what a naive process leaves")
+		}
+		for _, form := range []string{"raw", "sha256", "ipad", "opad", "midstate"} {
+			if rep.Forms[form].Unlocked == 0 {
+				t.Errorf("no hit of form %s", form)
+			}
+		}
+	})
+	for _, mode := range modes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			p := start(t, "mac", false, "MODE="+string(mode))
+			needles := p.sendKeys()
+			p.expect("rest")
+			rep := p.scan(needles)
+			if rep.Total.Unlocked != 0 {
+				t.Errorf("at rest: %v", rep)
+			}
+			checkLocked(t, mode, rep, "midstate")
+			p.send(nil)
+			p.expect("load")
+			n, worst := p.stops(needles)
+			t.Logf("at rest: %v; under load: %d of %d stops with hits", rep, n, snapshots())
+			if n > 0 && !raceEnabled { // whose calls make the compiler spill words of a hash
+				t.Errorf("hits under load, the worst: %v", worst)
+			}
+		})
+	}
+}
+
+// checkLocked checks that the scan saw the arena for what it is: midstates in
+// locked pages, or locked pages that cannot be read.
+func checkLocked(t *testing.T, mode Mode, rep memscan.Report, form string) {
+	t.Helper()
+	if mode == ModeMemfdSecret {
+		if rep.SkippedLocked() < minSize || rep.Total.Locked != 0 {
+			t.Errorf("memfd_secret memory can be read: %v", rep)
+		}
+		return
+	}
+	if rep.Forms[form].Locked == 0 {
+		t.Errorf("no hit of form %s in the arena: %v", form, rep)
+	}
+}
+
+// 20 secrets that came sealed are nowhere but in the arena. Without
+// runtime/secret the last few may have left a piece on a stack.
+func TestScanHPKE(t *testing.T) {
+	needsRoot(t)
+	a := newArena(t, ArenaConfig{})
+	for _, mode := range modes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			p := start(t, "hpke", false, "MODE="+string(mode))
+			var needles []memscan.Needle
+			for i := range deliveries {
+				pub, err := hex.DecodeString(p.line())
+				if err != nil {
+					t.Fatal(err)
+				}
+				plain := randomText(128)
+				needles = append(needles, memscan.Needles(fmt.Sprintf("secret %d", i), plain)...)
+				b, err := a.Take(plain)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sealed, err := SealTo(pub, testContext(), b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.Destroy()
+				p.send(sealed)
+			}
+			p.expect("now")
+			now := p.scan(needles)
+			p.send(nil)
+			p.expect(fmt.Sprint("released ", deliveries))
+			rep := p.scan(needles)
+			t.Logf("%d hits now; released: %v", now.Total.Unlocked, rep)
+			if runtimeSecret && (now.Total.Unlocked != 0 || rep.Total.Unlocked != 0) {
+				t.Errorf("now: %v\nreleased: %v", now, rep)
+			}
+			if limit := 2 * 128; rep.Total.Unlocked > limit {
+				t.Errorf("more than %d hits: %v", limit, rep)
+			}
+			checkLocked(t, mode, rep, "raw")
+		})
+	}
+}
+
+// naiveSignChild does as programs commonly do: parse the key once and keep it.
+func naiveSignChild() error {
+	der, err := receivePlain()
+	if err != nil {
+		return err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return err
+	}
+	clear(der)
+	fmt.Println("parsed")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	_, err = key.(crypto.Signer).Sign(rand.Reader, digestOf(crypto.SHA256), crypto.SHA256)
+	return err
+}
+
+// 50 signatures leave no private number outside the arena once memory was
+// released, nor does making the key. The same scan of a process that keeps its
+// key parsed finds the numbers.
+func TestScanPrivateKey(t *testing.T) {
+	needsRoot(t)
+	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
+		key := newECDSA(t, curve)
+		size := (curve.Params().BitSize + 7) / 8
+		needles := memscan.NumberNeedles("scalar", scalar(t, key), curve.Params().N, size)
+		t.Run(curve.Params().Name, func(t *testing.T) { scanKey(t, pkcs8(t, key), needles) })
+	}
+	key := newRSA(t, 2048)
+	var needles []memscan.Needle
+	for name, n := range map[string]*big.Int{"d": key.D, "p": key.Primes[0], "q": key.Primes[1], "dp": key.Precomputed.Dp, "dq": key.Precomputed.Dq, "qinv": key.Precomputed.Qinv} {
+		needles = append(needles, memscan.NumberNeedles(name, n, nil, (n.BitLen()+7)/8)...)
+	}
+	t.Run("RSA", func(t *testing.T) { scanKey(t, pkcs8(t, key), needles) })
+}
+
+func scanKey(t *testing.T, der []byte, needles []memscan.Needle) {
+	control := start(t, "naivesign", false)
+	control.send(der)
+	control.expect("parsed")
+	if rep := control.scan(needles); rep.Total.Unlocked == 0 {
+		t.Errorf("the scanner does not see a key that is kept: %v", rep)
+	}
+	if !runtimeSecret {
+		t.Skip("needs GOEXPERIMENT=runtimesecret: without it parsed keys stay on the heap")
+	}
+	for _, mode := range modes(t) {
+		p := start(t, "sign", false, "MODE="+string(mode))
+		p.send(der)
+		p.expect("now")
+		now := p.scan(needles)
+		p.send(nil)
+		p.expect("released")
+		rep := p.scan(needles)
+		t.Logf("%s: %d hits now; released: %v", mode, now.Total.Unlocked, rep)
+		if rep.Total.Unlocked != 0 {
+			t.Errorf("%s, released: %v", mode, rep)
+		}
+		checkLocked(t, mode, rep, "raw")
+	}
+}
+
+func scalar(t *testing.T, key *ecdsa.PrivateKey) *big.Int {
+	t.Helper()
+	p, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return new(big.Int).SetBytes(p)
+}
+
+// randomText returns n characters as NetSuite's secrets have them.
+func randomText(n int) []byte {
+	p := make([]byte, n)
+	_, _ = rand.Read(p)
+	return []byte(hex.EncodeToString(p))[:n:n]
+}
