@@ -120,6 +120,23 @@ func TestTargetParts(t *testing.T) {
 	}
 }
 
+// TestTargetAddresses: of an IP address there is one spelling, whoever owns it.
+func TestTargetAddresses(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "[::1]", "[2001:db8::a]", "[2001:DB8::A]", "[::]"} {
+		mustTarget(t, "https://"+host+":8443/")
+	}
+	for _, host := range []string{
+		"127.1", "0x7f.1", "0X7F000001", "2130706433", "127.0.0.01", "127.0.0.256", "1.2.3.4.5", "0", "0x", "a.0x1f",
+		"[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "[0:0:0:0:0:0:0:1]", "[::01]", "[fe80::1%25lo]", "[127.0.0.1]", "[::1", "[]", "::1",
+	} {
+		if u, err := ParseTarget("https://" + host + "/"); classOf(err) != "url:host" && classOf(err) != "url:port" || !u.IsZero() {
+			t.Errorf("%s: got %q, %v", host, u, err)
+		}
+	}
+	mustTarget(t, "https://0xfg.example/")
+	mustTarget(t, "https://a.0xfg/")
+}
+
 func TestTargetLength(t *testing.T) {
 	base := "https://h.example/?q="
 	longest := base + strings.Repeat("a", MaxURL-len(base))
