@@ -12,10 +12,10 @@ import (
 type (
 	valueDigest   struct{ digest }
 	pointerDigest struct {
-		state [8]uint32
-		next  *byte
+		_ [8]uint32
+		_ *byte
 	}
-	brokenDigest struct{ state [8]uint32 }
+	brokenDigest struct{ _ [8]uint32 }
 )
 
 func (*pointerDigest) Write(p []byte) (int, error)           { return len(p), nil }
