@@ -10,13 +10,15 @@
 // AppendSigningKey, writes into memory that the caller owns and must wipe.
 //
 // The guarantee: what Sign returns is right, by RFC 5849, for exactly the URL that
-// comes back with it, byte for byte. An input for which two HTTP stacks might put
-// different bytes on the wire is refused and never repaired.
+// comes back with it, byte for byte. Inputs that HTTP stacks repair, each in its own
+// way, before they send are refused and never repaired here.
 //
 // What the user must still do:
 //   - call CheckHost before Sign, since Sign itself signs for any host;
 //   - give a fresh nonce and the present time for every send, retries included,
 //     since NetSuite remembers each (nonce, timestamp) pair for a user;
-//   - send the URL as returned, unchanged, and follow no redirect with the header;
+//   - send the URL as returned, unchanged, and follow no redirect with the header; a
+//     client that respells escapes in a path (Python's urllib3 makes %2F of %2f, and
+//     requests makes ~ of %7E) must be given them in its own spelling;
 //   - bind a JSON or XML body by other means: OAuth 1.0 does not sign it.
 package signer

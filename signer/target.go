@@ -24,8 +24,8 @@ type Target struct {
 
 // ParseTarget returns raw as a Target whose String is raw again.
 //
-// raw must be an absolute http or https URL in the form that every HTTP stack sends
-// unchanged: ASCII, percent-encoded where needed, no userinfo, no fragment (not even an
+// raw must be an absolute http or https URL in a form that HTTP stacks send unchanged:
+// ASCII, percent-encoded where needed, no userinfo, no fragment (not even an
 // empty one), no "." or ".." segment, host names without a trailing dot, ports without
 // leading zeros, IP addresses in their shortest form. In the query the characters
 // []{}|^` may stand unencoded: clients differ in whether they encode them, and the
