@@ -2,8 +2,6 @@ package envelope
 
 import (
 	"crypto/ed25519"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -100,15 +98,8 @@ func deriveKey(a *secret.Arena, ikm secret.Bytes, salt []byte, info string) (sec
 	}
 	err = ikm.Use(func(p []byte) error {
 		return key.Use(func(q []byte) error {
-			var err error
-			secret.Do(func() {
-				var okm []byte
-				if okm, err = hkdf.Key(sha256.New, p, salt, info, keySize); err == nil {
-					copy(q, okm)
-					secret.Wipe(okm)
-				}
-			})
-			return err
+			secret.Do(func() { hkdfSHA256(q, p, salt, []byte(info)) })
+			return nil
 		})
 	})
 	if err != nil {

@@ -64,25 +64,25 @@ func decodeMetadata(b []byte) (*Metadata, error) {
 		return nil, err
 	}
 	m := &Metadata{Name: w.Name, Kind: w.Kind, Created: w.Created, Parts: w.Parts, Versions: w.Versions, Meta: w.Meta}
-	if err := m.check(); err != nil {
-		return nil, err
+	if fault := m.fault(); fault != "" {
+		return nil, fmt.Errorf("%w: metadata with %s", ErrFormat, fault)
 	}
 	return m, nil
 }
 
-// check returns ErrFormat if m could not have been sealed.
-func (m *Metadata) check() error {
+// fault says what keeps m from being sealed, "" if nothing does.
+func (m *Metadata) fault() string {
 	switch {
 	case len(m.Name) < 1 || len(m.Name) > MaxName:
-		return fmt.Errorf("%w: name of %d bytes", ErrFormat, len(m.Name))
+		return fmt.Sprintf("name of %d bytes", len(m.Name))
 	case len(m.Kind) < 1 || len(m.Kind) > MaxKind:
-		return fmt.Errorf("%w: kind of %d bytes", ErrFormat, len(m.Kind))
+		return fmt.Sprintf("kind of %d bytes", len(m.Kind))
 	case !utf8.ValidString(m.Name) || !utf8.ValidString(m.Kind):
-		return fmt.Errorf("%w: name or kind is not UTF-8", ErrFormat)
+		return "name or kind that is not UTF-8"
 	case len(m.Versions) < 1 || len(m.Versions) > MaxVersions:
-		return fmt.Errorf("%w: %d versions", ErrFormat, len(m.Versions))
+		return fmt.Sprintf("%d versions", len(m.Versions))
 	}
-	return nil
+	return ""
 }
 
 // describes reports whether r has the parts and versions that m says.

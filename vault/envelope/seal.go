@@ -169,8 +169,8 @@ func checkInput(m *Metadata) error {
 	if len(m.Meta) > MaxMeta {
 		return fmt.Errorf("%w: metadata of %d bytes, at most %d", ErrTooLarge, len(m.Meta), MaxMeta)
 	}
-	if err := m.check(); err != nil {
-		return fmt.Errorf("%w: %w", ErrInput, err)
+	if fault := m.fault(); fault != "" {
+		return fmt.Errorf("%w: metadata with %s", ErrInput, fault)
 	}
 	return nil
 }

@@ -2,8 +2,6 @@ package envelope
 
 import (
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
 	"io"
@@ -47,11 +45,9 @@ func seal(rand io.Reader, key, aad, plaintext []byte) ([]byte, error) {
 	}
 	var err error
 	secret.Do(func() {
-		var okm []byte
-		if okm, err = expand(key, nonce, aad); err != nil {
-			return
-		}
-		defer secret.Wipe(okm)
+		var okm [keySize + commitmentSize]byte
+		hkdfSHA256(okm[:], key, nonce, aad)
+		defer secret.Wipe(okm[:])
 		copy(out[1+nonceSize:], okm[keySize:])
 		var aead cipher.AEAD
 		if aead, err = chacha20poly1305.NewX(okm[:keySize]); err != nil {
@@ -81,11 +77,9 @@ func openWith(newAEAD func(key []byte) (cipher.AEAD, error), dst, key, aad, seal
 	commitment := sealed[1+nonceSize : headSize]
 	ok := false
 	secret.Do(func() {
-		okm, err := expand(key, nonce, aad)
-		if err != nil {
-			return
-		}
-		defer secret.Wipe(okm)
+		var okm [keySize + commitmentSize]byte
+		hkdfSHA256(okm[:], key, nonce, aad)
+		defer secret.Wipe(okm[:])
 		if subtle.ConstantTimeCompare(okm[keySize:], commitment) != 1 {
 			return
 		}
@@ -100,9 +94,4 @@ func openWith(newAEAD func(key []byte) (cipher.AEAD, error), dst, key, aad, seal
 		return ErrOpen
 	}
 	return nil
-}
-
-// expand derives the AEAD key and, after it, the commitment.
-func expand(key, nonce, aad []byte) ([]byte, error) {
-	return hkdf.Key(sha256.New, key, nonce, string(aad), keySize+commitmentSize)
 }

@@ -1,0 +1,54 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Check reads the whole vault and opens everything that can be opened: locked, the
+// structure and the signature; unlocked, every part of every version of every record
+// as well. nil means that nothing is amiss. Errors: ErrDamaged, ErrRollback,
+// ErrNewer, those of the arena and the store.
+func (v *Vault) Check(ctx context.Context) error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	if err := v.check(ctx); err != nil {
+		return fmt.Errorf("checking the vault: %w", err)
+	}
+	return nil
+}
+
+func (v *Vault) check(ctx context.Context) error {
+	if v.Locked() {
+		s, err := v.load(ctx)
+		if err != nil {
+			return err
+		}
+		if s.root.Vault != v.id {
+			return fmt.Errorf("%w: another vault is in its place", ErrDamaged)
+		}
+		return s.parseAll()
+	}
+	s, err := v.refresh(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.cfg.Arena.ReleaseMemory()
+	ids := make([]store.ID, 0, len(s.raw))
+	for id := range s.raw {
+		ids = append(ids, id)
+	}
+	return parallel(s.keys, len(ids), func(o *envelope.Opener, i int) error {
+		r, err := s.parse(ids[i])
+		if err != nil {
+			return err
+		}
+		if _, err := o.Check(r); err != nil {
+			return classify(fmt.Errorf("record %s: %w", ids[i], err))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,79 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// While opening and unlocking.
+var (
+	// ErrLocked means that the vault has to be unlocked first.
+	ErrLocked = errors.New("vault: locked")
+
+	// ErrNeedPassphrase means that no key slot opens without a passphrase, and none
+	// was given.
+	ErrNeedPassphrase = errors.New("vault: a passphrase is needed")
+
+	// ErrPassphrase means that the passphrase opens no key slot. Where a slot takes
+	// the keyring's share as well, a wrong share looks the same.
+	ErrPassphrase = errors.New("vault: wrong passphrase")
+
+	// ErrKeyring means that the OS keyring did not give, or not take, what was
+	// needed; the error it wraps says why.
+	ErrKeyring = errors.New("vault: keyring")
+
+	// ErrDamaged means that the vault was changed by something other than nsagent.
+	ErrDamaged = errors.New("vault: damaged")
+
+	// ErrNewer means that the vault was written by a newer nsagent.
+	ErrNewer = errors.New("vault: written by a newer nsagent")
+
+	// ErrRollback means that the vault is older than what this machine has seen, or
+	// does not descend from it.
+	ErrRollback = errors.New("vault: older than, or not descended from, what this machine has seen")
+)
+
+// While working with records and slots.
+var (
+	// ErrExists means that a record of that name is there already.
+	ErrExists = errors.New("vault: record exists")
+
+	// ErrNotFound means that there is no record, part or slot of that name.
+	ErrNotFound = errors.New("vault: not found")
+
+	// ErrRecord means a record that cannot be kept: an empty secret, a bad name,
+	// something too long.
+	ErrRecord = errors.New("vault: bad record")
+
+	// ErrSlot means a key slot that cannot be made or taken away.
+	ErrSlot = errors.New("vault: bad key slot")
+
+	// ErrMachineKey means that there is no machine key and none can be made, or that
+	// it cannot be reached.
+	ErrMachineKey = errors.New("vault: machine key")
+)
+
+// classify puts the sentinel of this package in front of an error from below that
+// has none yet.
+func classify(err error) error {
+	for _, c := range []struct{ below, ours error }{
+		{secret.ErrDestroyed, ErrLocked},
+		{envelope.ErrNewer, ErrNewer},
+		{store.ErrNewer, ErrNewer},
+		{store.ErrDamaged, ErrDamaged},
+		{envelope.ErrFormat, ErrDamaged},
+		{envelope.ErrSignature, ErrDamaged},
+		{envelope.ErrManifest, ErrDamaged},
+		{envelope.ErrOpen, ErrDamaged},
+		{envelope.ErrKDF, ErrDamaged},
+	} {
+		if errors.Is(err, c.below) && !errors.Is(err, c.ours) {
+			return fmt.Errorf("%w: %w", c.ours, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,275 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// updateGolden writes testdata/golden-v1 anew. A released golden vault is never
+// written again: a new format version gets a directory of its own.
+var updateGolden = flag.Bool("update-golden", false, "write the golden vault anew")
+
+const goldenDir = "testdata/golden-v1"
+
+// golden is golden.json: what opens the golden vault, and what is in it. Its
+// secrets are made from their names and protect nothing.
+type golden struct {
+	About       string            `json:"about"`
+	Passphrases map[string]string `json:"passphrases"` // by slot kind
+	Keyring     map[string]string `json:"keyring"`     // item to hexadecimal value
+	Content     goldenContent     `json:"content"`     // what every reader prints
+}
+
+type goldenContent struct {
+	Vault        string         `json:"vault"`
+	Created      uint64         `json:"created"`
+	Generation   uint64         `json:"generation"`
+	ManifestHash string         `json:"manifest_hash"`
+	Slots        []goldenSlot   `json:"slots"`
+	Records      []goldenRecord `json:"records"`
+}
+
+type goldenSlot struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind"`
+	KDF  []int  `json:"kdf"` // memory in KiB, passes, threads; zeros without passphrase
+}
+
+type goldenRecord struct {
+	ID       string          `json:"id"`
+	Name     string          `json:"name"`
+	Kind     string          `json:"kind"`
+	Created  uint64          `json:"created"`
+	Meta     string          `json:"meta"` // hexadecimal, as the secrets
+	Versions []goldenVersion `json:"versions"`
+}
+
+type goldenVersion struct {
+	Number   uint64 `json:"number"`
+	Created  uint64 `json:"created"`
+	SignOnly string `json:"sign_only"`
+	Raw      string `json:"raw"` // "" if the record has no such part
+}
+
+// goldenBytes returns n bytes that follow from label.
+func goldenBytes(label string, n int) []byte {
+	var b []byte
+	for i := 0; len(b) < n; i++ {
+		sum := sha256.Sum256(fmt.Appendf(nil, "nsagent golden %s %d", label, i))
+		b = append(b, sum[:]...)
+	}
+	return b[:n]
+}
+
+// makeGolden makes the golden vault at path, the same each time.
+func makeGolden(t *testing.T, path string) *fixture {
+	t.Helper()
+	ctx := context.Background()
+	seconds := int64(1_790_000_000)
+	a := newArena(t)
+	f := &fixture{t: t, keyring: newKeyring(a)}
+	f.cfg = Config{
+		Store: store.NewFile(path), Arena: a, Keyring: f.keyring, Rand: rand.NewChaCha8([32]byte([]byte("nsagent golden vault, version 1."))),
+		now: func() time.Time { seconds += 3600; return time.Unix(seconds, 0) },
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	take := func(p []byte) secret.Bytes {
+		b, err := a.Take(p)
+		must(err)
+		return b
+	}
+	var err error
+	f.Vault, err = Create(ctx, f.cfg, Slot{Kind: SlotKeyringPassphrase, KDF: KDFLow, Passphrase: take([]byte("golden: both shares"))})
+	must(err)
+	must(f.AddSlot(ctx, Slot{Kind: SlotPassphrase, KDF: KDF{MemoryKiB: 20 << 10, Time: 3, Threads: 2}, Passphrase: take([]byte("golden: Straße ≠ strasse "))}))
+	must(f.AddSlot(ctx, Slot{Kind: SlotKeyring}))
+	must(f.AddAll(ctx, []NewRecord{
+		{Name: "acme-sb1", Kind: "tba", Meta: []byte("opaque meta of acme-sb1"), SignOnly: take(goldenBytes("acme-sb1 midstates 1", 64)), Raw: take(goldenBytes("acme-sb1 pair 1", 129))},
+		{Name: "acme-m2m", Kind: "m2m", Meta: goldenBytes("acme-m2m meta", 700), SignOnly: take(goldenBytes("acme-m2m key", 1217))},
+	}))
+	must(f.Add(ctx, NewRecord{Name: "gone", Kind: "tba", SignOnly: take(goldenBytes("gone", 64))}))
+	must(f.Rotate(ctx, "acme-sb1", take(goldenBytes("acme-sb1 midstates 2", 64)), take(goldenBytes("acme-sb1 pair 2", 129))))
+	must(f.Remove(ctx, "gone"))
+	f.integrity()
+	return f
+}
+
+// describe returns what is in f by way of this implementation.
+func (f *fixture) describe() goldenContent {
+	f.t.Helper()
+	hash := f.root.Hash()
+	c := goldenContent{
+		Vault: hex.EncodeToString(f.ID()), Created: f.root.Created, Generation: f.Generation(),
+		ManifestHash: hex.EncodeToString(hash[:]), Slots: []goldenSlot{}, Records: []goldenRecord{},
+	}
+	for _, s := range f.Slots() {
+		c.Slots = append(c.Slots, goldenSlot{s.ID.String(), string(s.Kind), []int{int(s.KDF.MemoryKiB), int(s.KDF.Time), int(s.KDF.Threads)}})
+	}
+	s, err := f.current()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	o, err := s.keys.NewOpener()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer o.Close()
+	for _, e := range s.index.sorted() {
+		r, err := s.parse(e.ID)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		m, err := o.Check(r)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		g := goldenRecord{ID: e.ID.String(), Name: m.Name, Kind: m.Kind, Created: m.Created, Meta: hex.EncodeToString(m.Meta)}
+		for _, v := range m.Versions {
+			g.Versions = append(g.Versions, goldenVersion{
+				Number: v.Number, Created: v.Created,
+				SignOnly: f.hex(o, r, envelope.PartSignOnly, v.Number), Raw: f.hex(o, r, envelope.PartRaw, v.Number),
+			})
+		}
+		c.Records = append(c.Records, g)
+	}
+	return c
+}
+
+func (f *fixture) hex(o *envelope.Opener, r *envelope.Record, part envelope.Part, number uint64) (s string) {
+	b, err := o.Content(r, part, number)
+	if err != nil {
+		return ""
+	}
+	defer b.Destroy()
+	_ = b.Use(func(p []byte) error {
+		s = hex.EncodeToString(p)
+		return nil
+	})
+	return s
+}
+
+// TestGoldenWriter makes the golden vault again: what is written today is, byte for
+// byte, what was written when the format was fixed.
+func TestGoldenWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.nsv")
+	f := makeGolden(t, path)
+	g := golden{
+		About: "Opens vault.nsv beside it. All secrets are made up: SHA-256 of their names.",
+		Passphrases: map[string]string{
+			string(SlotPassphrase):        "golden: Straße ≠ strasse ",
+			string(SlotKeyringPassphrase): "golden: both shares",
+		},
+		Keyring: map[string]string{}, Content: f.describe(),
+	}
+	for item, value := range f.keyring.items {
+		g.Keyring[item] = hex.EncodeToString(value)
+	}
+	text, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, '\n')
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string][]byte{"vault.nsv": data, "golden.json": text} {
+		file := filepath.Join(goldenDir, name)
+		if *updateGolden {
+			if err := os.MkdirAll(goldenDir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s differs from what is written today (%d bytes, want %d)", file, len(got), len(want))
+		}
+	}
+}
+
+// readGolden returns golden.json and a private copy of the golden vault.
+func readGolden(t *testing.T) (g golden, path string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(goldenDir, "golden.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &g); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(goldenDir, "vault.nsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "vault.nsv")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return g, path
+}
+
+// TestGoldenOpens is V-10: the vault of this format's first release opens, by each of
+// its key slots, and takes new records.
+func TestGoldenOpens(t *testing.T) {
+	for _, kind := range []SlotKind{SlotKeyring, SlotPassphrase, SlotKeyringPassphrase} {
+		g, path := readGolden(t)
+		a := newArena(t)
+		f := &fixture{t: t, keyring: newKeyring(a)}
+		f.cfg = Config{Store: store.NewFile(path), Arena: a, Keyring: f.keyring}
+		for item, value := range g.Keyring {
+			b, err := hex.DecodeString(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.keyring.items[item] = b
+		}
+		f = f.another()
+		if err := f.unlock(g.Passphrases[string(kind)]); err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		got, want := asJSON(t, f.describe()), asJSON(t, g.Content)
+		if got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", kind, got, want)
+		}
+		f.add("new")
+		if n := len(f.names()); n != len(g.Content.Records)+1 {
+			t.Errorf("%d records after adding one", n)
+		}
+		f.integrity()
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

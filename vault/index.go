@@ -1,0 +1,142 @@
+package vault
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Record is what an unlocked vault tells about a record.
+type Record struct {
+	ID      store.ID
+	Name    string
+	Kind    string
+	Meta    []byte    // opaque; shared, so not to be changed
+	Version uint64    // of the current secret, from 1 on
+	Created time.Time // of the record, to the second
+	Changed time.Time // of the current version, to the second
+	HasRaw  bool      // whether OpenRaw gives anything
+}
+
+// entry is a record together with the leaf of the manifest under which it was
+// opened: as long as that is the same, so is the record.
+type entry struct {
+	Record
+	leaf envelope.Leaf
+}
+
+// index is the open metadata of all records. It is not changed once made.
+type index struct {
+	byName map[string]*entry
+	byID   map[store.ID]*entry
+}
+
+func newIndex(n int) *index {
+	return &index{byName: make(map[string]*entry, n), byID: make(map[store.ID]*entry, n)}
+}
+
+// add refuses a second record of one name.
+func (x *index) add(e *entry) error {
+	if _, ok := x.byName[e.Name]; ok {
+		return fmt.Errorf("%w: two records of one name", ErrDamaged)
+	}
+	x.byName[e.Name], x.byID[e.ID] = e, e
+	return nil
+}
+
+// sorted returns the entries in the order of their names.
+func (x *index) sorted() []*entry {
+	l := values(x.byName)
+	slices.SortFunc(l, func(a, b *entry) int { return cmp.Compare(a.Name, b.Name) })
+	return l
+}
+
+// openIndex opens the metadata of the records in s. Those that are in old under the
+// same leaf are taken from there.
+func openIndex(keys *envelope.Keys, s *snapshot, old *index) (*index, error) {
+	ids := make([]store.ID, 0, len(s.leaves))
+	for id := range s.leaves {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })
+	entries := make([]*entry, len(ids))
+	err := parallel(keys, len(ids), func(o *envelope.Opener, i int) error {
+		id := ids[i]
+		if e := old.byID[id]; e != nil && e.leaf == s.leaves[id] {
+			entries[i] = e
+			return nil
+		}
+		r, err := s.parse(id)
+		if err != nil {
+			return err
+		}
+		m, err := o.Metadata(r)
+		if err != nil {
+			return classify(fmt.Errorf("record %s: %w", id, err))
+		}
+		entries[i] = newEntry(id, m, s.leaves[id])
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	x := newIndex(len(entries))
+	for _, e := range entries {
+		if err := x.add(e); err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
+}
+
+func newEntry(id store.ID, m *envelope.Metadata, leaf envelope.Leaf) *entry {
+	return &entry{leaf: leaf, Record: Record{
+		ID: id, Name: m.Name, Kind: m.Kind, Meta: m.Meta, Version: m.Current(),
+		Created: time.Unix(int64(m.Created), 0).UTC(), Changed: time.Unix(int64(m.Versions[0].Created), 0).UTC(),
+		HasRaw: slices.Contains(m.Parts, envelope.PartRaw),
+	}}
+}
+
+// perWorker is how many records make a goroutine of their own worth while.
+const perWorker = 64
+
+// parallel calls f for 0 to n-1, from a few goroutines that have an Opener each. It
+// returns the first error, and calls f no more after it.
+func parallel(keys *envelope.Keys, n int, f func(o *envelope.Opener, i int) error) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	workers := min(runtime.GOMAXPROCS(0), 4, n/perWorker+1)
+	errs := make([]error, workers)
+	for w := range workers {
+		wg.Go(func() {
+			o, err := keys.NewOpener()
+			if err != nil {
+				errs[w] = err
+				return
+			}
+			defer o.Close()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := f(o, i); err != nil {
+					errs[w] = err
+					next.Store(int64(n))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// snapshot is what the store holds at one generation, covered by its manifest.
+type snapshot struct {
+	root   *envelope.Root
+	raw    map[store.ID][]byte
+	leaves map[store.ID]envelope.Leaf
+}
+
+// load reads the store and checks, in this order: root (form, signature, earlier
+// manifests), generation, and that the manifest covers exactly the records that are
+// there. Errors: those of the store, ErrDamaged, ErrNewer.
+func (v *Vault) load(ctx context.Context) (*snapshot, error) {
+	loaded, err := v.cfg.Store.Load(ctx)
+	if err != nil {
+		return nil, classify(err)
+	}
+	s := &snapshot{raw: loaded.Records, leaves: make(map[store.ID]envelope.Leaf, len(loaded.Records))}
+	if s.root, err = envelope.DecodeRoot(loaded.Root); err != nil {
+		return nil, classify(err)
+	}
+	if n := len(loaded.Records); n > envelope.MaxRecords {
+		return nil, fmt.Errorf("%w: %d records, at most %d", ErrDamaged, n, envelope.MaxRecords)
+	}
+	for id, encoded := range loaded.Records {
+		s.leaves[id] = envelope.RecordLeaf(envelope.ID(id), encoded)
+	}
+	if err := s.root.Covers(loaded.Generation, values(s.leaves)); err != nil {
+		return nil, classify(err)
+	}
+	return s, nil
+}
+
+// parse returns one record, which must be filed under its own id.
+func (s *snapshot) parse(id store.ID) (*envelope.Record, error) {
+	r, err := envelope.DecodeRecord(s.raw[id])
+	if err != nil {
+		return nil, classify(fmt.Errorf("record %s: %w", id, err))
+	}
+	if r.ID != envelope.ID(id) {
+		return nil, fmt.Errorf("%w: record %s is filed under another id", ErrDamaged, id)
+	}
+	return r, nil
+}
+
+// parseAll parses every record and keeps none.
+func (s *snapshot) parseAll() error {
+	for id := range s.raw {
+		if _, err := s.parse(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// session is a snapshot together with what the unlocked vault knows of it.
+type session struct {
+	*snapshot
+	keys  *envelope.Keys
+	index *index
+}
+
+// refresh reads the store and, where another process has committed since, takes
+// over its state if that descends from ours. The caller holds v.work. Errors: those
+// of load, ErrLocked, ErrRollback.
+func (v *Vault) refresh(ctx context.Context) (*session, error) {
+	v.mu.RLock()
+	keys, ix, root, seen := v.keys, v.index, v.root, v.seen
+	v.mu.RUnlock()
+	if keys == nil {
+		return nil, ErrLocked
+	}
+	s, err := v.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.root.Vault != v.id || s.root.PublicKey != root.PublicKey {
+		return nil, fmt.Errorf("%w: another vault is in its place", ErrDamaged)
+	}
+	if err := seen.leadsTo(s.root); err != nil {
+		return nil, err
+	}
+	if s.root.Generation() != seen.generation {
+		if ix, err = openIndex(keys, s, ix); err != nil {
+			return nil, err
+		}
+		v.publish(keys, s.root, ix)
+	}
+	return &session{snapshot: s, keys: keys, index: ix}, nil
+}
+
+func values[K comparable, V any](m map[K]V) []V {
+	l := make([]V, 0, len(m))
+	for _, v := range m {
+		l = append(l, v)
+	}
+	return l
+}

@@ -1,0 +1,118 @@
+package vault
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/keyring"
+)
+
+// pin is the newest state of the vault that somebody remembers: this process, or
+// the machine in its keyring. Zero means none.
+type pin struct {
+	generation uint64
+	hash       [32]byte // of the manifest
+}
+
+const pinSize = 8 + 32
+
+// What RollbackProtection says.
+const (
+	protectionKeyring = "keyring pin"
+	protectionUnknown = "weak: not checked before the first unlock"
+	protectionNone    = "weak: no keyring, so an older copy is noticed only while the agent runs"
+)
+
+// leadsTo returns ErrRollback unless root is the pinned state or descends from it.
+func (p pin) leadsTo(root *envelope.Root) error {
+	if p.generation == 0 {
+		return nil
+	}
+	switch hash, ok := root.HashAt(p.generation); {
+	case ok && hash == p.hash:
+		return nil
+	case root.Generation() < p.generation:
+		return fmt.Errorf("%w: generation %d, seen before %d", ErrRollback, root.Generation(), p.generation)
+	case !ok:
+		return fmt.Errorf("%w: generation %d does not reach back to %d, seen before", ErrRollback, root.Generation(), p.generation)
+	default:
+		return fmt.Errorf("%w: generation %d has another past than the %d seen before", ErrRollback, root.Generation(), p.generation)
+	}
+}
+
+func (p pin) encode() []byte {
+	return append(binary.BigEndian.AppendUint64(nil, p.generation), p.hash[:]...)
+}
+
+// readPin returns the pin in the keyring, zero if there is none. A pin of another
+// form is ErrRollback: whoever broke it would otherwise be rid of it.
+func (v *Vault) readPin(ctx context.Context) (p pin, err error) {
+	b, err := v.cfg.Keyring.Get(ctx, v.item(itemPin))
+	if errors.Is(err, keyring.ErrNotFound) {
+		return pin{}, nil
+	}
+	if err != nil {
+		return pin{}, err
+	}
+	defer b.Destroy()
+	err = b.Use(func(q []byte) error {
+		if len(q) != pinSize || binary.BigEndian.Uint64(q) == 0 {
+			return fmt.Errorf("%w: the pin in the keyring is not one", ErrRollback)
+		}
+		p.generation = binary.BigEndian.Uint64(q)
+		copy(p.hash[:], q[8:])
+		return nil
+	})
+	return p, err
+}
+
+// checkPin compares root with the pin in the keyring. A keyring that does not
+// answer weakens the protection and stops nobody: who only has the file cannot
+// bring that about. It reports whether the pin has to be moved.
+func (v *Vault) checkPin(ctx context.Context, root *envelope.Root) (move bool, protection string, err error) {
+	if v.cfg.Keyring == nil {
+		return false, protectionNone, nil
+	}
+	p, err := v.readPin(ctx)
+	switch {
+	case errors.Is(err, ErrRollback):
+		return false, "", err
+	case err != nil:
+		return false, weak("the pin cannot be read", err), nil
+	}
+	return p.generation != root.Generation(), protectionKeyring, p.leadsTo(root)
+}
+
+// movePin pins root after a commit or an unlock. If that fails, the commit stands:
+// RollbackProtection says so, and the next unlock or commit tries again.
+func (v *Vault) movePin(ctx context.Context, root *envelope.Root) {
+	protection := protectionNone
+	if v.cfg.Keyring != nil {
+		protection = protectionKeyring
+		if err := v.setItem(ctx, itemPin, pin{root.Generation(), root.Hash()}.encode()); err != nil {
+			protection = weak("the pin cannot be written", err)
+		}
+	}
+	v.setProtection(protection)
+}
+
+func (v *Vault) setProtection(s string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.protection = s
+}
+
+func weak(what string, err error) string { return fmt.Sprintf("weak: %s: %v", what, err) }
+
+// setItem writes an item of the keyring and wipes value.
+func (v *Vault) setItem(ctx context.Context, name string, value []byte) error {
+	b, err := v.cfg.Arena.Take(value)
+	if err != nil {
+		return err
+	}
+	defer b.Destroy()
+	return v.cfg.Keyring.Set(ctx, v.item(name), b)
+}

@@ -1,0 +1,107 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"pgregory.net/rapid"
+)
+
+// TestModel does random things to a vault through two processes and compares with a
+// map. After each step either process agrees with it as soon as it looks.
+func TestModel(t *testing.T) {
+	ctx := context.Background()
+	rapid.Check(t, func(rt *rapid.T) {
+		f := newVault(t, nil)
+		defer f.cfg.Arena.Close()
+		procs := []*fixture{f, f.unlocked()}
+		type value struct{ signOnly, raw, meta string }
+		model := map[string]value{}
+		text := rapid.StringMatching(`[a-z]{1,40}`)
+		some := func() *fixture { return rapid.SampledFrom(procs).Draw(rt, "process") }
+		name := rapid.SampledFrom([]string{"a", "b", "c", "d"})
+		check := func(what string, got, want error) {
+			if got != want && (want == nil || !errors.Is(got, want)) {
+				rt.Fatalf("%s: got %v, want %v", what, got, want)
+			}
+		}
+		missing := func(n string) error {
+			if _, ok := model[n]; !ok {
+				return ErrNotFound
+			}
+			return nil
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"add": func(rt *rapid.T) {
+				p, n, v := some(), name.Draw(rt, "name"), value{text.Draw(rt, "sign-only"), "", text.Draw(rt, "meta")}
+				r := NewRecord{Name: n, Kind: "tba", Meta: []byte(v.meta), SignOnly: p.bytesOf(v.signOnly)}
+				if rapid.Bool().Draw(rt, "both parts") {
+					v.raw = text.Draw(rt, "raw")
+					r.Raw = p.bytesOf(v.raw)
+				}
+				want := ErrExists
+				if _, ok := model[n]; !ok {
+					want, model[n] = nil, v
+				}
+				check("add", p.Add(ctx, r), want)
+			},
+			"remove": func(rt *rapid.T) {
+				n := name.Draw(rt, "name")
+				check("remove", some().Remove(ctx, n), missing(n))
+				delete(model, n)
+			},
+			"rotate": func(rt *rapid.T) {
+				p, n := some(), name.Draw(rt, "name")
+				v, want := model[n], missing(n)
+				var raw secret.Bytes
+				if v.raw != "" {
+					v.raw = text.Draw(rt, "raw")
+					raw = p.bytesOf(v.raw)
+				}
+				v.signOnly = text.Draw(rt, "sign-only")
+				check("rotate", p.Rotate(ctx, n, p.bytesOf(v.signOnly), raw), want)
+				if want == nil {
+					model[n] = v
+				}
+			},
+			"describe": func(rt *rapid.T) {
+				n, v := name.Draw(rt, "name"), value{}
+				want := missing(n)
+				v, v.meta = model[n], text.Draw(rt, "meta")
+				check("describe", some().Describe(ctx, n, []byte(v.meta)), want)
+				if want == nil {
+					model[n] = v
+				}
+			},
+			"lock and unlock": func(rt *rapid.T) {
+				p := some()
+				p.Lock()
+				check("unlock", p.unlock(""), nil)
+			},
+			"new process": func(rt *rapid.T) {
+				procs[rapid.IntRange(0, len(procs)-1).Draw(rt, "process")] = f.unlocked()
+			},
+			"": func(rt *rapid.T) {
+				p := some()
+				check("check", p.Check(ctx), nil)
+				if got, want := p.names(), slices.Sorted(maps.Keys(model)); !slices.Equal(got, want) {
+					rt.Fatalf("records %q, want %q", got, want)
+				}
+				l, err := p.Records()
+				check("records", err, nil)
+				for _, r := range l {
+					v := model[r.Name]
+					signOnly, raw, err := p.content(r.Name)
+					check("content", err, nil)
+					if signOnly != v.signOnly || raw != v.raw || string(r.Meta) != v.meta || r.HasRaw != (v.raw != "") {
+						rt.Fatalf("%s: %q, %q, %q, want %+v", r.Name, signOnly, raw, r.Meta, v)
+					}
+				}
+			},
+		})
+	})
+}

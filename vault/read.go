@@ -1,0 +1,128 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/vault/envelope"
+)
+
+// Records returns the records in the order of their names, as this process last read
+// them. The error is ErrLocked.
+func (v *Vault) Records() ([]Record, error) {
+	v.mu.RLock()
+	ix := v.index
+	v.mu.RUnlock()
+	if ix == nil {
+		return nil, ErrLocked
+	}
+	l := make([]Record, 0, len(ix.byName))
+	for _, e := range ix.sorted() {
+		l = append(l, e.Record)
+	}
+	return l, nil
+}
+
+// OpenSignOnly opens the sign-only part of the current version of a record. The
+// caller owns the result. It reads the store; to open many, use Each. Errors:
+// ErrNotFound, ErrLocked, ErrRollback, ErrDamaged, those of the arena and the store.
+func (v *Vault) OpenSignOnly(name string) (secret.Bytes, error) {
+	return v.open(name, envelope.PartSignOnly)
+}
+
+// OpenRaw opens the raw part of the current version of a record, which may have none:
+// ErrNotFound. Otherwise as OpenSignOnly.
+func (v *Vault) OpenRaw(name string) (secret.Bytes, error) {
+	return v.open(name, envelope.PartRaw)
+}
+
+func (v *Vault) open(name string, part envelope.Part) (secret.Bytes, error) {
+	b, err := v.openPart(name, part)
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("opening the %s part of record %q: %w", part, name, err)
+	}
+	return b, nil
+}
+
+func (v *Vault) openPart(name string, part envelope.Part) (secret.Bytes, error) {
+	s, err := v.current()
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	e := s.index.byName[name]
+	if e == nil || part == envelope.PartRaw && !e.HasRaw {
+		return secret.Bytes{}, ErrNotFound
+	}
+	o, err := s.keys.NewOpener()
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer o.Close()
+	defer v.cfg.Arena.ReleaseMemory()
+	return s.open(o, e, part)
+}
+
+// current returns the newest state of the store.
+func (v *Vault) current() (*session, error) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	return v.refresh(context.Background())
+}
+
+// open opens the current version of a part of e.
+func (s *session) open(o *envelope.Opener, e *entry, part envelope.Part) (secret.Bytes, error) {
+	r, err := s.parse(e.ID)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	b, err := o.Content(r, part, e.Version)
+	if err != nil {
+		return secret.Bytes{}, classify(err)
+	}
+	return b, nil
+}
+
+// batch is how many secrets Each has open that it has not yet handed over.
+const batch = 512
+
+// Each opens the sign-only part of every record and calls f with it, one after the
+// other in the order of the names. f owns signOnly, and may call the vault. An error
+// of f, or of opening, ends it; so does Lock.
+func (v *Vault) Each(f func(r Record, signOnly secret.Bytes) error) error {
+	s, err := v.current()
+	if err != nil {
+		return fmt.Errorf("opening the records: %w", err)
+	}
+	defer v.cfg.Arena.ReleaseMemory()
+	all := s.index.sorted()
+	for len(all) > 0 {
+		n := min(batch, len(all))
+		if err := s.handOver(all[:n], f); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// handOver opens some records and calls f with each. What f did not get is destroyed.
+func (s *session) handOver(some []*entry, f func(Record, secret.Bytes) error) error {
+	open := make([]secret.Bytes, len(some))
+	err := parallel(s.keys, len(some), func(o *envelope.Opener, i int) error {
+		b, err := s.open(o, some[i], envelope.PartSignOnly)
+		if err != nil {
+			return fmt.Errorf("opening record %q: %w", some[i].Name, err)
+		}
+		open[i] = b
+		return nil
+	})
+	given := 0
+	for ; err == nil && given < len(some); given++ {
+		err = f(some[given].Record, open[given])
+	}
+	for _, b := range open[given:] {
+		b.Destroy()
+	}
+	return err
+}

@@ -1,0 +1,147 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// NewRecord is a record to be added. The secrets are borrowed.
+type NewRecord struct {
+	Name string // 1 to 255 printable ASCII characters without space; unique in the vault
+	Kind string // 1 to 32 such characters
+	Meta []byte // opaque, at most 32 KiB
+
+	SignOnly secret.Bytes // required: what is opened at unlock, at most 64 KiB
+	Raw      secret.Bytes // what is opened only to rotate, at most 64 KiB; the zero Bytes means none
+}
+
+// Add adds a record, which is durable when Add returns. Errors: ErrExists, ErrRecord,
+// ErrLocked, ErrRollback, ErrDamaged, those of the arena and the store.
+func (v *Vault) Add(ctx context.Context, r NewRecord) error {
+	return v.AddAll(ctx, []NewRecord{r})
+}
+
+// AddAll adds records in one commit: all or none. Errors as of Add.
+func (v *Vault) AddAll(ctx context.Context, records []NewRecord) error {
+	for _, r := range records {
+		if !printable(r.Name, envelope.MaxName) || !printable(r.Kind, envelope.MaxKind) {
+			return fmt.Errorf("adding a record: %w: its name or kind", ErrRecord)
+		}
+	}
+	var all []sealed // kept across attempts: sealing does not depend on the other records
+	err := v.commit(ctx, func(s *session) (*edit, error) {
+		names := make(map[string]bool, len(records))
+		for _, r := range records {
+			if s.index.byName[r.Name] != nil || names[r.Name] {
+				return nil, fmt.Errorf("%w: %q", ErrExists, r.Name)
+			}
+			names[r.Name] = true
+		}
+		for _, r := range records[len(all):] {
+			m := &envelope.Metadata{Name: r.Name, Kind: r.Kind, Created: v.unixNow(), Meta: slices.Clone(r.Meta)}
+			record, err := s.keys.SealRecord(m, envelope.Secret{SignOnly: r.SignOnly, Raw: r.Raw})
+			if err != nil {
+				return nil, refused(err)
+			}
+			all = append(all, sealed{record, m})
+		}
+		return &edit{put: all}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("adding a record: %w", err)
+	}
+	return nil
+}
+
+// Remove removes a record. Copies of the vault made before still hold it. Errors:
+// ErrNotFound, ErrLocked, ErrRollback, ErrDamaged, those of the store.
+func (v *Vault) Remove(ctx context.Context, name string) error {
+	err := v.commit(ctx, func(s *session) (*edit, error) {
+		e := s.index.byName[name]
+		if e == nil {
+			return nil, fmt.Errorf("%w: record %q", ErrNotFound, name)
+		}
+		return &edit{remove: []store.ID{e.ID}}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("removing a record: %w", err)
+	}
+	return nil
+}
+
+// Rotate gives a record its next version. The version before is kept, sealed; older
+// ones go. raw must be given if and only if the record has a raw part; both are
+// borrowed. Errors: ErrNotFound, and as of Add.
+func (v *Vault) Rotate(ctx context.Context, name string, signOnly, raw secret.Bytes) error {
+	err := v.change(ctx, name, func(keys *envelope.Keys, r *envelope.Record, m *envelope.Metadata) (*envelope.Record, error) {
+		return keys.Rotate(r, m, v.unixNow(), envelope.Secret{SignOnly: signOnly, Raw: raw})
+	})
+	if err != nil {
+		return fmt.Errorf("rotating a record: %w", err)
+	}
+	return nil
+}
+
+// Describe replaces the Meta of a record. Its secrets stay as they are, bound to the
+// new Meta and no more to the old. Errors: ErrNotFound, and as of Add.
+func (v *Vault) Describe(ctx context.Context, name string, meta []byte) error {
+	err := v.change(ctx, name, func(keys *envelope.Keys, r *envelope.Record, m *envelope.Metadata) (*envelope.Record, error) {
+		m.Meta = slices.Clone(meta)
+		return keys.Describe(r, m)
+	})
+	if err != nil {
+		return fmt.Errorf("describing a record: %w", err)
+	}
+	return nil
+}
+
+// change commits another state of one record.
+func (v *Vault) change(ctx context.Context, name string, f func(*envelope.Keys, *envelope.Record, *envelope.Metadata) (*envelope.Record, error)) error {
+	return v.commit(ctx, func(s *session) (*edit, error) {
+		e := s.index.byName[name]
+		if e == nil {
+			return nil, fmt.Errorf("%w: record %q", ErrNotFound, name)
+		}
+		r, err := s.parse(e.ID)
+		if err != nil {
+			return nil, err
+		}
+		o, err := s.keys.NewOpener()
+		if err != nil {
+			return nil, err
+		}
+		defer o.Close()
+		m, err := o.Metadata(r)
+		if err != nil {
+			return nil, err
+		}
+		if r, err = f(s.keys, r, m); err != nil {
+			return nil, refused(err)
+		}
+		return &edit{put: []sealed{{r, m}}}, nil
+	})
+}
+
+// refused puts ErrRecord in front of what sealing refused.
+func refused(err error) error {
+	if errors.Is(err, envelope.ErrInput) || errors.Is(err, envelope.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return err
+}
+
+// printable reports whether s is 1 to limit printable ASCII characters without space.
+func printable(s string, limit int) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= limit
+}
