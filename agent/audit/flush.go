@@ -1,0 +1,110 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+)
+
+// appendSync is append followed by the fsync. Callers that wait together share one.
+func (w *writer) appendSync(e *Event) (uint64, error) {
+	seq, err := w.append(e)
+	if err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.synced < seq {
+		if w.err != nil {
+			return 0, w.err
+		}
+		notify(w.urgent)
+		w.durable.Wait()
+	}
+	return seq, nil
+}
+
+// flushLoop fsyncs what was written, at the latest every w.every, and rests while
+// there is nothing.
+func (w *writer) flushLoop() {
+	defer close(w.ended)
+	pause := time.NewTimer(w.every)
+	defer pause.Stop()
+	for {
+		select {
+		case <-w.quit:
+			return
+		case <-w.urgent:
+		case <-w.dirtied:
+			pause.Reset(w.every)
+			select {
+			case <-w.quit:
+				return
+			case <-w.urgent:
+			case <-pause.C:
+			}
+		}
+		if w.flush() != nil {
+			return
+		}
+	}
+}
+
+// flush fsyncs once. Lines go on being written meanwhile. A failed fsync is not tried
+// again: the kernel may have dropped the pages, and a second one would report success.
+func (w *writer) flush() error {
+	w.mu.Lock()
+	seq, err := w.written.Seq, w.err
+	clean := seq == w.synced
+	w.dirty = false
+	w.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if clean {
+		return nil
+	}
+	if err = w.file.Sync(); err != nil {
+		err = fmt.Errorf("fsync: %w", err)
+	}
+	if err == nil {
+		w.chaining.Lock()
+		err = w.inPlace()
+		w.chaining.Unlock()
+	}
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		return w.failLocked(err)
+	}
+	w.synced = seq
+	w.durable.Broadcast()
+	return nil
+}
+
+// close ends the flusher, fsyncs what is left, closes the file, which gives up the
+// lock, and lets later calls fail with reason. It returns the failure if there was one.
+// Only the first call does anything.
+func (w *writer) close(reason error) (err error) {
+	w.closing.Do(func() {
+		close(w.quit)
+		<-w.ended
+		w.chaining.Lock()
+		defer w.chaining.Unlock()
+		w.mu.Lock()
+		err = w.err
+		unsynced := w.synced != w.written.Seq
+		w.err = reason
+		w.durable.Broadcast()
+		w.mu.Unlock()
+		if err == nil && unsynced {
+			if serr := w.file.Sync(); serr != nil {
+				err = fmt.Errorf("%w: fsync: %w", ErrUnavailable, serr)
+			}
+		}
+		if cerr := w.file.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("%w: closing: %w", ErrUnavailable, cerr)
+		}
+	})
+	return err
+}

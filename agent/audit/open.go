@@ -1,0 +1,116 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// fileName is the name of the log in its directory.
+const fileName = "audit.jsonl"
+
+// openWriter opens the log of dir, repairs what a crash has left, and starts a writer
+// at its end.
+func openWriter(dir string, every time.Duration) (_ *writer, err error) {
+	if err := prepareDir(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, fileName)
+	f, created, err := openAppend(path)
+	if err != nil {
+		return nil, fmt.Errorf("audit: opening the log: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
+	self, err := checkFile(f, path)
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		if err := syncDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	end, err := findEnd(f, self.Size())
+	if err != nil {
+		return nil, fmt.Errorf("checking the end of %s: %w", path, err)
+	}
+	if end.good < self.Size() {
+		if err := setAside(f, dir, end.good, self.Size()); err != nil {
+			return nil, fmt.Errorf("audit: moving a torn line out of %s: %w", path, err)
+		}
+	}
+	w := newWriter(f, path, self, end.good, end.head, every)
+	if err := chainTorn(w, dir, end.lastDetail); err != nil {
+		_ = w.close(err)
+		return nil, err
+	}
+	return w, nil
+}
+
+// prepareDir makes the directory, and refuses one that others may enter.
+func prepareDir(dir string) error {
+	fi, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("audit: making the directory: %w", err)
+		}
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		fi, err = os.Lstat(dir)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("audit: opening the directory: %w", err)
+	case !fi.IsDir():
+		return fmt.Errorf("%w: %s is not a directory", ErrUnsafe, dir)
+	case !ours(fi):
+		return fmt.Errorf("%w: %s belongs to another user", ErrUnsafe, dir)
+	case fi.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("%w: %s has mode %04o, which lets others in; it must be 0700", ErrUnsafe, dir, fi.Mode().Perm())
+	}
+	return nil
+}
+
+// checkFile refuses a log that is not a plain file of ours alone, or is no longer at
+// its path.
+func checkFile(f *os.File, path string) (fs.FileInfo, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("audit: opening the log: %w", err)
+	}
+	there, err := os.Lstat(path)
+	switch {
+	case !fi.Mode().IsRegular():
+		return nil, fmt.Errorf("%w: %s is not a regular file", ErrUnsafe, path)
+	case !ours(fi):
+		return nil, fmt.Errorf("%w: %s belongs to another user", ErrUnsafe, path)
+	case fi.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%w: %s has mode %04o, which lets others in; it must be 0600", ErrUnsafe, path, fi.Mode().Perm())
+	case err != nil:
+		return nil, fmt.Errorf("audit: opening the log: %w", err)
+	case !os.SameFile(fi, there):
+		return nil, fmt.Errorf("%w: %s was replaced while it was opened", ErrUnsafe, path)
+	}
+	return fi, nil
+}
+
+// syncDir makes a new name in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("audit: opening %s to fsync it: %w", dir, err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("audit: fsync of %s: %w", dir, err)
+	}
+	return nil
+}
