@@ -20,6 +20,7 @@ const (
 	CodeCredential Code = "NSA-CREDENTIAL"
 	CodeNoProfile  Code = "NSA-NOPROFILE"
 	CodeNoVault    Code = "NSA-NOVAULT"
+	CodeNotFound   Code = "NSA-NOTFOUND"
 	CodeExists     Code = "NSA-EXISTS"
 	CodeLocked     Code = "NSA-LOCKED"
 	CodePassphrase Code = "NSA-PASSPHRASE"
@@ -72,6 +73,7 @@ func Meanings() []Meaning {
 		{CodeCredential, codes.InvalidArgument, 400, 2, "the credential is incomplete or does not fit together"},
 		{CodeNoProfile, codes.NotFound, 404, 3, "there is no such profile"},
 		{CodeNoVault, codes.NotFound, 404, 3, "there is no vault yet"},
+		{CodeNotFound, codes.NotFound, 404, 3, "there is no such thing"},
 		{CodeExists, codes.AlreadyExists, 409, 1, "the name is taken"},
 		{CodeLocked, codes.FailedPrecondition, 409, 4, "the vault is locked"},
 		{CodePassphrase, codes.FailedPrecondition, 409, 4, "the passphrase does not open the vault"},

@@ -1,0 +1,141 @@
+// Package term talks to the person at the terminal: it asks, and reads secrets
+// without showing them, straight into locked memory.
+package term
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/nsagent/nsagent/internal/secret"
+)
+
+// Errors about asking a person.
+var (
+	// ErrNoTerminal: there is nobody to ask.
+	ErrNoTerminal = errors.New("term: no terminal")
+	// ErrInterrupted: the person pressed Ctrl-C or Ctrl-D.
+	ErrInterrupted = errors.New("term: interrupted")
+	// ErrTooLong: the answer does not fit.
+	ErrTooLong = errors.New("term: answer too long")
+)
+
+// maxLine bounds an answer that is shown, in bytes.
+const maxLine = 4096
+
+// TTY is the terminal of the process, whatever standard input is.
+type TTY struct{ f *os.File }
+
+// Open opens the controlling terminal, or returns ErrNoTerminal.
+func Open() (*TTY, error) {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
+	}
+	return &TTY{f}, nil
+}
+
+// Close closes the terminal.
+func (t *TTY) Close() error { return t.f.Close() }
+
+// Line asks and returns what was typed, without blanks around it.
+func (t *TTY) Line(prompt string) (string, error) {
+	if _, err := fmt.Fprint(t.f, prompt); err != nil {
+		return "", fmt.Errorf("asking: %w", err)
+	}
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := t.f.Read(b)
+		if n == 0 || errors.Is(err, io.EOF) {
+			return "", ErrInterrupted
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading the answer: %w", err)
+		}
+		if b[0] == '\n' || b[0] == '\r' {
+			return strings.TrimSpace(string(line)), nil
+		}
+		if len(line) == maxLine {
+			return "", ErrTooLong
+		}
+		line = append(line, b[0])
+	}
+}
+
+// Secret asks and reads an answer of at most limit bytes without showing it. The
+// answer is never outside arena; the caller destroys it.
+func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Bytes, error) {
+	// Raw mode also keeps Ctrl-C from ending the process while echo is off.
+	old, err := term.MakeRaw(int(t.f.Fd())) // #nosec G115 -- a descriptor fits
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("hiding what is typed: %w", err)
+	}
+	defer func() {
+		_ = term.Restore(int(t.f.Fd()), old) // #nosec G115 -- a descriptor fits
+		_, _ = fmt.Fprintln(t.f)
+	}()
+	if _, err := fmt.Fprint(t.f, prompt); err != nil {
+		return secret.Bytes{}, fmt.Errorf("asking: %w", err)
+	}
+	answer, err := arena.Alloc(limit + 1)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	n := 0
+	err = answer.Use(func(p []byte) (err error) {
+		n, err = readHidden(t.f, p)
+		return err
+	})
+	if err == nil {
+		err = answer.Truncate(n)
+	}
+	if err != nil {
+		answer.Destroy()
+		return secret.Bytes{}, err
+	}
+	return answer, nil
+}
+
+// readHidden reads a line from a terminal in raw mode into p, which has one byte
+// more than the answer may have, and handles the keys that edit.
+func readHidden(r io.Reader, p []byte) (int, error) {
+	const (
+		ctrlC, ctrlD, ctrlU = 3, 4, 21
+		backspace, del      = 8, 127
+	)
+	for n := 0; ; {
+		got, err := r.Read(p[n : n+1])
+		if got == 0 || err != nil {
+			return 0, errors.Join(ErrInterrupted, err)
+		}
+		switch p[n] {
+		case '\r', '\n':
+			p[n] = 0
+			return n, nil
+		case ctrlC, ctrlD:
+			return 0, ErrInterrupted
+		case ctrlU:
+			clear(p[:n+1])
+			n = 0
+		case backspace, del:
+			p[n] = 0
+			// One character may be several bytes of UTF-8.
+			for n > 0 {
+				n--
+				lead := p[n]&0xC0 != 0x80
+				p[n] = 0
+				if lead {
+					break
+				}
+			}
+		default:
+			if n++; n == len(p) {
+				return 0, ErrTooLong
+			}
+		}
+	}
+}
