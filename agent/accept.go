@@ -1,0 +1,203 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/peercred"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const (
+	// handshakeTime is how long a connection may stay silent after accept, and a
+	// request between its headers and its body.
+	handshakeTime = 5 * time.Second
+	// exeTime bounds the question which program the peer runs.
+	exeTime = time.Second
+	// maxConnections counts both sockets; the last few are for admin.sock only, so
+	// that somebody who floods agent.sock cannot keep the owner from locking.
+	maxConnections      = 256
+	reservedConnections = 8
+)
+
+// http2Preface opens every gRPC connection (RFC 9113 section 3.4).
+var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+// acceptor hands the connections of one socket to the right server, after it
+// knows who is there.
+type acceptor struct {
+	agent *Agent
+	// limit is how many connections there may be when one is taken here.
+	limit int32
+	// grpc and http take what speaks their protocol; http is nil on admin.sock.
+	grpc, http *handoff
+}
+
+// run accepts until ctx ends. Each connection gets its own goroutine at once, so
+// that a silent one keeps nobody waiting.
+func (c *acceptor) run(ctx context.Context, l *net.UnixListener) error {
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	for {
+		conn, err := l.AcceptUnix()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			// Out of descriptors: wait for some to close rather than spin.
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		if c.agent.connections.Add(1) > c.limit {
+			c.agent.connections.Add(-1)
+			_ = conn.Close()
+			continue
+		}
+		go c.handle(conn)
+	}
+}
+
+// handle identifies the peer before a byte is read, looks at the first bytes and
+// hands the connection on.
+func (c *acceptor) handle(conn *net.UnixConn) {
+	peer, err := peercred.Identify(conn)
+	if err == nil && c.agent.cfg.Exe != nil {
+		peer.Lookup = func(int) (string, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), exeTime)
+			defer cancel()
+			return c.agent.cfg.Exe(ctx, peer.PID)
+		}
+	}
+	if err == nil && peer.UID != c.agent.owner {
+		c.agent.auditRefusedPeer(peer)
+		err = errors.Join(peercred.ErrPeerGone, peer.Close())
+	}
+	if err != nil {
+		c.agent.connections.Add(-1)
+		_ = conn.Close()
+		return
+	}
+	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface))}
+	counted.onClose = func() {
+		c.agent.seals.forget(peer)
+		c.agent.connections.Add(-1)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(handshakeTime))
+	http2, err := isHTTP2(counted.r)
+	_ = conn.SetReadDeadline(time.Time{})
+	to := c.http
+	if http2 {
+		to = c.grpc
+	}
+	if err != nil || to == nil || !to.give(counted) {
+		_ = counted.Close()
+	}
+}
+
+// isHTTP2 looks at the first bytes without taking them. It waits for no more of
+// them than it takes to tell. The error is that of a connection that stayed silent.
+func isHTTP2(r *bufio.Reader) (bool, error) {
+	for n := 1; n <= len(http2Preface); n++ {
+		b, err := r.Peek(n)
+		if err != nil {
+			return false, err
+		}
+		if !bytes.Equal(b, http2Preface[:n]) {
+			return false, nil
+		}
+		if m := r.Buffered(); m > n {
+			n = min(m, len(http2Preface)) - 1
+		}
+	}
+	return true, nil
+}
+
+// auditRefusedPeer records that another user knocked, at most once a second: the
+// modes of the socket keep others out, so that this is rare or an attack.
+func (a *Agent) auditRefusedPeer(p *peercred.Peer) {
+	now := int64(a.boottime())
+	last := a.refused.Load()
+	if last != 0 && now-last < int64(time.Second) || !a.refused.CompareAndSwap(last, now) {
+		return
+	}
+	e := audit.Event{Event: audit.EventPeerRefused, Outcome: audit.OutcomeDenied, Reason: string(pb.CodePeer)}
+	(&caller{peer: p}).fill(&e)
+	if _, err := a.audit.Append(e); err != nil {
+		a.log.Error("audit log not written", "error", err)
+	}
+}
+
+// countedConn is a connection whose first bytes were looked at.
+type countedConn struct {
+	*peercred.Conn
+	r       *bufio.Reader
+	once    sync.Once
+	onClose func()
+}
+
+// Read gives the bytes that were looked at first.
+func (c *countedConn) Read(p []byte) (int, error) {
+	if c.r != nil {
+		if c.r.Buffered() > 0 {
+			return c.r.Read(p)
+		}
+		c.r = nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Close closes the connection and its pidfd, once.
+func (c *countedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.onClose)
+	return err
+}
+
+// handoff is a net.Listener fed by an acceptor.
+type handoff struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+	addr  net.Addr
+}
+
+func newHandoff(addr net.Addr) *handoff {
+	return &handoff{conns: make(chan net.Conn), done: make(chan struct{}), addr: addr}
+}
+
+// give hands a connection to the server behind, or reports that it is closing.
+func (h *handoff) give(c net.Conn) bool {
+	select {
+	case h.conns <- c:
+		return true
+	case <-h.done:
+		return false
+	}
+}
+
+// Accept returns the next connection.
+func (h *handoff) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (h *handoff) Close() error {
+	h.once.Do(func() { close(h.done) })
+	return nil
+}
+
+// Addr returns the address of the socket.
+func (h *handoff) Addr() net.Addr { return h.addr }

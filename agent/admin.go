@@ -1,0 +1,313 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// maxPassphrase and maxKeyText bound what may come in sealed, in bytes.
+const (
+	maxPassphrase = 1 << 10
+	maxKeyText    = 16 << 10
+)
+
+// adminService serves nsagent.v1.Admin.
+type adminService struct {
+	pb.UnimplementedAdminServer
+	*Agent
+}
+
+// SealKey gives one-time keys for the secrets of the next call.
+func (s adminService) SealKey(ctx context.Context, q *pb.SealKeyRequest) (*pb.SealKeyResponse, error) {
+	const most = 4
+	n := max(q.GetCount(), 1)
+	if n > most {
+		return nil, s.reply(refuse(ErrRequest, pb.CodeRequest, "too many seal keys at once", fmt.Sprintf("at most %d", most), ""))
+	}
+	id, err := s.vaultID(ctx)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	out := &pb.SealKeyResponse{VaultId: id, Instance: s.instance[:], ExpiresIn: int64(sealKeyLife / time.Second)}
+	for range n {
+		key, public, err := s.seals.issue(callerOf(ctx).peer)
+		if err != nil {
+			return nil, s.reply(err)
+		}
+		out.Keys = append(out.Keys, &pb.SealKey{Id: key, PublicKey: public})
+	}
+	return out, nil
+}
+
+// vaultID returns the id of the vault, which needs no key.
+func (a *Agent) vaultID(ctx context.Context) ([]byte, error) {
+	a.mu.RLock()
+	s := a.session
+	a.mu.RUnlock()
+	if s != nil {
+		return s.vault.ID(), nil
+	}
+	v, err := a.openVault(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noVault()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.ID(), nil
+}
+
+// open opens a sealed field straight into the arena. The key is gone afterwards,
+// whether it worked or not.
+func (a *Agent) open(ctx context.Context, m *pb.Sealed, method, profile string, limit int) (secret.Bytes, error) {
+	r, err := a.seals.take(m.GetKeyId(), callerOf(ctx).peer)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer r.Destroy()
+	if len(m.GetBox()) > limit+256 {
+		return secret.Bytes{}, credential(fmt.Sprintf("%.40s is too long", m.GetField()), fmt.Sprintf("at most %d bytes", limit))
+	}
+	id, err := a.vaultID(ctx)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	b, err := r.Open(m.GetBox(), secret.SealContext{VaultID: id, Instance: a.instance[:], Method: method, Profile: profile, Field: m.GetField()})
+	if err != nil {
+		return secret.Bytes{}, refuse(errors.Join(ErrRequest, err), pb.CodeRequest, fmt.Sprintf("the sealed %.40s cannot be opened", m.GetField()),
+			"it was sealed for another call, or changed on its way", "")
+	}
+	return b, nil
+}
+
+// Unlock opens the vault.
+func (s adminService) Unlock(ctx context.Context, q *pb.UnlockRequest) (*pb.UnlockResponse, error) {
+	var passphrase secret.Bytes
+	if q.GetPassphrase() != nil {
+		var err error
+		if passphrase, err = s.open(ctx, q.GetPassphrase(), pb.Admin_Unlock_FullMethodName, "", maxPassphrase); err != nil {
+			return nil, s.reply(err)
+		}
+		defer passphrase.Destroy()
+	}
+	if q.GetForSeconds() < 0 || q.GetForSeconds() > int64((365*24*time.Hour)/time.Second) {
+		return nil, s.reply(refuse(ErrRequest, pb.CodeRequest, "the unlock time is out of range", "", ""))
+	}
+	open, err := s.unlock(ctx, callerOf(ctx), passphrase, time.Duration(q.GetForSeconds())*time.Second)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	return &pb.UnlockResponse{
+		Profiles:    int32(len(open.profiles)), // #nosec G115 -- the vault has at most 100,000
+		IdleSeconds: int64(open.idle / time.Second), HardSeconds: int64(open.hard / time.Second),
+		Warnings: s.status().GetWarnings(),
+	}, nil
+}
+
+// Lock drops every key.
+func (s adminService) Lock(ctx context.Context, _ *pb.LockRequest) (*pb.LockResponse, error) {
+	s.lock("asked", callerOf(ctx))
+	return &pb.LockResponse{}, nil
+}
+
+// Stop ends the agent after the answer has left.
+func (s adminService) Stop(context.Context, *pb.StopRequest) (*pb.StopResponse, error) {
+	s.stop()
+	return &pb.StopResponse{}, nil
+}
+
+// AddProfile stores a profile.
+func (s adminService) AddProfile(ctx context.Context, q *pb.AddProfileRequest) (*pb.AddProfileResponse, error) {
+	p, err := s.addProfile(ctx, q)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	return &pb.AddProfileResponse{Profile: p.message()}, nil
+}
+
+func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profile, error) {
+	a.admin.Lock()
+	defer a.admin.Unlock()
+	defer a.arena.ReleaseMemory()
+	s, err := a.unlocked()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	p, err := newProfile(q.GetProfile(), now)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.RLock()
+	_, taken := s.profiles[p.Name]
+	a.mu.RUnlock()
+	if taken {
+		return nil, exists(p.Name)
+	}
+	m, err := a.material(ctx, q, p, now)
+	if err != nil {
+		return nil, err
+	}
+	defer m.raw.Destroy()
+	signOnly, err := a.arena.Clone(m.signOnly)
+	if err != nil {
+		m.signOnly.Destroy()
+		return nil, err
+	}
+	defer m.signOnly.Destroy()
+	l, err := newLive(a.arena, p, signOnly)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.commit(callerOf(ctx), audit.EventProfileAdd, p, func() error {
+		meta, err := a.codec.encode(p)
+		if err != nil {
+			return fmt.Errorf("encoding the metadata record: %w", err)
+		}
+		return s.vault.Add(ctx, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw})
+	}); err != nil {
+		l.destroy()
+		if errors.Is(err, vault.ErrExists) {
+			return nil, exists(p.Name)
+		}
+		return nil, err
+	}
+	a.publish(s, func(profiles map[string]*live) { profiles[p.Name] = l }, l)
+	return p, nil
+}
+
+// material opens the sealed secrets of a new profile and makes its stored forms.
+func (a *Agent) material(ctx context.Context, q *pb.AddProfileRequest, p *profile, now time.Time) (material, error) {
+	want, limit := []string{"consumer_secret", "token_secret"}, maxSecret
+	if p.Auth == authM2M {
+		want, limit = []string{"private_key"}, maxKeyText
+	}
+	got := make(map[string]secret.Bytes, len(want))
+	defer func() {
+		for _, b := range got {
+			b.Destroy()
+		}
+	}()
+	for _, m := range q.GetSecrets() {
+		name := m.GetField()
+		if _, twice := got[name]; twice || !slices.Contains(want, name) {
+			return material{}, credential(fmt.Sprintf("%.40s does not belong to a profile with auth %q, or is given twice", name, p.Auth), "")
+		}
+		b, err := a.open(ctx, m, pb.Admin_AddProfile_FullMethodName, p.Name, limit)
+		if err != nil {
+			return material{}, err
+		}
+		got[name] = b
+	}
+	for _, name := range want {
+		if _, ok := got[name]; !ok {
+			return material{}, credential(name+" is missing", "")
+		}
+	}
+	if p.Auth == authM2M {
+		return newM2M(a.arena, p, got["private_key"], now)
+	}
+	return newTBA(a.arena, got["consumer_secret"], got["token_secret"])
+}
+
+// ShowProfile gives the public part of one profile.
+func (s adminService) ShowProfile(_ context.Context, q *pb.ShowProfileRequest) (*pb.ShowProfileResponse, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	open, err := s.currentLocked()
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	l, err := open.find(q.GetName())
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	m := l.message()
+	m.LastUsed = l.lastUsed.Load()
+	return &pb.ShowProfileResponse{Profile: m}, nil
+}
+
+// RemoveProfile removes a profile and its credential.
+func (s adminService) RemoveProfile(ctx context.Context, q *pb.RemoveProfileRequest) (*pb.RemoveProfileResponse, error) {
+	if err := s.removeProfile(ctx, q.GetName()); err != nil {
+		return nil, s.reply(err)
+	}
+	return &pb.RemoveProfileResponse{}, nil
+}
+
+func (a *Agent) removeProfile(ctx context.Context, name string) error {
+	a.admin.Lock()
+	defer a.admin.Unlock()
+	s, err := a.unlocked()
+	if err != nil {
+		return err
+	}
+	a.mu.RLock()
+	l, ok := s.profiles[name]
+	a.mu.RUnlock()
+	if !ok {
+		return s.noProfile(name)
+	}
+	if err := a.commit(callerOf(ctx), audit.EventProfileRemove, l.profile, func() error { return s.vault.Remove(ctx, name) }); err != nil {
+		return err
+	}
+	a.publish(s, func(profiles map[string]*live) {
+		delete(profiles, name)
+		l.destroy()
+	}, nil)
+	return nil
+}
+
+// unlocked returns the session for a change of the vault.
+func (a *Agent) unlocked() (*session, error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.currentLocked()
+}
+
+// commit records an administrative change, durably, and then makes it. A change
+// that fails after it was recorded is recorded as failed.
+func (a *Agent) commit(c *caller, event string, p *profile, change func() error) error {
+	e := audit.Event{Event: event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account}
+	c.fill(&e)
+	if _, err := a.audit.AppendSync(e); err != nil {
+		return fmt.Errorf("recording the change: %w", err)
+	}
+	err := change()
+	if err == nil {
+		return nil
+	}
+	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
+	if _, werr := a.audit.AppendSync(e); werr != nil {
+		a.log.Error("audit log not written after a failed change", "error", werr)
+	}
+	return err
+}
+
+// publish makes a durable change visible to signers, unless the agent was locked
+// meanwhile; then orphan, if any, is wiped.
+func (a *Agent) publish(s *session, change func(map[string]*live), orphan *live) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == s {
+		change(s.profiles)
+		return
+	}
+	if orphan != nil {
+		orphan.destroy()
+	}
+}
+
+func exists(name string) error {
+	return refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q exists already", name), "a profile is never replaced by adding it again",
+		"remove it first:  nsagent profile rm "+name)
+}

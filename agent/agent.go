@@ -1,0 +1,241 @@
+// Package agent is the daemon: it identifies who asks, decides, records, and
+// only then signs.
+//
+// One process holds the keys. It serves two Unix sockets, agent.sock to use and
+// admin.sock to manage, each for gRPC and the first also for plain JSON over
+// HTTP. Every use goes through one function that decides and writes the audit
+// entry before anything is signed (decide.go). Keys exist only in the locked
+// arena of internal/secret, and only between unlock and lock.
+//
+// The package does not start processes: agent/supervise does, so that this one
+// can deny itself exec and the network.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/harden"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/vault/keyring"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Config is what New needs. The zero value of a field means what its comment
+// says.
+type Config struct {
+	Paths socketpath.Paths
+	// Version is shown by status.
+	Version string
+	// Memory says where secrets are kept; empty means secret.ModeAuto.
+	Memory secret.Mode
+	// IdleLock and HardLock are the lives of an unlocked session, unused and in
+	// all; zero means 1 h and 12 h.
+	IdleLock, HardLock time.Duration
+	// Keyring starts a keyring helper; nil means that there is no OS keyring.
+	Keyring keyring.Launch
+	// Exe tells which program a process runs, for the audit log: Landlock hides that
+	// from the agent itself. nil means to look in /proc.
+	Exe func(ctx context.Context, pid int32) (string, error)
+	// Sandbox puts up seccomp and Landlock once the sockets are open.
+	Sandbox bool
+	// Boottime is the clock of every time limit; nil means CLOCK_BOOTTIME.
+	Boottime func() time.Duration
+	// Log takes operational messages; nil means none. No message has a secret.
+	Log *slog.Logger
+	// Ready is called once both sockets accept; nil means nothing.
+	Ready func()
+}
+
+// Agent is one running daemon. Make it with New, run it with Run.
+type Agent struct {
+	cfg      Config
+	log      *slog.Logger
+	arena    *secret.Arena
+	audit    *audit.Log
+	seals    *sealKeys
+	codec    profileCodec
+	boottime func() time.Duration
+	instance [16]byte
+	owner    uint32
+	sandbox  harden.Report
+
+	stop    context.CancelFunc
+	wake    chan struct{}
+	lastUse map[string]time.Time // from the audit log, read once at start
+
+	admin sync.Mutex   // serialises what changes the vault or unlocks it
+	mu    sync.RWMutex // guards session; held for reading while a key is used
+	// session is nil while locked.
+	session *session
+
+	connections atomic.Int32
+	refused     atomic.Int64 // boot-clock time of the last audited refusal of a peer
+}
+
+// Boottime returns the time since boot, suspend included (CLOCK_BOOTTIME).
+func Boottime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// New prepares an agent: locked memory, the audit log, and a look at the vault,
+// so that damage is told at once and not at the first unlock. A missing vault is
+// no error; init may come later.
+//
+// The caller must end the agent with Run or Close.
+func New(ctx context.Context, cfg Config) (*Agent, error) {
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.boottime == nil {
+		a.boottime = Boottime
+	}
+	if a.cfg.IdleLock == 0 {
+		a.cfg.IdleLock = time.Hour
+	}
+	if a.cfg.HardLock == 0 {
+		a.cfg.HardLock = 12 * time.Hour
+	}
+	if a.cfg.Memory == "" {
+		a.cfg.Memory = secret.ModeAuto
+	}
+	if _, err := rand.Read(a.instance[:]); err != nil {
+		return nil, fmt.Errorf("making an instance id: %w", err)
+	}
+	var err error
+	if a.codec, err = newProfileCodec(); err != nil {
+		return nil, fmt.Errorf("preparing the metadata codec: %w", err)
+	}
+	for _, dir := range []string{filepath.Dir(cfg.Paths.Vault), cfg.Paths.AuditDir} {
+		if err := socketpath.EnsureDir(dir); err != nil {
+			return nil, fmt.Errorf("preparing %s: %w", dir, err)
+		}
+	}
+	if a.arena, err = secret.NewArena(secret.ArenaConfig{Mode: a.cfg.Memory}); err != nil {
+		return nil, fmt.Errorf("preparing locked memory: %w", err)
+	}
+	a.seals = newSealKeys(a.arena, a.boottime)
+	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{}); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
+	}
+	if a.lastUse, err = audit.LastUsed(cfg.Paths.AuditDir); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the audit log: %w", err), a.Close())
+	}
+	if _, err := a.openVault(ctx); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// Close wipes the arena and closes the audit log of an agent that does not run.
+func (a *Agent) Close() error {
+	a.mu.Lock()
+	s := a.session
+	a.session = nil
+	a.mu.Unlock()
+	if s != nil {
+		s.destroy()
+	}
+	return errors.Join(a.audit.Close(), a.arena.Close())
+}
+
+// Run serves until ctx ends, Stop is asked for, or a part fails; the first error
+// ends all parts. It locks before it returns.
+func (a *Agent) Run(ctx context.Context) (err error) {
+	ctx, a.stop = context.WithCancel(ctx)
+	defer a.stop()
+	defer func() { err = errors.Join(err, a.Close()) }()
+
+	ls, err := a.listen()
+	if err != nil {
+		return err
+	}
+	defer ls.close()
+	if err := a.fence(); err != nil {
+		return err
+	}
+	if _, err := a.audit.AppendSync(audit.Event{Event: audit.EventAgentStart, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); err != nil {
+		return fmt.Errorf("recording the start: %w", err)
+	}
+	err = a.runTasks(ctx, ls)
+	a.lock("agent stopped", nil)
+	if _, e := a.audit.AppendSync(audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); e != nil {
+		err = errors.Join(err, fmt.Errorf("recording the stop: %w", e))
+	}
+	return err
+}
+
+// runTasks runs the parts of the agent until one fails or ctx ends.
+func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tasks := []func(context.Context) error{
+		func(ctx context.Context) error { return a.serve(ctx, ls) },
+		a.watchSession,
+		a.sweepSealKeys,
+	}
+	done := make(chan error, len(tasks))
+	for _, task := range tasks {
+		go func() { done <- task(ctx) }()
+	}
+	if a.cfg.Ready != nil {
+		a.cfg.Ready()
+	}
+	var first error
+	for range tasks {
+		err := <-done
+		if first == nil {
+			first = err
+		}
+		cancel()
+	}
+	return first
+}
+
+// fence puts up seccomp and Landlock. From here on the process can open nothing
+// outside its own directories, start no program and reach no network.
+func (a *Agent) fence() error {
+	if !a.cfg.Sandbox {
+		return nil
+	}
+	p := a.cfg.Paths
+	report, err := harden.Agent(harden.AgentSandbox{
+		ReadWrite: []string{filepath.Dir(p.Agent), filepath.Dir(p.Admin), filepath.Dir(p.Vault), p.AuditDir},
+		ReadOnly:  []string{"/proc"},
+	})
+	if err != nil {
+		return fmt.Errorf("putting up the sandbox: %w", err)
+	}
+	a.sandbox = report
+	return nil
+}
+
+func (a *Agent) sweepSealKeys(ctx context.Context) error {
+	tick := time.NewTicker(sealKeyLife / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			a.seals.sweep()
+		}
+	}
+}

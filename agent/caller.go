@@ -1,0 +1,39 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/peercred"
+)
+
+// caller is who asks: the process at the other end of a socket. A nil caller is
+// the agent itself.
+type caller struct {
+	peer *peercred.Peer
+}
+
+// alive returns an error where the process that opened the connection is gone: a
+// descriptor that it left to another process must not sign in its name.
+func (c *caller) alive() error {
+	if c == nil {
+		return nil
+	}
+	if err := c.peer.Alive(); err != nil {
+		return fmt.Errorf("checking the peer: %w", err)
+	}
+	return nil
+}
+
+// fill writes who the caller is into an audit event.
+func (c *caller) fill(e *audit.Event) {
+	if c == nil {
+		e.UID, e.PID = os.Getuid(), os.Getpid()
+		return
+	}
+	e.UID, e.PID, e.Exe = int(c.peer.UID), int(c.peer.PID), c.peer.Exe()
+}
+
+// uid returns the caller's user ID.
+func (c *caller) uid() uint32 { return c.peer.UID }

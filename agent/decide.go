@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/agent/policy"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
+)
+
+// use is one attempt to use a profile, from the question to the audit entry.
+type use struct {
+	caller *caller
+	kind   policy.Kind
+	// name is the profile asked for; empty means the only one there is.
+	name   string
+	method string
+	// target is nil where nothing is sent to a URL (passport, connect-password).
+	target *signer.Target
+	// fault is what was wrong with the request before the profile was known.
+	fault error
+}
+
+// authorizeLocked is the one way to a key. It finds the profile, checks that the peer
+// still lives, that the target is the profile's own and that policy allows the
+// use, and writes the audit entry, in this order. Only if all of it went well it
+// returns the profile; the caller holds a.mu for reading until the key was used.
+//
+// A refusal is written too, with its code. If the entry cannot be written the
+// answer is audit.ErrUnavailable, whatever the decision was.
+func (a *Agent) authorizeLocked(u use) (*live, error) {
+	now := time.Now()
+	p, err := a.decideLocked(u, now)
+	e := u.event(p, now)
+	if err != nil {
+		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
+	}
+	if _, werr := a.audit.Append(e); werr != nil {
+		return nil, fmt.Errorf("recording the use: %w", werr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.lastUsed.Store(now.Unix())
+	a.session.lastUse.Store(int64(a.boottime()))
+	return p, nil
+}
+
+// event returns what the log says of u; p is the profile, or nil.
+func (u use) event(p *live, now time.Time) audit.Event {
+	e := audit.Event{Time: now, Event: string(u.kind), Outcome: audit.OutcomeOK, Profile: u.name, Method: u.method}
+	u.caller.fill(&e)
+	if p != nil {
+		e.Profile, e.Account, e.Kind = p.Name, p.Account, p.Auth
+	}
+	if u.target != nil {
+		e.Host, e.Path = u.target.Host(), u.target.Path()
+	}
+	return e
+}
+
+// failed records that a use that was allowed could not be made, and returns err.
+func (a *Agent) failed(u use, p *live, err error) error {
+	e := u.event(p, time.Now())
+	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
+	if _, werr := a.audit.Append(e); werr != nil {
+		return fmt.Errorf("recording a failure: %w", errors.Join(werr, err))
+	}
+	return err
+}
+
+// decideLocked returns the profile that u may use. Where it refuses it returns
+// the profile too, if there is one, so that the entry can name it.
+func (a *Agent) decideLocked(u use, now time.Time) (*live, error) {
+	if err := u.caller.alive(); err != nil {
+		return nil, err
+	}
+	s, err := a.currentLocked()
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.find(u.name)
+	if err != nil {
+		return nil, err
+	}
+	if u.fault != nil {
+		return p, u.fault
+	}
+	if u.kind == policy.KindAssertion != (p.Auth == authM2M) {
+		return p, wrongKind(p, u.kind)
+	}
+	if p.Expires != 0 && now.Unix() >= p.Expires {
+		return p, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
+			"it ended at "+time.Unix(p.Expires, 0).UTC().Format(time.RFC3339), "make a new certificate and add the profile again")
+	}
+	at := policy.Attempt{
+		UID: u.caller.uid(), Owner: a.owner, Profile: p.Name, Environment: p.identity.Account.Environment(),
+		Access: policy.Access(p.Access), Kind: u.kind, Method: u.method, Time: now,
+	}
+	if u.target != nil {
+		if err := signer.CheckHost(*u.target, p.identity.Account, p.endpoint); err != nil {
+			return p, hostRefusal(err, p, u.target)
+		}
+		at.Host, at.Path = u.target.Host(), u.target.Path()
+	}
+	return p, policy.Decide(at)
+}
+
+// find returns the profile of that name, or the only one where name is empty.
+func (s *session) find(name string) (*live, error) {
+	if p, ok := s.profiles[name]; ok {
+		return p, nil
+	}
+	if name == "" {
+		if len(s.profiles) == 1 {
+			for _, p := range s.profiles {
+				return p, nil
+			}
+		}
+		return nil, refuse(ErrNoProfile, pb.CodeNoProfile, "no profile is named", s.have(), "name one:  nsagent -p NAME …")
+	}
+	return nil, s.noProfile(name)
+}
+
+func (s *session) noProfile(name string) error {
+	return refuse(ErrNoProfile, pb.CodeNoProfile, fmt.Sprintf("no profile %.80q", name), s.have(), "list them:  nsagent profile ls")
+}
+
+// wrongKind tells what a profile's credential can make instead.
+func wrongKind(p *live, kind policy.Kind) error {
+	why := "it holds a TBA credential: it can sign, and make a passport or a connect-password"
+	if p.Auth == authM2M {
+		why = "it holds an M2M certificate: it can make an assertion"
+	}
+	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("profile %q cannot make: %s", p.Name, kind), why, "")
+}
+
+func hostRefusal(err error, p *live, t *signer.Target) error {
+	if errors.Is(err, signer.ErrURL) {
+		return fmt.Errorf("checking the URL: %w", err)
+	}
+	own := "its own hosts are those of account " + p.Account
+	if p.endpoint != nil {
+		own = "its endpoint is " + p.Endpoint
+	}
+	return refuse(err, pb.CodeHost, fmt.Sprintf("profile %q does not sign for %.100q", p.Name, t.Host()), own, "see the profile:  nsagent profile show "+p.Name)
+}

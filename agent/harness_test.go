@@ -1,0 +1,213 @@
+package agent
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+const testPassphrase = "correct horse battery staple"
+
+// fixture is an agent that runs in the test's own process, with a vault that a
+// passphrase opens, and both clients.
+type fixture struct {
+	t      *testing.T
+	agent  *Agent
+	paths  socketpath.Paths
+	arena  *secret.Arena // of the test, for what it seals
+	signer *client.Client
+	admin  *client.Admin
+	// clock is added to the boot clock.
+	clock atomic.Int64
+	ended chan error
+}
+
+// start makes a vault and runs an agent on it until the test ends. change may
+// adjust the configuration.
+func start(t *testing.T, change ...func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, ended: make(chan error, 1)}
+	home := t.TempDir()
+	runtime, err := os.MkdirTemp("", "nsa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(runtime) })
+	env := map[string]string{"HOME": home, "XDG_RUNTIME_DIR": runtime}
+	f.paths, err = socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.arena, err = secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.arena.Close() })
+	f.createVault()
+
+	cfg := Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Paths: f.paths, Version: "test", Boottime: func() time.Duration { return Boottime() + time.Duration(f.clock.Load()) }}
+	for _, c := range change {
+		c(&cfg)
+	}
+	ready := make(chan struct{})
+	cfg.Ready = func() { close(ready) }
+	f.agent, err = New(t.Context(), cfg)
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { f.ended <- f.agent.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		f.waitEnd()
+	})
+	select {
+	case <-ready:
+	case err := <-f.ended:
+		t.Fatalf("Run: %v", err)
+	}
+	f.signer, f.admin = f.dial(), f.dialAdmin()
+	return f
+}
+
+func (f *fixture) createVault() {
+	f.t.Helper()
+	if err := socketpath.EnsureDir(filepath.Dir(f.paths.Vault)); err != nil {
+		f.t.Fatal(err)
+	}
+	v, err := vault.Create(f.t.Context(), vault.Config{Store: store.NewFile(f.paths.Vault), Arena: f.arena},
+		vault.Slot{Kind: vault.SlotPassphrase, Passphrase: f.secret(testPassphrase), KDF: vault.KDFLow})
+	if err != nil {
+		f.t.Fatalf("vault.Create: %v", err)
+	}
+	v.Lock()
+}
+
+// waitEnd waits for Run to return, once.
+func (f *fixture) waitEnd() {
+	select {
+	case err := <-f.ended:
+		if err != nil {
+			f.t.Errorf("Run: %v", err)
+		}
+		close(f.ended)
+	case <-time.After(10 * time.Second):
+		f.t.Error("Run did not return")
+	}
+}
+
+func (f *fixture) dial() *client.Client {
+	f.t.Helper()
+	c, err := client.Dial(f.t.Context(), client.WithSocket(f.paths.Agent))
+	if err != nil {
+		f.t.Fatalf("Dial: %v", err)
+	}
+	f.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func (f *fixture) dialAdmin() *client.Admin {
+	f.t.Helper()
+	a, err := client.DialAdmin(f.t.Context(), client.WithSocket(f.paths.Admin))
+	if err != nil {
+		f.t.Fatalf("DialAdmin: %v", err)
+	}
+	f.t.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
+// secret puts a sample into the test's arena.
+func (f *fixture) secret(s string) secret.Bytes {
+	f.t.Helper()
+	b, err := f.arena.Take([]byte(s))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return b
+}
+
+func (f *fixture) sealer(s string) client.Sealer {
+	return func(to client.SealTo) ([]byte, error) {
+		b, err := f.arena.Take([]byte(s))
+		if err != nil {
+			return nil, err
+		}
+		defer b.Destroy()
+		return secret.SealTo(to.PublicKey, secret.SealContext{VaultID: to.VaultID, Instance: to.Instance, Method: to.Method, Profile: to.Profile, Field: to.Field}, b)
+	}
+}
+
+func (f *fixture) unlock() {
+	f.t.Helper()
+	if _, err := f.admin.Unlock(f.t.Context(), f.sealer(testPassphrase), 0); err != nil {
+		f.t.Fatalf("Unlock: %v", err)
+	}
+}
+
+// tba is the public part of a sandbox profile, with the secrets that go with it.
+func tba(name string) *pb.Profile {
+	return &pb.Profile{Name: name, Account: "1234567_SB1", Auth: "tba", ConsumerKey: sample(1), TokenId: sample(3)}
+}
+
+func (f *fixture) tbaSecrets() map[string]client.Sealer {
+	return map[string]client.Sealer{"consumer_secret": f.sealer(sample(2)), "token_secret": f.sealer(sample(4))}
+}
+
+// addTBA stores a profile after change, if any.
+func (f *fixture) addTBA(name string, change ...func(*pb.Profile)) {
+	f.t.Helper()
+	p := tba(name)
+	for _, c := range change {
+		c(p)
+	}
+	if _, err := f.admin.AddProfile(f.t.Context(), p, f.tbaSecrets()); err != nil {
+		f.t.Fatalf("AddProfile(%s): %v", name, err)
+	}
+}
+
+// sample returns 64 hex digits that depend on n.
+func sample(n byte) string {
+	b := make([]byte, 32)
+	for i := range b {
+		b[i] = n*37 + byte(i)*11 // #nosec G115 -- wraps on purpose
+	}
+	return hex.EncodeToString(b)
+}
+
+// keyPair returns a new EC key and its self-signed certificate, both PEM.
+func keyPair(t *testing.T, curve elliptic.Curve, notBefore, notAfter time.Time) (key, certificate string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: notBefore, NotAfter: notAfter}
+	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
+}

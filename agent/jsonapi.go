@@ -1,0 +1,148 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/nsagent/nsagent/internal/peercred"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// The JSON form of the Signer service, for curl and for scripts that have nothing
+// but their standard library. Requests are strict: an unknown, duplicate or
+// case-variant key is refused.
+
+type signJSON struct {
+	Profile     string `json:"profile"`
+	Method      string `json:"method"`
+	URL         string `json:"url"`
+	ContentType string `json:"content_type"`
+	Body        string `json:"body"`
+}
+
+type passportJSON struct {
+	Profile string `json:"profile"`
+	Version string `json:"version"`
+}
+
+type profileJSON struct {
+	Profile string `json:"profile"`
+}
+
+type assertionJSON struct {
+	Profile string   `json:"profile"`
+	Scope   []string `json:"scope"`
+	Aud     string   `json:"aud"`
+}
+
+type peerKey struct{}
+
+func (a *Agent) newHTTPServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/sign", answer(a, func(c *caller, q signJSON) (any, error) {
+		r, err := a.sign(c, &pb.SignRequest{Profile: q.Profile, Method: q.Method, Url: q.URL, ContentType: q.ContentType, Body: []byte(q.Body)})
+		return r.JSON(), err
+	}))
+	mux.HandleFunc("POST /v1/passport", answer(a, func(c *caller, q passportJSON) (any, error) {
+		r, err := a.passport(c, &pb.PassportRequest{Profile: q.Profile, Version: q.Version})
+		return r.JSON(), err
+	}))
+	mux.HandleFunc("POST /v1/connect-password", answer(a, func(c *caller, q profileJSON) (any, error) {
+		r, err := a.connectPassword(c, &pb.ConnectPasswordRequest{Profile: q.Profile})
+		return r.JSON(), err
+	}))
+	mux.HandleFunc("POST /v1/assertion", answer(a, func(c *caller, q assertionJSON) (any, error) {
+		r, err := a.assertion(c, &pb.AssertionRequest{Profile: q.Profile, Scopes: q.Scope, Audience: q.Aud})
+		return r.JSON(), err
+	}))
+	mux.HandleFunc("GET /v1/profiles", answer(a, func(c *caller, _ struct{}) (any, error) {
+		r, err := a.listProfiles(c)
+		return r.JSON(), err
+	}))
+	mux.HandleFunc("GET /v1/status", answer(a, func(*caller, struct{}) (any, error) { return a.status().JSON(), nil }))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("there is no %.10s %.80q here", r.Method, r.URL.Path), "the API is in docs/protocol.md", ""))
+	})
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: handshakeTime,
+		ReadTimeout:       handshakeTime,
+		WriteTimeout:      handshakeTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeaders,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if cc, ok := c.(*countedConn); ok {
+				ctx = context.WithValue(ctx, peerKey{}, cc.Conn.Identity())
+			}
+			return ctx
+		},
+	}
+}
+
+// answer reads a request of type Q, lets f answer it and writes what it said.
+func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, ok := r.Context().Value(peerKey{}).(*peercred.Peer)
+		if !ok {
+			p = &peercred.Peer{}
+		}
+		var q Q
+		if r.Method == http.MethodPost {
+			if err := readJSON(w, r, &q); err != nil {
+				writeError(w, a.refuse(err))
+				return
+			}
+		}
+		out, err := f(&caller{peer: p}, q)
+		if err != nil {
+			writeError(w, a.refuse(err))
+			return
+		}
+		writeJSON(w, http.StatusOK, out)
+	}
+}
+
+func readJSON(w http.ResponseWriter, r *http.Request, q any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAgentMessage))
+	if err != nil {
+		why := "it did not arrive whole"
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			why = fmt.Sprintf("a request has at most %d bytes", maxAgentMessage)
+		}
+		return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the request cannot be read", why, "")
+	}
+	if err := json.Unmarshal(body, q, json.RejectUnknownMembers(true)); err != nil {
+		return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the request is not the JSON that is expected", jsonFault(err), "")
+	}
+	return nil
+}
+
+// jsonFault says where the JSON is wrong, and never repeats a value.
+func jsonFault(err error) string {
+	if e := new(json.SemanticError); errors.As(err, &e) && e.JSONPointer != "" {
+		return fmt.Sprintf("unknown key or wrong type at %.80q", string(e.JSONPointer))
+	}
+	return "a key is repeated, or it is not well-formed"
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(b, '\n'))
+}
+
+func writeError(w http.ResponseWriter, r *Refusal) {
+	writeJSON(w, pb.Lookup(r.Code).HTTP, pb.ErrorJSON{Error: pb.ErrorBodyJSON{Code: r.Code, Message: r.Message, Why: r.Why, Next: r.Next}})
+}

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// listeners are the two bound sockets and the lock that makes them ours.
+type listeners struct {
+	agent, admin *net.UnixListener
+	lock         *os.File
+}
+
+// listen binds both sockets. The directory is 0700 and ours, the sockets are 0600
+// from the moment they exist, a living agent is never pushed aside and the path
+// of a dead one is cleared, whatever it is a link to.
+func (a *Agent) listen() (*listeners, error) {
+	p := a.cfg.Paths
+	for _, path := range []string{p.Agent, p.Admin} {
+		if err := socketpath.EnsureDir(filepath.Dir(path)); err != nil {
+			return nil, fmt.Errorf("preparing the socket directory: %w", err)
+		}
+	}
+	lock, err := lockFile(p.PIDFile)
+	if err != nil {
+		return nil, err
+	}
+	ls := &listeners{lock: lock}
+	if ls.agent, err = bind(p.Agent); err == nil {
+		ls.admin, err = bind(p.Admin)
+	}
+	if err != nil {
+		ls.close()
+		return nil, err
+	}
+	return ls, nil
+}
+
+// close removes the sockets and gives up the lock, in this order.
+func (ls *listeners) close() {
+	for _, l := range []*net.UnixListener{ls.agent, ls.admin} {
+		if l != nil {
+			_ = l.Close() // removes the path too
+		}
+	}
+	_ = ls.lock.Close()
+}
+
+// lockFile takes the lock of the socket directory, which a process holds for as
+// long as it lives.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600) // #nosec G304 -- our own runtime directory
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock %s: %w", path, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // #nosec G115 -- a descriptor fits
+		_ = f.Close()
+		return nil, running(path)
+	}
+	return f, nil
+}
+
+func running(path string) error {
+	return refuse(ErrRunning, pb.CodeRunning, "an agent is running already", "it serves "+filepath.Dir(path), "see it:  nsagent status")
+}
+
+// bind listens on path. A path that answers belongs to somebody; one that does
+// not is what a killed agent left.
+func bind(path string) (*net.UnixListener, error) {
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, running(path)
+	}
+	switch fi, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("looking at %s: %w", path, err)
+	case fi.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("binding %s: %w: not a socket", path, socketpath.ErrUnsafe)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("clearing %s: %w", path, err)
+		}
+	}
+	// The umask belongs to the whole process; binding happens before anything
+	// else runs in it.
+	old := unix.Umask(0o177)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	unix.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("binding %s: %w", path, err)
+	}
+	return l, nil
+}

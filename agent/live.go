@@ -1,0 +1,70 @@
+package agent
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/signer"
+)
+
+// live is a profile that can sign: its metadata and a handle on its key in the
+// arena.
+type live struct {
+	*profile
+	identity signer.Identity
+	// endpoint is nil where NetSuite's own hosts are meant.
+	endpoint *signer.Target
+	// mac is set for tba, key for m2m.
+	mac *secret.HMACKey
+	key *secret.PrivateKey
+	// lastUsed is in Unix seconds; zero means never.
+	lastUsed atomic.Int64
+}
+
+// newLive makes the handle from what the vault holds. It owns signOnly from here
+// on: HMAC midstates for tba, the private key's DER for m2m.
+func newLive(arena *secret.Arena, p *profile, signOnly secret.Bytes) (*live, error) {
+	account, err := signer.ParseAccount(p.Account)
+	if err != nil {
+		signOnly.Destroy()
+		return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
+	}
+	l := &live{profile: p, identity: signer.Identity{Account: account, ConsumerKey: p.ConsumerKey, TokenID: p.TokenID}}
+	if p.Endpoint != "" {
+		t, err := signer.ParseEndpoint(p.Endpoint)
+		if err != nil {
+			signOnly.Destroy()
+			return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
+		}
+		l.endpoint = &t
+	}
+	if p.Auth == authM2M {
+		l.key, err = arena.NewPrivateKey(signOnly)
+	} else {
+		l.mac, err = arena.ResumeHMACKey(signOnly)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
+	}
+	return l, nil
+}
+
+func (l *live) destroy() {
+	if l.mac != nil {
+		l.mac.Destroy()
+	}
+	if l.key != nil {
+		l.key.Destroy()
+	}
+}
+
+// tokenEndpoint returns the URL of the account's OAuth 2.0 token endpoint
+// (NetSuite Help, "POST Request to the Token Endpoint").
+func (l *live) tokenEndpoint() string {
+	const path = "/services/rest/auth/oauth2/v1/token"
+	if l.endpoint != nil {
+		return l.endpoint.Origin() + path
+	}
+	return "https://" + l.identity.Account.HostLabel() + ".suitetalk.api.netsuite.com" + path
+}

@@ -1,0 +1,299 @@
+package agent
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
+)
+
+// Kinds of credential.
+const (
+	authTBA = "tba"
+	authM2M = "m2m"
+)
+
+// Values of a profile's access limit.
+const (
+	accessRead  = "read"
+	accessWrite = "write"
+)
+
+// profile is the metadata record of a credential: everything about it that is
+// not secret. Its canonical CBOR form is bound to the secret by the vault, so no
+// field can be changed without the keys. docs/vault-format.md draws it.
+type profile struct {
+	Name     string `cbor:"1,keyasint"`
+	Account  string `cbor:"2,keyasint"`
+	Auth     string `cbor:"3,keyasint"`
+	Access   string `cbor:"4,keyasint"`
+	Owner    string `cbor:"5,keyasint,omitempty"`
+	Note     string `cbor:"6,keyasint,omitempty"`
+	Endpoint string `cbor:"7,keyasint,omitempty"`
+	CA       string `cbor:"8,keyasint,omitempty"`
+
+	ConsumerKey string `cbor:"9,keyasint,omitempty"`
+	TokenID     string `cbor:"10,keyasint,omitempty"`
+
+	ClientID      string   `cbor:"11,keyasint,omitempty"`
+	CertificateID string   `cbor:"12,keyasint,omitempty"`
+	Certificate   string   `cbor:"13,keyasint,omitempty"`
+	Scopes        []string `cbor:"14,keyasint,omitempty"`
+	Alg           string   `cbor:"15,keyasint,omitempty"`
+
+	// Created and Expires are Unix seconds; zero Expires means never.
+	Created int64 `cbor:"16,keyasint"`
+	Expires int64 `cbor:"17,keyasint,omitempty"`
+}
+
+// profileCodec is the strict canonical form of metadata records.
+type profileCodec struct {
+	enc cbor.EncMode
+	dec cbor.DecMode
+}
+
+func newProfileCodec() (profileCodec, error) {
+	enc, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		return profileCodec{}, err
+	}
+	dec, err := cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		MaxNestedLevels:   4,
+	}.DecMode()
+	return profileCodec{enc, dec}, err
+}
+
+func (c profileCodec) encode(p *profile) ([]byte, error) { return c.enc.Marshal(p) }
+
+// decode reads a metadata record; anything but the canonical form is an error.
+func (c profileCodec) decode(b []byte) (*profile, error) {
+	var p profile
+	if err := c.dec.Unmarshal(b, &p); err != nil {
+		return nil, fmt.Errorf("decoding a metadata record: %w", err)
+	}
+	again, err := c.enc.Marshal(&p)
+	if err != nil {
+		return nil, fmt.Errorf("decoding a metadata record: %w", err)
+	}
+	if !slices.Equal(again, b) {
+		return nil, fmt.Errorf("decoding a metadata record: %w: not canonical", ErrRequest)
+	}
+	return &p, nil
+}
+
+// message returns the profile in the form of the API.
+func (p *profile) message() *pb.Profile {
+	env := ""
+	if a, err := signer.ParseAccount(p.Account); err == nil {
+		env = a.Environment()
+	}
+	return &pb.Profile{
+		Name: p.Name, Account: p.Account, Auth: p.Auth, Access: p.Access, Owner: p.Owner, Note: p.Note,
+		Endpoint: p.Endpoint, Ca: p.CA, ConsumerKey: p.ConsumerKey, TokenId: p.TokenID,
+		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
+		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
+	}
+}
+
+var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+func checkName(name string) error {
+	if !profileName.MatchString(name) || strings.Contains(name, "..") {
+		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("%.80q is not a profile name", name),
+			"a name has 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit", "")
+	}
+	return nil
+}
+
+// newProfile checks the public part of a profile as it came in and returns its
+// stored form. Account and access are normalised.
+func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
+	if err := checkName(m.GetName()); err != nil {
+		return nil, err
+	}
+	account, err := signer.ParseAccount(m.GetAccount())
+	if err != nil {
+		return nil, fmt.Errorf("checking profile %q: %w", m.GetName(), err)
+	}
+	p := &profile{
+		Name: m.GetName(), Account: account.ID(), Auth: m.GetAuth(), Access: m.GetAccess(), Owner: m.GetOwner(),
+		Note: m.GetNote(), Created: now.Unix(), ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(),
+		ClientID: m.GetClientId(), CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(),
+		Scopes: m.GetScopes(), Alg: m.GetAlg(), CA: m.GetCa(),
+	}
+	if p.Access == "" {
+		p.Access = accessWrite
+		if !account.Sandbox() {
+			p.Access = accessRead
+		}
+	}
+	checks := []error{
+		oneOf("access", p.Access, accessRead, accessWrite),
+		oneOf("auth", p.Auth, authTBA, authM2M),
+		text("owner", p.Owner, 256), text("note", p.Note, 1024),
+	}
+	for _, err := range checks {
+		if err != nil {
+			return nil, err
+		}
+	}
+	if p.Endpoint, err = endpointOrigin(m.GetEndpoint()); err != nil {
+		return nil, err
+	}
+	if err := checkCA(p.CA, p.Endpoint); err != nil {
+		return nil, err
+	}
+	if err := p.checkCredential(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// checkCredential checks that the public parts of the credential are those of its
+// kind, and only those.
+func (p *profile) checkCredential() error {
+	tba := []field{{"consumer_key", p.ConsumerKey}, {"token_id", p.TokenID}}
+	m2m := []field{{"client_id", p.ClientID}}
+	need, other := tba, append(m2m, field{"certificate_id", p.CertificateID}, field{"certificate", p.Certificate}, field{"alg", p.Alg})
+	if p.Auth == authM2M {
+		need, other = m2m, tba
+	}
+	for _, f := range need {
+		if err := publicID(f.name, f.value); err != nil {
+			return err
+		}
+	}
+	for _, f := range other {
+		if f.value != "" {
+			return credential(fmt.Sprintf("%s does not belong to a profile with auth %q", f.name, p.Auth), "")
+		}
+	}
+	if p.Auth == authTBA {
+		if len(p.Scopes) > 0 {
+			return credential("scopes do not belong to a profile with auth \"tba\"", "")
+		}
+		return nil
+	}
+	if p.CertificateID == "" && p.Certificate == "" {
+		return credential("certificate_id or certificate is missing", "one of the two is needed for kid")
+	}
+	if p.CertificateID != "" {
+		if err := publicID("certificate_id", p.CertificateID); err != nil {
+			return err
+		}
+	}
+	return checkScopes(p.Scopes)
+}
+
+type field struct{ name, value string }
+
+// scopes that a client-credentials token may have; mcp is not available to them
+// (NetSuite Help, "The Request Token Structure").
+var m2mScopes = []string{"restlets", "rest_webservices", "suite_analytics"}
+
+func checkScopes(scopes []string) error {
+	if len(scopes) == 0 {
+		return credential("scopes are missing", "give some of "+strings.Join(m2mScopes, ", "))
+	}
+	for i, s := range scopes {
+		if !slices.Contains(m2mScopes, s) {
+			return credential(fmt.Sprintf("unknown scope %.40q", s), "scopes are "+strings.Join(m2mScopes, ", "))
+		}
+		if slices.Contains(scopes[:i], s) {
+			return credential(fmt.Sprintf("scope %q is given twice", s), "")
+		}
+	}
+	return nil
+}
+
+// publicID checks a public identifier: printable ASCII without blanks.
+func publicID(name, v string) error {
+	if v == "" {
+		return credential(name+" is missing", "")
+	}
+	if len(v) > 256 {
+		return credential(name+" is too long", "at most 256 characters")
+	}
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] > '~' {
+			return credential(name+" has a character that NetSuite does not use", "a blank or line end copied along with it?")
+		}
+	}
+	return nil
+}
+
+func oneOf(name, v string, allowed ...string) error {
+	if slices.Contains(allowed, v) {
+		return nil
+	}
+	return credential(fmt.Sprintf("%s is %.40q", name, v), "it is one of "+strings.Join(allowed, ", "))
+}
+
+func text(name, v string, limit int) error {
+	if len(v) > limit {
+		return credential(name+" is too long", fmt.Sprintf("at most %d bytes", limit))
+	}
+	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+		return credential(name+" has a control character", "")
+	}
+	return nil
+}
+
+func credential(message, why string) error {
+	return refuse(ErrCredential, pb.CodeCredential, message, why, "")
+}
+
+// endpointOrigin returns the exact origin of an endpoint, or "" for none. Plain
+// http is for mocks on the loopback interface only: a signed request that crosses
+// a network in clear can be taken and replayed.
+func endpointOrigin(raw string) (string, error) {
+	if raw == "" {
+		return "", nil
+	}
+	t, err := signer.ParseEndpoint(raw)
+	if err != nil {
+		return "", refuse(err, pb.CodeCredential, "endpoint is not an origin", "give scheme, host and port only, such as https://127.0.0.1:8443", "")
+	}
+	if t.Scheme() == "http" && !loopback(t.Host()) {
+		return "", credential("endpoint uses plain http", "plain http is accepted for loopback addresses only")
+	}
+	return t.Origin(), nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
+}
+
+func checkCA(ca, endpoint string) error {
+	if ca == "" {
+		return nil
+	}
+	if endpoint == "" {
+		return credential("ca_file without endpoint", "NetSuite's own hosts are verified against the system's roots")
+	}
+	block, rest := pem.Decode([]byte(ca))
+	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
+		return credential("ca_file does not hold one PEM certificate", "")
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return credential("ca_file does not hold a certificate that can be read", "")
+	}
+	return nil
+}

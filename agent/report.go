@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+)
+
+// ListProfiles lists the profiles that the caller may use.
+func (s signerService) ListProfiles(ctx context.Context, _ *pb.ListProfilesRequest) (*pb.ListProfilesResponse, error) {
+	r, err := s.listProfiles(callerOf(ctx))
+	return r, s.reply(err)
+}
+
+// Status tells the state of the agent.
+func (s signerService) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	return s.status(), nil
+}
+
+func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
+	if err := c.alive(); err != nil {
+		return nil, err
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	s, err := a.currentLocked()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().Unix()
+	out := &pb.ListProfilesResponse{Profiles: make([]*pb.ProfileSummary, 0, len(s.profiles))}
+	for _, p := range s.profiles {
+		state := "ready"
+		if p.Expires != 0 && now >= p.Expires {
+			state = "expired"
+		}
+		out.Profiles = append(out.Profiles, &pb.ProfileSummary{
+			Name: p.Name, Account: p.Account, Environment: p.identity.Account.Environment(), Auth: p.Auth, Access: p.Access,
+			State: state, ExpiresAt: p.Expires, LastUsed: p.lastUsed.Load(),
+		})
+	}
+	slices.SortFunc(out.Profiles, func(a, b *pb.ProfileSummary) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return out, nil
+}
+
+// status collects what the agent knows of itself. Nothing in it is secret.
+func (a *Agent) status() *pb.StatusResponse {
+	mem := a.arena.Info()
+	seq, head := a.audit.Head()
+	p := a.cfg.Paths
+	out := &pb.StatusResponse{
+		Version: a.cfg.Version, Pid: int32(os.Getpid()), Locked: true, Profiles: -1, // #nosec G115 -- a pid fits
+		Unlock:  &pb.UnlockStatus{},
+		Memory:  &pb.MemoryStatus{Mode: string(mem.Mode), Why: mem.Why, Grade: mem.Grade, Size: int64(mem.Size), Used: int64(mem.Used)},
+		Audit:   &pb.AuditStatus{Ok: a.audit.Err() == nil, Seq: seq, Head: hex.EncodeToString(head[:]), Path: p.AuditDir},
+		Sockets: []*pb.SocketStatus{{Name: "agent", Path: p.Agent}, {Name: "admin", Path: p.Admin}},
+		Sandbox: &pb.SandboxStatus{Seccomp: a.sandbox.Seccomp, LandlockAbi: int32(a.sandbox.LandlockABI)}, // #nosec G115 -- a small number
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if s, err := a.currentLocked(); err == nil {
+		now := a.boottime()
+		idle, hard := s.left(now)
+		out.Locked, out.Profiles = false, int32(len(s.profiles)) // #nosec G115 -- at most 100,000
+		out.Unlock = &pb.UnlockStatus{
+			Slots: slotKinds(s.vault), Weakest: weakest(s.vault), Rollback: s.vault.RollbackProtection(),
+			Since:    time.Now().Add(s.since - now).Unix(),
+			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
+		}
+		out.Warnings = append(out.Warnings, s.warnings()...)
+	}
+	if err := a.audit.Err(); err != nil {
+		out.Warnings = append(out.Warnings, "the audit log cannot be written; nothing is signed")
+	}
+	return out
+}
+
+func slotKinds(v *vault.Vault) []string {
+	var kinds []string
+	for _, s := range v.Slots() {
+		kinds = append(kinds, string(s.Kind))
+	}
+	return kinds
+}
+
+// weakest names the slot that is easiest to get past: slots are an OR. A keyring
+// opens for every program of the user; a passphrase has to be guessed; the two
+// together need both.
+func weakest(v *vault.Vault) string {
+	order := []vault.SlotKind{vault.SlotKeyring, vault.SlotPassphrase, vault.SlotKeyringPassphrase}
+	for _, kind := range order {
+		for _, s := range v.Slots() {
+			if s.Kind == kind {
+				return string(kind)
+			}
+		}
+	}
+	return ""
+}
+
+// warnings says where protection is weaker than it could be.
+func (s *session) warnings() []string {
+	v := s.vault
+	var out []string
+	if weakest(v) == string(vault.SlotKeyring) {
+		out = append(out, "the keyring alone opens the vault: any program that runs as you can read the key")
+	}
+	if strings.HasPrefix(v.RollbackProtection(), "weak") {
+		out = append(out, "detection of an older copy of the vault is "+v.RollbackProtection())
+	}
+	if s.weakMachineKey {
+		out = append(out, "the machine key is a file: who can copy it can forge the ledger")
+	}
+	return out
+}

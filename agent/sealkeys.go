@@ -1,0 +1,98 @@
+package agent
+
+import (
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/peercred"
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const (
+	sealKeyLife = 60 * time.Second
+	maxSealKeys = 64
+)
+
+// sealKeys holds the one-time HPKE keys to which secrets are sealed on their way
+// in. A key is good for one call, on the connection that asked for it, for 60
+// seconds: buffered ciphertext is worth nothing once its key is gone.
+type sealKeys struct {
+	arena    *secret.Arena
+	boottime func() time.Duration
+
+	mu   sync.Mutex // guards keys
+	keys map[string]*sealKey
+}
+
+type sealKey struct {
+	receiver *secret.Receiver
+	peer     *peercred.Peer
+	born     time.Duration
+}
+
+func newSealKeys(arena *secret.Arena, boottime func() time.Duration) *sealKeys {
+	return &sealKeys{arena: arena, boottime: boottime, keys: make(map[string]*sealKey)}
+}
+
+// issue makes a key for peer and returns its id and public key.
+func (s *sealKeys) issue(peer *peercred.Peer) (id, public []byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweepLocked()
+	if len(s.keys) >= maxSealKeys {
+		return nil, nil, fmt.Errorf("making a seal key: %w", ErrBusy)
+	}
+	r, err := s.arena.NewReceiver()
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a seal key: %w", err)
+	}
+	id = []byte(rand.Text())
+	s.keys[string(id)] = &sealKey{receiver: r, peer: peer, born: s.boottime()}
+	return id, r.PublicKey(), nil
+}
+
+// take returns the receiver of a key and forgets the key. Whatever goes wrong
+// afterwards, it cannot be used again.
+func (s *sealKeys) take(id []byte, peer *peercred.Peer) (*secret.Receiver, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweepLocked()
+	k, ok := s.keys[string(id)]
+	if !ok || k.peer != peer {
+		return nil, refuse(ErrSealKey, pb.CodeRequest, "the seal key is not known", "it is good for one call on the same connection, for 60 seconds", "")
+	}
+	delete(s.keys, string(id))
+	return k.receiver, nil
+}
+
+// sweep drops the keys whose time is over.
+func (s *sealKeys) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweepLocked()
+}
+
+func (s *sealKeys) sweepLocked() {
+	now := s.boottime()
+	for id, k := range s.keys {
+		if now-k.born > sealKeyLife {
+			k.receiver.Destroy()
+			delete(s.keys, id)
+		}
+	}
+}
+
+// forget drops the keys of a connection that closed.
+func (s *sealKeys) forget(peer *peercred.Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, k := range s.keys {
+		if k.peer == peer {
+			k.receiver.Destroy()
+			delete(s.keys, id)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	"github.com/nsagent/nsagent/internal/peercred"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// Limits of the API, in bytes where nothing else is said.
+const (
+	maxAgentMessage = 256 << 10
+	maxAdminMessage = 4608 << 10
+	maxHeaders      = 16 << 10
+	// maxStreams is per connection; 64 is what the bulk client keeps in flight.
+	maxStreams = 64
+	idleTime   = 15 * time.Minute
+	longestAge = 12 * time.Hour
+)
+
+// serve runs both sockets until ctx ends.
+func (a *Agent) serve(ctx context.Context, ls *listeners) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	use := a.newServer(maxAgentMessage, pb.Signer_ServiceDesc)
+	pb.RegisterSignerServer(use, signerService{Agent: a})
+	manage := a.newServer(maxAdminMessage, pb.Admin_ServiceDesc)
+	pb.RegisterAdminServer(manage, adminService{Agent: a})
+	plain := a.newHTTPServer()
+
+	toUse, toManage, toPlain := newHandoff(ls.agent.Addr()), newHandoff(ls.admin.Addr()), newHandoff(ls.agent.Addr())
+	onAgent := &acceptor{agent: a, limit: maxConnections - reservedConnections, grpc: toUse, http: toPlain}
+	onAdmin := &acceptor{agent: a, limit: maxConnections, grpc: toManage}
+
+	done := make(chan error, 5)
+	go func() { done <- use.Serve(toUse) }()
+	go func() { done <- manage.Serve(toManage) }()
+	go func() {
+		if err := plain.Serve(toPlain); err != http.ErrServerClosed && err != net.ErrClosed {
+			done <- err
+			return
+		}
+		done <- nil
+	}()
+	go func() { done <- onAgent.run(ctx, ls.agent) }()
+	go func() { done <- onAdmin.run(ctx, ls.admin) }()
+
+	var first error
+	for i := range cap(done) {
+		if i == 0 {
+			select {
+			case first = <-done:
+			case <-ctx.Done():
+				// Let the answer to Stop leave before its connection closes.
+				finish(manage, time.Second)
+				first = <-done
+			}
+			cancel()
+			use.Stop()
+			manage.Stop()
+			_ = plain.Close()
+			for _, h := range []*handoff{toUse, toManage, toPlain} {
+				_ = h.Close()
+			}
+			continue
+		}
+		if err := <-done; first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// finish stops s once its calls are answered, or after limit.
+func finish(s *grpc.Server, limit time.Duration) {
+	t := time.AfterFunc(limit, s.Stop)
+	defer t.Stop()
+	s.GracefulStop()
+}
+
+// newServer makes a gRPC server that answers the methods of one service, and
+// health, and nothing else.
+func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc) *grpc.Server {
+	allowed := make(map[string]bool)
+	for _, m := range desc.Methods {
+		allowed["/"+desc.ServiceName+"/"+m.MethodName] = true
+	}
+	for _, m := range desc.Streams {
+		allowed["/"+desc.ServiceName+"/"+m.StreamName] = true
+	}
+	for _, m := range []string{"Check", "List"} {
+		allowed["/"+healthpb.Health_ServiceDesc.ServiceName+"/"+m] = true
+	}
+	s := grpc.NewServer(
+		grpc.Creds(peercred.NewServerCredentials()),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxAdminMessage),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(4),
+		grpc.ConnectionTimeout(handshakeTime),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: idleTime, MaxConnectionAge: longestAge, MaxConnectionAgeGrace: time.Minute,
+			Time: 2 * time.Minute, Timeout: 20 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
+		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+			if !allowed[info.FullMethodName] {
+				return ctx, status.Error(codes.Unimplemented, "no such method on this socket")
+			}
+			return awaitRequest(ctx), nil
+		}),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			received(ctx)
+			return next(ctx, req)
+		}),
+	)
+	h := health.NewServer()
+	h.SetServingStatus(desc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(s, h)
+	return s
+}
+
+// receipt is the deadline for the message that follows a call's headers.
+type receipt struct{ timer *time.Timer }
+
+type receiptKey struct{}
+
+// awaitRequest ends a call whose message does not arrive in time. Interceptors
+// cannot: grpc-go runs them once the message is there.
+func awaitRequest(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &receipt{timer: time.AfterFunc(handshakeTime, cancel)}
+	return context.WithValue(ctx, receiptKey{}, r)
+}
+
+// received notes that the first message of a call is there.
+func received(ctx context.Context) {
+	if r, ok := ctx.Value(receiptKey{}).(*receipt); ok {
+		r.timer.Stop()
+	}
+}
+
+// callerOf returns who called. The credentials of newServer put a peer into each
+// call, so that there is always one.
+func callerOf(ctx context.Context) *caller {
+	p, ok := peercred.FromContext(ctx)
+	if !ok {
+		return &caller{peer: &peercred.Peer{}}
+	}
+	return &caller{peer: p}
+}

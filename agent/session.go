@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/vault"
+)
+
+// session is what exists only while the agent is unlocked: the opened vault and
+// the live profiles. It dies as a whole at lock.
+type session struct {
+	vault    *vault.Vault
+	profiles map[string]*live
+
+	// weakMachineKey is set where the machine key is a file and not in the keyring.
+	weakMachineKey bool
+
+	// since, idle and hard are boot-clock times: the unlock, how long the session
+	// survives unused, and how long it lives at most.
+	since, idle, hard time.Duration
+	// lastUse is the boot-clock time of the last use, in nanoseconds.
+	lastUse atomic.Int64
+}
+
+// left returns how long the session lives if it is not used, and how long at
+// most; a value of zero or less means that it is over.
+func (s *session) left(now time.Duration) (idle, hard time.Duration) {
+	return time.Duration(s.lastUse.Load()) + s.idle - now, s.since + s.hard - now
+}
+
+// over reports whether a time limit has passed.
+func (s *session) over(now time.Duration) bool {
+	idle, hard := s.left(now)
+	return idle <= 0 || hard <= 0
+}
+
+// destroy wipes every key of the session. Nobody may use it any more.
+func (s *session) destroy() {
+	for _, p := range s.profiles {
+		p.destroy()
+	}
+	s.vault.Lock()
+}
+
+// currentLocked returns the session, or vault.ErrLocked where there is none or
+// its time is over. The caller holds a.mu for reading.
+//
+// A session that is over counts as none from this very call on; the keys
+// themselves are dropped by the watcher, which is woken.
+func (a *Agent) currentLocked() (*session, error) {
+	s := a.session
+	if s == nil {
+		return nil, vault.ErrLocked
+	}
+	if s.over(a.boottime()) {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+		return nil, vault.ErrLocked
+	}
+	return s, nil
+}
+
+// lock drops every key and records why. Locking never depends on the audit log.
+func (a *Agent) lock(why string, c *caller) {
+	a.mu.Lock()
+	s := a.session
+	a.session = nil
+	a.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.destroy()
+	a.arena.ReleaseMemory()
+	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
+	c.fill(&e)
+	if _, err := a.audit.AppendSync(e); err != nil {
+		a.log.Error("audit log not written at lock", "error", err)
+	}
+}
+
+// watchSession locks when a time limit passes. The limits are judged by the boot
+// clock, which goes on in suspend; the timer only says when to look, so that a
+// machine that slept is locked at the first look after it wakes.
+func (a *Agent) watchSession(ctx context.Context) error {
+	const look = 15 * time.Second
+	timer := time.NewTimer(look)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.wake:
+		case <-timer.C:
+		}
+		next := look
+		a.mu.RLock()
+		s := a.session
+		a.mu.RUnlock()
+		if s != nil {
+			now := a.boottime()
+			idle, hard := s.left(now)
+			switch {
+			case hard <= 0:
+				a.lock("hard limit", nil)
+			case idle <= 0:
+				a.lock("idle", nil)
+			default:
+				next = max(min(look, idle, hard), time.Millisecond)
+			}
+		}
+		timer.Reset(next)
+	}
+}

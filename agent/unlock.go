@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/keyring"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Kinds of ledger entries. A kind is never used for something else.
+const (
+	ledgerUnlockFailures store.Kind = 1 // how many wrong passphrases in a row
+	ledgerLastFailure    store.Kind = 2 // Unix milliseconds of the last one
+)
+
+// freeTries is how many wrong passphrases cost no wait; each further one doubles
+// it, up to longestWait.
+const (
+	freeTries   = 3
+	longestWait = 5 * time.Minute
+)
+
+// openVault opens the vault file, locked.
+func (a *Agent) openVault(ctx context.Context) (*vault.Vault, error) {
+	cfg := vault.Config{Store: store.NewFile(a.cfg.Paths.Vault), Arena: a.arena, MachineKeyFile: a.cfg.Paths.MachineKey}
+	if a.cfg.Keyring != nil {
+		cfg.Keyring = keyring.New(a.arena, a.cfg.Keyring)
+	}
+	v, err := vault.Open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the vault: %w", err)
+	}
+	return v, nil
+}
+
+// unlock opens the vault with passphrase, which may be zero, and makes every
+// profile ready to sign. It records the unlock before it takes effect. hard is
+// how long the session lives at most; zero means the configured time.
+func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, hard time.Duration) (*session, error) {
+	a.admin.Lock()
+	defer a.admin.Unlock()
+	defer a.arena.ReleaseMemory()
+
+	s, err := a.openSession(ctx, passphrase)
+	e := audit.Event{Event: audit.EventVaultUnlock, Outcome: audit.OutcomeOK}
+	c.fill(&e)
+	if err != nil {
+		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
+	}
+	if _, werr := a.audit.AppendSync(e); werr != nil {
+		if err == nil {
+			s.destroy()
+		}
+		return nil, fmt.Errorf("recording the unlock: %w", werr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.since, s.idle, s.hard = a.boottime(), a.cfg.IdleLock, a.cfg.HardLock
+	if hard > 0 {
+		s.hard = min(hard, a.cfg.HardLock)
+	}
+	s.lastUse.Store(int64(s.since))
+
+	a.mu.Lock()
+	old := a.session
+	a.session = s
+	a.mu.Unlock()
+	if old != nil {
+		old.destroy()
+	}
+	return s, nil
+}
+
+// openSession opens the vault and all its profiles.
+func (a *Agent) openSession(ctx context.Context, passphrase secret.Bytes) (*session, error) {
+	v, err := a.openVault(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noVault()
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &session{vault: v, profiles: make(map[string]*live)}
+	if s.weakMachineKey, err = a.tryUnlock(ctx, v, passphrase); err != nil {
+		v.Lock()
+		return nil, err
+	}
+	err = v.Each(func(r vault.Record, signOnly secret.Bytes) error {
+		p, err := a.codec.decode(r.Meta)
+		if err == nil && p.Name != r.Name {
+			err = fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
+		}
+		if err != nil {
+			signOnly.Destroy()
+			return err
+		}
+		l, err := newLive(a.arena, p, signOnly)
+		if err != nil {
+			return err
+		}
+		if t, ok := a.lastUse[p.Name]; ok {
+			l.lastUsed.Store(t.Unix())
+		}
+		s.profiles[p.Name] = l
+		return nil
+	})
+	if err != nil {
+		s.destroy()
+		return nil, fmt.Errorf("opening the profiles: %w", err)
+	}
+	return s, nil
+}
+
+// tryUnlock unlocks v and counts wrong passphrases in the ledger, where the count
+// survives a restart. The count is durable before the answer is given. weak is set
+// where the machine key, under which the ledger stands, is only a file.
+func (a *Agent) tryUnlock(ctx context.Context, v *vault.Vault, passphrase secret.Bytes) (weak bool, err error) {
+	key, weak, err := v.MachineKey(ctx)
+	if err != nil {
+		return weak, fmt.Errorf("reading the machine key: %w", err)
+	}
+	defer key.Destroy()
+	ledger, err := store.OpenLedger(a.cfg.Paths.Ledger, v.ID(), key.HMACSHA256)
+	if err != nil {
+		return weak, fmt.Errorf("opening the ledger: %w", err)
+	}
+	defer func() { _ = ledger.Close() }()
+
+	subject := v.ID()
+	failures, _ := ledger.Get(ledgerUnlockFailures, subject)
+	last, _ := ledger.Get(ledgerLastFailure, subject)
+	now := time.Now()
+	if wait := backoff(failures, last, now); wait > 0 {
+		return weak, refuse(ErrBackoff, pb.CodeBackoff, "unlocking is paused",
+			fmt.Sprintf("%d wrong passphrases in a row; the next try is open in %s", failures, wait.Round(time.Second)), "wait, then:  nsagent unlock")
+	}
+	err = v.Unlock(ctx, passphrase)
+	switch {
+	case errors.Is(err, vault.ErrPassphrase):
+		if werr := ledger.Append(
+			store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: uint64(max(now.UnixMilli(), 0))}, // #nosec G115 -- not negative
+			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: failures + 1},
+		); werr != nil {
+			return weak, errors.Join(err, fmt.Errorf("counting a wrong passphrase: %w", werr))
+		}
+	case err == nil && failures > 0:
+		if werr := ledger.Append(store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: 0}); werr != nil {
+			return weak, fmt.Errorf("resetting the count of wrong passphrases: %w", werr)
+		}
+	}
+	return weak, err
+}
+
+// backoff returns how long the next try has to wait. A clock that was set back
+// does not shorten the wait.
+func backoff(failures, last uint64, now time.Time) time.Duration {
+	if failures < freeTries {
+		return 0
+	}
+	wait := longestWait
+	if n := failures - freeTries; n < 9 {
+		wait = min(time.Second<<n, longestWait)
+	}
+	since := now.Sub(time.UnixMilli(int64(last))) // #nosec G115 -- written by tryUnlock
+	return wait - max(since, 0)
+}
+
+func noVault() error {
+	return refuse(ErrNoVault, pb.CodeNoVault, "there is no vault yet", "", "make one:  nsagent init")
+}
