@@ -1,0 +1,245 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/agent"
+	"github.com/nsagent/nsagent/agent/supervise"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/keyring"
+)
+
+func newAgent(e *env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "agent",
+		Short: "Run, start and stop the agent",
+	}
+	c.AddCommand(
+		&cobra.Command{
+			Use:   "run",
+			Short: "Run the agent in the foreground",
+			Args:  cobra.NoArgs,
+			RunE:  func(c *cobra.Command, _ []string) error { return runAgent(c.Context(), e) },
+		},
+		&cobra.Command{
+			Use:   "start",
+			Short: "Start the agent in the background",
+			Args:  cobra.NoArgs,
+			RunE:  func(c *cobra.Command, _ []string) error { return startAgent(c.Context(), e) },
+		},
+		&cobra.Command{
+			Use:   "stop",
+			Short: "Lock and end the agent",
+			Args:  cobra.NoArgs,
+			RunE:  func(c *cobra.Command, _ []string) error { return stopAgent(c.Context(), e) },
+		},
+		&cobra.Command{
+			Use:    "process",
+			Hidden: true,
+			Args:   cobra.NoArgs,
+			RunE:   func(c *cobra.Command, _ []string) error { return runAgentProcess(c.Context(), e) },
+		},
+	)
+	return c
+}
+
+// runAgent is the supervisor: it has no keys, starts the agent process and lives
+// as long as that does.
+func runAgent(ctx context.Context, e *env) error {
+	p, err := e.paths()
+	if err != nil {
+		return err
+	}
+	args := []string{"agent", "process"}
+	if e.socket != "" {
+		args = append(args, "--socket", p.Agent)
+	}
+	err = supervise.Run(ctx, supervise.Config{
+		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
+		return exitCode(ended.ExitCode())
+	}
+	return err
+}
+
+// runAgentProcess is the agent: it holds the keys. Its parent is the supervisor,
+// at the other end of descriptor 3.
+func runAgentProcess(ctx context.Context, e *env) error {
+	p, err := e.paths()
+	if err != nil {
+		return err
+	}
+	settings, err := e.config(p)
+	if err != nil {
+		return err
+	}
+	parent, err := supervise.Parent()
+	if err != nil {
+		return usage("this command is for the supervisor", err.Error(), "start the agent:  nsagent agent run")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		<-parent.Done()
+		cancel()
+	}()
+	v, _, _ := buildVersion()
+	a, err := agent.New(ctx, agent.Config{
+		Paths: p, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock,
+		Keyring: parent.Launch, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err == nil {
+		err = a.Run(ctx)
+	}
+	if err != nil {
+		return agentFailure(err)
+	}
+	return nil
+}
+
+// startTime bounds how long the agent may take to answer.
+const startTime = 10 * time.Second
+
+// startAgent starts the supervisor in a session of its own and waits until the
+// agent answers.
+func startAgent(ctx context.Context, e *env) error {
+	p, err := e.paths()
+	if err != nil {
+		return err
+	}
+	if c, err := client.Dial(ctx, client.WithSocket(p.Agent)); err == nil {
+		_ = c.Close()
+		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
+	}
+	if err := socketpath.EnsureDir(filepath.Dir(p.LogFile)); err != nil {
+		return agentFailure(err)
+	}
+	log, err := os.OpenFile(p.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the agent's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("opening the agent's log: %w", err)
+	}
+	args := []string{"agent", "run"}
+	if e.socket != "" {
+		args = append(args, "--socket", p.Agent)
+	}
+	child := exec.Command(self, args...) // #nosec G204 -- this very program
+	child.Stdout, child.Stderr = log, log
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	pid, err := awaitAgent(ctx, p.Agent, ended)
+	if err != nil {
+		e.copyLog(p.LogFile, from)
+		return err
+	}
+	if e.json() {
+		return e.printJSON(struct {
+			Schema string `json:"schema"`
+			PID    int32  `json:"pid"`
+			Socket string `json:"socket"`
+		}{"nsagent.agent-start/v1", pid, p.Agent})
+	}
+	e.say("agent started, pid %d; next:  nsagent unlock", pid)
+	return nil
+}
+
+// awaitAgent returns the agent's pid once it answers, or why it ended.
+func awaitAgent(ctx context.Context, socket string, ended <-chan error) (int32, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+				return 0, exitCode(exit.ExitCode())
+			}
+			return 0, errors.Join(errors.New("the agent ended at once"), err)
+		case <-ctx.Done():
+			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up"}
+		case <-tick.C:
+		}
+		c, err := client.Dial(ctx, client.WithSocket(socket))
+		if err != nil {
+			continue
+		}
+		st, err := c.Status(ctx)
+		_ = c.Close()
+		if err == nil {
+			return st.GetPid(), nil
+		}
+	}
+}
+
+// copyLog prints what an agent that did not come up has written.
+func (e *env) copyLog(path string, from int64) {
+	f, err := os.Open(path) // #nosec G304 -- our own log
+	if err != nil {
+		return
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.Seek(from, io.SeekStart); err == nil {
+		_, _ = io.Copy(e.stderr, io.LimitReader(f, 64<<10))
+	}
+}
+
+func stopAgent(ctx context.Context, e *env) error {
+	a, err := e.dialAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = a.Close() }()
+	if err := a.Stop(ctx); err != nil {
+		return err
+	}
+	e.say("agent stopped")
+	return nil
+}
+
+// self is this very program, also after its file was replaced.
+const self = "/proc/self/exe"
+
+// keyringDoor returns the way to the OS keyring for a command that has no
+// supervisor: it starts the helper itself.
+func (e *env) keyringDoor(arena *secret.Arena) *keyring.Door {
+	return keyring.New(arena, keyring.Launch(supervise.LaunchDirect(self, []string{"keyring-helper"}, os.Environ())))
+}
+
+func newKeyringHelper(*env) *cobra.Command {
+	return &cobra.Command{
+		Use:    "keyring-helper",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			conn, err := supervise.ParentConn()
+			if err != nil {
+				return usage("this command is for the agent", err.Error(), "")
+			}
+			return keyring.Serve(conn)
+		},
+	}
+}

@@ -1,0 +1,162 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client/nstest"
+)
+
+type mockOptions struct {
+	listen, config, profiles string
+	tls                      bool
+}
+
+func newMock(e *env) *cobra.Command {
+	var o mockOptions
+	c := &cobra.Command{
+		Use:   "mock",
+		Short: "Serve a NetSuite for tests, which checks signatures and says why it refuses",
+		Long: `Serve a NetSuite for tests on the loopback interface, until interrupted. It checks
+every signature with code of its own and prints the precise reason of each verdict.
+Without --config it has two accounts with published sample keys; --profiles writes
+them as files for  nsagent profile add NAME --from FILE.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runMock(c, e, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on")
+	f.StringVar(&o.config, "config", "", "JSON file with accounts, tokens and certificates")
+	f.StringVar(&o.profiles, "profiles", "", "directory to write the sample profiles to")
+	f.BoolVar(&o.tls, "tls", false, "serve https with a throw-away certificate")
+	return c
+}
+
+func runMock(c *cobra.Command, e *env, o mockOptions) error {
+	cfg := nstest.DemoConfig()
+	if o.config != "" {
+		f, err := os.Open(o.config)
+		if err != nil {
+			return usage("the mock's configuration cannot be read", err.Error(), "")
+		}
+		defer func() { _ = f.Close() }()
+		if cfg, err = nstest.ReadConfig(f); err != nil {
+			return usage("the mock's configuration is wrong", err.Error(), "")
+		}
+	}
+	var mu sync.Mutex // one verdict a line
+	cfg.Log = func(v nstest.Verdict) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.json() {
+			_ = e.printJSON(v)
+			return
+		}
+		e.say("%s", v)
+	}
+	server := nstest.New(cfg)
+	listen := server.Listen
+	if o.tls {
+		listen = server.ListenTLS
+	}
+	ep, err := listen(o.listen)
+	if err != nil {
+		return usage("the mock cannot listen", err.Error(), "")
+	}
+	defer func() { _ = ep.Close() }()
+	if o.profiles != "" {
+		if err := writeSampleProfiles(o.profiles, ep, cfg); err != nil {
+			return fmt.Errorf("writing the sample profiles: %w", err)
+		}
+	}
+	if e.json() {
+		err = e.printJSON(struct {
+			Schema string `json:"schema"`
+			URL    string `json:"url"`
+		}{"nsagent.mock/v1", ep.URL})
+	} else {
+		err = e.print(ep.URL)
+	}
+	if err != nil {
+		return err
+	}
+	<-c.Context().Done()
+	return nil
+}
+
+// sampleProfile is the JSON of a profile for `profile add`. Its secrets are the
+// mock's, which are published samples.
+type sampleProfile struct {
+	Account        string   `json:"account"`
+	Auth           string   `json:"auth"`
+	ConsumerKey    string   `json:"consumer_key,omitempty"`
+	ConsumerSecret string   `json:"consumer_secret,omitempty"`
+	TokenID        string   `json:"token_id,omitempty"`
+	TokenSecret    string   `json:"token_secret,omitempty"`
+	ClientID       string   `json:"client_id,omitempty"`
+	Certificate    string   `json:"certificate,omitempty"`
+	PrivateKey     string   `json:"private_key,omitempty"`
+	Scopes         []string `json:"scopes,omitempty"`
+	Endpoint       string   `json:"endpoint"`
+	CAFile         string   `json:"ca_file,omitempty"`
+}
+
+// sampleProfiles returns a profile for the first token of every account, and for
+// the first certificate where the mock has the key, by name.
+func sampleProfiles(endpoint, caFile string, cfg nstest.Config) map[string]sampleProfile {
+	out := make(map[string]sampleProfile)
+	for _, a := range cfg.Accounts {
+		name := strings.ToLower(strings.ReplaceAll(a.ID, "_", "-"))
+		if len(a.Tokens) > 0 {
+			t := a.Tokens[0]
+			p := sampleProfile{Account: a.ID, Auth: "tba", TokenID: t.TokenID, TokenSecret: t.TokenSecret, ConsumerKey: t.ConsumerKey, Endpoint: endpoint, CAFile: caFile}
+			for _, i := range a.Integrations {
+				if i.ConsumerKey == t.ConsumerKey {
+					p.ConsumerSecret = i.ConsumerSecret
+				}
+			}
+			out[name] = p
+		}
+		if key := nstest.DemoPrivateKey(a.ID); len(key) > 0 && len(a.Certificates) > 0 {
+			out[name+"-m2m"] = sampleProfile{
+				Account: a.ID, Auth: "m2m", ClientID: a.Certificates[0].ClientID, Certificate: a.Certificates[0].PEM,
+				PrivateKey: string(key), Scopes: []string{"rest_webservices", "restlets"}, Endpoint: endpoint, CAFile: caFile,
+			}
+		}
+	}
+	return out
+}
+
+func writeSampleProfiles(dir string, ep *nstest.Endpoint, cfg nstest.Config) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	caFile := ""
+	if len(ep.CAPEM) > 0 {
+		dir, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		caFile = filepath.Join(dir, "ca.pem")
+		if err := os.WriteFile(caFile, ep.CAPEM, 0o600); err != nil {
+			return err
+		}
+	}
+	for name, p := range sampleProfiles(ep.URL, caFile, cfg) {
+		b, err := json.Marshal(p, jsontext.WithIndent("  "))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), append(b, '\n'), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

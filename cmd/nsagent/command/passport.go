@@ -1,0 +1,38 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newPassport(e *env) *cobra.Command {
+	var version, format string
+	c := &cobra.Command{
+		Use:   "passport",
+		Short: "Print the TokenPassport of one SOAP request",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if format != "xml" && format != "json" {
+				return usage(fmt.Sprintf("unknown format %.20q", format), "it is xml or json", "")
+			}
+			cl, err := e.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = cl.Close() }()
+			r, err := cl.Passport(c.Context(), "", version)
+			if err != nil {
+				return err
+			}
+			e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
+			if e.json() || format == "json" {
+				return e.printJSON(r.JSON())
+			}
+			return e.print(r.GetXml())
+		},
+	}
+	c.Flags().StringVar(&version, "version", "2025_2", "SOAP endpoint version")
+	c.Flags().StringVar(&format, "format", "xml", "xml or json")
+	return c
+}

@@ -1,0 +1,126 @@
+package command
+
+import (
+	"github.com/spf13/cobra"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+func newProfile(e *env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "profile",
+		Short: "Add, list, show and remove profiles",
+	}
+	c.AddCommand(newProfileAdd(e), newProfileList(e), newProfileShow(e), newProfileRemove(e))
+	return c
+}
+
+func newProfileList(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List the profiles",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := e.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = cl.Close() }()
+			r, err := cl.Profiles(c.Context())
+			if err != nil {
+				return err
+			}
+			switch e.output {
+			case "json":
+				return e.printJSON(r.JSON())
+			case "jsonl":
+				for _, p := range r.JSON() {
+					if err := e.printJSON(p); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if len(r.GetProfiles()) == 0 {
+				e.say("no profiles yet; add one:  nsagent profile add NAME")
+				return nil
+			}
+			rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
+			for _, p := range r.GetProfiles() {
+				rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
+					p.GetState(), day(p.GetExpiresAt(), "never"), day(p.GetLastUsed(), "never")})
+			}
+			return e.table(rows)
+		},
+	}
+}
+
+func newProfileShow(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a profile; its secrets are never shown",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := e.dialAdmin(c.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = a.Close() }()
+			p, err := a.ShowProfile(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if e.json() {
+				return e.printJSON(p.JSON())
+			}
+			return e.printProfile(p)
+		},
+	}
+}
+
+func (e *env) printProfile(p *pb.Profile) error {
+	rows := [][]string{
+		{"name", p.GetName()}, {"account", p.GetAccount() + " (" + p.GetEnvironment() + ")"}, {"auth", p.GetAuth()}, {"access", p.GetAccess()},
+	}
+	optional := [][]string{
+		{"owner", p.GetOwner()}, {"note", p.GetNote()}, {"endpoint", p.GetEndpoint()}, {"consumer key", p.GetConsumerKey()},
+		{"token ID", p.GetTokenId()}, {"client ID", p.GetClientId()}, {"certificate ID", p.GetCertificateId()}, {"algorithm", p.GetAlg()},
+	}
+	for _, r := range optional {
+		if r[1] != "" {
+			rows = append(rows, r)
+		}
+	}
+	for _, s := range p.GetScopes() {
+		rows = append(rows, []string{"scope", s})
+	}
+	rows = append(rows, []string{"created", day(p.GetCreatedAt(), "")}, []string{"expires", day(p.GetExpiresAt(), "never")}, []string{"last used", day(p.GetLastUsed(), "never")})
+	return e.table(rows)
+}
+
+func newProfileRemove(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Remove a profile and its credential from the vault",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := e.dialAdmin(c.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = a.Close() }()
+			if err := a.RemoveProfile(c.Context(), args[0]); err != nil {
+				return err
+			}
+			if e.json() {
+				return e.printJSON(struct {
+					Schema string `json:"schema"`
+					Name   string `json:"name"`
+				}{"nsagent.profile-rm/v1", args[0]})
+			}
+			e.say("removed %s; revoke its token in NetSuite too, if nobody else uses it", args[0])
+			return nil
+		},
+	}
+}

@@ -1,0 +1,158 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// secretFields are the keys of a profile's JSON whose values never become Go
+// strings.
+var secretFields = map[string]bool{"consumer_secret": true, "token_secret": true, "private_key": true}
+
+// parseDraft reads the JSON object of a profile. It is strict: unknown, duplicate
+// and case-variant keys are refused. Secrets go from text to the arena, byte by
+// byte; no error repeats a value.
+func parseDraft(arena *secret.Arena, text secret.Bytes) (*draft, error) {
+	d := &draft{profile: &pb.Profile{}, secrets: make(map[string]secret.Bytes)}
+	err := text.Use(func(p []byte) error {
+		// The decoder reads a bytes.Buffer in place and copies no value.
+		dec := jsontext.NewDecoder(bytes.NewBuffer(p), jsontext.AllowDuplicateNames(false))
+		return d.parse(arena, dec)
+	})
+	if err != nil {
+		d.destroy()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *draft) parse(arena *secret.Arena, dec *jsontext.Decoder) error {
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
+		return malformed(dec, "it is not a JSON object")
+	}
+	for dec.PeekKind() != '}' {
+		tok, err := dec.ReadToken()
+		if err != nil {
+			return malformed(dec, "a key is repeated, or it is not well-formed")
+		}
+		if tok.Kind() != '"' {
+			return malformed(dec, "a key is missing")
+		}
+		key := tok.String()
+		value, err := dec.ReadValue()
+		if err != nil {
+			return malformed(dec, "a value is not well-formed")
+		}
+		if err := d.set(arena, key, value); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return malformed(dec, "it is not well-formed")
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return malformed(dec, "something follows the object")
+	}
+	return nil
+}
+
+func malformed(dec *jsontext.Decoder, why string) error {
+	return usage("the profile is not the JSON that is expected", fmt.Sprintf("%s (at byte %d)", why, dec.InputOffset()), "see:  nsagent profile add --help")
+}
+
+// set stores one value.
+func (d *draft) set(arena *secret.Arena, key string, v jsontext.Value) error {
+	if secretFields[key] {
+		return d.setSecret(arena, key, v)
+	}
+	p := d.profile
+	public := map[string]*string{
+		"account": &p.Account, "auth": &p.Auth, "access": &p.Access, "owner": &p.Owner, "note": &p.Note,
+		"endpoint": &p.Endpoint, "ca_file": &d.caFile, "consumer_key": &p.ConsumerKey, "token_id": &p.TokenId,
+		"client_id": &p.ClientId, "certificate_id": &p.CertificateId, "certificate": &p.Certificate, "alg": &p.Alg,
+	}
+	if to, ok := public[key]; ok {
+		return text(to, key, v)
+	}
+	if key == "scopes" {
+		return d.setScopes(v)
+	}
+	if other := caseVariant(key, public); other != "" {
+		return usage(fmt.Sprintf("unknown key %.40q in the profile", key), "keys are written in lower case: "+other, "")
+	}
+	return usage(fmt.Sprintf("unknown key %.40q in the profile", key), "", "see:  nsagent profile add --help")
+}
+
+func caseVariant(key string, public map[string]*string) string {
+	folded := string(bytes.ToLower([]byte(key)))
+	if _, ok := public[folded]; ok || secretFields[folded] || folded == "scopes" {
+		return folded
+	}
+	return ""
+}
+
+// text reads a string or null into to.
+func text(to *string, key string, v jsontext.Value) error {
+	switch v.Kind() {
+	case 'n':
+		return nil
+	case '"':
+		b, err := jsontext.AppendUnquote(nil, v)
+		if err != nil {
+			return usage(key+" is not a well-formed string", "", "")
+		}
+		*to = string(b)
+		return nil
+	default:
+		return usage(key+" is not a string", "", "")
+	}
+}
+
+func (d *draft) setScopes(v jsontext.Value) error {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
+		return usage("scopes is not a list of strings", "", "")
+	}
+	for dec.PeekKind() != ']' {
+		tok, err := dec.ReadToken()
+		if err != nil || tok.Kind() != '"' {
+			return usage("scopes is not a list of strings", "", "")
+		}
+		d.profile.Scopes = append(d.profile.Scopes, tok.String())
+	}
+	return nil
+}
+
+// setSecret decodes a string into the arena.
+func (d *draft) setSecret(arena *secret.Arena, key string, v jsontext.Value) error {
+	if v.Kind() != '"' {
+		return usage(key+" is not a string", "", "")
+	}
+	// Decoding never lengthens: an escape takes more bytes than what it stands for.
+	b, err := arena.Alloc(max(len(v), 1))
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = b.Use(func(p []byte) error {
+		out, err := jsontext.AppendUnquote(p[:0], v)
+		n = len(out)
+		return err
+	})
+	if err == nil {
+		err = b.Truncate(n)
+	}
+	if err != nil {
+		b.Destroy()
+		return usage(key+" is not a well-formed string", "", "")
+	}
+	d.secrets[key] = b
+	return nil
+}

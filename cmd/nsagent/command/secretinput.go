@@ -1,0 +1,136 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/term"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const (
+	// maxPassphrase bounds a passphrase, in bytes.
+	maxPassphrase = 1 << 10
+	// cliArena is the locked memory of one command, in bytes: enough for a profile
+	// and a key, small enough for a limit of 64 KiB.
+	cliArena = 40 << 10
+)
+
+// passphraseFlags say where a passphrase comes from. No flag takes its value.
+type passphraseFlags struct {
+	file string
+	fd   int
+}
+
+func (f *passphraseFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.file, "passphrase-file", "", "read the passphrase from this file")
+	c.Flags().IntVar(&f.fd, "passphrase-fd", -1, "read the passphrase from this descriptor")
+}
+
+// given reports whether a flag names a source.
+func (f *passphraseFlags) given() bool { return f.file != "" || f.fd >= 0 }
+
+// newArena returns the locked memory of one command.
+func newArena() (*secret.Arena, error) {
+	a, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: cliArena})
+	if err != nil {
+		return nil, &client.Error{Code: pb.CodeMemory, Message: "there is too little lockable memory", Why: err.Error(), Next: "raise it:  ulimit -l"}
+	}
+	return a, nil
+}
+
+// read reads the passphrase from where the flags say. One line end after it is
+// not part of it.
+func (f *passphraseFlags) read(arena *secret.Arena) (secret.Bytes, error) {
+	if f.file != "" && f.fd >= 0 {
+		return secret.Bytes{}, usage("--passphrase-file and --passphrase-fd exclude each other", "", "")
+	}
+	var r io.ReadCloser
+	if f.file != "" {
+		file, err := os.Open(f.file)
+		if err != nil {
+			return secret.Bytes{}, usage("the passphrase file cannot be read", err.Error(), "")
+		}
+		r = file
+	} else {
+		r = os.NewFile(uintptr(f.fd), "passphrase") // #nosec G115 -- not negative here
+	}
+	defer func() { _ = r.Close() }()
+	b, err := arena.ReadAll(r, maxPassphrase)
+	if errors.Is(err, secret.ErrTooLong) {
+		return secret.Bytes{}, usage("the passphrase is too long", fmt.Sprintf("at most %d bytes", maxPassphrase), "")
+	}
+	if err != nil {
+		return secret.Bytes{}, usage("the passphrase cannot be read", err.Error(), "")
+	}
+	if err := trimLineEnd(b); err != nil {
+		return secret.Bytes{}, err
+	}
+	if b.Len() == 0 {
+		return secret.Bytes{}, usage("the passphrase is empty", "", "")
+	}
+	return b, nil
+}
+
+// trimLineEnd shortens b by one line end.
+func trimLineEnd(b secret.Bytes) error {
+	n := b.Len()
+	err := b.Use(func(p []byte) error {
+		if n > 0 && p[n-1] == '\n' {
+			if n--; n > 0 && p[n-1] == '\r' {
+				n--
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.Truncate(n)
+}
+
+// askPassphrase asks at the terminal; twice asks again and compares.
+func (e *env) askPassphrase(arena *secret.Arena, prompt string, twice bool) (secret.Bytes, error) {
+	t, err := e.terminal()
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer func() { _ = t.Close() }()
+	first, err := t.Secret(arena, prompt, maxPassphrase)
+	if err != nil || !twice || first.Len() == 0 {
+		return first, err
+	}
+	second, err := t.Secret(arena, "Again: ", maxPassphrase)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer second.Destroy()
+	if !first.Equal(second) {
+		first.Destroy()
+		return secret.Bytes{}, usage("the two passphrases differ", "", "")
+	}
+	return first, nil
+}
+
+// terminal returns the terminal to ask on, unless asking is off.
+func (e *env) terminal() (*term.TTY, error) {
+	if e.noInput {
+		return nil, fmt.Errorf("asking is off: %w", term.ErrNoTerminal)
+	}
+	return term.Open()
+}
+
+// sealer returns how b gets sealed to the agent.
+func sealer(b secret.Bytes) client.Sealer {
+	return func(to client.SealTo) ([]byte, error) {
+		return secret.SealTo(to.PublicKey, secret.SealContext{
+			VaultID: to.VaultID, Instance: to.Instance, Method: to.Method, Profile: to.Profile, Field: to.Field,
+		}, b)
+	}
+}
