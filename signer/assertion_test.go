@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -27,14 +28,25 @@ func ecKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 	return key
 }
 
+// rsaKey returns the RSA key of that size, made once: it takes seconds under -race.
 func rsaKey(t testing.TB, bits int) *rsa.PrivateKey {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, bits)
-	if err != nil {
-		t.Fatal(err)
+	rsaKeys.Lock()
+	defer rsaKeys.Unlock()
+	if rsaKeys.bySize[bits] == nil {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rsaKeys.bySize[bits] = key
 	}
-	return key
+	return rsaKeys.bySize[bits]
 }
+
+var rsaKeys = struct {
+	sync.Mutex
+	bySize map[int]*rsa.PrivateKey
+}{bySize: map[int]*rsa.PrivateKey{}}
 
 func testClaims() AssertionClaims {
 	return AssertionClaims{
@@ -261,7 +273,7 @@ func TestAssertionKeys(t *testing.T) {
 		"empty RSA":      {fixedSigner{public: &rsa.PublicKey{}}, ErrKey},
 		"no public key":  {fixedSigner{}, ErrKey},
 		"another EC key": {otherKey{p256, ecKey(t, elliptic.P256()).Public()}, ErrKey},
-		"another RSA":    {otherKey{rsa3072, rsaKey(t, 3072).Public()}, ErrKey},
+		"another RSA":    {otherKey{rsa3072, rsaKey(t, 3080).Public()}, ErrKey},
 		"EC garbage":     {fixedSigner{public: p256.Public(), answer: []byte("x")}, ErrKey},
 		"EC nothing":     {fixedSigner{public: p256.Public()}, ErrKey},
 		"RSA garbage":    {fixedSigner{public: rsa3072.Public(), answer: make([]byte, 384)}, ErrKey},
