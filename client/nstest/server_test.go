@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -263,6 +264,29 @@ func TestVerdictIsOneLine(t *testing.T) {
 	}
 	if got := (Verdict{OK: true}).String(); !strings.HasPrefix(got, "accepted") {
 		t.Errorf("%q", got)
+	}
+}
+
+// lateWriter looks for the verdict when the answer begins.
+type lateWriter struct {
+	http.ResponseWriter
+	server *Server
+	kept   int
+}
+
+func (w *lateWriter) WriteHeader(status int) {
+	w.kept = len(w.server.Verdicts())
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func TestVerdictComesBeforeTheAnswer(t *testing.T) {
+	s := New(Config{Accounts: []Account{account1()}, Now: clockAt(pinned).now})
+	o := orderFor(recordURL).fresh()
+	r := httptest.NewRequest(o.method, o.url, nil)
+	r.Header = o.header()
+	w := &lateWriter{ResponseWriter: httptest.NewRecorder(), server: s}
+	if s.ServeHTTP(w, r); w.kept != 1 || !s.Verdicts()[0].OK {
+		t.Errorf("%d verdicts were kept when the answer began; %s", w.kept, s.Verdicts())
 	}
 }
 

@@ -125,6 +125,7 @@ func TestSOAPRefusals(t *testing.T) {
 			p.account = "123456_sb1"
 			*p = p.signed(secretA, tsecA)
 		}).envelope(serverTime), ReasonInvalidSignature, "account-spelling", login},
+		{"a lower-case account, signed with capitals", edit(func(p *passport) { p.account = "123456_sb1" }).envelope(serverTime), ReasonInvalidSignature, "account-spelling", login},
 		{"an unknown account", edit(func(p *passport) { p.account = "999" }).envelope(serverTime), ReasonTokenRejected, "account-of-another-host", login},
 		{"the account of another host", edit(func(p *passport) { p.account = "7654321" }).envelope(serverTime), ReasonTokenRejected, "account-of-another-host", login},
 		{"swapped secrets", good().signed(tsecA, secretA).envelope(serverTime), ReasonInvalidSignature, "key-order-swapped", login},
