@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
@@ -46,6 +47,7 @@ func rows() []row {
 		{sentinel: store.ErrNewer, code: pb.CodeNewer, message: "the vault was written by a newer nsagent", next: "install that version"},
 		{sentinel: store.ErrUnsafe, code: pb.CodeUnsafe, message: "the vault file is not safe to use", open: true},
 		{sentinel: store.ErrNotFound, code: pb.CodeNoVault, message: "there is no vault yet", next: "make one:  nsagent init"},
+		{sentinel: store.ErrExists, code: pb.CodeExists, message: "there is a vault already", why: "it is never replaced", next: "unlock it:  nsagent unlock"},
 		{sentinel: store.ErrTooLarge, code: pb.CodeFull, message: "the vault is full"},
 		{sentinel: vault.ErrExists, code: pb.CodeExists, message: "the name is taken"},
 		{sentinel: vault.ErrNotFound, code: pb.CodeNoProfile, message: "there is no such profile", next: "list them:  nsagent profile ls"},
@@ -96,11 +98,21 @@ func refusalOf(err error) *Refusal {
 		}
 		why := r.why
 		if r.open {
-			why = err.Error()
+			why = reason(err, r.sentinel)
 		}
 		return refuse(err, r.code, r.message, why, r.next)
 	}
 	return refuse(err, pb.CodeInternal, "something failed that should not have", "", "report it with the agent's log")
+}
+
+// reason returns what an error says beyond its sentinel, which the message of the
+// row says in better words.
+func reason(err, sentinel error) string {
+	text := err.Error()
+	if _, after, ok := strings.Cut(text, sentinel.Error()+": "); ok {
+		return after
+	}
+	return text
 }
 
 // Explain returns what the command line prints for an error of New or Run: the

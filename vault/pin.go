@@ -105,7 +105,12 @@ func (v *Vault) setProtection(s string) {
 	v.protection = s
 }
 
-func weak(what string, err error) string { return fmt.Sprintf("weak: %s: %v", what, err) }
+func weak(what string, err error) string {
+	if noKeyring(err) {
+		return protectionNone
+	}
+	return fmt.Sprintf("weak: %s: %v", what, err)
+}
 
 // setItem writes an item of the keyring and wipes value.
 func (v *Vault) setItem(ctx context.Context, name string, value []byte) error {
