@@ -145,9 +145,13 @@ func encodeError(err error) (status byte, text string) {
 		return statusOK, ""
 	}
 	for _, k := range kinds() {
-		if errors.Is(err, k.err) {
-			return k.status, printable(strings.TrimPrefix(strings.TrimPrefix(err.Error(), k.err.Error()), ": "))
+		if !errors.Is(err, k.err) {
+			continue
 		}
+		if err.Error() == k.err.Error() {
+			return k.status, ""
+		}
+		return k.status, printable(strings.TrimPrefix(err.Error(), k.err.Error()+": "))
 	}
 	return encodeError(fmt.Errorf("%w: %w", ErrUnavailable, err))
 }
