@@ -3,113 +3,151 @@ package policy
 import (
 	"errors"
 	"testing"
-
-	"pgregory.net/rapid"
+	"time"
 )
 
 func attempt(change func(*Attempt)) Attempt {
-	a := Attempt{UID: 7, Owner: 7, Profile: "acme", Environment: "production", Access: Read, Kind: KindSign, Method: "GET",
-		Host: "1234567.suitetalk.api.netsuite.com", Path: "/services/rest/record/v1/customer/1"}
+	a := Attempt{
+		UID: 7, Owner: 7, Profile: "acme", Environment: "production", Access: Read, Kind: KindSign, Method: "GET",
+		Host: "1234567.suitetalk.api.netsuite.com", Path: "/services/rest/record/v1/customer/1",
+		Time: time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC),
+	}
 	change(&a)
 	return a
 }
 
+// codeOf returns the code of a refusal; empty if there is none.
+func codeOf(t testing.TB, err error) string {
+	t.Helper()
+	if err == nil {
+		return ""
+	}
+	d := new(Denied)
+	if !errors.As(err, &d) || !errors.Is(err, ErrDenied) {
+		t.Fatalf("%v is not a *Denied that wraps ErrDenied", err)
+	}
+	return d.Code
+}
+
 func TestDecide(t *testing.T) {
 	post := func(path string) func(*Attempt) { return func(a *Attempt) { a.Method, a.Path = "POST", path } }
-	kind := func(k Kind) func(*Attempt) { return func(a *Attempt) { a.Kind, a.Method = k, "" } }
+	method := func(m string) func(*Attempt) { return func(a *Attempt) { a.Method = m } }
+	kind := func(k Kind) func(*Attempt) { return func(a *Attempt) { a.Kind, a.Method, a.Path = k, "", "" } }
 	for name, c := range map[string]struct {
 		change func(*Attempt)
 		want   string // code of the refusal; empty means allowed
 	}{
-		"GET":                      {func(*Attempt) {}, ""},
-		"HEAD":                     {func(a *Attempt) { a.Method = "HEAD" }, ""},
-		"SuiteQL":                  {post(suiteQL), ""},
-		"POST of a record":         {post("/services/rest/record/v1/customer"), "NSA-READONLY"},
-		"PUT of SuiteQL":           {func(a *Attempt) { a.Method, a.Path = "PUT", suiteQL }, "NSA-READONLY"},
-		"DELETE":                   {func(a *Attempt) { a.Method = "DELETE" }, "NSA-READONLY"},
-		"PATCH":                    {func(a *Attempt) { a.Method = "PATCH" }, "NSA-READONLY"},
-		"lower-case get":           {func(a *Attempt) { a.Method = "get" }, "NSA-READONLY"},
-		"no method":                {func(a *Attempt) { a.Method = "" }, "NSA-READONLY"},
-		"passport":                 {kind(KindPassport), "NSA-READONLY"},
-		"connect-password":         {kind(KindConnectPassword), "NSA-READONLY"},
-		"assertion":                {kind(KindAssertion), "NSA-READONLY"},
-		"passport with GET":        {func(a *Attempt) { a.Kind = KindPassport }, "NSA-READONLY"},
-		"unknown kind":             {func(a *Attempt) { a.Kind, a.Access = "raw", Write }, "NSA-DENIED"},
-		"no kind":                  {func(a *Attempt) { a.Kind, a.Access = "", Write }, "NSA-DENIED"},
-		"unknown access":           {func(a *Attempt) { a.Access = "all" }, "NSA-DENIED"},
-		"no access":                {func(a *Attempt) { a.Access = "" }, "NSA-DENIED"},
-		"write: DELETE":            {func(a *Attempt) { a.Access, a.Method = Write, "DELETE" }, ""},
-		"write: assertion":         {func(a *Attempt) { a.Access, a.Kind = Write, KindAssertion }, ""},
-		"another user":             {func(a *Attempt) { a.UID = 8 }, "NSA-DENIED"},
-		"root for a user":          {func(a *Attempt) { a.UID, a.Access = 0, Write }, "NSA-DENIED"},
-		"another user for root":    {func(a *Attempt) { a.Owner, a.Access = 0, Write }, "NSA-DENIED"},
-		"root for root":            {func(a *Attempt) { a.UID, a.Owner = 0, 0 }, ""},
-		"SuiteQL and a slash":      {post(suiteQL + "/"), "NSA-READONLY"},
-		"SuiteQL, then up":         {post(suiteQL + "/../../../record/v1/customer"), "NSA-READONLY"},
-		"SuiteQL, encoded up":      {post(suiteQL + "/%2e%2e/record"), "NSA-READONLY"},
-		"SuiteQL, encoded letter":  {post("/services/rest/query/v1/suite%71l"), "NSA-READONLY"},
-		"SuiteQL, capitals":        {post("/services/rest/query/v1/SuiteQL"), "NSA-READONLY"},
-		"SuiteQL, double slash":    {post("//services/rest/query/v1/suiteql"), "NSA-READONLY"},
-		"SuiteQL, encoded slash":   {post("/services/rest/query/v1%2Fsuiteql"), "NSA-READONLY"},
-		"SuiteQL, path parameter":  {post(suiteQL + ";x=1"), "NSA-READONLY"},
-		"SuiteQL inside a record":  {post("/services/rest/record/v1" + suiteQL), "NSA-READONLY"},
-		"SuiteQL as query, record": {post("/services/rest/record/v1/customer?x=" + suiteQL), "NSA-READONLY"},
+		"GET":                           {func(*Attempt) {}, ""},
+		"HEAD":                          {method("HEAD"), ""},
+		"GET of a RESTlet":              {func(a *Attempt) { a.Path = "/app/site/hosting/restlet.nl" }, ""},
+		"SuiteQL":                       {post(SuiteQLPath), ""},
+		"send of a GET":                 {func(a *Attempt) { a.Kind = KindSend }, ""},
+		"send of SuiteQL":               {func(a *Attempt) { post(SuiteQLPath)(a); a.Kind = KindSend }, ""},
+		"send of a DELETE":              {func(a *Attempt) { a.Kind, a.Method = KindSend, "DELETE" }, CodeReadOnly},
+		"POST of a record":              {post("/services/rest/record/v1/customer"), CodeReadOnly},
+		"POST to a RESTlet":             {post("/app/site/hosting/restlet.nl"), CodeReadOnly},
+		"POST to SOAP":                  {post("/services/NetSuitePort_2025_2"), CodeReadOnly},
+		"POST to the token endpoint":    {post("/services/rest/auth/oauth2/v1/token"), CodeReadOnly},
+		"PUT of SuiteQL":                {func(a *Attempt) { a.Method, a.Path = "PUT", SuiteQLPath }, CodeReadOnly},
+		"PUT":                           {method("PUT"), CodeReadOnly},
+		"PATCH":                         {method("PATCH"), CodeReadOnly},
+		"DELETE":                        {method("DELETE"), CodeReadOnly},
+		"OPTIONS":                       {method("OPTIONS"), CodeReadOnly},
+		"TRACE":                         {method("TRACE"), CodeReadOnly},
+		"lower-case get":                {method("get"), CodeReadOnly},
+		"get and a blank":               {method("GET "), CodeReadOnly},
+		"no method":                     {method(""), CodeReadOnly},
+		"two methods":                   {method("GET\nDELETE"), CodeReadOnly},
+		"passport":                      {kind(KindPassport), CodeReadOnly},
+		"connect-password":              {kind(KindConnectPassword), CodeReadOnly},
+		"assertion":                     {kind(KindAssertion), CodeReadOnly},
+		"token":                         {kind(KindToken), CodeReadOnly},
+		"passport with GET":             {func(a *Attempt) { a.Kind = KindPassport }, CodeReadOnly},
+		"passport with SuiteQL":         {func(a *Attempt) { post(SuiteQLPath)(a); a.Kind = KindPassport }, CodeReadOnly},
+		"sandbox, read only":            {func(a *Attempt) { a.Environment, a.Method = "sandbox", "PUT" }, CodeReadOnly},
+		"unknown kind":                  {func(a *Attempt) { a.Kind, a.Access = "raw", Write }, CodeDenied},
+		"kind in capitals":              {func(a *Attempt) { a.Kind, a.Access = "SIGN", Write }, CodeDenied},
+		"no kind":                       {func(a *Attempt) { a.Kind, a.Access = "", Write }, CodeDenied},
+		"unknown access":                {func(a *Attempt) { a.Access = "all" }, CodeDenied},
+		"access in capitals":            {func(a *Attempt) { a.Access = "WRITE" }, CodeDenied},
+		"no access":                     {func(a *Attempt) { a.Access = "" }, CodeDenied},
+		"no profile":                    {func(a *Attempt) { a.Access, a.Profile = Write, "" }, CodeDenied},
+		"nothing at all":                {func(a *Attempt) { *a = Attempt{} }, CodeDenied},
+		"write: DELETE":                 {func(a *Attempt) { a.Access, a.Method = Write, "DELETE" }, ""},
+		"write: POST of a record":       {func(a *Attempt) { post("/services/rest/record/v1/customer")(a); a.Access = Write }, ""},
+		"write: passport":               {func(a *Attempt) { kind(KindPassport)(a); a.Access = Write }, ""},
+		"write: connect-password":       {func(a *Attempt) { kind(KindConnectPassword)(a); a.Access = Write }, ""},
+		"write: assertion":              {func(a *Attempt) { kind(KindAssertion)(a); a.Access = Write }, ""},
+		"write: token":                  {func(a *Attempt) { kind(KindToken)(a); a.Access = Write }, ""},
+		"another user":                  {func(a *Attempt) { a.UID = 8 }, CodeDenied},
+		"another user, write":           {func(a *Attempt) { a.UID, a.Access = 8, Write }, CodeDenied},
+		"root for a user":               {func(a *Attempt) { a.UID, a.Access = 0, Write }, CodeDenied},
+		"another user for root":         {func(a *Attempt) { a.Owner, a.Access = 0, Write }, CodeDenied},
+		"root for root":                 {func(a *Attempt) { a.UID, a.Owner = 0, 0 }, ""},
+		"a user whom nobody knows":      {func(a *Attempt) { a.UID = 1<<32 - 1 }, CodeDenied},
+		"another user, nothing allowed": {func(a *Attempt) { a.UID, a.Method = 8, "DELETE" }, CodeDenied},
 	} {
-		err := Decide(attempt(c.change))
-		var d *Denied
-		got := ""
-		if errors.As(err, &d) {
-			got = d.Code
-		}
-		if got != c.want || (err == nil) != (c.want == "") {
+		if err := Decide(attempt(c.change)); codeOf(t, err) != c.want {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
-		if err != nil && (!errors.Is(err, ErrDenied) || d.What == "" || d.Why == "") {
-			t.Errorf("%s: the refusal says too little: %#v", name, d)
-		}
 	}
 }
 
-func anyAttempt(t *rapid.T) Attempt {
-	return Attempt{
-		UID: rapid.Uint32().Draw(t, "uid"), Owner: rapid.Uint32().Draw(t, "owner"), Profile: rapid.String().Draw(t, "profile"),
-		Access: Access(rapid.SampledFrom([]string{"read", "write", "", "READ", "all"}).Draw(t, "access")),
-		Kind:   Kind(rapid.SampledFrom([]string{"sign", "passport", "connect-password", "assertion", "", "send"}).Draw(t, "kind")),
-		Method: rapid.SampledFrom([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "get", ""}).Draw(t, "method"),
-		Path:   rapid.SampledFrom([]string{suiteQL, "/", "/services/rest/record/v1/customer", suiteQL + "/", ""}).Draw(t, "path"),
+func TestTextsOfRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Attempt)
+		want   Denied
+	}{
+		"DELETE": {func(a *Attempt) { a.Method = "DELETE" }, Denied{
+			CodeReadOnly, `production profile "acme" may not sign this DELETE request`,
+			"its access is read: GET, HEAD and SuiteQL",
+			`nsagent profile rm acme, then nsagent profile add acme --from FILE with "access":"write"`,
+		}},
+		"POST": {func(a *Attempt) { a.Method, a.Environment = "POST", "sandbox" }, Denied{
+			CodeReadOnly, `sandbox profile "acme" may not sign this POST request`,
+			"its access is read: GET, HEAD, and POST to exactly /services/rest/query/v1/suiteql",
+			`nsagent profile rm acme, then nsagent profile add acme --from FILE with "access":"write"`,
+		}},
+		"passport": {func(a *Attempt) { a.Kind = KindPassport }, Denied{
+			CodeReadOnly, `production profile "acme" may not make a TokenPassport`,
+			"its access is read, and this would carry the whole role",
+			`nsagent profile rm acme, then nsagent profile add acme --from FILE with "access":"write"`,
+		}},
+		"hostile": {func(a *Attempt) {
+			a.Profile, a.Method, a.Environment = "x; rm -rf ~\n", "DEL\x1bETE", "\x1b[2J"
+		}, Denied{
+			CodeReadOnly, `profile may not sign this request`,
+			"its access is read: GET, HEAD and SuiteQL",
+			`nsagent profile rm NAME, then nsagent profile add NAME --from FILE with "access":"write"`,
+		}},
+		"another user": {func(a *Attempt) { a.UID = 8 }, Denied{
+			CodeDenied, `production profile "acme" may not sign this GET request`,
+			"only its owner, uid 7, may use this agent, and the caller is uid 8",
+			"run it as uid 7, or keep a vault of your own:  nsagent init",
+		}},
+	} {
+		d := new(Denied)
+		if err := Decide(attempt(c.change)); !errors.As(err, &d) || *d != c.want {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, *d, c.want)
+		}
 	}
-}
-
-// TestReadIsPartOfWrite guards that limiting a profile never widens it.
-func TestReadIsPartOfWrite(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a := anyAttempt(t)
-		a.UID = a.Owner
-		a.Access = Read
-		read := Decide(a)
-		a.Access = Write
-		if write := Decide(a); read == nil && write != nil {
-			t.Fatalf("allowed to read, denied to write: %+v: %v", a, write)
-		}
-	})
-}
-
-// TestOthersGetNothing guards that no attempt of another user is ever allowed.
-func TestOthersGetNothing(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		a := anyAttempt(t)
-		if a.UID != a.Owner && Decide(a) == nil {
-			t.Fatalf("allowed: %+v", a)
-		}
-	})
 }
 
 func BenchmarkDecide(b *testing.B) {
-	a := attempt(func(a *Attempt) { a.Method, a.Path = "POST", suiteQL })
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := Decide(a); err != nil {
-			b.Fatal(err)
-		}
+	for name, change := range map[string]func(*Attempt){
+		"GET":     func(*Attempt) {},
+		"SuiteQL": func(a *Attempt) { a.Method, a.Path = "POST", SuiteQLPath },
+		"encoded": func(a *Attempt) { a.Path = "/services/rest/record/v1/customer/eid:A%2FB" },
+		"denied":  func(a *Attempt) { a.Method = "DELETE" },
+	} {
+		a := attempt(change)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Decide(a); (err != nil) != (name == "denied") {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

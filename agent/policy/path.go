@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"path"
+	"strings"
+)
+
+// SuiteQLPath is the path of SuiteQL queries. A query goes there by POST and reads only.
+//
+// It is compared with the path as signed, byte for byte. What a server may also take
+// for it (a dot segment, an encoded letter, a doubled or final slash, a parameter) is
+// not it: whoever means SuiteQL has no reason to write it so, and whatever would have
+// to be made plain first could be made plain differently at the other end.
+//
+// Source: NetSuite Help, "Executing SuiteQL Queries Through REST Web Services".
+const SuiteQLPath = "/services/rest/query/v1/suiteql"
+
+// isTokenEndpoint reports whether a server might take the path, as signed, for one of
+// NetSuite's endpoints that issue or revoke TBA tokens, which answer to GET as well. As
+// it denies, it is generous: whatever can be read as such a path counts.
+//
+// Source: NetSuite Help, "Issue Token and Revoke Token REST Services for Token-based
+// Authentication".
+func isTokenEndpoint(p string) bool {
+	plain, ok := decodeAll(p)
+	if !ok {
+		return true
+	}
+	if !mayHoldToken(plain) {
+		return false // the way of nearly all requests, without an allocation
+	}
+	plain = resolve(plain)
+	for _, endpoint := range [...]string{"/rest/issuetoken", "/rest/revoketoken", "/rest/requesttoken", "/rest/accesstoken"} {
+		if strings.EqualFold(plain, endpoint) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxDecoding is how many times over a path may be encoded before it is given up.
+const maxDecoding = 3
+
+// decodeAll decodes p until nothing is left to decode. It reports false if that takes
+// more than maxDecoding rounds.
+func decodeAll(p string) (string, bool) {
+	for range maxDecoding + 1 {
+		q := decodeOnce(p)
+		if q == p {
+			return p, true
+		}
+		p = q
+	}
+	return "", false
+}
+
+// resolve makes a decoded path as plain as any server might: backslashes as slashes,
+// parameters dropped, doubled slashes and dot segments resolved.
+func resolve(p string) string {
+	segments := strings.Split(strings.ReplaceAll(p, "\\", "/"), "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return path.Clean("/" + strings.Join(segments, "/"))
+}
+
+// decodeOnce decodes every percent-encoded octet of p and leaves what is not one.
+func decodeOnce(p string) string {
+	if !strings.Contains(p, "%") {
+		return p
+	}
+	out := make([]byte, 0, len(p))
+	for i := 0; i < len(p); i++ {
+		if p[i] == '%' && i+2 < len(p) {
+			hi, lo := unhex(p[i+1]), unhex(p[i+2])
+			if hi >= 0 && lo >= 0 {
+				out = append(out, byte(hi<<4|lo))
+				i += 2
+				continue
+			}
+		}
+		out = append(out, p[i])
+	}
+	return string(out)
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// mayHoldToken reports whether the word token may be in s, in any case. A few letters
+// outside ASCII fold to letters in it, so any such letter counts.
+func mayHoldToken(s string) bool {
+	const word = "token"
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return true
+		}
+		if s[i]|0x20 == word[0] && len(s)-i >= len(word) && strings.EqualFold(s[i:i+len(word)], word) {
+			return true
+		}
+	}
+	return false
+}
