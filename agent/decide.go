@@ -32,8 +32,8 @@ type use struct {
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was.
 func (a *Agent) authorizeLocked(u use) (*live, error) {
-	now := time.Now()
-	p, err := a.decideLocked(u, now)
+	now, boot := time.Now(), a.boottime()
+	p, err := a.decideLocked(u, now, boot)
 	e := u.event(p, now)
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
@@ -45,7 +45,7 @@ func (a *Agent) authorizeLocked(u use) (*live, error) {
 		return nil, err
 	}
 	p.lastUsed.Store(now.Unix())
-	a.session.lastUse.Store(int64(a.boottime()))
+	a.session.lastUse.Store(int64(boot))
 	return p, nil
 }
 
@@ -74,11 +74,11 @@ func (a *Agent) failed(u use, p *live, err error) error {
 
 // decideLocked returns the profile that u may use. Where it refuses it returns
 // the profile too, if there is one, so that the entry can name it.
-func (a *Agent) decideLocked(u use, now time.Time) (*live, error) {
+func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*live, error) {
 	if err := u.caller.alive(); err != nil {
 		return nil, err
 	}
-	s, err := a.currentLocked()
+	s, err := a.currentAtLocked(boot)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ const testPassphrase = "correct horse battery staple"
 // fixture is an agent that runs in the test's own process, with a vault that a
 // passphrase opens, and both clients.
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	agent  *Agent
 	paths  socketpath.Paths
 	arena  *secret.Arena // of the test, for what it seals
@@ -43,7 +43,7 @@ type fixture struct {
 
 // start makes a vault and runs an agent on it until the test ends. change may
 // adjust the configuration.
-func start(t *testing.T, change ...func(*Config)) *fixture {
+func start(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, ended: make(chan error, 1)}
 	home := t.TempDir()

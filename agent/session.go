@@ -50,12 +50,15 @@ func (s *session) destroy() {
 //
 // A session that is over counts as none from this very call on; the keys
 // themselves are dropped by the watcher, which is woken.
-func (a *Agent) currentLocked() (*session, error) {
+func (a *Agent) currentLocked() (*session, error) { return a.currentAtLocked(a.boottime()) }
+
+// currentAtLocked is currentLocked for the boot-clock time now.
+func (a *Agent) currentAtLocked(now time.Duration) (*session, error) {
 	s := a.session
 	if s == nil {
 		return nil, vault.ErrLocked
 	}
-	if s.over(a.boottime()) {
+	if s.over(now) {
 		select {
 		case a.wake <- struct{}{}:
 		default:

@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/nsagent/nsagent/internal/peercred"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// BenchmarkSign is one signature without the socket: decision, audit entry, header.
+func BenchmarkSign(b *testing.B) {
+	f := start(b)
+	f.unlock()
+	f.addTBA("acme")
+	c := &caller{peer: ownPeer(b)}
+	q := &pb.SignRequest{Profile: "acme", Url: sandboxURL}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.agent.sign(c, q); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// ownPeer returns this process as a peer.
+func ownPeer(t testing.TB) *peercred.Peer {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	client, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := peercred.Identify(server.(*net.UnixConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _, _ = client.Close(), server.Close(), p.Close() })
+	return p
+}
