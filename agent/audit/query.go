@@ -57,7 +57,7 @@ func Query(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 }
 
 // LastUsed returns when each profile was last used with success, from the whole log of
-// dir; without a log it is empty. It reads about half a million entries a second: ask
+// dir; without a log it is empty. It reads about a million entries a second: ask
 // once and keep the map.
 func LastUsed(dir string) (map[string]time.Time, error) {
 	used := make(map[string]time.Time)
