@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // ErrParent means that the parent is gone or does not do what was asked.
@@ -15,6 +17,9 @@ var ErrParent = errors.New("supervise: parent process")
 
 // linkDescriptor is where a child finds its end of the socketpair.
 const linkDescriptor = 3
+
+// writeTime bounds a write to a parent that does not read, such as a stopped one.
+const writeTime = 5 * time.Second
 
 // Link is the agent's way to its parent. It is safe for concurrent use.
 type Link struct {
@@ -32,18 +37,36 @@ type reply struct {
 	err  error
 }
 
-// Parent returns the link of a process that Run started.
-func Parent() (*Link, error) {
-	conn, err := unixConn(os.NewFile(linkDescriptor, "parent"))
+// orphanTime is how long an agent may take to end after its parent has.
+const orphanTime = 5 * time.Second
+
+// Parent returns the link of a process that Run started. Once the parent is gone
+// the process should end by itself; it is killed if it has not after five seconds,
+// so that keys never outlive what answers for them.
+func Parent() (*Link, error) { return parentWithin(orphanTime) }
+
+// parentWithin is Parent with the time given.
+func parentWithin(orphanTime time.Duration) (*Link, error) {
+	conn, err := ParentConn()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrParent, err)
+		return nil, err
 	}
-	return newLink(conn), nil
+	l := newLink(conn)
+	go func() {
+		<-l.done
+		time.Sleep(orphanTime)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}()
+	return l, nil
 }
 
 // ParentConn returns the raw socketpair, which is what a helper talks on.
 func ParentConn() (*net.UnixConn, error) {
-	return unixConn(os.NewFile(linkDescriptor, "parent"))
+	conn, err := unixConn(os.NewFile(linkDescriptor, "parent"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrParent, err)
+	}
+	return conn, nil
 }
 
 func newLink(conn *net.UnixConn) *Link {
@@ -83,6 +106,7 @@ func (l *Link) ask(ctx context.Context, kind byte, body []byte) (reply, error) {
 	m := message{kind: kind, seq: l.seq, body: body}
 	l.waiting[m.seq] = answer
 	l.mu.Unlock()
+	_ = l.conn.SetWriteDeadline(time.Now().Add(writeTime)) // a write fails at once where this does
 	if _, err := l.conn.Write(m.encode()); err != nil {
 		l.forget(m.seq)
 		return reply{}, fmt.Errorf("%w: %w", ErrParent, err)
@@ -154,12 +178,4 @@ func receiveConn(oob []byte) (*net.UnixConn, error) {
 		return nil, err
 	}
 	return unixConn(os.NewFile(uintptr(fd), "helper")) // #nosec G115 -- a descriptor fits
-}
-
-// LaunchDirect returns a Launch for a process that has no parent to ask: it starts
-// helpers itself, as children of its own.
-func LaunchDirect(exe string, args, env []string) func(context.Context) (*net.UnixConn, error) {
-	return func(context.Context) (*net.UnixConn, error) {
-		return startHelper(Config{Exe: exe, Env: env}, args, make(chan struct{}, 1))
-	}
 }

@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"runtime"
-	"strings"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -39,13 +37,13 @@ type Config struct {
 	Stdout, Stderr io.Writer
 }
 
-// supervisor is the parent at work. All of it runs on one thread: the kernel ties
-// the death signal of a child to the thread that started it.
+// supervisor is the parent at work.
 type supervisor struct {
 	cfg     Config
 	link    *net.UnixConn
 	helpers int
 	reaped  chan struct{}
+	over    chan struct{} // closed when Run returns
 }
 
 // request is a packet from the agent, or the end of them.
@@ -55,27 +53,32 @@ type request struct {
 }
 
 // Run starts the agent and serves it until it ends; its exit status is the error,
-// an *exec.ExitError, or nil. When ctx ends the agent is asked to end, and killed
-// if it does not within ten seconds.
+// an *exec.ExitError, or nil. When ctx ends, or the process is sent SIGINT, SIGTERM
+// or SIGHUP, the agent is asked to end; where ctx ended it is killed if it does not
+// within ten seconds.
+//
+// The agent is a session of its own, without a terminal: what is typed there reaches
+// it through Run alone, and once.
 func Run(ctx context.Context, cfg Config) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	ours, theirs, err := socketpair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ours.Close() }()
 	agent := command(cfg, cfg.AgentArgs, theirs, syscall.SIGTERM)
+	agent.SysProcAttr.Setsid = true
 	agent.Stdout, agent.Stderr = cfg.Stdout, cfg.Stderr
-	err = agent.Start()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, endSignals()...)
+	defer signal.Stop(signals)
+	ended, err := start(agent)
 	_ = theirs.Close()
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- agent.Wait() }()
 
-	s := &supervisor{cfg: cfg, link: ours, reaped: make(chan struct{}, maxHelpers)}
+	s := &supervisor{cfg: cfg, link: ours, reaped: make(chan struct{}, maxHelpers), over: make(chan struct{})}
+	defer close(s.over)
 	requests := make(chan request)
 	go s.read(requests)
 	stop := ctx.Done()
@@ -83,6 +86,8 @@ func Run(ctx context.Context, cfg Config) error {
 		select {
 		case err := <-ended:
 			return err
+		case <-signals:
+			_ = agent.Process.Signal(syscall.SIGTERM)
 		case <-stop:
 			stop = nil
 			_ = agent.Process.Signal(syscall.SIGTERM)
@@ -99,6 +104,17 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 }
 
+// endSignals are the signals that ask for an end. Each reaches the agent as SIGTERM,
+// which it answers by locking. A hangup that the caller has chosen to ignore (nohup)
+// stays ignored.
+func endSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
 // read hands over what the agent asks, until it asks nothing more.
 func (s *supervisor) read(to chan<- request) {
 	b := make([]byte, maxMessage+1)
@@ -111,7 +127,11 @@ func (s *supervisor) read(to chan<- request) {
 		if err == nil {
 			r.message, r.err = parseMessage(append([]byte(nil), b[:n]...))
 		}
-		to <- r
+		select {
+		case to <- r:
+		case <-s.over:
+			return
+		}
 		if r.err != nil {
 			return
 		}
@@ -170,85 +190,4 @@ func (s *supervisor) answerExe(m message) error {
 	m.body = []byte(path)
 	_, err = s.link.Write(m.encode())
 	return err
-}
-
-// startHelper starts a helper process and returns our end of its socketpair. It is
-// killed after helperTime; reaped gets a value once it is gone.
-func startHelper(cfg Config, args []string, reaped chan<- struct{}) (*net.UnixConn, error) {
-	ours, theirs, err := socketpair(unix.SOCK_STREAM)
-	if err != nil {
-		return nil, err
-	}
-	helper := command(cfg, args, theirs, syscall.SIGKILL)
-	err = helper.Start()
-	_ = theirs.Close()
-	if err != nil {
-		_ = ours.Close()
-		return nil, fmt.Errorf("starting the keyring helper: %w", err)
-	}
-	kill := time.AfterFunc(helperTime, func() { _ = helper.Process.Kill() })
-	go func() {
-		_ = helper.Wait() // its answer says how it went
-		kill.Stop()
-		reaped <- struct{}{}
-	}()
-	return ours, nil
-}
-
-// command returns a child with its end of a socketpair as descriptor 3.
-func command(cfg Config, args []string, link *os.File, death syscall.Signal) *exec.Cmd {
-	c := exec.Command(cfg.Exe, args...) // #nosec G204 -- this very program
-	c.Env = ChildEnv(cfg.Env)
-	c.ExtraFiles = []*os.File{link}
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: death}
-	return c
-}
-
-// ChildEnv returns what a child gets of an environment: where files and the
-// session bus are, and the language. Unlock tokens and everything else stay out.
-func ChildEnv(env []string) []string {
-	var out []string
-	for _, kv := range env {
-		name, _, _ := strings.Cut(kv, "=")
-		switch name {
-		case "HOME", "LANG", "TZ", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_ADMIN_SOCK", "NSAGENT_CONFIG", "GOCOVERDIR":
-			out = append(out, kv)
-		default:
-			if strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "LC_") {
-				out = append(out, kv)
-			}
-		}
-	}
-	return out
-}
-
-// socketpair returns two connected ends: of kind SOCK_SEQPACKET, which keeps
-// packets apart, for the agent, and SOCK_STREAM for a helper.
-func socketpair(kind int) (ours *net.UnixConn, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("making a socketpair: %w", err)
-	}
-	theirs = os.NewFile(uintptr(fds[1]), "child") // #nosec G115 -- a descriptor fits
-	ours, err = unixConn(os.NewFile(uintptr(fds[0]), "parent"))
-	if err != nil {
-		_ = theirs.Close()
-		return nil, nil, err
-	}
-	return ours, theirs, nil
-}
-
-// unixConn turns a descriptor into a connection; f is closed.
-func unixConn(f *os.File) (*net.UnixConn, error) {
-	defer func() { _ = f.Close() }()
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, fmt.Errorf("using a socketpair: %w", err)
-	}
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		_ = c.Close()
-		return nil, fmt.Errorf("using a socketpair: %w: not a unix socket", errMessage)
-	}
-	return u, nil
 }

@@ -10,11 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The test binary plays the agent and the helper where these say so.
@@ -22,6 +23,7 @@ const (
 	asAgent  = "play-agent"
 	asHelper = "play-helper"
 	asParent = "play-parent"
+	asNohup  = "play-nohup"
 )
 
 func TestMain(m *testing.M) {
@@ -33,6 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(playHelper())
 		case asParent:
 			os.Exit(playParent(os.Args[2]))
+		case asNohup:
+			os.Exit(playNohup())
 		}
 	}
 	os.Exit(m.Run())
@@ -55,6 +59,9 @@ func playHelper() int {
 }
 
 func playAgent(what string) int {
+	if what == "stuck" {
+		return stayStuck()
+	}
 	l, err := Parent()
 	if err != nil {
 		return 1
@@ -69,6 +76,12 @@ func playAgent(what string) int {
 	case "wait":
 		fmt.Println(os.Getpid())
 		<-l.Done()
+		return 0
+	case "lock":
+		return lockAtEnd()
+	case "session":
+		sid, err := unix.Getsid(0)
+		fmt.Println(sid == os.Getpid(), err)
 		return 0
 	case "help":
 		c, err := l.Launch(ctx)
@@ -116,6 +129,9 @@ func playParent(what string) int {
 		return 1
 	}
 	err = Run(context.Background(), Config{Exe: exe, AgentArgs: []string{asAgent, what}, Stdout: os.Stdout})
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		return e.ExitCode()
+	}
 	if err != nil {
 		return 1
 	}
@@ -178,43 +194,6 @@ func TestStop(t *testing.T) {
 	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("got %v, want the end by SIGTERM", err)
 	}
-}
-
-// TestDeathOfTheParent guards the promise that nothing lives on without its
-// supervisor.
-func TestDeathOfTheParent(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent := exec.Command(exe, asParent, "wait")
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, 16)
-	n, err := out.Read(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = parent.Wait()
-	for range 500 {
-		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("the agent lives on")
 }
 
 // TestHangingHelper guards R-01: a helper that never answers is killed.

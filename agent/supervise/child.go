@@ -1,0 +1,111 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// LaunchDirect returns a Launch for a process that has no parent to ask: it starts
+// helpers itself, as children of its own.
+func LaunchDirect(exe string, args, env []string) func(context.Context) (*net.UnixConn, error) {
+	return func(ctx context.Context) (*net.UnixConn, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return startHelper(Config{Exe: exe, Env: env}, args, make(chan struct{}, 1))
+	}
+}
+
+// startHelper starts a helper process and returns our end of its socketpair. It is
+// killed after helperTime; reaped gets a value once it is gone.
+func startHelper(cfg Config, args []string, reaped chan<- struct{}) (*net.UnixConn, error) {
+	ours, theirs, err := socketpair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, err
+	}
+	helper := command(cfg, args, theirs, syscall.SIGKILL)
+	ended, err := start(helper)
+	_ = theirs.Close()
+	if err != nil {
+		_ = ours.Close()
+		return nil, fmt.Errorf("starting the keyring helper: %w", err)
+	}
+	kill := time.AfterFunc(helperTime, func() { _ = helper.Process.Kill() })
+	go func() {
+		<-ended // its answer says how it went
+		kill.Stop()
+		reaped <- struct{}{}
+	}()
+	return ours, nil
+}
+
+// start starts a child and tells when it has ended, and how. The kernel ties the
+// death signal of a child to the thread that started it, not to the process; so each
+// child has a thread that lives as long as it does.
+func start(c *exec.Cmd) (ended <-chan error, err error) {
+	started, end := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := c.Start()
+		started <- err
+		if err == nil {
+			end <- c.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return end, nil
+}
+
+// command returns a child with its end of a socketpair as descriptor 3.
+func command(cfg Config, args []string, link *os.File, death syscall.Signal) *exec.Cmd {
+	c := exec.Command(cfg.Exe, args...) // #nosec G204 -- this very program
+	c.Env = ChildEnv(cfg.Env)
+	c.ExtraFiles = []*os.File{link}
+	c.SysProcAttr = deathSignal(death)
+	return c
+}
+
+// ChildEnv returns what a child gets of an environment: where files and the
+// session bus are, and the language. Unlock tokens and everything else stay out.
+func ChildEnv(env []string) []string {
+	out := []string{} // not nil, which exec takes for the whole environment
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		switch name {
+		case "HOME", "LANG", "TZ", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_ADMIN_SOCK", "NSAGENT_CONFIG", "GOCOVERDIR":
+			out = append(out, kv)
+		default:
+			if strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "LC_") {
+				out = append(out, kv)
+			}
+		}
+	}
+	return out
+}
+
+// unixConn turns a descriptor into a connection; f is closed.
+func unixConn(f *os.File) (*net.UnixConn, error) {
+	defer func() { _ = f.Close() }()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("using a socketpair: %w", err)
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		_ = c.Close()
+		return nil, fmt.Errorf("using a socketpair: %w: not a unix socket", errMessage)
+	}
+	return u, nil
+}
