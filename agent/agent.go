@@ -72,14 +72,16 @@ type Agent struct {
 	owner    uint32
 	sandbox  harden.Report
 
-	stop    context.CancelFunc
-	wake    chan struct{}
-	lastUse map[string]time.Time // from the audit log, read once at start
+	stop context.CancelFunc
+	wake chan struct{}
 
 	admin sync.Mutex   // serialises what changes the vault or unlocks it
-	mu    sync.RWMutex // guards session; held for reading while a key is used
+	mu    sync.RWMutex // guards what follows; held for reading while a key is used
 	// session is nil while locked.
 	session *session
+	// lastUse is when profiles were last used, in Unix seconds, as far as no session
+	// knows better.
+	lastUse map[string]int64
 
 	connections atomic.Int32
 	refused     atomic.Int64 // boot-clock time of the last audited refusal of a peer
@@ -100,7 +102,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), lastUse: make(map[string]int64)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -134,9 +136,6 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.seals = newSealKeys(a.arena, a.boottime)
 	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{}); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
-	}
-	if a.lastUse, err = audit.LastUsed(cfg.Paths.AuditDir); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the audit log: %w", err), a.Close())
 	}
 	if _, err := a.openVault(ctx); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, errors.Join(err, a.Close())
@@ -190,6 +189,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		func(ctx context.Context) error { return a.serve(ctx, ls) },
 		a.watchSession,
 		a.sweepSealKeys,
+		a.readLastUse,
 	}
 	done := make(chan error, len(tasks))
 	for _, task := range tasks {
@@ -224,6 +224,25 @@ func (a *Agent) fence() error {
 		return fmt.Errorf("putting up the sandbox: %w", err)
 	}
 	a.sandbox = report
+	return nil
+}
+
+// readLastUse reads from the audit log when each profile was last used. A log of
+// years takes seconds to read, and nobody has to wait for it.
+func (a *Agent) readLastUse(ctx context.Context) error {
+	used, err := audit.LastUsed(a.cfg.Paths.AuditDir)
+	if err != nil {
+		a.log.Error("last uses not known", "error", err)
+	}
+	a.mu.Lock()
+	for name, t := range used {
+		a.lastUse[name] = max(a.lastUse[name], t.Unix())
+	}
+	if a.session != nil {
+		a.session.noteUse(a.lastUse)
+	}
+	a.mu.Unlock()
+	<-ctx.Done()
 	return nil
 }
 

@@ -34,9 +34,10 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	use := a.newServer(maxAgentMessage, pb.Signer_ServiceDesc)
+	// Signers check the caller in authorizeLocked, which JSON goes through too.
+	use := a.newServer(maxAgentMessage, pb.Signer_ServiceDesc, func(*caller) error { return nil })
 	pb.RegisterSignerServer(use, signerService{Agent: a})
-	manage := a.newServer(maxAdminMessage, pb.Admin_ServiceDesc)
+	manage := a.newServer(maxAdminMessage, pb.Admin_ServiceDesc, (*caller).alive)
 	pb.RegisterAdminServer(manage, adminService{Agent: a})
 	plain := a.newHTTPServer()
 
@@ -91,8 +92,8 @@ func finish(s *grpc.Server, limit time.Duration) {
 }
 
 // newServer makes a gRPC server that answers the methods of one service, and
-// health, and nothing else.
-func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc) *grpc.Server {
+// health, and nothing else. check is asked before each unary call.
+func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc, check func(*caller) error) *grpc.Server {
 	allowed := make(map[string]bool)
 	for _, m := range desc.Methods {
 		allowed["/"+desc.ServiceName+"/"+m.MethodName] = true
@@ -124,6 +125,9 @@ func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc) *grpc.Server {
 		}),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			received(ctx)
+			if err := check(callerOf(ctx)); err != nil {
+				return nil, a.reply(err)
+			}
 			return next(ctx, req)
 		}),
 	)

@@ -37,6 +37,23 @@ func (s *session) over(now time.Duration) bool {
 	return idle <= 0 || hard <= 0
 }
 
+// noteUse takes over when profiles were last used, in Unix seconds, where that is
+// news.
+func (s *session) noteUse(used map[string]int64) {
+	for name, t := range used {
+		if p, ok := s.profiles[name]; ok {
+			p.lastUsed.Store(max(p.lastUsed.Load(), t))
+		}
+	}
+}
+
+// keepUse notes in used when the profiles of a session that ends were last used.
+func (s *session) keepUse(used map[string]int64) {
+	for name, p := range s.profiles {
+		used[name] = max(used[name], p.lastUsed.Load())
+	}
+}
+
 // destroy wipes every key of the session. Nobody may use it any more.
 func (s *session) destroy() {
 	for _, p := range s.profiles {
@@ -73,6 +90,9 @@ func (a *Agent) lock(why string, c *caller) {
 	a.mu.Lock()
 	s := a.session
 	a.session = nil
+	if s != nil {
+		s.keepUse(a.lastUse)
+	}
 	a.mu.Unlock()
 	if s == nil {
 		return

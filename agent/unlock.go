@@ -71,6 +71,10 @@ func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, 
 
 	a.mu.Lock()
 	old := a.session
+	if old != nil {
+		old.keepUse(a.lastUse)
+	}
+	s.noteUse(a.lastUse)
 	a.session = s
 	a.mu.Unlock()
 	if old != nil {
@@ -105,9 +109,6 @@ func (a *Agent) openSession(ctx context.Context, passphrase secret.Bytes) (*sess
 		l, err := newLive(a.arena, p, signOnly)
 		if err != nil {
 			return err
-		}
-		if t, ok := a.lastUse[p.Name]; ok {
-			l.lastUsed.Store(t.Unix())
 		}
 		s.profiles[p.Name] = l
 		return nil
