@@ -94,10 +94,17 @@ func (g *Guard) Write(data []byte, o Options) (err error) {
 			return fmt.Errorf("keeping the previous content: %w", err)
 		}
 	}
+	// Opened before the rename: whatever can fail should fail while the old file
+	// is in place.
+	names, err := g.dir.reopen()
+	if err != nil {
+		return err
+	}
+	defer names.Close()
 	if err := g.dir.rename(temp, g.base); err != nil {
 		return err
 	}
-	return g.dir.sync()
+	return g.dir.sync(names)
 }
 
 // keepPrevious makes ".prev" a second name of the present file, or a copy of it.

@@ -123,12 +123,18 @@ func (d *dir) unlink(name string) error {
 	return d.call("unlink", name, func(fd int) error { return unix.Unlinkat(fd, name, 0) })
 }
 
-// sync makes the names in the directory durable.
-func (d *dir) sync() error {
+// reopen returns a new descriptor of the directory, for one fsync: a Guard may live
+// long, and a failed fsync must not be repeated on the same descriptor.
+func (d *dir) reopen() (*os.File, error) {
+	return d.open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
+// sync makes the names in the directory durable, through a descriptor of reopen.
+func (d *dir) sync(f *os.File) error {
 	if err := d.before(step{op: "fsyncdir"}); err != nil {
 		return err
 	}
-	return d.f.Sync()
+	return f.Sync()
 }
 
 // tempName returns a new name for a temporary file beside base.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // childEnv tells a child of the test what to do; childPath on which file.
@@ -128,31 +130,23 @@ func TestLockOfAKilledProcessIsFree(t *testing.T) {
 	g.Unlock()
 }
 
-// TestLockAgainstAForkedChild starts children while the lock is taken and given
-// back: a child between fork and exec holds copies of all descriptors.
-func TestLockAgainstAForkedChild(t *testing.T) {
+// TestUnlockWhileAChildHoldsTheDescriptor copies the descriptor, as fork does until
+// exec closes it.
+func TestUnlockWhileAChildHoldsTheDescriptor(t *testing.T) {
 	path := filepath.Join(privateDir(t), "f")
-	stop := make(chan struct{})
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = exec.Command("/bin/true").Run()
-			}
-		}
-	}()
-	for range 300 {
-		g, err := TryLock(path)
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		g.Unlock()
+	g, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	close(stop)
-	<-stopped
+	inherited, err := unix.Dup(int(g.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	g.Unlock()
+	second, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Unlock()
 }
