@@ -190,6 +190,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		a.watchSession,
 		a.sweepSealKeys,
 		a.readLastUse,
+		a.repairAudit,
 	}
 	done := make(chan error, len(tasks))
 	for _, task := range tasks {
@@ -244,6 +245,32 @@ func (a *Agent) readLastUse(ctx context.Context) error {
 	a.mu.Unlock()
 	<-ctx.Done()
 	return nil
+}
+
+// repairAudit opens the audit log again after it failed, so that a disk that has
+// room again is enough to go on signing. It waits longer after each failure.
+func (a *Agent) repairAudit(ctx context.Context) error {
+	const shortest, longest = time.Second, time.Minute
+	wait := shortest
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		if a.audit.Err() == nil {
+			wait = shortest
+		} else if err := a.audit.Recover(); err != nil {
+			a.log.Error("audit log not usable", "error", err)
+			wait = min(2*wait, longest)
+		} else {
+			a.log.Info("audit log usable again")
+			wait = shortest
+		}
+		timer.Reset(wait)
+	}
 }
 
 func (a *Agent) sweepSealKeys(ctx context.Context) error {

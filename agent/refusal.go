@@ -37,7 +37,7 @@ func rows() []row {
 		restore = "restore a copy, or look at the .prev file beside it"
 	)
 	return []row{
-		{sentinel: audit.ErrUnavailable, code: pb.CodeAudit, message: "the audit log cannot be written", why: "what cannot be recorded is not done", next: "make room or repair the disk, then:  nsagent agent stop"},
+		{sentinel: audit.ErrUnavailable, code: pb.CodeAudit, message: "the audit log cannot be written", why: "what cannot be recorded is not done", next: "make room or repair the disk; the agent tries again by itself"},
 		{sentinel: vault.ErrLocked, code: pb.CodeLocked, message: "the vault is locked", next: again},
 		{sentinel: vault.ErrNeedPassphrase, code: pb.CodePassphrase, message: "the vault needs its passphrase", next: again},
 		{sentinel: vault.ErrPassphrase, code: pb.CodePassphrase, message: "the vault did not open", why: "the passphrase is wrong, or the keyring holds the share of another vault", next: "try again:  nsagent unlock"},
@@ -75,7 +75,7 @@ func rows() []row {
 		{sentinel: signer.ErrRequest, code: pb.CodeRequest, message: "the request cannot be signed", open: true},
 		{sentinel: peercred.ErrPeerGone, code: pb.CodePeer, message: "the process that opened this connection is gone", why: "a descriptor that was handed on does not sign", next: "connect again"},
 		{sentinel: audit.ErrInUse, code: pb.CodeRunning, message: "an agent is running already", why: "another process has the audit log open", next: "see it:  nsagent status"},
-		{sentinel: audit.ErrBroken, code: pb.CodeAuditBad, message: "the audit log was changed", open: true, next: "check it:  nsagent audit verify"},
+		{sentinel: audit.ErrBroken, code: pb.CodeAuditBad, message: "the audit log was changed", open: true, next: "check it, then move audit.jsonl aside:  nsagent audit verify"},
 		{sentinel: audit.ErrUnsafe, code: pb.CodeUnsafe, message: "the audit log is not safe to use", open: true},
 		{sentinel: socketpath.ErrTooLong, code: pb.CodeSocket, message: "the socket path is too long", open: true},
 		{sentinel: socketpath.ErrUnsafe, code: pb.CodeUnsafe, message: "a directory is not safe to use", open: true},
