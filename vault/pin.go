@@ -69,21 +69,28 @@ func (v *Vault) readPin(ctx context.Context) (p pin, err error) {
 	return p, err
 }
 
+// pinCheck is what comparing with the keyring's pin gave.
+type pinCheck struct {
+	protection string // what RollbackProtection is to say
+	behind     bool   // whether the pin has to be moved
+	keyring    error  // why the keyring did not answer; nil if it did, or if there is none
+}
+
 // checkPin compares root with the pin in the keyring. A keyring that does not
 // answer weakens the protection and stops nobody: who only has the file cannot
-// bring that about. It reports whether the pin has to be moved.
-func (v *Vault) checkPin(ctx context.Context, root *envelope.Root) (move bool, protection string, err error) {
+// bring that about. The error is ErrRollback.
+func (v *Vault) checkPin(ctx context.Context, root *envelope.Root) (pinCheck, error) {
 	if v.cfg.Keyring == nil {
-		return false, protectionNone, nil
+		return pinCheck{protection: protectionNone}, nil
 	}
 	p, err := v.readPin(ctx)
 	switch {
 	case errors.Is(err, ErrRollback):
-		return false, "", err
+		return pinCheck{}, err
 	case err != nil:
-		return false, weak("the pin cannot be read", err), nil
+		return pinCheck{protection: weak("the pin cannot be read", err), keyring: err}, nil
 	}
-	return p.generation != root.Generation(), protectionKeyring, p.leadsTo(root)
+	return pinCheck{protection: protectionKeyring, behind: p.generation != root.Generation()}, p.leadsTo(root)
 }
 
 // movePin pins root after a commit or an unlock. If that fails, the commit stands:

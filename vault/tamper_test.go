@@ -201,6 +201,33 @@ func TestForgedVaultWithPin(t *testing.T) {
 	wantError(t, "forged", v.another().unlock(""), ErrRollback)
 }
 
+// TestForgedOnTopOfTheGenuine: a forger who knows the vault's past, which is public, can
+// sign a next generation that leads back to what was seen. The key gives it away, to a
+// process that has the vault unlocked and to one that unlocks it.
+func TestForgedOnTopOfTheGenuine(t *testing.T) {
+	ctx := context.Background()
+	v := newVictim(t)
+	attacker, err := envelope.GenerateKeys(v.cfg.Arena, rand.Reader, v.root.Vault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := *v.root
+	if forged.PublicKey, err = attacker.PublicKey(); err != nil {
+		t.Fatal(err)
+	}
+	delete(v.mem.snap.Records, v.b)
+	next, err := forged.Next(attacker, v.root.Slots, v.leaves(v.mem.snap))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.mem.snap.Root, v.mem.snap.Generation = next.Encode(), next.Generation()
+	wantError(t, "opening while unlocked", second(v.OpenSignOnly("a")), ErrDamaged)
+	wantError(t, "adding while unlocked", v.Add(ctx, v.newRecord("c")), ErrDamaged)
+	wantError(t, "unlocking", v.another().unlock(""), ErrDamaged)
+	v.mem.snap = v.good
+	v.integrity()
+}
+
 // TestEditedSlots is V-06: adding, removing, exchanging or editing key slots shows.
 func TestEditedSlots(t *testing.T) {
 	ctx := context.Background()
@@ -279,6 +306,26 @@ func spliceSlots(t *testing.T, r *envelope.Root, slots []*envelope.Slot) []byte 
 	c := *r
 	c.Slots = slots
 	return c.Encode()
+}
+
+// TestTwoRecordsOfOneName: which of them a caller would get must not be left to chance.
+func TestTwoRecordsOfOneName(t *testing.T) {
+	v := newVictim(t)
+	m := &envelope.Metadata{Name: "a", Kind: "tba"}
+	r, err := v.keys.SealRecord(m, envelope.Secret{SignOnly: v.bytesOf("another a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.mem.snap.Records[store.ID(r.ID)] = r.Encode()
+	root, err := v.root.Next(v.keys, v.root.Slots, v.leaves(v.mem.snap))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.mem.snap.Root, v.mem.snap.Generation = root.Encode(), root.Generation()
+	wantError(t, "unlocking", v.another().unlock(""), ErrDamaged)
+	wantError(t, "taking it over", second(v.OpenSignOnly("a")), ErrDamaged)
+	v.mem.snap = v.good
+	v.integrity()
 }
 
 // TestAnotherVaultInItsPlace: a vault of its own, valid in itself.

@@ -44,13 +44,13 @@ func (v *Vault) unlock(ctx context.Context, passphrase secret.Bytes) error {
 	if err := seen.leadsTo(s.root); err != nil {
 		return err
 	}
-	move, protection, err := v.checkPin(ctx, s.root)
+	pinned, err := v.checkPin(ctx, s.root)
 	if err != nil {
 		return err
 	}
 
 	defer v.cfg.Arena.ReleaseMemory()
-	keys, err := v.openSlots(ctx, s.root, passphrase)
+	keys, err := v.openSlots(ctx, s.root, passphrase, pinned.keyring)
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func (v *Vault) unlock(ctx context.Context, passphrase secret.Bytes) error {
 		keys.Destroy()
 		return ErrLocked
 	}
-	v.setProtection(protection)
-	if move {
+	v.setProtection(pinned.protection)
+	if pinned.behind {
 		v.movePin(ctx, s.root)
 	}
 	return nil
@@ -102,8 +102,9 @@ func (v *Vault) enter(locks uint64, keys *envelope.Keys, root *envelope.Root, ix
 	return true
 }
 
-// openSlots opens the VRK by the first key slot that fits.
-func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, passphrase secret.Bytes) (*envelope.Keys, error) {
+// openSlots opens the VRK by the first key slot that fits. failed is why the keyring
+// did not answer before: it is not asked, and waited for, a second time.
+func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, passphrase secret.Bytes, failed error) (*envelope.Keys, error) {
 	slots, err := candidates(root.Slots, passphrase)
 	if err != nil {
 		return nil, err
@@ -111,6 +112,9 @@ func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, passphrase s
 	shares := envelope.Shares{Passphrase: passphrase}
 	defer func() { shares.Keyring.Destroy() }()
 	var noShare, wrong error
+	if failed != nil {
+		noShare = fmt.Errorf("%w: %w", ErrKeyring, failed)
+	}
 	for _, s := range slots {
 		if s.Kind.NeedsShare() && shares.Keyring.IsZero() {
 			if noShare == nil {

@@ -85,6 +85,11 @@ func TestKeyringErrorsComeThrough(t *testing.T) {
 		wantError(t, "unlock", err, want)
 		wantError(t, "unlock", err, ErrKeyring)
 	}
+	f.keyring.calls = 0
+	_ = f.another().unlock("")
+	if f.keyring.calls != 1 {
+		t.Errorf("a keyring that does not answer was asked %d times: each may take the whole deadline", f.keyring.calls)
+	}
 }
 
 func TestSlotsAreAnOr(t *testing.T) {

@@ -179,6 +179,12 @@ func TestRecordBindings(t *testing.T) {
 				r.Parts[i].Versions[1] = older.Parts[i].Versions[0]
 			}
 		}},
+		{"older version once more", func(r *Record) {
+			for i := range r.Parts {
+				v := r.Parts[i].Versions
+				r.Parts[i].Versions = []SealedVersion{{Number: 3, DEK: v[0].DEK, Content: v[0].Content}, v[0], v[1]}
+			}
+		}},
 		{"versions renumbered", func(r *Record) {
 			for i := range r.Parts {
 				r.Parts[i].Versions[0].Number++
@@ -191,6 +197,21 @@ func TestRecordBindings(t *testing.T) {
 			t.Errorf("%s: does not even decode, so it shows nothing: %v", c.name, err)
 		} else if _, err := o.Check(r); !errors.Is(err, ErrOpen) {
 			t.Errorf("%s: got %v, want ErrOpen", c.name, err)
+		}
+	}
+	// What the record holds is compared as soon as the metadata are open.
+	for name, edit := range map[string]func(r *Record){
+		"raw part stripped": func(r *Record) { r.Parts = r.Parts[:1] },
+		"newest stripped":   func(r *Record) { r.Parts = versions(r.Parts, func(v []SealedVersion) []SealedVersion { return v[1:] }) },
+		"oldest stripped":   func(r *Record) { r.Parts = versions(r.Parts, func(v []SealedVersion) []SealedVersion { return v[:1] }) },
+		"newest with its number": func(r *Record) {
+			r.Parts = versions(r.Parts, func(v []SealedVersion) []SealedVersion { v[0].Number = 9; return v })
+		},
+	} {
+		r := clone(t, a)
+		edit(r)
+		if m, err := o.Metadata(r); !errors.Is(err, ErrOpen) || m != nil {
+			t.Errorf("%s: metadata opened, %v", name, err)
 		}
 	}
 	otherVault := NewKeys(k.arena, k.rand, ID{1}, k.vrk)
@@ -287,6 +308,14 @@ func clone(t testing.TB, r *Record) *Record {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// versions returns the parts with the versions of each changed.
+func versions(parts []RecordPart, f func([]SealedVersion) []SealedVersion) []RecordPart {
+	for i := range parts {
+		parts[i].Versions = f(parts[i].Versions)
+	}
+	return parts
 }
 
 func swap[T any](a, b *T) { *a, *b = *b, *a }

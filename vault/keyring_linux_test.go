@@ -1,0 +1,128 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/nsagent/nsagent/internal/keyringtest"
+	"github.com/nsagent/nsagent/vault/keyring"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// helperRole is the argument that makes the test binary a keyring helper.
+const helperRole = "vault-test-keyring-helper"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == helperRole {
+		conn, err := net.FileConn(os.NewFile(3, "door"))
+		if err == nil {
+			err = keyring.Serve(conn.(*net.UnixConn))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// launch starts the test binary as a keyring helper of the session.
+func launch(s *keyringtest.Session) keyring.Launch {
+	return func(context.Context) (*net.UnixConn, error) {
+		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+		defer ours.Close()
+		defer theirs.Close()
+		cmd := exec.Command("/proc/self/exe", helperRole)
+		cmd.Env = append(s.Env(), "GORACE=atexit_sleep_ms=0")
+		cmd.ExtraFiles = []*os.File{theirs}
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		go func() { _ = cmd.Wait() }()
+		conn, err := net.FileConn(ours)
+		if err != nil {
+			return nil, err
+		}
+		return conn.(*net.UnixConn), nil
+	}
+}
+
+// TestRealKeyring goes once through everything that the vault does with a keyring, on
+// a real one: share, pin, machine key, rollback, and a keyring that is locked.
+func TestRealKeyring(t *testing.T) {
+	ctx := t.Context()
+	session := keyringtest.Start(t, keyringtest.Unlocked)
+	path := filepath.Join(t.TempDir(), "vault.nsv")
+	a := newArena(t)
+	f := &fixture{t: t}
+	f.cfg = Config{Store: store.NewFile(path), Arena: a, Keyring: keyring.New(a, launch(session)), MachineKeyFile: filepath.Join(filepath.Dir(path), "machine.key")}
+	v, err := Create(ctx, f.cfg, f.slot(SlotKeyringPassphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Vault = v
+	f.add("a")
+	first, weak := f.mustMAC()
+	if weak || f.RollbackProtection() != protectionKeyring {
+		t.Errorf("machine key weak: %v, rollback protection %q", weak, f.RollbackProtection())
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.add("b")
+
+	g := f.another()
+	wantError(t, "wrong passphrase", g.unlock("wrong"), ErrPassphrase)
+	wantError(t, "share alone", g.unlock(""), ErrNeedPassphrase)
+	if err := g.unlock(testPassphrase); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.names(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("records %q", got)
+	}
+	if again, _ := g.mustMAC(); again != first {
+		t.Error("another process has another machine key")
+	}
+	g.integrity()
+
+	newest, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "older vault", f.another().unlock(testPassphrase), ErrRollback)
+	if err := os.WriteFile(path, newest, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := session.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	err = f.another().unlock(testPassphrase)
+	wantError(t, "keyring locked", err, ErrKeyring)
+	if errors.Is(err, ErrPassphrase) {
+		t.Errorf("a locked keyring is called a wrong passphrase: %v", err)
+	}
+	// An unlocked vault goes on, and says that its pin is behind.
+	g.add("c")
+	if got := g.RollbackProtection(); got == protectionKeyring {
+		t.Errorf("rollback protection %q with the keyring locked", got)
+	}
+	g.integrity()
+}
