@@ -71,6 +71,7 @@ func start(c *exec.Cmd) (ended <-chan error, err error) {
 // command returns a child with its end of a socketpair as descriptor 3.
 func command(cfg Config, args []string, link *os.File, death syscall.Signal) *exec.Cmd {
 	c := exec.Command(cfg.Exe, args...) // #nosec G204 -- this very program
+	c.Args[0] = "nsagent"               // Exe may be /proc/self/exe, which says nothing in a list of processes
 	c.Env = ChildEnv(cfg.Env)
 	c.ExtraFiles = []*os.File{link}
 	c.SysProcAttr = deathSignal(death)

@@ -3,6 +3,7 @@
 package harden
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,8 +74,8 @@ func roundTrip(l net.Listener) error {
 		ReadHeaderTimeout: time.Second}
 	go srv.Serve(l)
 	defer srv.Close()
-	client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
-		return net.Dial("unix", l.Addr().String())
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", l.Addr().String())
 	}}}
 	resp, err := client.Get("http://agent/")
 	if err != nil {
