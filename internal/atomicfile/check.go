@@ -16,8 +16,8 @@ type fileInfo struct {
 	size     int64
 }
 
+// newFileInfo converts st, whose fields have other types on other systems.
 func newFileInfo(st *unix.Stat_t) *fileInfo {
-	//nolint:unconvert // the field types differ between systems
 	return &fileInfo{dev: uint64(st.Dev), ino: uint64(st.Ino), mode: uint32(st.Mode), uid: st.Uid, size: st.Size}
 }
 
@@ -68,7 +68,7 @@ func kindName(kind uint32) string {
 	return "of unknown kind"
 }
 
-func euid() uint32 { return uint32(os.Geteuid()) } //nolint:gosec // a uid is 32 bits wide
+func euid() uint32 { return uint32(os.Geteuid()) } // a uid is 32 bits wide
 
 // shellQuote returns path as it can be pasted into a shell.
 func shellQuote(path string) string {

@@ -165,7 +165,7 @@ func (l *Ledger) appendLocked(entries []Entry) error {
 		}
 	}
 	if head.Length > MaxLedger-sectorSize {
-		return tooLarge("ledger", int(head.Length)+sectorSize, MaxLedger) //nolint:gosec // no more than was appended
+		return tooLarge("ledger", int(head.Length)+sectorSize, MaxLedger) // no more than was appended
 	}
 	sector, err := l.codec.encodeHead(head)
 	if err != nil {
@@ -233,7 +233,7 @@ func (l *Ledger) Close() error {
 
 // endLocked is the offset behind the last entry that counts.
 func (l *Ledger) endLocked() int64 {
-	return sectorSize + int64(l.head.Length) //nolint:gosec // at most MaxLedger
+	return sectorSize + int64(l.head.Length) // at most MaxLedger
 }
 
 // giveUpLocked closes the descriptor. After a failed fsync it must not be used
@@ -247,7 +247,7 @@ func (l *Ledger) giveUpLocked() {
 
 // key returns e's key in a map.
 func (e Entry) key() ledgerKey {
-	k := ledgerKey{kind: e.Kind, size: uint8(len(e.Subject))} //nolint:gosec // 16 or 32
+	k := ledgerKey{kind: e.Kind, size: uint8(len(e.Subject))} // 16 or 32
 	copy(k.subject[:], e.Subject)
 	return k
 }
