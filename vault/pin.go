@@ -54,6 +54,9 @@ func (v *Vault) readPin(ctx context.Context) (p pin, err error) {
 	if errors.Is(err, keyring.ErrNotFound) {
 		return pin{}, nil
 	}
+	if errors.Is(err, keyring.ErrForeign) {
+		return pin{}, fmt.Errorf("%w: the pin in the keyring is not one: %w", ErrRollback, err)
+	}
 	if err != nil {
 		return pin{}, err
 	}

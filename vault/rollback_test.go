@@ -140,8 +140,18 @@ func TestPinTrouble(t *testing.T) {
 	if p, err := g.readPin(ctx); err != nil || p.generation != 2 {
 		t.Errorf("pin %+v, %v", p, err)
 	}
-	f.keyring.fail = map[string]error{"get pin": keyring.ErrLocked}
-	if got := f.unlocked().RollbackProtection(); !strings.HasPrefix(got, "weak: the pin cannot be read: ") {
+	f.keyring.fail = map[string]error{"get pin": keyring.ErrForeign}
+	wantError(t, "somebody else's item", f.another().unlock(""), ErrRollback)
+
+	if err := f.AddSlot(ctx, f.slot(SlotPassphrase)); err != nil {
+		t.Fatal(err)
+	}
+	f.keyring.fail = map[string]error{"": keyring.ErrLocked}
+	g = f.another()
+	if err := g.unlock(testPassphrase); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.RollbackProtection(); !strings.HasPrefix(got, "weak: the pin cannot be read: ") {
 		t.Errorf("rollback protection %q", got)
 	}
 	f.keyring.fail = nil
