@@ -259,6 +259,10 @@ func protocolStep(c call, path string) string {
 func planInjections(calls []call, path string) []injection {
 	counts := map[string]int{} // by thread and name
 	perName := map[string]int{}
+	most := 8
+	if raceDetector {
+		most = 2
+	}
 	var plan []injection
 	for _, c := range calls {
 		counts[c.thread+c.name]++
@@ -266,7 +270,7 @@ func planInjections(calls []call, path string) []injection {
 			continue
 		}
 		perName[c.name]++
-		if perName[c.name] > 8 && !long() {
+		if perName[c.name] > most && !long() {
 			continue
 		}
 		faults := []string{"error=EIO", "error=ENOSPC", "signal=KILL"}
