@@ -48,13 +48,15 @@ func (s adminService) SealKey(ctx context.Context, q *pb.SealKeyRequest) (*pb.Se
 	return out, nil
 }
 
-// vaultID returns the id of the vault, which needs no key.
+// vaultID returns the id of the vault, which needs no key. It is that of the last
+// time the file was read: a box is bound to what SealKey said, and a large vault
+// takes a while to read.
 func (a *Agent) vaultID(ctx context.Context) ([]byte, error) {
 	a.mu.RLock()
-	s := a.session
+	id := a.lastID
 	a.mu.RUnlock()
-	if s != nil {
-		return s.vault.ID(), nil
+	if id != nil {
+		return id, nil
 	}
 	v, err := a.openVault(ctx)
 	if errors.Is(err, store.ErrNotFound) {

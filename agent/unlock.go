@@ -37,6 +37,9 @@ func (a *Agent) openVault(ctx context.Context) (*vault.Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the vault: %w", err)
 	}
+	a.mu.Lock()
+	a.lastID = v.ID()
+	a.mu.Unlock()
 	return v, nil
 }
 
