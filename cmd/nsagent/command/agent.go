@@ -17,6 +17,7 @@ import (
 	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/agent/supervise"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -72,7 +73,10 @@ func runAgent(ctx context.Context, e *env) error {
 		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
 	})
 	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
-		return exitCode(ended.ExitCode())
+		if code := ended.ExitCode(); code >= 0 {
+			return exitCode(code)
+		}
+		return &client.Error{Code: pb.CodeInternal, Message: "the agent was killed", Why: ended.String()}
 	}
 	return err
 }
@@ -238,6 +242,9 @@ func newKeyringHelper(*env) *cobra.Command {
 			conn, err := supervise.ParentConn()
 			if err != nil {
 				return usage("this command is for the agent", err.Error(), "")
+			}
+			if _, err := harden.Helper(); err != nil {
+				return fmt.Errorf("putting up the sandbox: %w", err)
 			}
 			return keyring.Serve(conn)
 		},
