@@ -120,8 +120,19 @@ func isHTTP2(r *bufio.Reader) (bool, error) {
 	return true, nil
 }
 
-// auditRefusedPeer records that another user knocked, at most once a second: the
-// modes of the socket keep others out, so that this is rare or an attack.
+// admit refuses a caller whose process has ended since it connected, for calls
+// that are not uses.
+func (a *Agent) admit(c *caller) error {
+	err := c.alive()
+	if err != nil {
+		a.auditRefusedPeer(c.peer)
+	}
+	return err
+}
+
+// auditRefusedPeer records that another user knocked, or somebody who was left a
+// connection, at most once a second: modes and manners keep both away, so that
+// this is rare or an attack.
 func (a *Agent) auditRefusedPeer(p *peercred.Peer) {
 	now := int64(a.boottime())
 	last := a.refused.Load()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
@@ -145,9 +146,45 @@ func (f *fixture) secret(s string) secret.Bytes {
 	return b
 }
 
-func (f *fixture) sealer(s string) client.Sealer {
+// sign signs with a profile and must succeed.
+func (f *fixture) sign(profile string) *pb.SignResponse {
+	f.t.Helper()
+	r, err := f.signer.Sign(f.t.Context(), client.Request{Profile: profile, URL: sandboxURL})
+	if err != nil {
+		f.t.Fatalf("Sign(%s): %v", profile, err)
+	}
+	return r
+}
+
+// entries returns the audit log so far.
+func (f *fixture) entries() []audit.Entry {
+	f.t.Helper()
+	return readLog(f.t, f.paths.AuditDir)
+}
+
+func readLog(t testing.TB, dir string) []audit.Entry {
+	t.Helper()
+	r, err := audit.OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	var all []audit.Entry
+	for e, err := range audit.Query(r, audit.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func (f *fixture) sealer(s string) client.Sealer { return sealWith(f.arena, s) }
+
+// sealWith returns a sealer for a sample; arena is the test's own.
+func sealWith(arena *secret.Arena, s string) client.Sealer {
 	return func(to client.SealTo) ([]byte, error) {
-		b, err := f.arena.Take([]byte(s))
+		b, err := arena.Take([]byte(s))
 		if err != nil {
 			return nil, err
 		}

@@ -65,7 +65,10 @@ func (a *Agent) newHTTPServer() *http.Server {
 		r, err := a.listProfiles(c)
 		return r.JSON(), err
 	}))
-	mux.HandleFunc("GET /v1/status", answer(a, func(*caller, struct{}) (any, error) { return a.status().JSON(), nil }))
+	mux.HandleFunc("GET /v1/status", answer(a, func(c *caller, _ struct{}) (any, error) {
+		r, err := a.statusFor(c)
+		return r.JSON(), err
+	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("there is no %.10s %.80q here", r.Method, r.URL.Path), "the API is in docs/protocol.md", ""))
 	})

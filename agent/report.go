@@ -19,12 +19,13 @@ func (s signerService) ListProfiles(ctx context.Context, _ *pb.ListProfilesReque
 }
 
 // Status tells the state of the agent.
-func (s signerService) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
-	return s.status(), nil
+func (s signerService) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
+	r, err := s.statusFor(callerOf(ctx))
+	return r, s.reply(err)
 }
 
 func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
-	if err := c.alive(); err != nil {
+	if err := a.admit(c); err != nil {
 		return nil, err
 	}
 	a.mu.RLock()
@@ -47,6 +48,13 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	}
 	slices.SortFunc(out.Profiles, func(a, b *pb.ProfileSummary) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return out, nil
+}
+
+func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
+	if err := a.admit(c); err != nil {
+		return nil, err
+	}
+	return a.status(), nil
 }
 
 // status collects what the agent knows of itself. Nothing in it is secret.

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestMain runs the tests, or plays one of the other processes that they need:
+// the first argument says which.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if play, ok := roles()[os.Args[1]]; ok {
+			if err := play(os.Args[2:]); err != nil {
+				fmt.Println("error:", err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
+	code := m.Run()
+	if dir := programDir(); dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// roles are the processes that this binary can play.
+func roles() map[string]func(args []string) error {
+	return map[string]func([]string) error{
+		roleVisit: playVisit, roleLeave: playLeave, roleHeir: playHeir,
+		roleSpy: playSpy, roleLimited: playLimited, roleSignMany: playSignMany,
+	}
+}
+
+// program is the product, built once for all tests that run a real daemon.
+type program struct {
+	once sync.Once
+	dir  string
+	path string
+	err  error
+}
+
+// theProgram returns the one program; the closure keeps it out of package state.
+var theProgram = sync.OnceValue(func() *program { return new(program) })
+
+func programDir() string { return theProgram().dir }
+
+// productPath returns the path of the product, in a directory that every user can
+// reach.
+func productPath(t testing.TB) string {
+	t.Helper()
+	p := theProgram()
+	p.once.Do(func() {
+		if p.dir, p.err = os.MkdirTemp("", "nsb"); p.err != nil {
+			return
+		}
+		if p.err = os.Chmod(p.dir, 0o755); p.err != nil { // #nosec G302 -- nobody has to run what lies in it
+			return
+		}
+		p.path = filepath.Join(p.dir, "nsagent")
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", p.path, "github.com/nsagent/nsagent/cmd/nsagent")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			p.err = fmt.Errorf("building the product: %w\n%s", err, out)
+		}
+	})
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	return p.path
+}
+
+// required reports whether NSAGENT_TEST_REQUIRE names a part or "all".
+func required(part string) bool {
+	for _, r := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
+		if r == part || r == "all" {
+			return true
+		}
+	}
+	return false
+}
+
+// long reports whether the long form of sweeps was asked for.
+func long() bool { return os.Getenv("NSAGENT_LONG") != "" }
+
+// needsRoot skips a test that has to be another user, or to look into a process
+// that lets nobody of its own user do so.
+func needsRoot(t *testing.T, why string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: " + why)
+	}
+}
+
+// needs returns the path of a program, or skips.
+func needs(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if required(name) {
+		t.Fatal(err)
+	}
+	t.Skip("needs " + name)
+	return ""
+}
+
+// eventually waits until check returns "", or fails with what it last said.
+func eventually(t testing.TB, within time.Duration, check func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(within); ; time.Sleep(2 * time.Millisecond) {
+		said := check()
+		if said == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s still: %s", within, said)
+		}
+	}
+}
