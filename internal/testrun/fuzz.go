@@ -33,6 +33,7 @@ type testPackage struct {
 // is compiled once, however many targets it has. Inputs found go to the place
 // where go test -fuzz keeps them, so that later runs go on from there.
 func fuzzAll(ctx context.Context, results *results, each time.Duration, packages []string, stdout, stderr io.Writer) error {
+	stdout = &lockedWriter{w: stdout}
 	withTests, err := listPackages(ctx, packages)
 	if err != nil {
 		return err
@@ -81,6 +82,19 @@ func fuzzAll(ctx context.Context, results *results, each time.Duration, packages
 		}
 	}
 	return nil
+}
+
+// lockedWriter lets several goroutines write, one piece at a time.
+type lockedWriter struct {
+	mu sync.Mutex // guards w
+	w  io.Writer
+}
+
+// Write writes p whole.
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // listPackages returns the packages that the patterns name.
