@@ -108,8 +108,11 @@ func (s adminService) Unlock(ctx context.Context, q *pb.UnlockRequest) (*pb.Unlo
 	if err != nil {
 		return nil, s.reply(err)
 	}
+	s.mu.RLock()
+	n := len(open.profiles)
+	s.mu.RUnlock()
 	return &pb.UnlockResponse{
-		Profiles:    int32(len(open.profiles)), // #nosec G115 -- the vault has at most 100,000
+		Profiles:    int32(n), // #nosec G115 -- the vault has at most 100,000
 		IdleSeconds: int64(open.idle / time.Second), HardSeconds: int64(open.hard / time.Second),
 		Warnings: s.status().GetWarnings(),
 	}, nil
@@ -129,6 +132,7 @@ func (s adminService) Stop(context.Context, *pb.StopRequest) (*pb.StopResponse, 
 
 // AddProfile stores a profile.
 func (s adminService) AddProfile(ctx context.Context, q *pb.AddProfileRequest) (*pb.AddProfileResponse, error) {
+	defer s.seals.drop(callerOf(ctx).peer, q.GetSecrets()...)
 	p, err := s.addProfile(ctx, q)
 	if err != nil {
 		return nil, s.reply(err)

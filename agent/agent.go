@@ -79,6 +79,8 @@ type Agent struct {
 	mu    sync.RWMutex // guards what follows; held for reading while a key is used
 	// session is nil while locked.
 	session *session
+	// locks is how often somebody asked to lock. An unlock under way then is void.
+	locks uint64
 	// lastID is the id of the vault as last read; nil while there is none.
 	lastID []byte
 	// lastUse is when profiles were last used, in Unix seconds, as far as no session

@@ -68,6 +68,16 @@ func (s *sealKeys) take(id []byte, peer *peercred.Peer) (*secret.Receiver, error
 	return k.receiver, nil
 }
 
+// drop drops the keys that a call named: its answer uses them up, whatever became of
+// it before they were looked at.
+func (s *sealKeys) drop(peer *peercred.Peer, boxes ...*pb.Sealed) {
+	for _, m := range boxes {
+		if r, err := s.take(m.GetKeyId(), peer); err == nil {
+			r.Destroy()
+		}
+	}
+}
+
 // sweep drops the keys whose time is over.
 func (s *sealKeys) sweep() {
 	s.mu.Lock()

@@ -76,27 +76,58 @@ func (a *Agent) currentAtLocked(now time.Duration) (*session, error) {
 		return nil, vault.ErrLocked
 	}
 	if s.over(now) {
-		select {
-		case a.wake <- struct{}{}:
-		default:
-		}
+		a.look()
 		return nil, vault.ErrLocked
 	}
 	return s, nil
 }
 
-// lock drops every key and records why. Locking never depends on the audit log.
+// look has the watcher look at the time limits now.
+func (a *Agent) look() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lock drops every key, overrules an unlock that is under way, and records why.
+// Locking never depends on the audit log.
 func (a *Agent) lock(why string, c *caller) {
 	a.mu.Lock()
+	a.locks++
+	s := a.takeLocked()
+	a.mu.Unlock()
+	if s != nil {
+		a.end(s, why, c)
+	}
+}
+
+// expire locks because the time of s is over, unless another session took its
+// place since.
+func (a *Agent) expire(s *session, why string) {
+	a.mu.Lock()
+	current := a.session == s
+	if current {
+		a.takeLocked()
+	}
+	a.mu.Unlock()
+	if current {
+		a.end(s, why, nil)
+	}
+}
+
+// takeLocked takes the session away from everybody, and returns it.
+func (a *Agent) takeLocked() *session {
 	s := a.session
 	a.session = nil
 	if s != nil {
 		s.keepUse(a.lastUse)
 	}
-	a.mu.Unlock()
-	if s == nil {
-		return
-	}
+	return s
+}
+
+// end wipes a session that was taken away, and records it.
+func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
@@ -129,9 +160,9 @@ func (a *Agent) watchSession(ctx context.Context) error {
 			idle, hard := s.left(now)
 			switch {
 			case hard <= 0:
-				a.lock("hard limit", nil)
+				a.expire(s, "hard limit")
 			case idle <= 0:
-				a.lock("idle", nil)
+				a.expire(s, "idle")
 			default:
 				next = max(min(look, idle, hard), time.Millisecond)
 			}

@@ -46,7 +46,12 @@ func (a *Agent) openVault(ctx context.Context) (*vault.Vault, error) {
 // unlock opens the vault with passphrase, which may be zero, and makes every
 // profile ready to sign. It records the unlock before it takes effect. hard is
 // how long the session lives at most; zero means the configured time.
+//
+// Where somebody locks meanwhile, the agent stays locked: the later word counts.
 func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, hard time.Duration) (*session, error) {
+	a.mu.RLock()
+	locks := a.locks
+	a.mu.RUnlock()
 	a.admin.Lock()
 	defer a.admin.Unlock()
 	defer a.arena.ReleaseMemory()
@@ -72,18 +77,40 @@ func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, 
 	}
 	s.lastUse.Store(int64(s.since))
 
-	a.mu.Lock()
-	old := a.session
-	if old != nil {
-		old.keepUse(a.lastUse)
-	}
-	s.noteUse(a.lastUse)
-	a.session = s
-	a.mu.Unlock()
+	old, ok := a.install(s, locks)
 	if old != nil {
 		old.destroy()
 	}
+	if !ok {
+		s.destroy()
+		return nil, a.overruled(e)
+	}
+	a.look()
 	return s, nil
+}
+
+// install makes s the session and returns the one before it, unless somebody
+// locked since locks was read.
+func (a *Agent) install(s *session, locks uint64) (old *session, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.locks != locks {
+		return nil, false
+	}
+	old = a.takeLocked()
+	s.noteUse(a.lastUse)
+	a.session = s
+	return old, true
+}
+
+// overruled records that the unlock e did not take effect, and returns why.
+func (a *Agent) overruled(e audit.Event) error {
+	err := refuse(vault.ErrLocked, pb.CodeLocked, "the vault stays locked", "it was locked while it was being unlocked", "unlock it:  nsagent unlock")
+	e.Outcome, e.Reason = audit.OutcomeFailed, string(err.Code)
+	if _, werr := a.audit.AppendSync(e); werr != nil {
+		a.log.Error("audit log not written after an unlock that was overruled", "error", werr)
+	}
+	return err
 }
 
 // openSession opens the vault and all its profiles.
