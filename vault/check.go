@@ -23,12 +23,16 @@ func (v *Vault) Check(ctx context.Context) error {
 
 func (v *Vault) check(ctx context.Context) error {
 	if v.Locked() {
+		seen := v.cfg.Memory.newest(v.id)
 		s, err := v.load(ctx)
 		if err != nil {
 			return err
 		}
 		if s.root.Vault != v.id {
 			return fmt.Errorf("%w: another vault is in its place", ErrDamaged)
+		}
+		if err := seen.leadsTo(s.root); err != nil {
+			return err
 		}
 		return s.parseAll()
 	}

@@ -17,22 +17,35 @@ import (
 	"github.com/nsagent/nsagent/vault/store"
 )
 
-// helperRole is the argument that makes the test binary a keyring helper.
-const helperRole = "vault-test-keyring-helper"
+// The test binary plays other programs. Its first argument says which.
+const (
+	helperRole = "vault-test-keyring-helper"
+	opensRole  = "vault-test-opens"
+	keepsRole  = "vault-test-keeps"
+)
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == helperRole {
-		conn, err := net.FileConn(os.NewFile(3, "door"))
-		if err == nil {
-			err = keyring.Serve(conn.(*net.UnixConn))
-		}
-		if err != nil {
+	roles := map[string]func(args []string) error{
+		helperRole: serveKeyring,
+		opensRole:  func(args []string) error { return openGolden(args[0], false) },
+		keepsRole:  func(args []string) error { return openGolden(args[0], true) },
+	}
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+func serveKeyring([]string) error {
+	conn, err := net.FileConn(os.NewFile(3, "door"))
+	if err != nil {
+		return err
+	}
+	return keyring.Serve(conn.(*net.UnixConn))
 }
 
 // launch starts the test binary as a keyring helper of the session.

@@ -73,8 +73,9 @@ type session struct {
 // of load, ErrLocked, ErrRollback.
 func (v *Vault) refresh(ctx context.Context) (*session, error) {
 	v.mu.RLock()
-	keys, ix, root, seen := v.keys, v.index, v.root, v.seen
+	keys, ix, root := v.keys, v.index, v.root
 	v.mu.RUnlock()
+	seen := v.cfg.Memory.newest(v.id) // before the store is read: what comes after may be newer
 	if keys == nil {
 		return nil, ErrLocked
 	}
@@ -88,7 +89,7 @@ func (v *Vault) refresh(ctx context.Context) (*session, error) {
 	if err := seen.leadsTo(s.root); err != nil {
 		return nil, err
 	}
-	if s.root.Generation() != seen.generation {
+	if s.root.Generation() != root.Generation() {
 		if ix, err = openIndex(keys, s, ix); err != nil {
 			return nil, err
 		}

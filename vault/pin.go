@@ -23,7 +23,7 @@ const pinSize = 8 + 32
 const (
 	protectionKeyring = "keyring pin"
 	protectionUnknown = "weak: not checked before the first unlock"
-	protectionNone    = "weak: no keyring, so an older copy is noticed only while the agent runs"
+	protectionNone    = "weak: no keyring, so an older copy is noticed only until the agent ends"
 )
 
 // leadsTo returns ErrRollback unless root is the pinned state or descends from it.

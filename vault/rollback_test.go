@@ -111,7 +111,15 @@ func TestRollbackWhileRunning(t *testing.T) {
 	wantError(t, "adding", g.Add(ctx, g.newRecord("c")), ErrRollback)
 	wantError(t, "checking", g.Check(ctx), ErrRollback)
 	g.Lock()
+	wantError(t, "checking while locked", g.Check(ctx), ErrRollback)
 	wantError(t, "unlocking", g.unlock(testPassphrase), ErrRollback)
+
+	// A Vault of its own knows nothing of that; one with the same Memory does.
+	cfg.Memory = g.Vault.cfg.Memory
+	if v, err = Open(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "unlocking another Vault of this process", v.Unlock(ctx, f.bytesOf(testPassphrase)), ErrRollback)
 	mem.snap = newest
 	if err := g.unlock(testPassphrase); err != nil {
 		t.Error(err)

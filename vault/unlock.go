@@ -29,8 +29,9 @@ func (v *Vault) Unlock(ctx context.Context, passphrase secret.Bytes) error {
 
 func (v *Vault) unlock(ctx context.Context, passphrase secret.Bytes) error {
 	v.mu.RLock()
-	locks, seen := v.locks, v.seen
+	locks := v.locks
 	v.mu.RUnlock()
+	seen := v.cfg.Memory.newest(v.id)
 
 	s, err := v.load(ctx)
 	if err != nil {
@@ -97,8 +98,8 @@ func (v *Vault) enter(locks uint64, keys *envelope.Keys, root *envelope.Root, ix
 	} else {
 		v.keys = keys
 	}
+	v.cfg.Memory.remember(v.id, root)
 	v.root, v.index = root, ix
-	v.seen = pin{generation: root.Generation(), hash: root.Hash()}
 	return true
 }
 

@@ -45,6 +45,11 @@ type Config struct {
 	// without a keyring there is no machine key.
 	MachineKeyFile string
 
+	// Memory carries what this process has seen of the vault from one Vault to the
+	// next, so that locking, opening and unlocking again takes no older copy. nil: a
+	// Vault remembers for itself.
+	Memory *Memory
+
 	// Rand is the source of keys, nonces and ids. nil means crypto/rand.
 	Rand io.Reader
 
@@ -55,6 +60,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.Memory == nil {
+		c.Memory = &Memory{}
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -77,7 +85,6 @@ type Vault struct {
 	root       *envelope.Root // as last verified
 	keys       *envelope.Keys // nil while locked
 	index      *index         // nil while locked
-	seen       pin            // newest manifest under which this process had the vault unlocked; zero before
 	locks      uint64         // how often Lock was called
 	protection string         // what RollbackProtection says
 }
@@ -206,8 +213,8 @@ func (v *Vault) unixNow() uint64 { return uint64(max(0, v.cfg.now().Unix())) }
 func (v *Vault) publish(keys *envelope.Keys, root *envelope.Root, ix *index) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.cfg.Memory.remember(v.id, root)
 	v.root = root
-	v.seen = pin{generation: root.Generation(), hash: root.Hash()}
 	if v.keys == keys {
 		v.index = ix
 	}
