@@ -98,7 +98,14 @@ func (v *Vault) Each(f func(r Record, signOnly secret.Bytes) error) error {
 	all := s.index.sorted()
 	for len(all) > 0 {
 		n := min(batch, len(all))
-		if err := s.handOver(all[:n], f); err != nil {
+		err := s.handOver(all[:n], func(r Record, b secret.Bytes) error {
+			if !v.holds(s.keys) {
+				b.Destroy()
+				return fmt.Errorf("opening the records: %w", ErrLocked)
+			}
+			return f(r, b)
+		})
+		if err != nil {
 			return err
 		}
 		all = all[n:]

@@ -188,6 +188,13 @@ func (v *Vault) Locked() bool {
 	return v.keys == nil
 }
 
+// holds reports whether the vault is unlocked under these keys.
+func (v *Vault) holds(keys *envelope.Keys) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.keys == keys
+}
+
 // ID returns the 16 bytes that name the vault. They are public and never change.
 func (v *Vault) ID() []byte { return append([]byte(nil), v.id[:]...) }
 
