@@ -29,6 +29,7 @@ import (
 	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/keyring"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -71,6 +72,7 @@ type Agent struct {
 	instance [16]byte
 	owner    uint32
 	sandbox  harden.Report
+	seen     vault.Memory // of the vault, from one unlock to the next
 
 	stop context.CancelFunc
 	wake chan struct{}

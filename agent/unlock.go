@@ -29,7 +29,7 @@ const (
 
 // openVault opens the vault file, locked.
 func (a *Agent) openVault(ctx context.Context) (*vault.Vault, error) {
-	cfg := vault.Config{Store: store.NewFile(a.cfg.Paths.Vault), Arena: a.arena, MachineKeyFile: a.cfg.Paths.MachineKey}
+	cfg := vault.Config{Store: store.NewFile(a.cfg.Paths.Vault), Arena: a.arena, MachineKeyFile: a.cfg.Paths.MachineKey, Memory: &a.seen}
 	if a.cfg.Keyring != nil {
 		cfg.Keyring = keyring.New(a.arena, a.cfg.Keyring)
 	}
