@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -222,6 +223,9 @@ func (a *Agent) fence() error {
 	if !a.cfg.Sandbox {
 		return nil
 	}
+	// What a shell left open to us would outlive an exec, were there one. Kernels
+	// before 5.11 do not know the flag; seccomp stands there alone.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	p := a.cfg.Paths
 	report, err := harden.Agent(harden.AgentSandbox{
 		ReadWrite: []string{filepath.Dir(p.Agent), filepath.Dir(p.Admin), filepath.Dir(p.Vault), p.AuditDir},

@@ -103,10 +103,13 @@ func (f *fixture) createVault() {
 	v.Lock()
 }
 
-// waitEnd waits for Run to return, once.
+// waitEnd waits for Run to return. It may be called again.
 func (f *fixture) waitEnd() {
 	select {
-	case err := <-f.ended:
+	case err, first := <-f.ended:
+		if !first {
+			return
+		}
 		if err != nil {
 			f.t.Errorf("Run: %v", err)
 		}

@@ -27,6 +27,9 @@ type listeners struct {
 func (a *Agent) listen() (*listeners, error) {
 	p := a.cfg.Paths
 	for _, path := range []string{p.Agent, p.Admin} {
+		if err := socketpath.CheckLength(path); err != nil {
+			return nil, err
+		}
 		if err := socketpath.EnsureDir(filepath.Dir(path)); err != nil {
 			return nil, fmt.Errorf("preparing the socket directory: %w", err)
 		}

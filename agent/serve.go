@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -46,15 +47,9 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 	onAdmin := &acceptor{agent: a, limit: maxConnections, grpc: toManage}
 
 	done := make(chan error, 5)
-	go func() { done <- use.Serve(toUse) }()
-	go func() { done <- manage.Serve(toManage) }()
-	go func() {
-		if err := plain.Serve(toPlain); err != http.ErrServerClosed && err != net.ErrClosed {
-			done <- err
-			return
-		}
-		done <- nil
-	}()
+	go func() { done <- unlessStopped(use.Serve(toUse)) }()
+	go func() { done <- unlessStopped(manage.Serve(toManage)) }()
+	go func() { done <- unlessStopped(plain.Serve(toPlain)) }()
 	go func() { done <- onAgent.run(ctx, ls.agent) }()
 	go func() { done <- onAdmin.run(ctx, ls.admin) }()
 
@@ -82,6 +77,17 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 		}
 	}
 	return first
+}
+
+// unlessStopped returns err where it is more than a server's word for having been
+// stopped, perhaps before it began.
+func unlessStopped(err error) error {
+	for _, stopped := range []error{grpc.ErrServerStopped, http.ErrServerClosed, net.ErrClosed} {
+		if errors.Is(err, stopped) {
+			return nil
+		}
+	}
+	return err
 }
 
 // finish stops s once its calls are answered, or after limit.
