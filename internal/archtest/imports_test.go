@@ -28,13 +28,13 @@ func (l layout) refusal(file source, imported string) string {
 	if within(imported, r.others) || within(imported, extra) {
 		return ""
 	}
-	for module, places := range l.testOnly {
-		if file.test && within(imported, []string{module}) {
-			if places == nil || slices.Contains(places, file.pkg) {
-				return ""
+	if file.test {
+		for module, places := range l.testOnly {
+			if within(imported, []string{module}) && !slices.Contains(places, file.pkg) {
+				return fmt.Sprintf("docs/layout.md leaves %s to the tests of %v", module, places)
 			}
-			return fmt.Sprintf("docs/layout.md leaves %s to the tests of %v", module, places)
 		}
+		return ""
 	}
 	return "docs/layout.md does not list it for " + file.pkg
 }

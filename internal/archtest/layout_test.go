@@ -17,7 +17,7 @@ const modulePath = "github.com/nsagent/nsagent"
 type layout struct {
 	packages map[string]*row // by path inside the module
 	files    []fileRule
-	testOnly map[string][]string // module -> packages whose tests may import it; nil: any
+	testOnly map[string][]string // module -> the packages whose tests may import it
 }
 
 // row is one package of the table.
@@ -107,7 +107,7 @@ func (l *layout) add(kind string, cells []string) error {
 		l.files = append(l.files, rule)
 	case "module":
 		places := quoted(cells[1])
-		if len(places) == 0 && cells[1] != "any" {
+		if len(places) == 0 {
 			return fmt.Errorf("%s: tests of what? %q", name[0], cells[1])
 		}
 		l.testOnly[name[0]] = places
