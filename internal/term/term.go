@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -24,15 +26,22 @@ var (
 	ErrTooLong = errors.New("term: answer too long")
 )
 
+// noControl keeps a terminal that is opened from becoming the controlling one.
+const noControl = syscall.O_NOCTTY
+
 // maxLine bounds an answer that is shown, in bytes.
 const maxLine = 4096
 
 // TTY is the terminal of the process, whatever standard input is.
 type TTY struct{ f *os.File }
 
-// Open opens the controlling terminal, or returns ErrNoTerminal.
+// Open opens the controlling terminal or, in a session that has none, standard
+// input if that is a terminal. Where neither is, the error is ErrNoTerminal.
 func Open() (*TTY, error) {
 	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil && term.IsTerminal(int(os.Stdin.Fd())) { // #nosec G115 -- a descriptor fits
+		f, err = os.OpenFile("/proc/self/fd/0", os.O_RDWR|noControl, 0)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
@@ -74,10 +83,12 @@ func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Byte
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("hiding what is typed: %w", err)
 	}
-	defer func() {
+	restore := func() {
 		_ = term.Restore(int(t.f.Fd()), old) // #nosec G115 -- a descriptor fits
 		_, _ = fmt.Fprintln(t.f)
-	}()
+	}
+	defer dieInOrder(restore)() // after restore, which is deferred later
+	defer restore()
 	if _, err := fmt.Fprint(t.f, prompt); err != nil {
 		return secret.Bytes{}, fmt.Errorf("asking: %w", err)
 	}
@@ -98,6 +109,32 @@ func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Byte
 		return secret.Bytes{}, err
 	}
 	return answer, nil
+}
+
+// dieInOrder restores the terminal when a signal comes that ends the process, and
+// then lets it. The caller calls stop once the terminal is as it was.
+func dieInOrder(restore func()) (stop func()) {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	go func() {
+		select {
+		case s := <-signals:
+			restore()
+			signal.Reset(s)
+			if self, err := os.FindProcess(os.Getpid()); err == nil {
+				_ = self.Signal(s)
+			}
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
 }
 
 // readHidden reads a line from a terminal in raw mode into p, which has one byte

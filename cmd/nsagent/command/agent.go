@@ -33,25 +33,29 @@ func newAgent(e *env) *cobra.Command {
 		&cobra.Command{
 			Use:   "run",
 			Short: "Run the agent in the foreground",
-			Args:  cobra.NoArgs,
-			RunE:  func(c *cobra.Command, _ []string) error { return runAgent(c.Context(), e) },
+			Long: `Run the agent in the foreground, until it is interrupted or told to stop. It is
+one parent without keys, and the process that holds them in a sandbox.`,
+			Args: takes(),
+			RunE: func(c *cobra.Command, _ []string) error { return runAgent(c.Context(), e) },
 		},
 		&cobra.Command{
 			Use:   "start",
 			Short: "Start the agent in the background",
-			Args:  cobra.NoArgs,
-			RunE:  func(c *cobra.Command, _ []string) error { return startAgent(c.Context(), e) },
+			Long: `Start the agent in the background and wait until it answers. What it says goes to
+agent.log in the state directory.`,
+			Args: takes(),
+			RunE: func(c *cobra.Command, _ []string) error { return startAgent(c.Context(), e) },
 		},
 		&cobra.Command{
 			Use:   "stop",
 			Short: "Lock and end the agent",
-			Args:  cobra.NoArgs,
+			Args:  takes(),
 			RunE:  func(c *cobra.Command, _ []string) error { return stopAgent(c.Context(), e) },
 		},
 		&cobra.Command{
 			Use:    "process",
 			Hidden: true,
-			Args:   cobra.NoArgs,
+			Args:   takes(),
 			RunE:   func(c *cobra.Command, _ []string) error { return runAgentProcess(c.Context(), e) },
 		},
 	)
@@ -65,10 +69,7 @@ func runAgent(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"agent", "process"}
-	if e.socket != "" {
-		args = append(args, "--socket", p.Agent)
-	}
+	args := append([]string{"agent", "process"}, e.inherited(p)...)
 	err = supervise.Run(ctx, supervise.Config{
 		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
 	})
@@ -94,9 +95,9 @@ func runAgentProcess(ctx context.Context, e *env) error {
 	}
 	parent, err := supervise.Parent()
 	if err != nil {
-		return usage("this command is for the supervisor", err.Error(), "start the agent:  nsagent agent run")
+		return usage("this command is for the supervisor", "", "start the agent:  nsagent agent run")
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	go func() {
 		<-parent.Done()
@@ -106,14 +107,27 @@ func runAgentProcess(ctx context.Context, e *env) error {
 	a, err := agent.New(ctx, agent.Config{
 		Paths: p, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock,
 		Keyring: parent.Launch, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Ready: func() { e.say("nsagent: the agent serves %s", p.Agent) },
 	})
 	if err == nil {
 		err = a.Run(ctx)
 	}
 	if err != nil {
-		return agentFailure(err)
+		return agentFailure("", err)
 	}
 	return nil
+}
+
+// inherited returns the flags that a process of ours hands on to the next.
+func (e *env) inherited(p socketpath.Paths) []string {
+	var args []string
+	if e.socket != "" {
+		args = append(args, "--socket", p.Agent)
+	}
+	if e.quiet {
+		args = append(args, "--quiet")
+	}
+	return args
 }
 
 // startTime bounds how long the agent may take to answer.
@@ -131,7 +145,7 @@ func startAgent(ctx context.Context, e *env) error {
 		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
 	}
 	if err := socketpath.EnsureDir(filepath.Dir(p.LogFile)); err != nil {
-		return agentFailure(err)
+		return agentFailure("the agent cannot be started", err)
 	}
 	log, err := os.OpenFile(p.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -142,12 +156,12 @@ func startAgent(ctx context.Context, e *env) error {
 	if err != nil {
 		return fmt.Errorf("opening the agent's log: %w", err)
 	}
-	args := []string{"agent", "run"}
-	if e.socket != "" {
-		args = append(args, "--socket", p.Agent)
-	}
-	child := exec.Command(self, args...) // #nosec G204 -- this very program
-	child.Stdout, child.Stderr = log, log
+	child := exec.Command(self, append([]string{"agent", "run"}, e.inherited(p)...)...) // #nosec G204 -- this very program
+	child.Args[0] = "nsagent"
+	// Nothing of this session lives on in it: no terminal, no directory, no variable
+	// that it does not need.
+	child.Stdout, child.Stderr, child.Dir = log, log, "/"
+	child.Env = supervise.ChildEnv(os.Environ())
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := child.Start(); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
@@ -220,6 +234,12 @@ func stopAgent(ctx context.Context, e *env) error {
 	if err := a.Stop(ctx); err != nil {
 		return err
 	}
+	if e.json() {
+		return e.printJSON(struct {
+			Schema  string `json:"schema"`
+			Stopped bool   `json:"stopped"`
+		}{"nsagent.agent-stop/v1", true})
+	}
 	e.say("agent stopped")
 	return nil
 }
@@ -237,11 +257,11 @@ func newKeyringHelper(*env) *cobra.Command {
 	return &cobra.Command{
 		Use:    "keyring-helper",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   takes(),
 		RunE: func(*cobra.Command, []string) error {
 			conn, err := supervise.ParentConn()
 			if err != nil {
-				return usage("this command is for the agent", err.Error(), "")
+				return usage("this command is for the agent", "", "")
 			}
 			if _, err := harden.Helper(); err != nil {
 				return fmt.Errorf("putting up the sandbox: %w", err)

@@ -12,9 +12,13 @@ func newAssertion(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "assertion",
 		Short: "Print the JWT client assertion of one token request",
-		Args:  cobra.NoArgs,
+		Long: `Print the JWT client assertion (client_assertion) of one request to the token
+endpoint, for machine-to-machine profiles. It is good for five minutes.`,
+		Example: `  nsagent assertion -p acme-m2m --scope restlets,rest_webservices
+  nsagent assertion -o json`,
+		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dial(c.Context())
+			cl, err := e.dialProfile(c.Context())
 			if err != nil {
 				return err
 			}
@@ -30,7 +34,7 @@ func newAssertion(e *env) *cobra.Command {
 			return e.print(r.GetAssertion())
 		},
 	}
-	c.Flags().StringSliceVar(&scopes, "scope", nil, "scopes, separated by commas (else all of the profile's)")
-	c.Flags().StringVar(&aud, "aud", "", "token endpoint (else the account's own)")
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "only these `SCOPES`, separated by commas (else all of the profile's)")
+	c.Flags().StringVar(&aud, "aud", "", "the token endpoint is `URL` (else the account's own)")
 	return c
 }

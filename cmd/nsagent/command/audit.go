@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,7 +27,7 @@ func newAudit(e *env) *cobra.Command {
 
 type queryOptions struct {
 	audit.Filter
-	since time.Duration
+	since duration
 	last  int
 }
 
@@ -35,76 +36,92 @@ func newAuditQuery(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "query",
 		Short: "Print the entries of the log",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return runAuditQuery(e, o) },
+		Long: `Print the entries of the log, oldest first. It needs no agent and no passphrase.
+With -o jsonl each line is as it stands in the log. -p picks a profile.`,
+		Example: `  nsagent audit query --last 20
+  nsagent audit query --outcome denied --since 7d -o jsonl
+  nsagent audit query -p acme-sb1 --event sign`,
+		Args: takes(),
+		RunE: func(*cobra.Command, []string) error { return runAuditQuery(e, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.Event, "event", "", "only this event, such as sign")
-	f.StringVar(&o.Outcome, "outcome", "", "only ok, denied or failed")
-	f.StringVar(&o.Host, "host", "", "only this host")
-	f.DurationVar(&o.since, "since", 0, "only the last while, such as 24h")
-	f.IntVar(&o.last, "last", 0, "only the newest N entries that match")
+	f.StringVar(&o.Event, "event", "", "only this `EVENT`, such as sign or profile.add")
+	f.StringVar(&o.Outcome, "outcome", "", "only this `OUTCOME`: ok, denied or failed")
+	f.StringVar(&o.Host, "host", "", "only requests to this `HOST`")
+	f.Var(&o.since, "since", "only the last `TIME`, such as 24h or 30d")
+	f.IntVar(&o.last, "last", 0, "only the newest `N` that match")
 	return c
 }
 
 func runAuditQuery(e *env, o queryOptions) error {
 	o.Profile = e.profile
 	if o.since > 0 {
-		o.Since = time.Now().Add(-o.since)
+		o.Since = time.Now().Add(-time.Duration(o.since))
 	}
 	if o.last < 0 {
-		return usage("--last is negative", "", "")
+		return usage("--last is negative", "it takes a number of entries", "")
 	}
+	if o.Outcome != "" && !slices.Contains([]string{audit.OutcomeOK, audit.OutcomeDenied, audit.OutcomeFailed}, o.Outcome) {
+		return usage(fmt.Sprintf("unknown outcome %.20q", o.Outcome), "it is ok, denied or failed", "")
+	}
+	p := newEntryPrinter(e)
+	if !e.json() && o.last == 0 {
+		// The log may be long: it is read twice rather than kept.
+		if err := e.eachEntry(o, func(x audit.Entry) error { p.fit(x); return nil }); err != nil {
+			return err
+		}
+	}
+	var kept []audit.Entry
+	err := e.eachEntry(o, func(x audit.Entry) error {
+		if o.last == 0 {
+			return p.print(x)
+		}
+		if len(kept) == o.last {
+			kept = kept[1:]
+		}
+		kept = append(kept, x)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, x := range kept {
+		p.fit(x)
+	}
+	for _, x := range kept {
+		if err := p.print(x); err != nil {
+			return err
+		}
+	}
+	return p.end()
+}
+
+// eachEntry calls f for each entry of the log that the filter lets through.
+func (e *env) eachEntry(o queryOptions, f func(audit.Entry) error) error {
 	r, err := e.openAudit()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	var kept []audit.Entry
-	for entry, err := range audit.Query(r, o.Filter) {
+	for x, err := range audit.Query(r, o.Filter) {
 		if err != nil {
-			return auditBroken(err.Error())
+			return auditBroken(plain(err))
 		}
-		if o.last == 0 {
-			if err := e.printEntry(entry); err != nil {
-				return err
-			}
-			continue
-		}
-		if len(kept) == o.last {
-			kept = kept[1:]
-		}
-		kept = append(kept, entry)
-	}
-	for _, entry := range kept {
-		if err := e.printEntry(entry); err != nil {
+		if err := f(x); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// printEntry writes an entry: as it stands in the log for programs, in columns
-// for people.
-func (e *env) printEntry(x audit.Entry) error {
-	if e.json() {
-		_, err := e.stdout.Write(x.AppendLine(nil))
-		return err
-	}
-	line := fmt.Sprintf("%6d  %s  %-7s %-16s %s", x.Seq, x.Time.Local().Format("2006-01-02 15:04:05"), x.Outcome, x.Event, x.Profile)
-	for _, more := range []string{x.Method, x.Host + x.Path, x.Reason, x.Detail} {
-		if more != "" {
-			line += " " + more
-		}
-	}
-	return e.print(line)
-}
-
 func newAuditVerify(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
 		Short: "Check that nobody changed the log",
-		Args:  cobra.NoArgs,
+		Long: `Check that nobody changed the log: every entry holds the hash of the one before.
+It prints ok, or the number of the first bad entry, and then exits with 9. It
+needs no agent and no passphrase.`,
+		Args: takes(),
 		RunE: func(*cobra.Command, []string) error {
 			r, err := e.openAudit()
 			if err != nil {
@@ -140,14 +157,14 @@ func (e *env) printVerdict(res audit.Result) error {
 		if err := e.print("ok"); err != nil {
 			return err
 		}
-		e.say("%d entries, head %x", res.Entries, res.Head.Hash[:])
+		e.say("%s, head %x", count(res.Entries, "entry"), res.Head.Hash[:])
 	} else if err := e.print(strconv.FormatUint(res.FirstBad, 10)); err != nil {
 		return err
 	}
 	if res.OK {
 		return nil
 	}
-	return auditBroken(fmt.Sprintf("entry %d: %s; the %d before it are as they were written", res.FirstBad, res.Why, res.Entries))
+	return auditBroken(fmt.Sprintf("entry %d: %s; %s before it as written", res.FirstBad, res.Why, count(res.Entries, "entry")))
 }
 
 func auditBroken(why string) error {
@@ -163,9 +180,9 @@ func (e *env) openAudit() (io.ReadCloser, error) {
 	r, err := audit.OpenReader(p.AuditDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &client.Error{Code: pb.CodeNotFound, Message: "there is no audit log yet", Why: "no agent has run: " + p.AuditDir + " is empty"}
+		return nil, &client.Error{Code: pb.CodeNotFound, Message: "there is no audit log yet", Why: "no agent has run here: " + p.AuditDir + " is empty", Next: "start one:  nsagent agent start"}
 	case err != nil:
-		return nil, agentFailure(err)
+		return nil, agentFailure("the audit log cannot be read", err)
 	}
 	return r, nil
 }

@@ -8,9 +8,10 @@ func newConnectPassword(e *env) *cobra.Command {
 		Short: "Print the password of one SuiteAnalytics Connect session",
 		Long: `Print the password of one SuiteAnalytics Connect session. The user name is TBA.
 The password is good for one session, to be opened within five minutes.`,
-		Args: cobra.NoArgs,
+		Example: `  nsagent connect-password -p acme-prod`,
+		Args:    takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dial(c.Context())
+			cl, err := e.dialProfile(c.Context())
 			if err != nil {
 				return err
 			}

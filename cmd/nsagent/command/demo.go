@@ -15,11 +15,11 @@ import (
 func newDemo(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
-		Short: "Show it all: vault, agent and a mock NetSuite, in a home of its own",
+		Short: "Show it all against a NetSuite for tests",
 		Long: `Show it all in a temporary home: a vault, an agent, a NetSuite for tests that
 checks every signature, and one request over each channel. It leaves nothing
 behind, and exits with 0 only if everything went as it should.`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c.Context(), e) },
 	}
 }
@@ -42,6 +42,8 @@ type stepJSON struct {
 }
 
 func runDemo(ctx context.Context, e *env) (err error) {
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
 	begin := time.Now()
@@ -65,7 +67,7 @@ func runDemo(ctx context.Context, e *env) (err error) {
 		}
 	}
 	if failed > 0 {
-		return &client.Error{Code: pb.CodeCheck, Message: "the demo did not go as it should", Why: count(int32(failed), "step") + " failed"} // #nosec G115 -- a handful
+		return &client.Error{Code: pb.CodeCheck, Message: "the demo did not go as it should", Why: count(uint64(failed), "step") + " failed"} // #nosec G115 -- a handful
 	}
 	e.say("all as it should be, in %s; nothing is left behind", time.Since(begin).Round(10*time.Millisecond))
 	return nil

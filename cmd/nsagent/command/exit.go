@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/term"
@@ -27,22 +29,28 @@ func usage(message, why, next string) error {
 // exit prints err in three short lines and returns its exit code.
 func (e *env) exit(err error) int {
 	if err == nil {
+		err = e.stdout.failed()
+	}
+	if err == nil {
 		return 0
 	}
 	if c := exitCode(0); errors.As(err, &c) {
 		return int(c)
 	}
+	if errors.Is(err, syscall.EPIPE) {
+		return 1 // who read the output has gone, as head does
+	}
 	f := failure(err)
-	message, why := oneLine(f.Message), oneLine(f.Why)
-	lines := []string{"nsagent: " + message}
-	if why != "" {
-		lines = append(lines, "  "+why)
+	lines := []string{"nsagent: " + oneLine(f.Message)}
+	for _, more := range []string{f.Why, f.Next} {
+		if more = oneLine(more); more != "" {
+			lines = append(lines, "  "+more)
+		}
 	}
-	if f.Next != "" {
-		lines = append(lines, "  "+oneLine(f.Next))
+	if f.Code != pb.CodeOK {
+		last := &lines[len(lines)-1]
+		*last = fmt.Sprintf("%-*s [%s]", codeColumn, *last, f.Code)
 	}
-	last := &lines[len(lines)-1]
-	*last = fmt.Sprintf("%-*s [%s]", codeColumn, *last, f.Code)
 	fmt.Fprintln(e.stderr, strings.Join(lines, "\n"))
 	return pb.Lookup(f.Code).Exit
 }
@@ -54,14 +62,38 @@ func failure(err error) *client.Error {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, term.ErrInterrupted), errors.Is(err, context.Canceled):
-		return &client.Error{Code: pb.CodeInternal, Message: "interrupted"}
+		return &client.Error{Message: "interrupted"} // by the person, who needs no code
 	case errors.Is(err, term.ErrNoTerminal):
-		return &client.Error{Code: pb.CodeUsage, Message: "there is no terminal to ask on", Next: "give it as a file:  --passphrase-file F"}
-	case strings.HasPrefix(err.Error(), "unknown command"):
-		return &client.Error{Code: pb.CodeUsage, Message: err.Error(), Next: "see:  nsagent --help"}
+		return &client.Error{Code: pb.CodeUsage, Message: "there is no terminal to ask on", Next: "see how to give it without one:  nsagent help modes"}
+	case errors.Is(err, term.ErrTooLong):
+		return &client.Error{Code: pb.CodeUsage, Message: "the answer is too long"}
 	default:
-		return &client.Error{Code: pb.CodeInternal, Message: err.Error()}
+		return &client.Error{Code: pb.CodeInternal, Message: plain(err)}
 	}
+}
+
+// system says what to do about an error of the file system; "" where there is
+// nothing to say.
+func system(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room, and try again"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return "make it writable, or set HOME or the XDG variables to another place"
+	default:
+		return ""
+	}
+}
+
+// plain returns the text of err without names of packages, which say nothing to
+// people.
+func plain(err error) string {
+	s := err.Error()
+	for _, name := range []string{"agent", "audit", "config", "keyring", "nstest", "secret", "socketpath", "store", "supervise", "term", "vault"} {
+		s = strings.TrimPrefix(s, name+": ")
+		s = strings.ReplaceAll(s, ": "+name+": ", ": ")
+	}
+	return s
 }
 
 // oneLine keeps what another process sent from writing lines of its own.

@@ -2,67 +2,97 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
-
-const helpEnvironment = `Environment
-
-  NSAGENT_SOCK         socket of the agent
-  NSAGENT_ADMIN_SOCK   socket to manage it
-  NSAGENT_SOCK_UID     user ID of a server to accept beside one's own
-  NSAGENT_PROFILE      profile to use
-  NSAGENT_CONFIG       configuration file
-  NSAGENT_NO_INPUT     never ask
-
-  $XDG_CONFIG_HOME/nsagent/config.toml     default_profile, memory, idle_lock, hard_lock
-  $XDG_DATA_HOME/nsagent/vault.nsv         the vault
-  $XDG_STATE_HOME/nsagent/audit/           the audit log
-  $XDG_RUNTIME_DIR/nsagent/*.sock          the sockets
-
-A flag wins over the environment, and that over the configuration file.`
 
 // newHelp returns the help command, which knows topics beside the commands.
 func newHelp(e *env, root *cobra.Command) *cobra.Command {
+	var names []string
+	for _, t := range topics() {
+		names = append(names, t.name)
+	}
 	return &cobra.Command{
-		Use:   "help [COMMAND | exit-codes | environment]",
+		Use:   "help [COMMAND | TOPIC]",
 		Short: "Show help on a command or a topic",
+		Long:  "Show help on a command, or on a topic:\n" + strings.Join(names, ", ") + ".",
+		Example: `  nsagent help profile add
+  nsagent help exit-codes`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				switch args[0] {
-				case "exit-codes":
-					return e.print(exitCodesText())
-				case "environment":
-					return e.print(helpEnvironment)
+				for _, t := range topics() {
+					if t.name == args[0] {
+						return e.print(strings.TrimRight(t.text(), "\n"))
+					}
 				}
 			}
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage(fmt.Sprintf("no help on %.60q", strings.Join(args, " ")), "topics are exit-codes and environment", "see:  nsagent --help")
+				return usage(fmt.Sprintf("no help on %.60q", strings.Join(args, " ")), "topics are "+strings.Join(names, ", "), "see:  nsagent --help")
 			}
-			c.InitDefaultHelpFlag()
 			return c.Help()
 		},
 	}
 }
 
-// exitCodesText lists exit codes and error codes from the one table.
-func exitCodesText() string {
-	exits := []string{
-		0: "done", 1: "other failure", 2: "usage", 3: "not found", 4: "locked, or nothing to unlock with", 5: "denied by policy or grant",
-		6: "approval declined or timed out", 7: "agent not reachable or too old", 8: "NetSuite refused", 9: "a check found problems", 10: "expired or revoked",
+// helpWidth is how wide help is, in columns.
+const helpWidth = 80
+
+// printHelp writes the help of a command. Failures are kept by the writer.
+func printHelp(w io.Writer, c *cobra.Command) {
+	var b strings.Builder
+	text := c.Long
+	if text == "" {
+		text = c.Short + "."
+	}
+	b.WriteString(text + "\n\nUsage:\n  " + usageLine(c) + "\n")
+	if c.HasExample() {
+		b.WriteString("\nExamples:\n" + strings.TrimRight(c.Example, "\n") + "\n")
+	}
+	if c.HasAvailableSubCommands() {
+		b.WriteString("\nAvailable Commands:\n" + commandList(c))
+	}
+	b.WriteString("\nFlags:\n" + c.LocalNonPersistentFlags().FlagUsagesWrapped(helpWidth))
+	if c.HasParent() {
+		b.WriteString("\nFlags of every command:  nsagent --help\n")
+	} else {
+		b.WriteString("\nFlags of every command:\n" + c.PersistentFlags().FlagUsagesWrapped(helpWidth))
+		b.WriteString("\nMore on a command:  nsagent COMMAND --help\nMore on other things:  nsagent help --help\n")
+	}
+	_, _ = io.WriteString(w, b.String())
+}
+
+func usageLine(c *cobra.Command) string {
+	line := c.CommandPath()
+	if _, arguments, ok := strings.Cut(c.Use, " "); ok {
+		line += " " + arguments
+	}
+	if c.HasAvailableSubCommands() {
+		return line + " COMMAND [flags]"
+	}
+	return line + " [flags]"
+}
+
+// commandList lists the commands below c: by group, in the order of the groups,
+// and within a group by name.
+func commandList(c *cobra.Command) string {
+	groups := c.Groups()
+	if len(groups) == 0 {
+		groups = []*cobra.Group{{}}
+	}
+	width := 0
+	for _, sub := range c.Commands() {
+		width = max(width, len(sub.Name()))
 	}
 	var b strings.Builder
-	b.WriteString("Exit codes\n\n")
-	for n, text := range exits {
-		fmt.Fprintf(&b, "  %2d  %s\n", n, text)
+	for _, g := range groups {
+		for _, sub := range c.Commands() {
+			if !sub.Hidden && sub.GroupID == g.ID {
+				fmt.Fprintf(&b, "  %-*s  %s\n", width, sub.Name(), sub.Short)
+			}
+		}
 	}
-	b.WriteString("\nError codes\n\n")
-	for _, m := range pb.Meanings() {
-		fmt.Fprintf(&b, "  %-18s %2d  %s\n", m.Code, m.Exit, m.Text)
-	}
-	return strings.TrimRight(b.String(), "\n")
+	return b.String()
 }

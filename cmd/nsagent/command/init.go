@@ -2,16 +2,19 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/agent"
+	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/term"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
@@ -29,12 +32,16 @@ func newInit(e *env) *cobra.Command {
 		Short: "Make the vault",
 		Long: `Make the vault. Without --unlock it asks for a passphrase: with one, both the
 passphrase and a share in the OS keyring are needed to open the vault; with an
-empty one the keyring alone opens it.`,
-		Args: cobra.NoArgs,
+empty one the keyring alone opens it. On a machine without a keyring, say
+--unlock passphrase. More on the choice:  nsagent help modes`,
+		Example: `  nsagent init
+  nsagent init --unlock passphrase
+  nsagent init --unlock keyring+passphrase --passphrase-file FILE`,
+		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runInit(c.Context(), e, o) },
 	}
-	c.Flags().StringVar(&o.unlock, "unlock", "", "keyring, passphrase or keyring+passphrase")
-	c.Flags().StringVar(&o.kdf, "kdf", "default", "cost of the passphrase: default (256 MiB) or low (19 MiB)")
+	c.Flags().StringVar(&o.unlock, "unlock", "", "what opens the vault: `MODE` is keyring, passphrase or keyring+passphrase")
+	c.Flags().StringVar(&o.kdf, "kdf", "default", "what a try at the passphrase costs: `COST` is default (256 MiB) or low (19 MiB)")
 	o.passphrase.register(c)
 	return c
 }
@@ -48,6 +55,9 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Lstat(p.Vault); err == nil { // before anybody thinks of a passphrase
+		return agentFailure("", fmt.Errorf("making the vault: %w", store.ErrExists))
+	}
 	arena, err := newArena()
 	if err != nil {
 		return err
@@ -57,26 +67,81 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 		return err
 	}
 	defer slot.Passphrase.Destroy()
-	if err := socketpath.EnsureDir(filepath.Dir(p.Vault)); err != nil {
-		return agentFailure(err)
-	}
-	v, err := vault.Create(ctx, vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: e.keyringDoor(arena), MachineKeyFile: p.MachineKey}, slot)
+	// From here on a share may be in the keyring, which an interrupt takes out again.
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	id, recorded, err := createVault(ctx, e, arena, p, slot)
 	if err != nil {
-		return agentFailure(fmt.Errorf("making the vault: %w", err))
+		return err
 	}
-	defer v.Lock()
 	if e.json() {
 		return e.printJSON(struct {
 			Schema  string `json:"schema"`
 			Vault   string `json:"vault"`
 			VaultID string `json:"vault_id"`
 			Unlock  string `json:"unlock"`
-		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", v.ID()), string(slot.Kind)})
+		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(slot.Kind)})
 	}
 	e.say("vault   %s", p.Vault)
 	e.say("unlock  %s", unlockSentence(slot.Kind))
-	e.say("next    nsagent agent start && nsagent unlock")
+	if recorded {
+		e.say("next    nsagent agent start && nsagent unlock")
+		return nil
+	}
+	e.say("next    nsagent unlock")
+	e.note("a running agent holds the audit log, so it has no entry of this init")
 	return nil
+}
+
+// createVault records that a vault is made, makes it and returns its id. If that
+// fails, nothing is left of it, and the log says so. A running agent, which has no
+// vault yet, holds the log; then nobody else can record anything.
+func createVault(ctx context.Context, e *env, arena *secret.Arena, p socketpath.Paths, slot vault.Slot) (id []byte, recorded bool, err error) {
+	const what = "the vault cannot be made"
+	for _, dir := range []string{filepath.Dir(p.Vault), p.AuditDir} {
+		if err := socketpath.EnsureDir(dir); err != nil {
+			return nil, false, agentFailure(what, err)
+		}
+	}
+	entry := audit.Event{
+		Event: audit.EventVaultCreate, Outcome: audit.OutcomeOK, UID: os.Geteuid(), PID: os.Getpid(), Detail: string(slot.Kind),
+	}
+	entry.Exe, _ = os.Readlink(self) // evidence only
+	log, err := audit.Open(p.AuditDir, audit.Options{})
+	record := func() error {
+		_, err := log.AppendSync(entry)
+		return err
+	}
+	switch {
+	case errors.Is(err, audit.ErrInUse):
+		record = func() error { return nil }
+	case err != nil:
+		return nil, false, agentFailure(what, fmt.Errorf("opening the audit log: %w", err))
+	default:
+		recorded = true
+		defer func() { _ = log.Close() }() // every entry was fsynced
+	}
+	if err := record(); err != nil {
+		return nil, false, agentFailure(what, fmt.Errorf("recording the new vault: %w", err))
+	}
+	v, err := vault.Create(ctx, vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: e.keyringDoor(arena), MachineKeyFile: p.MachineKey}, slot)
+	if err != nil {
+		failed := initFailure(what, err, slot.Kind)
+		entry.Outcome, entry.Reason = audit.OutcomeFailed, string(failure(failed).Code)
+		return nil, false, errors.Join(failed, record())
+	}
+	defer v.Lock()
+	return v.ID(), recorded, nil
+}
+
+// initFailure is agentFailure, with the way round for a machine whose keyring does
+// not help.
+func initFailure(what string, err error, kind vault.SlotKind) error {
+	err = agentFailure(what, fmt.Errorf("making the vault: %w", err))
+	if f := failure(err); f.Code == pb.CodeKeyring && kind != vault.SlotPassphrase {
+		return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: "do without it:  nsagent init --unlock passphrase   (nsagent help modes)"}
+	}
+	return err
 }
 
 // slot returns the key slot that the flags name; its kind is empty where the
@@ -86,7 +151,7 @@ func (o initOptions) slot() (vault.Slot, error) {
 	switch s.Kind {
 	case "", vault.SlotKeyring, vault.SlotPassphrase, vault.SlotKeyringPassphrase:
 	default:
-		return s, usage(fmt.Sprintf("unknown way to unlock %.40q", o.unlock), "it is keyring, passphrase or keyring+passphrase", "")
+		return s, usage(fmt.Sprintf("unknown way to unlock %.40q", o.unlock), "it is keyring, passphrase or keyring+passphrase", "see:  nsagent help modes")
 	}
 	switch o.kdf {
 	case "default":
@@ -94,7 +159,7 @@ func (o initOptions) slot() (vault.Slot, error) {
 	case "low":
 		s.KDF = vault.KDFLow
 	default:
-		return s, usage(fmt.Sprintf("unknown cost %.20q", o.kdf), "it is default or low", "")
+		return s, usage(fmt.Sprintf("unknown cost %.20q", o.kdf), "it is default or low", "see:  nsagent init --help")
 	}
 	if s.Kind == vault.SlotKeyring && o.passphrase.given() {
 		return s, usage("--unlock keyring takes no passphrase", "", "did you mean:  --unlock keyring+passphrase")
@@ -112,21 +177,27 @@ func (o initOptions) fillPassphrase(e *env, arena *secret.Arena, s *vault.Slot) 
 		if s.Kind == "" {
 			s.Kind = vault.SlotKeyringPassphrase
 		}
-		s.Passphrase, err = o.passphrase.read(arena)
+		s.Passphrase, err = o.passphrase.read(e, arena)
 		return err
 	}
 	prompt := "Passphrase (empty: the keyring alone opens the vault): "
 	if s.Kind != "" {
 		prompt = "Passphrase: "
 	}
-	if s.Passphrase, err = e.askPassphrase(arena, prompt, true); err != nil {
-		return usage("there is no terminal to ask for a passphrase on", "",
-			"say how to unlock:  --unlock keyring, or --unlock passphrase --passphrase-file F")
+	s.Passphrase, err = e.askPassphrase(arena, prompt, true)
+	switch {
+	case errors.Is(err, term.ErrNoTerminal) && s.Kind == "":
+		return usage("there is no terminal to ask for a passphrase on", "say what opens the vault:  nsagent help modes",
+			"nsagent init --unlock keyring, or --unlock passphrase --passphrase-file F")
+	case errors.Is(err, term.ErrNoTerminal):
+		return usage("there is no terminal to ask for a passphrase on", "", "nsagent init --unlock "+string(s.Kind)+" --passphrase-file F")
+	case err != nil:
+		return err
 	}
 	empty := s.Passphrase.Len() == 0
 	switch {
 	case s.Kind != "" && empty:
-		return usage("the passphrase is empty", "", "")
+		return usage("the passphrase is empty", "--unlock "+string(s.Kind)+" needs one", "")
 	case s.Kind == "" && empty:
 		s.Kind = vault.SlotKeyring
 	case s.Kind == "":
@@ -147,11 +218,15 @@ func unlockSentence(k vault.SlotKind) string {
 }
 
 // agentFailure returns an error of the agent's packages in the form that the
-// command line prints.
-func agentFailure(err error) error {
+// command line prints; what says what failed where the error itself does not.
+func agentFailure(what string, err error) error {
 	code, message, why, next := agent.Explain(err)
-	if code == pb.CodeInternal {
-		why = strings.TrimPrefix(why, "agent: ")
+	switch {
+	case code != pb.CodeInternal:
+	case what != "":
+		message, why, next = what, plain(err), system(err)
+	default:
+		why, next = plain(err), system(err)
 	}
 	return &client.Error{Code: code, Message: message, Why: why, Next: next}
 }

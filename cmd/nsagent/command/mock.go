@@ -23,18 +23,20 @@ func newMock(e *env) *cobra.Command {
 	var o mockOptions
 	c := &cobra.Command{
 		Use:   "mock",
-		Short: "Serve a NetSuite for tests, which checks signatures and says why it refuses",
+		Short: "Serve a NetSuite for tests that says why it refuses",
 		Long: `Serve a NetSuite for tests on the loopback interface, until interrupted. It checks
 every signature with code of its own and prints the precise reason of each verdict.
-Without --config it has two accounts with published sample keys; --profiles writes
-them as files for  nsagent profile add NAME --from FILE.`,
-		Args: cobra.NoArgs,
+Without --config it has two accounts with published sample keys; --profiles
+writes them as files for  nsagent profile add NAME --from FILE.`,
+		Example: `  nsagent mock --profiles samples
+  nsagent mock --tls --config accounts.json -o jsonl`,
+		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runMock(c, e, o) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on")
-	f.StringVar(&o.config, "config", "", "JSON file with accounts, tokens and certificates")
-	f.StringVar(&o.profiles, "profiles", "", "directory to write the sample profiles to")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "listen on `ADDRESS`")
+	f.StringVar(&o.config, "config", "", "take accounts, tokens and certificates from the JSON `FILE`")
+	f.StringVar(&o.profiles, "profiles", "", "write the profiles to `DIR`, for profile add")
 	f.BoolVar(&o.tls, "tls", false, "serve https with a throw-away certificate")
 	return c
 }
@@ -48,9 +50,11 @@ func runMock(c *cobra.Command, e *env, o mockOptions) error {
 		}
 		defer func() { _ = f.Close() }()
 		if cfg, err = nstest.ReadConfig(f); err != nil {
-			return usage("the mock's configuration is wrong", err.Error(), "")
+			return usage("the mock's configuration is wrong", plain(err), "see:  docs/mock.md")
 		}
 	}
+	ctx, stop := interruptible(c.Context())
+	defer stop()
 	var mu sync.Mutex // one verdict a line
 	cfg.Log = func(v nstest.Verdict) {
 		mu.Lock()
@@ -68,7 +72,7 @@ func runMock(c *cobra.Command, e *env, o mockOptions) error {
 	}
 	ep, err := listen(o.listen)
 	if err != nil {
-		return usage("the mock cannot listen", err.Error(), "")
+		return usage("the mock cannot listen on "+o.listen, plain(err), "give an address such as 127.0.0.1:0")
 	}
 	defer func() { _ = ep.Close() }()
 	if o.profiles != "" {
@@ -87,7 +91,7 @@ func runMock(c *cobra.Command, e *env, o mockOptions) error {
 	if err != nil {
 		return err
 	}
-	<-c.Context().Done()
+	<-ctx.Done()
 	return nil
 }
 

@@ -4,12 +4,37 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+// sink is stdout. It keeps the first failure, so that no output is lost in silence
+// where the writer does not look, as that of help does not.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes b, unless an earlier write has failed.
+func (s *sink) Write(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(b)
+	s.err = err
+	return n, err
+}
+
+// failed returns the first failure in the form of an error for people.
+func (s *sink) failed() error {
+	if s.err == nil {
+		return nil
+	}
+	return fmt.Errorf("writing the output: %w", s.err)
+}
 
 // printJSON writes v as a document of its own; jsonl puts it on one line.
 func (e *env) printJSON(v any) error {
@@ -26,24 +51,87 @@ func (e *env) printJSON(v any) error {
 
 // print writes a line of data.
 func (e *env) print(line string) error {
-	if _, err := io.WriteString(e.stdout, line+"\n"); err != nil {
-		return fmt.Errorf("writing the output: %w", err)
+	_, _ = io.WriteString(e.stdout, line+"\n")
+	return e.stdout.failed()
+}
+
+// columns are the widths of a table's columns, in characters.
+type columns []int
+
+// fit widens the columns for a row.
+func (c *columns) fit(row []string) {
+	for len(*c) < len(row) {
+		*c = append(*c, 0)
 	}
-	return nil
+	for i, cell := range row {
+		(*c)[i] = max((*c)[i], utf8.RuneCountInString(cell))
+	}
+}
+
+// line returns a row with its cells under each other, two blanks apart. What comes
+// from elsewhere cannot move the cursor.
+func (c columns) line(row []string) string {
+	var b strings.Builder
+	for i, cell := range row {
+		cell = oneLine(cell)
+		b.WriteString(cell)
+		if i < len(row)-1 {
+			b.WriteString(strings.Repeat(" ", max(0, c[i]-utf8.RuneCountInString(cell))+2))
+		}
+	}
+	return strings.TrimRight(b.String(), " ")
 }
 
 // table writes rows in columns.
 func (e *env) table(rows [][]string) error {
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	var c columns
 	for _, r := range rows {
-		if _, err := fmt.Fprintln(w, strings.Join(r, "\t")); err != nil {
-			return fmt.Errorf("writing the output: %w", err)
+		c.fit(r)
+	}
+	for _, r := range rows {
+		if err := e.print(c.line(r)); err != nil {
+			return err
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("writing the output: %w", err)
+	return nil
+}
+
+// sheetWidth is how wide the lines of a sheet are, where words allow it.
+const sheetWidth = 100
+
+// sheet writes names and values, one a line, long values over several lines.
+func (e *env) sheet(rows [][2]string) error {
+	width := 0
+	for _, r := range rows {
+		width = max(width, utf8.RuneCountInString(r[0]))
+	}
+	for _, r := range rows {
+		name := r[0]
+		for _, part := range wrap(oneLine(r[1]), sheetWidth-width-2) {
+			if err := e.print(strings.TrimRight(fmt.Sprintf("%-*s  %s", width, name, part), " ")); err != nil {
+				return err
+			}
+			name = ""
+		}
 	}
 	return nil
+}
+
+// wrap breaks s between words into lines of at most width characters.
+func wrap(s string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Split(s, " ") {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) > width:
+			lines = append(lines, word)
+		default:
+			*last += " " + word
+		}
+	}
+	return lines
 }
 
 // day shows an instant that may be missing.
@@ -57,4 +145,47 @@ func day(unix int64, missing string) string {
 // echo says on stderr which account a use was for.
 func (e *env) echo(profile, account, environment string) {
 	e.say("nsagent: %s · %s · %s", profile, account, strings.ToUpper(environment))
+}
+
+// count returns "1 profile", "2 profiles", "1 entry", "2 entries".
+func count(n uint64, thing string) string {
+	switch {
+	case n == 1:
+		return "1 " + thing
+	case strings.HasSuffix(thing, "y"):
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(thing, "y"))
+	default:
+		return fmt.Sprintf("%d %ss", n, thing)
+	}
+}
+
+// seconds shows a number of seconds the way people say it: 45s, 5m30s, 59m, 12h,
+// 7d. From ten minutes on it is rounded to minutes, from two days on to hours.
+func seconds(n int64) string {
+	d := time.Duration(max(n, 0)) * time.Second
+	const day = 24 * time.Hour
+	switch {
+	case d >= 2*day:
+		d = d.Round(time.Hour)
+	case d >= 10*time.Minute:
+		d = d.Round(time.Minute)
+	}
+	s := ""
+	if d >= 2*day {
+		s = fmt.Sprintf("%dd", d/day)
+		d %= day
+	}
+	for _, unit := range []struct {
+		d    time.Duration
+		name string
+	}{{time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
+		if n := d / unit.d; n > 0 {
+			s += fmt.Sprintf("%d%s", n, unit.name)
+		}
+		d %= unit.d
+	}
+	if s == "" {
+		return "0s"
+	}
+	return s
 }

@@ -11,12 +11,16 @@ func newPassport(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "passport",
 		Short: "Print the TokenPassport of one SOAP request",
-		Args:  cobra.NoArgs,
+		Long: `Print the TokenPassport of one SOAP request, as the element to put into the header
+of the envelope. It is good for one send within five minutes.`,
+		Example: `  nsagent passport -p acme-sb1
+  nsagent passport --format json`,
+		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if format != "xml" && format != "json" {
 				return usage(fmt.Sprintf("unknown format %.20q", format), "it is xml or json", "")
 			}
-			cl, err := e.dial(c.Context())
+			cl, err := e.dialProfile(c.Context())
 			if err != nil {
 				return err
 			}
@@ -32,7 +36,7 @@ func newPassport(e *env) *cobra.Command {
 			return e.print(r.GetXml())
 		},
 	}
-	c.Flags().StringVar(&version, "version", "2025_2", "SOAP endpoint version")
-	c.Flags().StringVar(&format, "format", "xml", "xml or json")
+	c.Flags().StringVar(&version, "version", "2025_2", "the `VERSION` of the SOAP endpoint")
+	c.Flags().StringVar(&format, "format", "xml", "print the element or json: `FORMAT` is xml or json")
 	return c
 }

@@ -1,6 +1,9 @@
 package command
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -20,7 +23,7 @@ func newProfileList(e *env) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the profiles",
-		Args:    cobra.NoArgs,
+		Args:    takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := e.dial(c.Context())
 			if err != nil {
@@ -60,7 +63,7 @@ func newProfileShow(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show a profile; its secrets are never shown",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, err := e.dialAdmin(c.Context())
 			if err != nil {
@@ -80,30 +83,21 @@ func newProfileShow(e *env) *cobra.Command {
 }
 
 func (e *env) printProfile(p *pb.Profile) error {
-	rows := [][]string{
+	rows := [][2]string{
 		{"name", p.GetName()}, {"account", p.GetAccount() + " (" + p.GetEnvironment() + ")"}, {"auth", p.GetAuth()}, {"access", p.GetAccess()},
-	}
-	optional := [][]string{
 		{"owner", p.GetOwner()}, {"note", p.GetNote()}, {"endpoint", p.GetEndpoint()}, {"consumer key", p.GetConsumerKey()},
 		{"token ID", p.GetTokenId()}, {"client ID", p.GetClientId()}, {"certificate ID", p.GetCertificateId()}, {"algorithm", p.GetAlg()},
+		{"scopes", strings.Join(p.GetScopes(), " ")},
+		{"created", day(p.GetCreatedAt(), "")}, {"expires", day(p.GetExpiresAt(), "never")}, {"last used", day(p.GetLastUsed(), "never")},
 	}
-	for _, r := range optional {
-		if r[1] != "" {
-			rows = append(rows, r)
-		}
-	}
-	for _, s := range p.GetScopes() {
-		rows = append(rows, []string{"scope", s})
-	}
-	rows = append(rows, []string{"created", day(p.GetCreatedAt(), "")}, []string{"expires", day(p.GetExpiresAt(), "never")}, []string{"last used", day(p.GetLastUsed(), "never")})
-	return e.table(rows)
+	return e.sheet(slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" }))
 }
 
 func newProfileRemove(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a profile and its credential from the vault",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, err := e.dialAdmin(c.Context())
 			if err != nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,59 +29,56 @@ func newProfileAdd(e *env) *cobra.Command {
    "token_id":"…","token_secret":"…","access":"write"}
 or, for machine to machine,
   {"account":"1234567","auth":"m2m","client_id":"…","certificate":"-----BEGIN…",
-   "private_key":"-----BEGIN…","scopes":["rest_webservices"]}`,
-		Args: cobra.ExactArgs(1),
+   "private_key":"-----BEGIN…","scopes":["rest_webservices"]}
+Also known are owner, note, certificate_id (in place of certificate), alg,
+endpoint (an origin to use in place of NetSuite's) and ca_file.
+
+access is read or write. Left out, it is write for sandboxes; for production it
+is asked at a terminal, and read without one.`,
+		Example: `  nsagent profile add acme-sb1
+  nsagent profile add acme-sb1 --from acme-sb1.json
+  secret-tool lookup netsuite sb1 | nsagent profile add acme-sb1 --from -`,
+		Args: takes("NAME"),
 		RunE: func(c *cobra.Command, args []string) error { return runProfileAdd(c, e, args[0], from) },
 	}
-	c.Flags().StringVar(&from, "from", "", "file with the JSON, or - for stdin")
+	c.Flags().StringVar(&from, "from", "", "read the JSON from `FILE`, or - for stdin")
 	return c
 }
 
-// draft is a profile on its way in: what is public, and the secrets.
-type draft struct {
-	profile *pb.Profile
-	caFile  string
-	secrets map[string]secret.Bytes
-}
-
-func (d *draft) destroy() {
-	for _, b := range d.secrets {
-		b.Destroy()
-	}
-}
-
 func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
 	arena, err := newArena()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = arena.Close() }()
 	var d *draft
+	var a *client.Admin
 	if from != "" {
-		d, err = e.readDraft(arena, from)
-	} else {
-		d, err = e.askDraft(arena)
-	}
-	if err != nil {
-		return err
-	}
-	defer d.destroy()
-	d.profile.Name = name
-	if d.caFile != "" {
-		ca, err := readSmall(d.caFile)
-		if err != nil {
-			return usage("ca_file cannot be read", err.Error(), "")
+		if d, err = e.readDraft(arena, from); err == nil {
+			defer d.destroy()
+			a, err = e.dialAdmin(c.Context())
 		}
-		d.profile.Ca = string(ca)
+	} else {
+		// Nobody types a credential for an agent that cannot take it.
+		if a, err = e.dialForAdd(c, name); err == nil {
+			if d, err = e.askDraft(arena); err == nil {
+				defer d.destroy()
+			}
+		}
 	}
-	if err := e.askAccess(d.profile); err != nil {
-		return err
+	if a != nil {
+		defer func() { _ = a.Close() }()
 	}
-	a, err := e.dialAdmin(c.Context())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = a.Close() }()
+	d.profile.Name = name
+	if err := d.complete(e); err != nil {
+		return err
+	}
 	sealers := make(map[string]client.Sealer, len(d.secrets))
 	for field, b := range d.secrets {
 		sealers[field] = sealer(b)
@@ -89,14 +87,51 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 	if err != nil {
 		return err
 	}
+	if from != "" && from != "-" {
+		defer e.note("%s still holds the secrets in clear; delete it", from)
+	}
 	if e.json() {
 		return e.printJSON(p.JSON())
 	}
 	e.say("stored %s: account %s (%s), %s, access %s", p.GetName(), p.GetAccount(), strings.ToUpper(p.GetEnvironment()), p.GetAuth(), p.GetAccess())
-	if from != "" && from != "-" {
-		e.say("nsagent: note: %s still holds the secrets in clear; delete it", from)
+	return nil
+}
+
+// checkName refuses what cannot be the name of a profile, before anything is asked
+// for it. The agent checks again.
+func checkName(name string) error {
+	const first = "abcdefghijklmnopqrstuvwxyz0123456789"
+	if name == "" || len(name) > 63 || !strings.ContainsRune(first, rune(name[0])) || strings.Trim(name, first+"._-") != "" || strings.Contains(name, "..") {
+		return &client.Error{
+			Code: pb.CodeRequest, Message: fmt.Sprintf("%.80q is not a name for a profile", name),
+			Why: "a name has 1 to 63 of a-z, 0-9, dot, hyphen and underscore, and begins with a letter or digit",
+		}
 	}
 	return nil
+}
+
+// dialForAdd connects to the agent, and refuses where it could not store a profile
+// of that name.
+func (e *env) dialForAdd(c *cobra.Command, name string) (*client.Admin, error) {
+	t, err := e.terminal()
+	if err != nil {
+		return nil, usage("there is no terminal to ask on", "", "give the profile as JSON:  --from FILE, or --from - for stdin")
+	}
+	_ = t.Close()
+	a, err := e.dialAdmin(c.Context())
+	if err != nil {
+		return nil, err
+	}
+	switch _, err := a.ShowProfile(c.Context(), name); {
+	case err == nil:
+		return a, &client.Error{
+			Code: pb.CodeExists, Message: fmt.Sprintf("profile %q exists already", name), Why: "a profile is never replaced by adding it again",
+			Next: "remove it first:  nsagent profile rm " + name,
+		}
+	case !errors.Is(err, client.ErrNoProfile):
+		return a, err
+	}
+	return a, nil
 }
 
 // readDraft reads the JSON of a profile from a file or stdin, straight into the
@@ -113,77 +148,14 @@ func (e *env) readDraft(arena *secret.Arena, from string) (*draft, error) {
 	}
 	text, err := arena.ReadAll(r, maxProfile)
 	if err != nil {
-		return nil, usage("the profile cannot be read", err.Error(), "")
+		why := readFault(err)
+		if errors.Is(err, secret.ErrTooLong) {
+			why = fmt.Sprintf("it has more than %d bytes; is that the right file?", maxProfile)
+		}
+		return nil, usage("the profile cannot be read", why, "")
 	}
 	defer text.Destroy()
 	return parseDraft(arena, text)
-}
-
-// askDraft asks for a profile at the terminal.
-func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
-	t, err := e.terminal()
-	if err != nil {
-		return nil, usage("there is no terminal to ask on", "", "give the profile as JSON:  --from FILE, or --from - for stdin")
-	}
-	defer func() { _ = t.Close() }()
-	d := &draft{profile: &pb.Profile{}, secrets: make(map[string]secret.Bytes)}
-	ask := func(to *string, prompt string) {
-		if err == nil {
-			*to, err = t.Line(prompt)
-		}
-	}
-	hide := func(field, prompt string) {
-		if err == nil {
-			d.secrets[field], err = t.Secret(arena, prompt, maxPassphrase)
-		}
-	}
-	ask(&d.profile.Account, "Account ID (such as 1234567_SB1): ")
-	ask(&d.profile.Auth, "Kind of credential, tba or m2m [tba]: ")
-	if d.profile.Auth == "" {
-		d.profile.Auth = "tba"
-	}
-	if d.profile.Auth == "tba" {
-		ask(&d.profile.ConsumerKey, "Consumer key: ")
-		hide("consumer_secret", "Consumer secret (not shown): ")
-		ask(&d.profile.TokenId, "Token ID: ")
-		hide("token_secret", "Token secret (not shown): ")
-	} else {
-		var certificate, key, scopes string
-		ask(&d.profile.ClientId, "Client ID: ")
-		ask(&certificate, "File with the certificate (PEM): ")
-		ask(&key, "File with the private key (PEM): ")
-		ask(&scopes, "Scopes, separated by blanks [rest_webservices restlets]: ")
-		if err == nil {
-			err = d.readFiles(arena, certificate, key)
-		}
-		d.profile.Scopes = strings.Fields(scopes)
-		if len(d.profile.Scopes) == 0 {
-			d.profile.Scopes = []string{"rest_webservices", "restlets"}
-		}
-	}
-	if err != nil {
-		d.destroy()
-		return nil, err
-	}
-	return d, nil
-}
-
-// readFiles reads an M2M certificate and, into the arena, its key.
-func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
-	pem, err := readSmall(certificate)
-	if err != nil {
-		return usage("the certificate cannot be read", err.Error(), "")
-	}
-	d.profile.Certificate = string(pem)
-	f, err := os.Open(key) // #nosec G304 -- the user names it
-	if err != nil {
-		return usage("the private key cannot be read", err.Error(), "")
-	}
-	defer func() { _ = f.Close() }()
-	if d.secrets["private_key"], err = arena.ReadAll(f, maxProfile); err != nil {
-		return usage("the private key cannot be read", err.Error(), "")
-	}
-	return nil
 }
 
 // askAccess asks whether a production profile may write, where somebody can

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/nsagent/nsagent/internal/secret"
-	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // secretFields are the keys of a profile's JSON whose values never become Go
@@ -20,7 +20,7 @@ var secretFields = map[string]bool{"consumer_secret": true, "token_secret": true
 // and case-variant keys are refused. Secrets go from text to the arena, byte by
 // byte; no error repeats a value.
 func parseDraft(arena *secret.Arena, text secret.Bytes) (*draft, error) {
-	d := &draft{profile: &pb.Profile{}, secrets: make(map[string]secret.Bytes)}
+	d := newDraft()
 	err := text.Use(func(p []byte) error {
 		// The decoder reads a bytes.Buffer in place and copies no value.
 		dec := jsontext.NewDecoder(bytes.NewBuffer(p), jsontext.AllowDuplicateNames(false))
@@ -35,35 +35,42 @@ func parseDraft(arena *secret.Arena, text secret.Bytes) (*draft, error) {
 
 func (d *draft) parse(arena *secret.Arena, dec *jsontext.Decoder) error {
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
-		return malformed(dec, "it is not a JSON object")
+		return malformed(dec, err, "it is not a JSON object")
 	}
 	for dec.PeekKind() != '}' {
 		tok, err := dec.ReadToken()
-		if err != nil {
-			return malformed(dec, "a key is repeated, or it is not well-formed")
-		}
-		if tok.Kind() != '"' {
-			return malformed(dec, "a key is missing")
+		if err != nil || tok.Kind() != '"' {
+			return malformed(dec, err, "a key is not well-formed")
 		}
 		key := tok.String()
 		value, err := dec.ReadValue()
 		if err != nil {
-			return malformed(dec, "a value is not well-formed")
+			return malformed(dec, err, "a value is not well-formed")
 		}
 		if err := d.set(arena, key, value); err != nil {
 			return err
 		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return malformed(dec, "it is not well-formed")
+		return malformed(dec, err, "it is not well-formed")
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return malformed(dec, "something follows the object")
+		return malformed(dec, nil, "something follows the object")
 	}
 	return nil
 }
 
-func malformed(dec *jsontext.Decoder, why string) error {
+// malformed says where the JSON is wrong; why speaks where the parser's own error
+// says nothing better. It never repeats a value.
+func malformed(dec *jsontext.Decoder, err error, why string) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		why = "it is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		why = "it ends too early"
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		why = "a key is repeated"
+	}
 	return usage("the profile is not the JSON that is expected", fmt.Sprintf("%s (at byte %d)", why, dec.InputOffset()), "see:  nsagent profile add --help")
 }
 
@@ -108,22 +115,26 @@ func text(to *string, key string, v jsontext.Value) error {
 		if err != nil {
 			return usage(key+" is not a well-formed string", "", "")
 		}
-		*to = string(b)
+		*to = strings.TrimSpace(string(b))
 		return nil
 	default:
-		return usage(key+" is not a string", "", "")
+		return usage(key+" is not a string", "", "see:  nsagent profile add --help")
 	}
 }
 
+// setScopes reads a list of strings or null.
 func (d *draft) setScopes(v jsontext.Value) error {
+	if v.Kind() == 'n' {
+		return nil
+	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
-		return usage("scopes is not a list of strings", "", "")
+		return usage("scopes is not a list of strings", "", "see:  nsagent profile add --help")
 	}
 	for dec.PeekKind() != ']' {
 		tok, err := dec.ReadToken()
 		if err != nil || tok.Kind() != '"' {
-			return usage("scopes is not a list of strings", "", "")
+			return usage("scopes is not a list of strings", "", "see:  nsagent profile add --help")
 		}
 		d.profile.Scopes = append(d.profile.Scopes, tok.String())
 	}
@@ -132,8 +143,11 @@ func (d *draft) setScopes(v jsontext.Value) error {
 
 // setSecret decodes a string into the arena.
 func (d *draft) setSecret(arena *secret.Arena, key string, v jsontext.Value) error {
+	if v.Kind() == 'n' {
+		return nil
+	}
 	if v.Kind() != '"' {
-		return usage(key+" is not a string", "", "")
+		return usage(key+" is not a string", "", "see:  nsagent profile add --help")
 	}
 	// Decoding never lengthens: an escape takes more bytes than what it stands for.
 	b, err := arena.Alloc(max(len(v), 1))

@@ -3,8 +3,9 @@ package command
 import (
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,8 +30,9 @@ type passphraseFlags struct {
 }
 
 func (f *passphraseFlags) register(c *cobra.Command) {
-	c.Flags().StringVar(&f.file, "passphrase-file", "", "read the passphrase from this file")
-	c.Flags().IntVar(&f.fd, "passphrase-fd", -1, "read the passphrase from this descriptor")
+	c.Flags().StringVar(&f.file, "passphrase-file", "", "read the passphrase from `FILE`")
+	c.Flags().IntVar(&f.fd, "passphrase-fd", -1, "read the passphrase from descriptor `N`")
+	c.Flags().Lookup("passphrase-fd").DefValue = "0" // says nothing in the help
 }
 
 // given reports whether a flag names a source.
@@ -40,42 +42,62 @@ func (f *passphraseFlags) given() bool { return f.file != "" || f.fd >= 0 }
 func newArena() (*secret.Arena, error) {
 	a, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: cliArena})
 	if err != nil {
-		return nil, &client.Error{Code: pb.CodeMemory, Message: "there is too little lockable memory", Why: err.Error(), Next: "raise it:  ulimit -l"}
+		why, next, _ := strings.Cut(plain(err), "; ")
+		return nil, &client.Error{Code: pb.CodeMemory, Message: "there is too little lockable memory", Why: why, Next: next}
 	}
 	return a, nil
 }
 
 // read reads the passphrase from where the flags say. One line end after it is
 // not part of it.
-func (f *passphraseFlags) read(arena *secret.Arena) (secret.Bytes, error) {
+func (f *passphraseFlags) read(e *env, arena *secret.Arena) (secret.Bytes, error) {
 	if f.file != "" && f.fd >= 0 {
 		return secret.Bytes{}, usage("--passphrase-file and --passphrase-fd exclude each other", "", "")
 	}
-	var r io.ReadCloser
-	if f.file != "" {
-		file, err := os.Open(f.file)
-		if err != nil {
-			return secret.Bytes{}, usage("the passphrase file cannot be read", err.Error(), "")
-		}
-		r = file
-	} else {
-		r = os.NewFile(uintptr(f.fd), "passphrase") // #nosec G115 -- not negative here
-	}
-	defer func() { _ = r.Close() }()
-	b, err := arena.ReadAll(r, maxPassphrase)
-	if errors.Is(err, secret.ErrTooLong) {
-		return secret.Bytes{}, usage("the passphrase is too long", fmt.Sprintf("at most %d bytes", maxPassphrase), "")
-	}
+	source, err := f.open(e)
 	if err != nil {
 		return secret.Bytes{}, usage("the passphrase cannot be read", err.Error(), "")
 	}
+	defer func() { _ = source.Close() }()
+	b, err := arena.ReadAll(source, maxPassphrase)
+	if errors.Is(err, secret.ErrTooLong) {
+		return secret.Bytes{}, usage("the passphrase is too long", fmt.Sprintf("it has more than %d bytes; is that the right file?", maxPassphrase), "")
+	}
+	if err != nil {
+		return secret.Bytes{}, usage("the passphrase cannot be read", readFault(err), "")
+	}
 	if err := trimLineEnd(b); err != nil {
+		b.Destroy()
 		return secret.Bytes{}, err
 	}
 	if b.Len() == 0 {
-		return secret.Bytes{}, usage("the passphrase is empty", "", "")
+		b.Destroy()
+		return secret.Bytes{}, usage("the passphrase is empty", "nothing but a line end was read", "")
 	}
 	return b, nil
+}
+
+// open opens the source that the flags name.
+func (f *passphraseFlags) open(e *env) (*os.File, error) {
+	if f.file == "" {
+		return os.NewFile(uintptr(f.fd), fmt.Sprintf("descriptor %d", f.fd)), nil // #nosec G115 -- not negative here
+	}
+	file, err := os.Open(f.file)
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := file.Stat(); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 {
+		e.note("other users may read %s; run:  chmod 600 %s", f.file, f.file)
+	}
+	return file, nil
+}
+
+// readFault returns why a file could not be read into locked memory.
+func readFault(err error) string {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return p.Error()
+	}
+	return plain(err)
 }
 
 // trimLineEnd shortens b by one line end.

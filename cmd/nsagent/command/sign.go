@@ -27,17 +27,18 @@ func newSign(e *env) *cobra.Command {
 		Long: `Print the OAuth 1.0 Authorization header of one request.
 
 The header is good for one send within five minutes, for exactly this method and
-URL. A JSON body is not part of the signature; a form body is.`,
+URL. A JSON body is not part of the signature; a form body is. A library that
+sends a request again needs a new header:  nsagent help clients`,
 		Example: `  curl -H "$(nsagent sign "$URL")" "$URL"
   nsagent sign -X POST "$URL" --format curl`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("URL"),
 		RunE: func(c *cobra.Command, args []string) error { return runSign(c, e, o, args[0]) },
 	}
 	f := c.Flags()
-	f.StringVarP(&o.method, "request", "X", "GET", "HTTP method")
-	f.StringVar(&o.contentType, "content-type", "", "Content-Type of the request")
-	f.StringVar(&o.bodyFile, "body-file", "", "file with the body, or - for stdin; counts for forms only")
-	f.StringVar(&o.format, "format", "header", "header, value, curl or json")
+	f.StringVarP(&o.method, "request", "X", "GET", "the HTTP `METHOD`")
+	f.StringVar(&o.contentType, "content-type", "", "the Content-Type of the request is `TYPE`")
+	f.StringVar(&o.bodyFile, "body-file", "", "read the body from `FILE`, or - for stdin; it counts for forms only")
+	f.StringVar(&o.format, "format", "header", "print the header, its value, a curl command or json: `FORMAT` is header, value, curl or json")
 	return c
 }
 
@@ -45,13 +46,13 @@ func runSign(c *cobra.Command, e *env, o signOptions, url string) error {
 	switch o.format {
 	case "header", "value", "curl", "json":
 	default:
-		return usage(fmt.Sprintf("unknown format %.20q", o.format), "it is header, value, curl or json", "")
+		return usage(fmt.Sprintf("unknown format %.20q", o.format), "it is header, value, curl or json", "see:  nsagent sign --help")
 	}
 	body, err := e.readBody(o.bodyFile)
 	if err != nil {
 		return err
 	}
-	cl, err := e.dial(c.Context())
+	cl, err := e.dialProfile(c.Context())
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,14 @@ func runSign(c *cobra.Command, e *env, o signOptions, url string) error {
 
 // curlLine returns a command line that sends the request.
 func curlLine(r *pb.SignResponse, o signOptions) string {
-	line := "curl -X " + shellQuote(r.GetMethod()) + " -H " + shellQuote("Authorization: "+r.GetAuthorization())
+	line := "curl"
+	switch {
+	case r.GetMethod() == "HEAD": // with -X, curl would wait for a body
+		line += " --head"
+	case r.GetMethod() != "GET" || o.bodyFile != "":
+		line += " -X " + shellQuote(r.GetMethod())
+	}
+	line += " -H " + shellQuote("Authorization: "+r.GetAuthorization())
 	if o.contentType != "" {
 		line += " -H " + shellQuote("Content-Type: "+o.contentType)
 	}

@@ -3,7 +3,6 @@ package command
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +13,7 @@ func newStatus(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Tell how the agent is, and how well it is protected",
-		Args:  cobra.NoArgs,
+		Args:  takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := e.dial(c.Context())
 			if err != nil {
@@ -35,35 +34,41 @@ func newStatus(e *env) *cobra.Command {
 
 func (e *env) printStatus(r *pb.StatusResponse) error {
 	u := r.GetUnlock()
-	state := "locked"
+	state := "locked; open it:  nsagent unlock"
 	if !r.GetLocked() {
-		state = fmt.Sprintf("unlocked, %s; locks in %s unused, in %s at most",
-			count(r.GetProfiles(), "profile"), seconds(u.GetIdleLeft()), seconds(u.GetHardLeft()))
+		state = fmt.Sprintf("unlocked, %s; locks in %s without use, in %s at the latest",
+			count(uint64(max(r.GetProfiles(), 0)), "profile"), // #nosec G115 -- not negative
+			seconds(min(u.GetIdleLeft(), u.GetHardLeft())), seconds(u.GetHardLeft()))
 	}
-	rows := [][]string{
+	rows := [][2]string{
 		{"agent", fmt.Sprintf("%s, pid %d", r.GetVersion(), r.GetPid())},
 		{"vault", state},
 	}
 	if !r.GetLocked() {
-		rows = append(rows,
-			[]string{"unlock", strings.Join(u.GetSlots(), ", ") + "; the weakest is " + u.GetWeakest()},
-			[]string{"rollback", u.GetRollback()})
+		opens := strings.Join(u.GetSlots(), " or ")
+		if len(u.GetSlots()) > 1 {
+			opens += "; the weakest is " + u.GetWeakest()
+		}
+		rows = append(rows, [2]string{"opens by", opens}, [2]string{"rollback", u.GetRollback()})
 	}
-	audit := fmt.Sprintf("%d entries in %s", r.GetAudit().GetSeq(), r.GetAudit().GetPath())
+	audit := count(r.GetAudit().GetSeq(), "entry") + " in " + r.GetAudit().GetPath()
 	if !r.GetAudit().GetOk() {
 		audit = "cannot be written: " + r.GetAudit().GetPath()
 	}
 	rows = append(rows,
-		[]string{"memory", r.GetMemory().GetGrade() + " (" + r.GetMemory().GetWhy() + ")"},
-		[]string{"sandbox", sandbox(r.GetSandbox())},
-		[]string{"audit", audit})
+		[2]string{"memory", r.GetMemory().GetGrade() + " (" + r.GetMemory().GetWhy() + ")"},
+		[2]string{"sandbox", sandbox(r.GetSandbox())},
+		[2]string{"audit", audit})
 	for _, s := range r.GetSockets() {
-		rows = append(rows, []string{s.GetName() + ".sock", s.GetPath()})
+		rows = append(rows, [2]string{s.GetName() + ".sock", s.GetPath()})
 	}
 	for _, w := range r.GetWarnings() {
-		rows = append(rows, []string{"note", w})
+		if u.GetRollback() != "" && strings.Contains(w, u.GetRollback()) {
+			continue // the row of that name says it
+		}
+		rows = append(rows, [2]string{"note", w})
 	}
-	return e.table(rows)
+	return e.sheet(rows)
 }
 
 func sandbox(s *pb.SandboxStatus) string {
@@ -78,25 +83,4 @@ func sandbox(s *pb.SandboxStatus) string {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
-}
-
-// count returns "1 profile", "2 profiles".
-func count(n int32, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
-// seconds shows a number of seconds the way people say it: 1h, 5m30s.
-func seconds(n int64) string {
-	s := (time.Duration(n) * time.Second).String()
-	s = strings.TrimSuffix(s, "0s")
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	if s == "" {
-		return "0s"
-	}
-	return s
 }

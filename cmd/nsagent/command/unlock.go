@@ -1,18 +1,21 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/term"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 type unlockOptions struct {
 	passphrase passphraseFlags
-	hard       time.Duration
+	hard       duration
 }
 
 func newUnlock(e *env) *cobra.Command {
@@ -20,17 +23,24 @@ func newUnlock(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "unlock",
 		Short: "Open the vault, so that the agent can sign",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return runUnlock(c, e, o) },
+		Long: `Open the vault, so that the agent can sign. It asks for the passphrase where
+there is one. The vault locks by itself after an hour without use, and after
+twelve hours at the latest; config.toml can say otherwise.`,
+		Example: `  nsagent unlock
+  nsagent unlock --for 8h
+  nsagent unlock --passphrase-file FILE`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runUnlock(c, e, o) },
 	}
 	o.passphrase.register(c)
-	c.Flags().DurationVar(&o.hard, "for", 0, "lock again after this time at the latest, such as 8h")
+	c.Flags().Var(&o.hard, "for", "lock again after `TIME` at the latest, such as 8h")
 	return c
 }
 
 func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
-	if c.Flags().Changed("for") && o.hard < time.Second {
-		return usage("--for is too short", "it is a time such as 8h", "")
+	hard := time.Duration(o.hard)
+	if c.Flags().Changed("for") && hard < time.Second {
+		return usage("--for is too short", errDuration.Error(), "")
 	}
 	arena, err := newArena()
 	if err != nil {
@@ -43,29 +53,14 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	}
 	defer func() { _ = a.Close() }()
 
-	var passphrase client.Sealer
-	if o.passphrase.given() {
-		b, err := o.passphrase.read(arena)
-		if err != nil {
-			return err
-		}
-		defer b.Destroy()
-		passphrase = sealer(b)
-	}
-	r, err := a.Unlock(c.Context(), passphrase, o.hard)
-	if passphrase == nil && needsPassphrase(err) {
-		b, aerr := e.askPassphrase(arena, "Passphrase: ", false)
-		if aerr != nil {
-			return err
-		}
-		defer b.Destroy()
-		r, err = a.Unlock(c.Context(), sealer(b), o.hard)
-	}
+	r, err := e.unlock(c.Context(), a, arena, o.passphrase, hard)
 	if err != nil {
 		return err
 	}
-	for _, w := range r.GetWarnings() {
-		e.say("nsagent: note: %s", w)
+	if e.verbose {
+		for _, w := range r.GetWarnings() {
+			e.note("%s", w)
+		}
 	}
 	if e.json() {
 		return e.printJSON(struct {
@@ -76,9 +71,39 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 			HardSeconds int64  `json:"hard_seconds"`
 		}{"nsagent.unlock/v1", false, r.GetProfiles(), r.GetIdleSeconds(), r.GetHardSeconds()})
 	}
-	e.say("unlocked: %s; locks after %s unused, %s at most", count(r.GetProfiles(), "profile"),
-		seconds(r.GetIdleSeconds()), seconds(r.GetHardSeconds()))
+	e.say("unlocked: %s; locks after %s without use, and after %s at the latest",
+		count(uint64(max(r.GetProfiles(), 0)), "profile"), // #nosec G115 -- not negative
+		seconds(min(r.GetIdleSeconds(), r.GetHardSeconds())), seconds(r.GetHardSeconds()))
 	return nil
+}
+
+// unlock opens the vault with the passphrase that the flags name; without one it
+// tries the keyring, and asks if that is not enough.
+func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, from passphraseFlags, hard time.Duration) (*pb.UnlockResponse, error) {
+	if from.given() {
+		b, err := from.read(e, arena)
+		if err != nil {
+			return nil, err
+		}
+		defer b.Destroy()
+		return a.Unlock(ctx, sealer(b), hard)
+	}
+	r, err := a.Unlock(ctx, nil, hard)
+	if !needsPassphrase(err) {
+		return r, err
+	}
+	b, err := e.askPassphrase(arena, "Passphrase: ", false)
+	if errors.Is(err, term.ErrNoTerminal) {
+		return nil, &client.Error{
+			Code: pb.CodePassphrase, Message: "the vault needs its passphrase", Why: "there is no terminal to ask for it on",
+			Next: "give it as a file:  nsagent unlock --passphrase-file F",
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer b.Destroy()
+	return a.Unlock(ctx, sealer(b), hard)
 }
 
 // needsPassphrase reports whether asking for a passphrase may help.
@@ -91,7 +116,8 @@ func newLock(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "lock",
 		Short: "Drop every key from memory",
-		Args:  cobra.NoArgs,
+		Long:  "Drop every key from memory. The agent goes on, and signs again after unlock.",
+		Args:  takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, err := e.dialAdmin(c.Context())
 			if err != nil {

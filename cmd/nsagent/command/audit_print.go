@@ -1,0 +1,77 @@
+package command
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/nsagent/nsagent/agent/audit"
+)
+
+// entryPrinter prints audit entries: as they stand in the log for programs, in
+// columns for people.
+type entryPrinter struct {
+	e       *env
+	columns columns
+	printed bool
+}
+
+func newEntryPrinter(e *env) *entryPrinter {
+	p := &entryPrinter{e: e}
+	p.columns.fit(entryHead())
+	return p
+}
+
+func entryHead() []string {
+	return []string{"SEQ", "TIME", "OUTCOME", "EVENT", "PROFILE", "METHOD", "REASON", "TARGET"}
+}
+
+// entryRow is an entry for people. What may be long comes last.
+func entryRow(x audit.Entry) []string {
+	row := []string{
+		strconv.FormatUint(x.Seq, 10), x.Time.Local().Format("2006-01-02 15:04:05"), x.Outcome, x.Event,
+		x.Profile, x.Method, x.Reason, strings.TrimSpace(x.Host + x.Path + " " + x.Detail),
+	}
+	for i, cell := range row {
+		if cell == "" {
+			row[i] = "-"
+		}
+	}
+	return row
+}
+
+// fit makes room for an entry that will be printed.
+func (p *entryPrinter) fit(x audit.Entry) { p.columns.fit(entryRow(x)) }
+
+func (p *entryPrinter) print(x audit.Entry) error {
+	first := !p.printed
+	p.printed = true
+	line := strings.TrimRight(string(x.AppendLine(nil)), "\n")
+	switch p.e.output {
+	case "jsonl":
+		return p.e.print(line)
+	case "json":
+		if first {
+			return p.e.print("[\n  " + line)
+		}
+		return p.e.print("  , " + line)
+	}
+	if first {
+		if err := p.e.print(p.columns.line(entryHead())); err != nil {
+			return err
+		}
+	}
+	return p.e.print(p.columns.line(entryRow(x)))
+}
+
+// end closes what print has opened.
+func (p *entryPrinter) end() error {
+	switch {
+	case p.e.output == "json" && p.printed:
+		return p.e.print("]")
+	case p.e.output == "json":
+		return p.e.print("[]")
+	case !p.e.json() && !p.printed:
+		p.e.say("no entry matches")
+	}
+	return nil
+}

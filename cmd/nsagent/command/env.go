@@ -1,0 +1,114 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/config"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// env is what a command may touch of the world, and the global flags.
+type env struct {
+	stdin  io.Reader
+	stdout *sink
+	stderr io.Writer
+	getenv func(string) string
+
+	profile, output, socket string
+	quiet, verbose, noInput bool
+}
+
+func (e *env) checkGlobals() error {
+	if e.output != "text" && e.output != "json" && e.output != "jsonl" {
+		return usage(fmt.Sprintf("unknown output %.20q", e.output), "it is text, json or jsonl", "")
+	}
+	if v := e.getenv("NSAGENT_NO_INPUT"); v != "" && v != "0" {
+		e.noInput = true
+	}
+	return nil
+}
+
+// json reports whether the output is for programs.
+func (e *env) json() bool { return e.output != "text" }
+
+// say prints a line for people, unless they want quiet.
+func (e *env) say(format string, args ...any) {
+	if !e.quiet {
+		fmt.Fprintf(e.stderr, format+"\n", args...)
+	}
+}
+
+// note prints something that people should know although it all went well.
+func (e *env) note(format string, args ...any) { e.say("nsagent: note: "+format, args...) }
+
+// paths returns where everything is.
+func (e *env) paths() (socketpath.Paths, error) {
+	p, err := socketpath.Find(socketpath.Options{Getenv: e.getenv, Socket: e.socket})
+	switch {
+	case err == nil:
+		return p, nil
+	case errors.Is(err, socketpath.ErrTooLong):
+		return p, &client.Error{
+			Code: pb.CodeSocket, Message: "the socket path is too long",
+			Why:  fmt.Sprintf("a path of more than %d bytes does not fit into a socket address", socketpath.MaxSocketPath),
+			Next: "set XDG_RUNTIME_DIR or NSAGENT_SOCK to a shorter path",
+		}
+	case errors.Is(err, socketpath.ErrRelative):
+		return p, &client.Error{Code: pb.CodeSocket, Message: "the socket path is not absolute", Why: plain(err), Next: "begin it with a slash"}
+	default:
+		return p, usage("the home directory is not known", "HOME is not set to an absolute path", "set it:  export HOME=/home/you")
+	}
+}
+
+// config returns the settings of config.toml.
+func (e *env) config(p socketpath.Paths) (config.Config, error) {
+	c, err := config.Load(p.ConfigFile)
+	if err != nil {
+		return c, usage("the configuration cannot be used", plain(err), "edit it, or remove it:  "+p.ConfigFile)
+	}
+	return c, nil
+}
+
+// dial connects to the agent's socket for use.
+func (e *env) dial(ctx context.Context) (*client.Client, error) {
+	p, err := e.paths()
+	if err != nil {
+		return nil, err
+	}
+	return client.Dial(ctx, client.WithSocket(p.Agent))
+}
+
+// dialProfile is dial for calls that use the profile that flag, environment or
+// configuration names; without one the agent takes the only one.
+func (e *env) dialProfile(ctx context.Context) (*client.Client, error) {
+	p, err := e.paths()
+	if err != nil {
+		return nil, err
+	}
+	name := e.profile
+	if name == "" {
+		name = e.getenv("NSAGENT_PROFILE")
+	}
+	if name == "" {
+		c, err := e.config(p)
+		if err != nil {
+			return nil, err
+		}
+		name = c.DefaultProfile
+	}
+	return client.Dial(ctx, client.WithSocket(p.Agent), client.WithProfile(name))
+}
+
+// dialAdmin connects to the agent's socket for managing.
+func (e *env) dialAdmin(ctx context.Context) (*client.Admin, error) {
+	p, err := e.paths()
+	if err != nil {
+		return nil, err
+	}
+	return client.DialAdmin(ctx, client.WithSocket(p.Admin))
+}

@@ -1,0 +1,129 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// takes returns a check that a command gets exactly the arguments that it names.
+// The message repeats no argument: it may be a secret in the wrong place.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		command := strings.TrimPrefix(c.CommandPath(), "nsagent ")
+		see := "see:  " + c.CommandPath() + " --help"
+		switch {
+		case len(args) < len(names):
+			return usage(names[len(args)]+" is missing", command+" takes "+strings.Join(names, " and "), see)
+		case len(args) > len(names) && len(names) == 0:
+			return usage(command+" takes no arguments", "", see)
+		case len(args) > len(names):
+			return usage("too many arguments", command+" takes "+strings.Join(names, " and ")+" only; quote it if it has blanks", see)
+		default:
+			return nil
+		}
+	}
+}
+
+// flagError puts what the flag parser says into other words. It never repeats the
+// value of a flag.
+func flagError(c *cobra.Command, err error) error {
+	see := "see:  " + c.CommandPath() + " --help"
+	// The types of these errors belong to a module that only cobra imports.
+	var value interface{ GetValue() string }
+	var named interface{ GetSpecifiedName() string }
+	switch {
+	case errors.As(err, &value):
+		flag, cause, _ := strings.Cut(afterLast(err.Error(), `" for "`), `" flag: `)
+		if flag == "" {
+			flag = "the flag"
+		}
+		return usage("wrong value for "+flag, valueFault(cause), see)
+	case errors.As(err, &named):
+		name := named.GetSpecifiedName()
+		if strings.HasPrefix(err.Error(), "flag needs an argument") {
+			return usage(dashes(name)+" needs a value", "", see)
+		}
+		return usage("unknown flag "+dashes(name), secretHint(name), see)
+	default:
+		return usage("a flag is not well-formed", "", see)
+	}
+}
+
+func afterLast(s, sep string) string {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[i+len(sep):]
+	}
+	return ""
+}
+
+// valueFault says what a flag takes, from the parser's complaint.
+func valueFault(cause string) string {
+	switch {
+	case cause == errDuration.Error():
+		return cause
+	case strings.Contains(cause, "ParseInt"):
+		return "it takes a number"
+	case strings.Contains(cause, "ParseBool"):
+		return "it takes true or false"
+	default:
+		return ""
+	}
+}
+
+func dashes(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return fmt.Sprintf("--%.40s", name)
+}
+
+// secretHint tells people who look for a flag that takes a secret why there is
+// none.
+func secretHint(name string) string {
+	for _, word := range []string{"secret", "pass", "token", "key", "pin"} {
+		if strings.Contains(strings.ToLower(name), word) {
+			return "no flag takes a secret, since others could read it in the list of processes"
+		}
+	}
+	return ""
+}
+
+// errDuration says what a duration looks like.
+var errDuration = errors.New("it takes a time such as 45m, 8h or 30d")
+
+// duration is a flag that also knows days.
+type duration time.Duration
+
+// Set reads a time such as 90s, 8h or 30d.
+func (d *duration) Set(s string) error {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return errDuration
+		}
+		*d = duration(time.Duration(n) * 24 * time.Hour)
+		return nil
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 {
+		return errDuration
+	}
+	*d = duration(v)
+	return nil
+}
+
+// String returns the value as it is shown in the help.
+func (d *duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return time.Duration(*d).String()
+}
+
+// Type names the value in the help.
+func (d *duration) Type() string { return "time" }
