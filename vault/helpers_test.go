@@ -18,7 +18,7 @@ import (
 
 func newArena(t testing.TB) *secret.Arena {
 	t.Helper()
-	a, err := secret.NewArena(secret.ArenaConfig{})
+	a, err := secret.NewArena(secret.ArenaConfig{Size: 768 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 // A full disk, for real: a tmpfs of 64 KiB.
 func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
-		needs(t, "root", "to mount a small tmpfs")
+		t.Skip("needs root: mounts a small tmpfs")
 	}
 	mount := t.TempDir()
 	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=64k,mode=0700"); err != nil {

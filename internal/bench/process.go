@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"time"
 )
 
@@ -117,7 +116,7 @@ func copyHome(from, to string) error {
 func largeRows(ctx context.Context, w *world) ([]row, error) {
 	const n = 10000
 	home := filepath.Join(w.dir, "large")
-	gen := exec.CommandContext(ctx, filepath.Join(runtime.GOROOT(), "bin", "go"), "test", "-count=1", "-run", "TestLargeVault", "./agent") // #nosec G204 -- our own test
+	gen := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "TestLargeVault", "./agent") // #nosec G204 -- our own test
 	gen.Env = append(os.Environ(), "NSAGENT_LARGE_VAULT="+home, fmt.Sprintf("NSAGENT_LARGE_VAULT_SIZE=%d", n))
 	if out, err := gen.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("making a large vault: %w: %s", err, out)

@@ -10,7 +10,7 @@ import (
 
 func newArena(t testing.TB) *secret.Arena {
 	t.Helper()
-	a, err := secret.NewArena(secret.ArenaConfig{Size: 1 << 20})
+	a, err := secret.NewArena(secret.ArenaConfig{Size: 128 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
