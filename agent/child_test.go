@@ -175,7 +175,7 @@ func overUnix(path string) *http.Client {
 			DialContext:        func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
 			DisableCompression: true,
 		},
-		Timeout:   10 * time.Second,
+		Timeout: 10 * time.Second,
 	}
 }
 

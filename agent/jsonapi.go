@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -113,6 +114,8 @@ func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
 
 func readJSON(w http.ResponseWriter, r *http.Request, q any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAgentMessage))
+	// The answer has its own time, also where the request used up all of its.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(handshakeTime))
 	if err != nil {
 		why := "it did not arrive whole"
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {

@@ -259,7 +259,9 @@ func TestTwoAgents(t *testing.T) {
 	elsewhere := newPlace(t).paths
 	try("same everything", func(*socketpath.Paths) {})
 	try("same sockets", func(p *socketpath.Paths) { p.AuditDir = elsewhere.AuditDir })
-	try("same audit log", func(p *socketpath.Paths) { p.Agent, p.Admin, p.PIDFile = elsewhere.Agent, elsewhere.Admin, elsewhere.PIDFile })
+	try("same audit log", func(p *socketpath.Paths) {
+		p.Agent, p.Admin, p.PIDFile = elsewhere.Agent, elsewhere.Admin, elsewhere.PIDFile
+	})
 	f.sign("acme")
 	if _, err := client.Dial(t.Context(), client.WithSocket(f.paths.Agent)); err != nil {
 		t.Errorf("after the others: %v", err)
