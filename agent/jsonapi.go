@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -44,42 +46,66 @@ type assertionJSON struct {
 
 type peerKey struct{}
 
+// endpoint is one path of the JSON API.
+type endpoint struct {
+	method string
+	handle http.HandlerFunc
+}
+
+// endpoints returns the JSON API by path. A path is compared byte by byte.
+func (a *Agent) endpoints() map[string]endpoint {
+	return map[string]endpoint{
+		"/v1/sign": {http.MethodPost, answer(a, func(c *caller, q signJSON) (any, error) {
+			r, err := a.sign(c, &pb.SignRequest{Profile: q.Profile, Method: q.Method, Url: q.URL, ContentType: q.ContentType, Body: []byte(q.Body)})
+			return r.JSON(), err
+		})},
+		"/v1/passport": {http.MethodPost, answer(a, func(c *caller, q passportJSON) (any, error) {
+			r, err := a.passport(c, &pb.PassportRequest{Profile: q.Profile, Version: q.Version})
+			return r.JSON(), err
+		})},
+		"/v1/connect-password": {http.MethodPost, answer(a, func(c *caller, q profileJSON) (any, error) {
+			r, err := a.connectPassword(c, &pb.ConnectPasswordRequest{Profile: q.Profile})
+			return r.JSON(), err
+		})},
+		"/v1/assertion": {http.MethodPost, answer(a, func(c *caller, q assertionJSON) (any, error) {
+			r, err := a.assertion(c, &pb.AssertionRequest{Profile: q.Profile, Scopes: q.Scope, Audience: q.Aud})
+			return r.JSON(), err
+		})},
+		"/v1/profiles": {http.MethodGet, answer(a, func(c *caller, _ struct{}) (any, error) {
+			r, err := a.listProfiles(c)
+			return r.JSON(), err
+		})},
+		"/v1/status": {http.MethodGet, answer(a, func(c *caller, _ struct{}) (any, error) {
+			r, err := a.statusFor(c)
+			return r.JSON(), err
+		})},
+	}
+}
+
 func (a *Agent) newHTTPServer() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/sign", answer(a, func(c *caller, q signJSON) (any, error) {
-		r, err := a.sign(c, &pb.SignRequest{Profile: q.Profile, Method: q.Method, Url: q.URL, ContentType: q.ContentType, Body: []byte(q.Body)})
-		return r.JSON(), err
-	}))
-	mux.HandleFunc("POST /v1/passport", answer(a, func(c *caller, q passportJSON) (any, error) {
-		r, err := a.passport(c, &pb.PassportRequest{Profile: q.Profile, Version: q.Version})
-		return r.JSON(), err
-	}))
-	mux.HandleFunc("POST /v1/connect-password", answer(a, func(c *caller, q profileJSON) (any, error) {
-		r, err := a.connectPassword(c, &pb.ConnectPasswordRequest{Profile: q.Profile})
-		return r.JSON(), err
-	}))
-	mux.HandleFunc("POST /v1/assertion", answer(a, func(c *caller, q assertionJSON) (any, error) {
-		r, err := a.assertion(c, &pb.AssertionRequest{Profile: q.Profile, Scopes: q.Scope, Audience: q.Aud})
-		return r.JSON(), err
-	}))
-	mux.HandleFunc("GET /v1/profiles", answer(a, func(c *caller, _ struct{}) (any, error) {
-		r, err := a.listProfiles(c)
-		return r.JSON(), err
-	}))
-	mux.HandleFunc("GET /v1/status", answer(a, func(c *caller, _ struct{}) (any, error) {
-		r, err := a.statusFor(c)
-		return r.JSON(), err
-	}))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("there is no %.10s %.80q here", r.Method, r.URL.Path), "the API is in docs/protocol.md", ""))
-	})
+	endpoints := a.endpoints()
 	return &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: handshakeTime,
-		ReadTimeout:       handshakeTime,
-		WriteTimeout:      handshakeTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    maxHeaders,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			e, ok := endpoints[r.URL.EscapedPath()]
+			switch {
+			case !ok:
+				writeError(w, refuse(ErrRequest, pb.CodeNotFound, fmt.Sprintf("there is no %.80q here", r.URL.EscapedPath()), "the API is in docs/protocol.md", ""))
+			case r.Method != e.method:
+				w.Header().Set("Allow", e.method)
+				writeError(w, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("%s takes no %.20q", r.URL.EscapedPath(), r.Method), "it takes "+e.method, ""))
+			case r.URL.RawQuery != "":
+				writeError(w, refuse(ErrRequest, pb.CodeRequest, r.URL.EscapedPath()+" takes no query", "a request is one JSON object in the body", ""))
+			default:
+				e.handle(w, r)
+			}
+		}),
+		ReadHeaderTimeout:            handshakeTime,
+		ReadTimeout:                  handshakeTime,
+		WriteTimeout:                 handshakeTime,
+		IdleTimeout:                  idleTime,
+		MaxHeaderBytes:               maxHeaders,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelError),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if cc, ok := c.(*countedConn); ok {
 				ctx = context.WithValue(ctx, peerKey{}, cc.Conn.Identity())
@@ -122,6 +148,15 @@ func readJSON(w http.ResponseWriter, r *http.Request, q any) error {
 			why = fmt.Sprintf("a request has at most %d bytes", maxAgentMessage)
 		}
 		return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the request cannot be read", why, "")
+	}
+	return decodeJSON(body, q)
+}
+
+// decodeJSON reads one JSON object with the keys of q and nothing after it. A null
+// counts as a key that is not there.
+func decodeJSON(body []byte, q any) error {
+	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		return refuse(ErrRequest, pb.CodeRequest, "the request is not the JSON that is expected", "it is no object", "")
 	}
 	if err := json.Unmarshal(body, q, json.RejectUnknownMembers(true)); err != nil {
 		return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the request is not the JSON that is expected", jsonFault(err), "")

@@ -200,3 +200,13 @@ func awaitClose(c net.Conn, within time.Duration) (n int64, err error) {
 	}
 	return n, nil
 }
+
+// unixConn returns c as what it is.
+func unixConn(t testing.TB, c net.Conn) *net.UnixConn {
+	t.Helper()
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		t.Fatalf("a connection of type %T", c)
+	}
+	return u
+}
