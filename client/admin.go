@@ -2,12 +2,16 @@ package client
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// Admin is a connection to the agent's socket for managing.
+// Admin is a connection to the agent's socket for managing. Like Client it is safe
+// for concurrent use and outlives the agent; but a call whose answer got lost is
+// not made again, since it may have been carried out.
 type Admin struct {
 	conn *connection
 	rpc  pb.AdminClient
@@ -23,11 +27,12 @@ func DialAdmin(ctx context.Context, opts ...Option) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Admin{conn: c, rpc: pb.NewAdminClient(c.grpc)}, nil
+	return &Admin{conn: c, rpc: pb.NewAdminClient(c)}, nil
 }
 
-// Close ends the connection.
-func (a *Admin) Close() error { return a.conn.grpc.Close() }
+// Close ends the connection. Calls in flight and later ones fail with ErrClosed.
+// It returns nil, also when it is called again.
+func (a *Admin) Close() error { return a.conn.close() }
 
 // SealTo is what a secret is sealed to on its way into the agent: a one-time
 // public key, and what the box is bound to.
@@ -44,19 +49,22 @@ type SealTo struct {
 // seals it (internal/secret does, for the command line).
 type Sealer func(SealTo) (box []byte, err error)
 
-// seal gets one key a secret and seals each.
-func (a *Admin) seal(ctx context.Context, method, profile string, fields []string, sealers map[string]Sealer) ([]*pb.Sealed, error) {
-	keys, err := a.rpc.SealKey(ctx, &pb.SealKeyRequest{Count: uint32(len(fields))}) // #nosec G115 -- a handful
+// seal gets one key a secret and seals each, in the order of their names.
+func (a *Admin) seal(ctx context.Context, method, profile string, secrets map[string]Sealer) ([]*pb.Sealed, error) {
+	if len(secrets) == 0 {
+		return nil, nil
+	}
+	keys, err := a.rpc.SealKey(ctx, &pb.SealKeyRequest{Count: uint32(len(secrets))}) // #nosec G115 -- a handful
 	if err != nil {
-		return nil, a.conn.wrap(err)
+		return nil, err
 	}
-	if len(keys.GetKeys()) != len(fields) {
-		return nil, &Error{Code: pb.CodeVersion, Message: "the agent gave the wrong number of seal keys"}
+	if len(keys.GetKeys()) != len(secrets) {
+		return nil, &Error{Code: pb.CodeInternal, Message: "the agent gave the wrong number of seal keys"}
 	}
-	out := make([]*pb.Sealed, 0, len(fields))
-	for i, field := range fields {
+	out := make([]*pb.Sealed, 0, len(secrets))
+	for i, field := range slices.Sorted(maps.Keys(secrets)) {
 		k := keys.GetKeys()[i]
-		box, err := sealers[field](SealTo{
+		box, err := secrets[field](SealTo{
 			PublicKey: k.GetPublicKey(), VaultID: keys.GetVaultId(), Instance: keys.GetInstance(),
 			Method: method, Profile: profile, Field: field,
 		})
@@ -69,57 +77,71 @@ func (a *Admin) seal(ctx context.Context, method, profile string, fields []strin
 }
 
 // Unlock opens the vault. passphrase is nil where the keyring alone opens it; hard
-// is how long it stays open at most, zero meaning the configured time.
+// is how long it stays open at most, in whole seconds, rounded up. Zero means the
+// configured time.
 //
-// The error matches ErrPassphrase, ErrKeyring, ErrNoVault or ErrAgent.
+// The error matches ErrPassphrase, ErrBackoff, ErrKeyring, ErrNoVault, ErrRequest
+// (for a time that is not allowed) or ErrAgent.
 func (a *Admin) Unlock(ctx context.Context, passphrase Sealer, hard time.Duration) (*pb.UnlockResponse, error) {
-	q := &pb.UnlockRequest{ForSeconds: int64(hard / time.Second)}
+	q := &pb.UnlockRequest{ForSeconds: seconds(hard)}
 	if passphrase != nil {
-		boxes, err := a.seal(ctx, pb.Admin_Unlock_FullMethodName, "", []string{"passphrase"}, map[string]Sealer{"passphrase": passphrase})
+		boxes, err := a.seal(ctx, pb.Admin_Unlock_FullMethodName, "", map[string]Sealer{"passphrase": passphrase})
 		if err != nil {
 			return nil, err
 		}
 		q.Passphrase = boxes[0]
 	}
-	out, err := a.rpc.Unlock(ctx, q)
-	return out, a.conn.wrap(err)
+	return a.rpc.Unlock(ctx, q)
+}
+
+// seconds rounds d away from zero: half a second is not "as configured".
+func seconds(d time.Duration) int64 {
+	n := int64(d / time.Second)
+	switch rest := d % time.Second; {
+	case rest > 0:
+		n++
+	case rest < 0:
+		n--
+	}
+	return n
 }
 
 // Lock drops every key.
 func (a *Admin) Lock(ctx context.Context) error {
 	_, err := a.rpc.Lock(ctx, &pb.LockRequest{})
-	return a.conn.wrap(err)
+	return err
 }
 
 // Stop locks and ends the agent.
 func (a *Admin) Stop(ctx context.Context) error {
 	_, err := a.rpc.Stop(ctx, &pb.StopRequest{})
-	return a.conn.wrap(err)
+	return err
 }
 
 // AddProfile stores a profile with its secrets, keyed by field: consumer_secret
-// and token_secret for auth tba, private_key for m2m.
+// and token_secret for auth tba, private_key for m2m. It is durable when it
+// returns, and its public part comes back.
+//
+// The error matches ErrExists, ErrCredential, ErrLocked or ErrAgent, or is that of
+// a Sealer. After ErrAgent the profile may be there or not.
 func (a *Admin) AddProfile(ctx context.Context, p *pb.Profile, secrets map[string]Sealer) (*pb.Profile, error) {
-	fields := make([]string, 0, len(secrets))
-	for f := range secrets {
-		fields = append(fields, f)
-	}
-	boxes, err := a.seal(ctx, pb.Admin_AddProfile_FullMethodName, p.GetName(), fields, secrets)
+	boxes, err := a.seal(ctx, pb.Admin_AddProfile_FullMethodName, p.GetName(), secrets)
 	if err != nil {
 		return nil, err
 	}
 	out, err := a.rpc.AddProfile(ctx, &pb.AddProfileRequest{Profile: p, Secrets: boxes})
-	return out.GetProfile(), a.conn.wrap(err)
+	return out.GetProfile(), err
 }
 
 // ShowProfile returns the public part of a profile.
 func (a *Admin) ShowProfile(ctx context.Context, name string) (*pb.Profile, error) {
-	out, err := a.rpc.ShowProfile(ctx, &pb.ShowProfileRequest{Name: name})
-	return out.GetProfile(), a.conn.wrap(err)
+	out, err := a.rpc.ShowProfile(ctx, &pb.ShowProfileRequest{Name: text(name)})
+	return out.GetProfile(), err
 }
 
-// RemoveProfile removes a profile and its credential.
+// RemoveProfile removes a profile and its credential. After ErrAgent it may be
+// gone or not.
 func (a *Admin) RemoveProfile(ctx context.Context, name string) error {
-	_, err := a.rpc.RemoveProfile(ctx, &pb.RemoveProfileRequest{Name: name})
-	return a.conn.wrap(err)
+	_, err := a.rpc.RemoveProfile(ctx, &pb.RemoveProfileRequest{Name: text(name)})
+	return err
 }

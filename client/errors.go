@@ -1,9 +1,10 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -42,19 +43,29 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the cause on this side of the socket, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// ErrClosed means that the Client, the Admin or the Stream was closed on this side.
+var ErrClosed = errors.New("client: closed")
+
 // Sentinels, one a code, to compare with errors.Is. There is one for every code
-// that a program may want to act on; other errors are *Error too.
+// that a program may want to act on; for others compare with an Error that has
+// the code.
 var (
 	// ErrLocked: the vault is locked; a person has to unlock it.
 	ErrLocked error = &Error{Code: pb.CodeLocked, Message: "client: locked"}
 	// ErrPassphrase: the passphrase does not open the vault.
 	ErrPassphrase error = &Error{Code: pb.CodePassphrase, Message: "client: wrong passphrase"}
+	// ErrBackoff: too many wrong passphrases in a row; wait.
+	ErrBackoff error = &Error{Code: pb.CodeBackoff, Message: "client: unlocking paused"}
 	// ErrKeyring: the OS keyring did not give the vault's share.
 	ErrKeyring error = &Error{Code: pb.CodeKeyring, Message: "client: keyring unavailable"}
 	// ErrNoProfile: there is no such profile.
 	ErrNoProfile error = &Error{Code: pb.CodeNoProfile, Message: "client: no such profile"}
 	// ErrNoVault: there is no vault yet.
 	ErrNoVault error = &Error{Code: pb.CodeNoVault, Message: "client: no vault"}
+	// ErrExists: the name is taken.
+	ErrExists error = &Error{Code: pb.CodeExists, Message: "client: name taken"}
+	// ErrCredential: the credential is incomplete or does not fit together.
+	ErrCredential error = &Error{Code: pb.CodeCredential, Message: "client: credential does not fit"}
 	// ErrDenied: policy does not allow it.
 	ErrDenied error = &Error{Code: pb.CodeDenied, Message: "client: denied"}
 	// ErrReadOnly: the profile is limited to reading.
@@ -63,7 +74,7 @@ var (
 	ErrHost error = &Error{Code: pb.CodeHost, Message: "client: foreign host"}
 	// ErrURL: the URL cannot be signed as it stands.
 	ErrURL error = &Error{Code: pb.CodeURL, Message: "client: malformed URL"}
-	// ErrRequest: the request is malformed.
+	// ErrRequest: the request is malformed, or the profile cannot make what is asked.
 	ErrRequest error = &Error{Code: pb.CodeRequest, Message: "client: malformed request"}
 	// ErrExpired: the credential has expired or was revoked.
 	ErrExpired error = &Error{Code: pb.CodeExpired, Message: "client: expired"}
@@ -71,54 +82,94 @@ var (
 	ErrAudit error = &Error{Code: pb.CodeAudit, Message: "client: audit log not writable"}
 	// ErrLimited: too much at once; try again later.
 	ErrLimited error = &Error{Code: pb.CodeLimited, Message: "client: limited"}
-	// ErrAgent: the agent cannot be reached.
+	// ErrPeer: the agent takes this process for another one, or for gone.
+	ErrPeer error = &Error{Code: pb.CodePeer, Message: "client: process not accepted"}
+	// ErrAgent: the agent cannot be reached, or the connection broke.
 	ErrAgent error = &Error{Code: pb.CodeAgent, Message: "client: no agent"}
 	// ErrVersion: the agent is older than this client and lacks the call.
 	ErrVersion error = &Error{Code: pb.CodeVersion, Message: "client: agent too old"}
+	// ErrInternal: something failed in the agent that should not have; its log
+	// says what.
+	ErrInternal error = &Error{Code: pb.CodeInternal, Message: "client: internal error"}
 )
+
+// refusal returns the agent's own words, or nil where st is not an answer of it.
+func refusal(st *status.Status) *Error {
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == pb.ErrorDomain {
+			return newError(info.GetReason(), st.Message(), info.GetMetadata()["why"], info.GetMetadata()["next"])
+		}
+	}
+	return nil
+}
 
 // fromMessage returns a refusal that came inside a stream.
 func fromMessage(m *pb.Error) *Error {
-	return &Error{Code: pb.Code(m.GetCode()), Message: m.GetMessage(), Why: m.GetWhy(), Next: m.GetNext()}
+	return newError(m.GetCode(), m.GetMessage(), m.GetWhy(), m.GetNext())
 }
 
-// wrap turns what gRPC returned into an *Error. dial is why the last attempt to
-// connect failed, or nil.
-func wrap(err, dial error) error {
-	if err == nil {
-		return nil
+// fromStatus returns what grpc says where the agent said nothing.
+func fromStatus(st *status.Status) *Error {
+	if e := refusal(st); e != nil {
+		return e
 	}
-	if e := (*Error)(nil); errors.As(err, &e) {
-		return err
-	}
-	st, ok := status.FromError(err)
-	if !ok {
-		return err
-	}
-	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == pb.ErrorDomain {
-			return &Error{Code: pb.Code(info.GetReason()), Message: st.Message(), Why: info.GetMetadata()["why"], Next: info.GetMetadata()["next"], cause: err}
-		}
-	}
+	why := oneLine(st.Message())
 	switch st.Code() {
 	case codes.Unavailable:
-		if e := (*Error)(nil); errors.As(dial, &e) {
-			return e
-		}
-		return noAgent(errors.Join(dial, err), "the connection broke")
+		return noAgent(nil, "the connection broke")
 	case codes.Canceled:
-		return fmt.Errorf("asking the agent: %w", errors.Join(context.Canceled, err))
-	case codes.DeadlineExceeded:
-		return fmt.Errorf("asking the agent: %w", errors.Join(context.DeadlineExceeded, err))
+		return noAgent(nil, "it ended the call")
 	case codes.Unimplemented:
-		return &Error{Code: pb.CodeVersion, Message: "the agent does not know this call", Why: "it is older than this client", Next: "start it again:  nsagent agent stop && nsagent agent start", cause: err}
+		return &Error{Code: pb.CodeVersion, Message: "the agent does not know this call", Why: "it is older than this client", Next: "start it again:  nsagent agent stop && nsagent agent start"}
 	case codes.ResourceExhausted:
-		return &Error{Code: pb.CodeLimited, Message: "the agent refused the message", Why: "it is too large, or too much is in flight", cause: err}
+		return &Error{Code: pb.CodeLimited, Message: "the message is too large, or too much is in flight", Why: why}
 	default:
-		return &Error{Code: pb.CodeInternal, Message: "the agent answered with an error", Why: st.Message(), cause: err}
+		return &Error{Code: pb.CodeInternal, Message: "the agent answered with an error", Why: why}
 	}
 }
+
+// newError returns an error with what another process said. A code that is none
+// counts as NSA-INTERNAL; codes of newer agents are kept.
+func newError(code, message, why, next string) *Error {
+	e := &Error{Code: pb.Code(code), Message: oneLine(message), Why: oneLine(why), Next: oneLine(next)}
+	if !isCode(code) {
+		e.Code = pb.CodeInternal
+	}
+	if e.Message == "" {
+		e.Message = pb.Lookup(e.Code).Text
+	}
+	return e
+}
+
+// isCode reports whether s has the form of a code, such as NSA-LOCKED.
+func isCode(s string) bool {
+	name, ok := strings.CutPrefix(s, "NSA-")
+	return ok && name != "" && len(name) <= 40 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == ""
+}
+
+// maxText is the most bytes of a text from another process that are kept.
+const maxText = 2000
+
+// oneLine keeps what another process sent from writing lines or escape sequences
+// of its own into logs and terminals.
+func oneLine(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxText)], "?")
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s))
+}
+
+// ended returns the error of a call whose context is over. It matches
+// context.Canceled or context.DeadlineExceeded.
+func ended(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
 
 func noAgent(cause error, why string) *Error {
 	return &Error{Code: pb.CodeAgent, Message: "the agent cannot be reached", Why: why, Next: "start it:  nsagent agent start", cause: cause}
+}
+
+func untrusted(cause error) *Error {
+	return &Error{Code: pb.CodeAgent, Message: "the socket is not to be trusted", Why: cause.Error(), cause: cause}
 }

@@ -2,8 +2,18 @@ package client
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const (
+	// maxForm is the largest form body that is signed, in bytes.
+	maxForm = 128 << 10
+	// maxRest is the most bytes of all else that Sign sends. An agent takes 256 KiB
+	// in one message and ends a stream on which a longer one comes.
+	maxRest = 64 << 10
 )
 
 // Request is what Sign needs of an HTTP request.
@@ -14,13 +24,42 @@ type Request struct {
 	Method string
 	// URL, absolute and percent-encoded as it goes on the wire.
 	URL string
-	// ContentType and Body matter for form bodies only; JSON is not signed.
+	// ContentType and Body matter for form bodies only, which have at most 128 KiB;
+	// JSON is not signed, and not sent to the agent.
 	ContentType string
 	Body        []byte
 }
 
-func (c *Client) message(r Request) *pb.SignRequest {
-	return &pb.SignRequest{Profile: c.or(r.Profile), Method: r.Method, Url: r.URL, ContentType: r.ContentType, Body: r.Body}
+// message returns r as it goes to the agent, or ErrRequest where no agent would
+// take it. It shares r.Body.
+func (c *Client) message(r Request) (*pb.SignRequest, error) {
+	m := &pb.SignRequest{Profile: text(c.or(r.Profile)), Method: text(r.Method), Url: text(r.URL), ContentType: text(r.ContentType)}
+	if isForm(r.ContentType) {
+		m.Body = r.Body
+	}
+	if len(m.GetBody()) > maxForm {
+		return nil, formTooLong()
+	}
+	if len(m.GetProfile())+len(m.GetMethod())+len(m.GetUrl())+len(m.GetContentType()) > maxRest {
+		return nil, &Error{Code: pb.CodeRequest, Message: "the request is too long to be signed", Why: fmt.Sprintf("URL and all else have at most %d bytes", maxRest)}
+	}
+	return m, nil
+}
+
+func formTooLong() *Error {
+	return &Error{Code: pb.CodeRequest, Message: "the form is too long to be signed", Why: fmt.Sprintf("a form body has at most %d bytes", maxForm)}
+}
+
+// text returns s as a protobuf string may be. What is not UTF-8 is no profile and
+// no URL either, and for the agent to refuse; protobuf would fail the call, and
+// with it a whole stream.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// isForm reports whether a Content-Type is that of a form. It decides as the agent
+// does: if they differed, a form would be sent unsigned.
+func isForm(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.Trim(media, " \t"), "application/x-www-form-urlencoded")
 }
 
 // or returns name, or the client's own profile where it is empty.
@@ -35,25 +74,38 @@ func (c *Client) or(name string) string {
 // signed. It is good for one send within five minutes.
 //
 // The error matches ErrLocked, ErrNoProfile, ErrURL, ErrHost, ErrDenied,
-// ErrReadOnly, ErrAudit or ErrAgent.
+// ErrReadOnly, ErrRequest, ErrAudit, ErrAgent or ErrClosed, or the error of ctx.
 func (c *Client) Sign(ctx context.Context, r Request) (*pb.SignResponse, error) {
-	out, err := c.rpc.Sign(ctx, c.message(r))
-	return out, c.conn.wrap(err)
+	m, err := c.message(r)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.rpc.Sign(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return signed(out)
+}
+
+// signed returns out if there is a header in it.
+func signed(out *pb.SignResponse) (*pb.SignResponse, error) {
+	if out.GetAuthorization() == "" {
+		return nil, &Error{Code: pb.CodeInternal, Message: "the agent answered without a signature"}
+	}
+	return out, nil
 }
 
 // Passport returns the TokenPassport of one SOAP request, also as XML for the
 // endpoint version, such as 2025_2. An empty profile means that of WithProfile, an
 // empty version the latest.
 func (c *Client) Passport(ctx context.Context, profile, version string) (*pb.PassportResponse, error) {
-	out, err := c.rpc.Passport(ctx, &pb.PassportRequest{Profile: c.or(profile), Version: version})
-	return out, c.conn.wrap(err)
+	return c.rpc.Passport(ctx, &pb.PassportRequest{Profile: text(c.or(profile)), Version: text(version)})
 }
 
 // ConnectPassword returns user and password of one SuiteAnalytics Connect
 // session, to be opened within five minutes.
 func (c *Client) ConnectPassword(ctx context.Context, profile string) (*pb.ConnectPasswordResponse, error) {
-	out, err := c.rpc.ConnectPassword(ctx, &pb.ConnectPasswordRequest{Profile: c.or(profile)})
-	return out, c.conn.wrap(err)
+	return c.rpc.ConnectPassword(ctx, &pb.ConnectPasswordRequest{Profile: text(c.or(profile))})
 }
 
 // AssertionRequest is what Assertion needs.
@@ -69,18 +121,19 @@ type AssertionRequest struct {
 // Assertion returns the JWT client assertion of one token request (RFC 7523) and
 // the endpoint to post it to.
 func (c *Client) Assertion(ctx context.Context, r AssertionRequest) (*pb.AssertionResponse, error) {
-	out, err := c.rpc.Assertion(ctx, &pb.AssertionRequest{Profile: c.or(r.Profile), Scopes: r.Scopes, Audience: r.Audience})
-	return out, c.conn.wrap(err)
+	q := &pb.AssertionRequest{Profile: text(c.or(r.Profile)), Audience: text(r.Audience)}
+	for _, scope := range r.Scopes {
+		q.Scopes = append(q.Scopes, text(scope))
+	}
+	return c.rpc.Assertion(ctx, q)
 }
 
 // Profiles lists the profiles that the caller may use.
 func (c *Client) Profiles(ctx context.Context) (*pb.ListProfilesResponse, error) {
-	out, err := c.rpc.ListProfiles(ctx, &pb.ListProfilesRequest{})
-	return out, c.conn.wrap(err)
+	return c.rpc.ListProfiles(ctx, &pb.ListProfilesRequest{})
 }
 
 // Status tells the state of the agent; it works while locked.
 func (c *Client) Status(ctx context.Context) (*pb.StatusResponse, error) {
-	out, err := c.rpc.Status(ctx, &pb.StatusRequest{})
-	return out, c.conn.wrap(err)
+	return c.rpc.Status(ctx, &pb.StatusRequest{})
 }

@@ -1,25 +1,31 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"strings"
+	"net/http/httptrace"
+	"time"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// maxForm is the largest form body that is signed, in bytes.
-const maxForm = 128 << 10
+// freshTime is how old a signature may be when a connection is there to send it.
+// NetSuite takes five minutes, between its clock and ours.
+const freshTime = 2 * time.Second
 
 // Transport is an http.RoundTripper that signs each request through the agent.
 //
 // A signature is good for one send. Each RoundTrip signs anew, so that a retry by
-// the http.Client or by a library above gets a nonce of its own; and where Base
-// would send a request again by itself, on a kept connection that the server had
-// just closed, Transport does it instead, with a new signature.
+// a library above gets a nonce of its own, and so does each hop of a redirect: one
+// to a host that is not the profile's is refused with ErrHost, and nothing is sent
+// there. Where Base is an *http.Transport, a request that it sends again by
+// itself, because the server had just closed the kept connection, is signed anew
+// as well, and so is one that waited for a connection. What is sent again, and
+// what is not, remains the decision of http.Transport.
+//
+// Put what adds headers, logs or retries around a Transport, not below it: a Base
+// of another kind must not send a request twice, since both would bear the same
+// signature.
 type Transport struct {
 	// Client signs; required.
 	Client *Client
@@ -29,104 +35,120 @@ type Transport struct {
 	Base http.RoundTripper
 }
 
-// RoundTrip signs a copy of req and sends it. An Authorization header that req
-// carries is replaced.
+// RoundTrip signs a copy of req and sends it; req is not changed. An Authorization
+// header that req carries is replaced. Bodies are streamed, except those of forms
+// (application/x-www-form-urlencoded), which are signed and have at most 128 KiB.
+//
+// The error matches ErrURL or ErrRequest where req cannot be signed, for example
+// since its Host is not that of its URL, or those of Client.Sign, or is that of
+// Base.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
+	s := &sending{ctx: req.Context(), client: t.Client}
+	out, err := t.prepare(req, s)
+	if err == nil {
+		err = s.sign()
 	}
-	body := onceBody{ReadCloser: http.NoBody}
-	if req.Body != nil {
-		body.ReadCloser = req.Body
-	}
-	for try := 0; ; try++ {
-		signed, err := t.sign(req, &body)
-		if err != nil {
-			_ = body.Close()
-			return nil, err
-		}
-		resp, err := base.RoundTrip(signed)
-		if err == nil || try > 0 || !repeatable(req) || req.Context().Err() != nil || !body.renew(req) {
-			return resp, err
-		}
-	}
-}
-
-// sign returns a copy of req with its header. Its body cannot be had twice, which
-// keeps Base from sending the header twice.
-func (t *Transport) sign(req *http.Request, body *onceBody) (*http.Request, error) {
-	if req.Host != "" && req.Host != req.URL.Host {
-		return nil, fmt.Errorf("signing %s: %w: Host is %q", req.URL.Redacted(), ErrRequest, req.Host)
-	}
-	r := Request{Profile: t.Profile, Method: req.Method, URL: req.URL.String(), ContentType: req.Header.Get("Content-Type")}
-	if isForm(r.ContentType) {
-		form, err := body.buffer()
-		if err != nil {
-			return nil, fmt.Errorf("reading the form body: %w", err)
-		}
-		r.Body = form
-	}
-	answer, err := t.Client.Sign(req.Context(), r)
 	if err != nil {
+		if out.Body != nil {
+			_ = out.Body.Close()
+		}
 		return nil, err
 	}
-	signed := req.Clone(req.Context())
-	signed.Header.Set("Authorization", answer.GetAuthorization())
-	signed.GetBody = nil
-	if body.ReadCloser != http.NoBody || repeatable(req) {
-		signed.Body = body
+	base := t.base()
+	if _, ok := base.(*http.Transport); ok {
+		out = out.WithContext(httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{GotConn: s.gotConn}))
 	}
-	return signed, nil
+	resp, err := base.RoundTrip(out)
+	if s.err != nil {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return nil, s.err
+	}
+	if resp != nil {
+		resp.Request = req // not the copy, which bears the signature
+	}
+	return resp, err
 }
 
-func isForm(contentType string) bool {
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && strings.EqualFold(media, "application/x-www-form-urlencoded")
-}
-
-// repeatable reports whether sending req twice does no harm.
-func repeatable(req *http.Request) bool {
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
-		return true
-	default:
-		return false
+// CloseIdleConnections closes the kept connections of Base, for
+// http.Client.CloseIdleConnections.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
 	}
 }
 
-// onceBody is a request body that net/http cannot rewind.
-type onceBody struct{ io.ReadCloser }
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
 
-// buffer reads the body and puts it back.
-func (b *onceBody) buffer() ([]byte, error) {
-	form, err := io.ReadAll(io.LimitReader(b.ReadCloser, maxForm+1))
+// prepare returns a copy of req to be signed and sent, also with an error, and
+// fills in s.
+func (t *Transport) prepare(req *http.Request, s *sending) (*http.Request, error) {
+	// A shallow copy: the trailer stays the caller's, who fills it in while the
+	// body is read.
+	out := req.WithContext(req.Context())
+	if t.Client == nil {
+		return out, &Error{Code: pb.CodeUsage, Message: "the Transport has no Client"}
+	}
+	url, err := wireURL(req)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	if len(form) > maxForm {
-		return nil, fmt.Errorf("%w: a signed form body has at most %d bytes", ErrRequest, maxForm)
+	if out.Header = req.Header.Clone(); out.Header == nil {
+		out.Header = make(http.Header)
 	}
-	if err := b.Close(); err != nil && !errors.Is(err, context.Canceled) {
-		return nil, err
+	dropHeader(out.Header, "Authorization")
+	s.header = out.Header
+	s.ask = Request{Profile: t.Profile, Method: req.Method, URL: url, ContentType: headerOf(req.Header, "Content-Type")}
+	if isForm(s.ask.ContentType) {
+		if s.ask.Body, err = takeForm(out); err != nil {
+			return out, err
+		}
 	}
-	b.ReadCloser = io.NopCloser(bytes.NewReader(form))
-	return form, nil
+	return out, nil
 }
 
-// renew gets the body anew for another try, or reports that it cannot.
-func (b *onceBody) renew(req *http.Request) bool {
-	if req.Body == nil || req.Body == http.NoBody {
-		b.ReadCloser = http.NoBody
-		return true
-	}
-	if req.GetBody == nil {
-		return false
-	}
-	again, err := req.GetBody()
+// sending is one request on its way: signed once, and again for each further send.
+type sending struct {
+	ctx    context.Context
+	client *Client
+	ask    Request
+	header http.Header // of the copy that Base sends
+	at     time.Time   // of the last signature
+	sends  int
+	err    error // why a further send could not be signed
+}
+
+// sign gets a signature and puts it into the header.
+func (s *sending) sign() error {
+	out, err := s.client.Sign(s.ctx, s.ask)
 	if err != nil {
-		return false
+		return err
 	}
-	b.ReadCloser = again
-	return true
+	if out.GetUrl() != s.ask.URL {
+		return &Error{Code: pb.CodeInternal, Message: "the agent signed another URL than it was asked to"}
+	}
+	s.header.Set("Authorization", out.GetAuthorization())
+	s.at = time.Now()
+	return nil
+}
+
+// gotConn is called before each send, when http.Transport has a connection for it
+// and has not written to it. No other goroutine looks at the header then: an
+// earlier send has ended with all it started before there is another.
+func (s *sending) gotConn(httptrace.GotConnInfo) {
+	s.sends++
+	if s.sends == 1 && time.Since(s.at) < freshTime {
+		return
+	}
+	// Without a signature NetSuite does nothing; an old one it might accept.
+	s.header.Del("Authorization")
+	if s.err = s.sign(); s.err != nil {
+		s.header.Del("Authorization")
+	}
 }
