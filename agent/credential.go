@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/secret"
@@ -144,8 +145,12 @@ func checkSecret(name string, b secret.Bytes) error {
 // newM2M makes the stored form of an M2M key and completes the profile from it:
 // algorithm, certificate ID and expiry. It owns pemText.
 func newM2M(arena *secret.Arena, p *profile, pemText secret.Bytes, now time.Time) (material, error) {
-	der, _, err := arena.DecodePEM(pemText)
+	der, label, err := arena.DecodePEM(pemText)
 	pemText.Destroy()
+	if err == nil && !slices.Contains([]string{"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"}, label) {
+		der.Destroy()
+		err = fmt.Errorf("%w: a block of type %.40q", ErrCredential, label)
+	}
 	if err != nil {
 		return material{}, refuse(err, pb.CodeCredential, "private_key is not a PEM private key", "one unencrypted PKCS#8, SEC 1 or PKCS#1 block is needed", "")
 	}

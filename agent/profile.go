@@ -1,14 +1,14 @@
 package agent
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -246,7 +246,7 @@ func text(name, v string, limit int) error {
 	if len(v) > limit {
 		return credential(name+" is too long", fmt.Sprintf("at most %d bytes", limit))
 	}
-	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+	if strings.ContainsFunc(v, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) {
 		return credential(name+" has a control character", "")
 	}
 	return nil
@@ -288,12 +288,8 @@ func checkCA(ca, endpoint string) error {
 	if endpoint == "" {
 		return credential("ca_file without endpoint", "NetSuite's own hosts are verified against the system's roots")
 	}
-	block, rest := pem.Decode([]byte(ca))
-	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
-		return credential("ca_file does not hold one PEM certificate", "")
-	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-		return credential("ca_file does not hold a certificate that can be read", "")
+	if _, err := signer.ParseCertificate([]byte(ca)); err != nil {
+		return refuse(err, pb.CodeCredential, "ca_file cannot be read", "one PEM block of type CERTIFICATE is needed, and nothing else", "")
 	}
 	return nil
 }
