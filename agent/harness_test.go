@@ -38,15 +38,16 @@ type fixture struct {
 	signer *client.Client
 	admin  *client.Admin
 	// clock is added to the boot clock.
-	clock atomic.Int64
-	ended chan error
+	clock  atomic.Int64
+	change []func(*Config)
+	ended  chan error
 }
 
 // start makes a vault and runs an agent on it until the test ends. change may
 // adjust the configuration.
 func start(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, ended: make(chan error, 1)}
+	f := &fixture{t: t, change: change}
 	home := t.TempDir()
 	runtime, err := os.MkdirTemp("", "nsa")
 	if err != nil {
@@ -64,30 +65,47 @@ func start(t testing.TB, change ...func(*Config)) *fixture {
 	}
 	t.Cleanup(func() { _ = f.arena.Close() })
 	f.createVault()
+	f.run()
+	return f
+}
 
-	cfg := Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Paths: f.paths, Version: "test", Boottime: func() time.Duration { return Boottime() + time.Duration(f.clock.Load()) }}
-	for _, c := range change {
+// run runs an agent on the vault and connects to it.
+func (f *fixture) run() {
+	f.t.Helper()
+	cfg := Config{Log: slog.New(slog.NewTextHandler(f.t.Output(), nil)), Paths: f.paths, Version: "test", Boottime: func() time.Duration { return Boottime() + time.Duration(f.clock.Load()) }}
+	for _, c := range f.change {
 		c(&cfg)
 	}
 	ready := make(chan struct{})
 	cfg.Ready = func() { close(ready) }
-	f.agent, err = New(t.Context(), cfg)
+	a, err := New(f.t.Context(), cfg)
 	if err != nil {
-		t.Fatalf("New: %v", err)
+		f.t.Fatalf("New: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { f.ended <- f.agent.Run(ctx) }()
-	t.Cleanup(func() {
+	ended := make(chan error, 1)
+	f.agent, f.ended = a, ended
+	go func() { ended <- a.Run(ctx) }()
+	f.t.Cleanup(func() {
 		cancel()
 		f.waitEnd()
 	})
 	select {
 	case <-ready:
-	case err := <-f.ended:
-		t.Fatalf("Run: %v", err)
+	case err := <-ended:
+		f.t.Fatalf("Run: %v", err)
 	}
 	f.signer, f.admin = f.dial(), f.dialAdmin()
-	return f
+}
+
+// restart ends the agent and runs another one on the same vault.
+func (f *fixture) restart() {
+	f.t.Helper()
+	if err := f.admin.Stop(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.waitEnd()
+	f.run()
 }
 
 func (f *fixture) createVault() {
