@@ -28,10 +28,10 @@ import (
 // examples dial and send as such a user's program does.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
+	os.Exit(runAll(m))
 }
 
-func run(m *testing.M) (code int) {
+func runAll(m *testing.M) (code int) {
 	if only := flag.Lookup("test.fuzz").Value.String() != "" && flag.Lookup("test.run").Value.String() == "^$"; only ||
 		flag.Lookup("test.fuzzworker").Value.String() == "true" {
 		return m.Run() // fuzz targets need no agent
