@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/peercred"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -28,6 +30,17 @@ const (
 
 // http2Preface opens every gRPC connection (RFC 9113 section 3.4).
 var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+// connectionLimit returns how many connections there may be: maxConnections, or what
+// RLIMIT_NOFILE has room for. A connection takes two descriptors, with its pidfd.
+func connectionLimit() int32 {
+	const own = 32
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > 2*maxConnections+own {
+		return maxConnections
+	}
+	return max(int32((int64(files.Cur)-own)/2), 2*reservedConnections) // #nosec G115 -- at most maxConnections
+}
 
 // acceptor hands the connections of one socket to the right server, after it
 // knows who is there.

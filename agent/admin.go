@@ -10,6 +10,7 @@ import (
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -135,14 +136,17 @@ func (s adminService) AddProfile(ctx context.Context, q *pb.AddProfileRequest) (
 	defer s.seals.drop(callerOf(ctx).peer, q.GetSecrets()...)
 	p, err := s.addProfile(ctx, q)
 	if err != nil {
-		return nil, s.reply(err)
+		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileAdd, q.GetProfile().GetName(), err))
 	}
 	return &pb.AddProfileResponse{Profile: p.message()}, nil
 }
 
 func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profile, error) {
-	a.admin.Lock()
-	defer a.admin.Unlock()
+	end, err := a.beginAdmin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	defer a.arena.ReleaseMemory()
 	s, err := a.unlocked()
 	if err != nil {
@@ -245,14 +249,17 @@ func (s adminService) ShowProfile(_ context.Context, q *pb.ShowProfileRequest) (
 // RemoveProfile removes a profile and its credential.
 func (s adminService) RemoveProfile(ctx context.Context, q *pb.RemoveProfileRequest) (*pb.RemoveProfileResponse, error) {
 	if err := s.removeProfile(ctx, q.GetName()); err != nil {
-		return nil, s.reply(err)
+		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileRemove, q.GetName(), err))
 	}
 	return &pb.RemoveProfileResponse{}, nil
 }
 
 func (a *Agent) removeProfile(ctx context.Context, name string) error {
-	a.admin.Lock()
-	defer a.admin.Unlock()
+	end, err := a.beginAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	s, err := a.unlocked()
 	if err != nil {
 		return err
@@ -283,7 +290,10 @@ func (a *Agent) unlocked() (*session, error) {
 // commit records an administrative change, durably, and then makes it. A change
 // that fails after it was recorded is recorded as failed.
 func (a *Agent) commit(c *caller, event string, p *profile, change func() error) error {
-	e := audit.Event{Event: event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account}
+	e := audit.Event{Event: event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Detail: "access=" + p.Access}
+	if t, err := signer.ParseEndpoint(p.Endpoint); err == nil {
+		e.Host = t.Host()
+	}
 	c.fill(&e)
 	if _, err := a.audit.AppendSync(e); err != nil {
 		return fmt.Errorf("recording the change: %w", err)
@@ -296,7 +306,48 @@ func (a *Agent) commit(c *caller, event string, p *profile, change func() error)
 	if _, werr := a.audit.AppendSync(e); werr != nil {
 		a.log.Error("audit log not written after a failed change", "error", werr)
 	}
+	return &recorded{err}
+}
+
+// recorded is an error that has its entry in the audit log already.
+type recorded struct{ error }
+
+// Unwrap returns the error.
+func (r *recorded) Unwrap() error { return r.error }
+
+// denied records that a change was refused before it was tried, and returns why.
+func (a *Agent) denied(c *caller, event, name string, err error) error {
+	if r := (*recorded)(nil); errors.As(err, &r) {
+		return err
+	}
+	e := audit.Event{Event: event, Outcome: audit.OutcomeDenied, Reason: string(refusalOf(err).Code), Profile: name}
+	c.fill(&e)
+	if _, werr := a.audit.Append(e); werr != nil {
+		return fmt.Errorf("recording a refusal: %w", errors.Join(werr, err))
+	}
 	return err
+}
+
+// maxManagers is how many calls may wait to change the vault or to unlock it.
+const maxManagers = 64
+
+// beginAdmin waits for its turn to change the vault or to unlock it, which end gives
+// up.
+func (a *Agent) beginAdmin(ctx context.Context) (end func(), err error) {
+	if a.managers.Add(1) > maxManagers {
+		a.managers.Add(-1)
+		return nil, fmt.Errorf("waiting for a turn: %w", ErrBusy)
+	}
+	select {
+	case a.admin <- struct{}{}:
+		return func() {
+			<-a.admin
+			a.managers.Add(-1)
+		}, nil
+	case <-ctx.Done():
+		a.managers.Add(-1)
+		return nil, fmt.Errorf("waiting for a turn: %w", ctx.Err())
+	}
 }
 
 // publish makes a durable change visible to signers, unless the agent was locked

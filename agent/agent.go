@@ -78,8 +78,10 @@ type Agent struct {
 	stop context.CancelFunc
 	wake chan struct{}
 
-	admin sync.Mutex   // serialises what changes the vault or unlocks it
-	mu    sync.RWMutex // guards what follows; held for reading while a key is used
+	admin    chan struct{} // holds a value while something changes the vault or unlocks it
+	managers atomic.Int32  // calls that do so or wait for it
+
+	mu sync.RWMutex // guards what follows; held for reading while a key is used
 	// session is nil while locked.
 	session *session
 	// locks is how often somebody asked to lock. An unlock under way then is void.
@@ -91,6 +93,7 @@ type Agent struct {
 	lastUse map[string]int64
 
 	connections atomic.Int32
+	awaited     atomic.Int32 // calls whose message is not there yet
 	refused     atomic.Int64 // boot-clock time of the last audited refusal of a peer
 }
 
@@ -109,7 +112,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), lastUse: make(map[string]int64)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), admin: make(chan struct{}, 1), lastUse: make(map[string]int64)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

@@ -141,8 +141,8 @@ func TestStopUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	admin := f.dialAdmin()
 	group.Go(func() {
-		admin := f.dialAdmin()
 		for {
 			if _, err := admin.Unlock(t.Context(), f.sealer(testPassphrase), 0); err != nil {
 				if !errors.Is(err, client.ErrAgent) && !errors.Is(err, client.ErrLocked) {

@@ -9,6 +9,7 @@ import (
 	"github.com/nsagent/nsagent/agent/policy"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // use is one attempt to use a profile, from the question to the audit entry.
@@ -20,33 +21,74 @@ type use struct {
 	method string
 	// target is nil where nothing is sent to a URL (passport, connect-password).
 	target *signer.Target
+	// check is what this kind of use asks of the profile beyond policy; nil: nothing.
+	check func(*live) error
 	// fault is what was wrong with the request before the profile was known.
 	fault error
 }
 
-// authorizeLocked is the one way to a key. It finds the profile, checks that the peer
-// still lives, that the target is the profile's own and that policy allows the
-// use, and writes the audit entry, in this order. Only if all of it went well it
-// returns the profile; the caller holds a.mu for reading until the key was used.
+// withProfile is the one way to a key: it decides and records, and only then lets
+// act use the profile. What was allowed and could not be made is recorded too.
+//
+// Where the vault was unlocked anew in between, it decides anew.
+func (a *Agent) withProfile(u use, act func(*live) error) error {
+	for {
+		s, p, err := a.authorize(u)
+		if err != nil {
+			return err
+		}
+		err = a.useProfile(s, p, act)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errReplaced) {
+			return a.failed(u, p, err)
+		}
+	}
+}
+
+// errReplaced means that the session that a decision was made in is over.
+var errReplaced = errors.New("agent: session replaced")
+
+// useProfile calls act while nobody can lock, unless somebody has.
+func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	switch a.session {
+	case s:
+		return act(p)
+	case nil:
+		return vault.ErrLocked
+	default:
+		return errReplaced
+	}
+}
+
+// authorize finds the profile, checks that the peer still lives, that the target is
+// the profile's own and that policy allows the use, and writes the audit entry, in
+// this order. Only if all of it went well it returns the profile and its session.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
-// answer is audit.ErrUnavailable, whatever the decision was.
-func (a *Agent) authorizeLocked(u use) (*live, error) {
+// answer is audit.ErrUnavailable, whatever the decision was. No lock is held
+// meanwhile: a disk that hangs must not keep anybody from locking.
+func (a *Agent) authorize(u use) (*session, *live, error) {
 	now, boot := time.Now(), a.boottime()
-	p, err := a.decideLocked(u, now, boot)
+	a.mu.RLock()
+	s, p, err := a.decideLocked(u, now, boot)
+	a.mu.RUnlock()
 	e := u.event(p, now)
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
 	}
 	if _, werr := a.audit.Append(e); werr != nil {
-		return nil, fmt.Errorf("recording the use: %w", werr)
+		return nil, nil, fmt.Errorf("recording the use: %w", werr)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.lastUsed.Store(now.Unix())
-	a.session.lastUse.Store(int64(boot))
-	return p, nil
+	s.lastUse.Store(int64(boot))
+	return s, p, nil
 }
 
 // event returns what the log says of u; p is the profile, or nil.
@@ -74,26 +116,26 @@ func (a *Agent) failed(u use, p *live, err error) error {
 
 // decideLocked returns the profile that u may use. Where it refuses it returns
 // the profile too, if there is one, so that the entry can name it.
-func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*live, error) {
+func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session, *live, error) {
 	if err := u.caller.alive(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := a.currentAtLocked(boot)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := s.find(u.name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if u.fault != nil {
-		return p, u.fault
+		return s, p, u.fault
 	}
 	if u.kind == policy.KindAssertion != (p.Auth == authM2M) {
-		return p, wrongKind(p, u.kind)
+		return s, p, wrongKind(p, u.kind)
 	}
 	if p.Expires != 0 && now.Unix() >= p.Expires {
-		return p, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
+		return s, p, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
 			"it ended at "+time.Unix(p.Expires, 0).UTC().Format(time.RFC3339), "make a new certificate and add the profile again")
 	}
 	at := policy.Attempt{
@@ -102,11 +144,16 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*live, e
 	}
 	if u.target != nil {
 		if err := signer.CheckHost(*u.target, p.identity.Account, p.endpoint); err != nil {
-			return p, hostRefusal(err, p, u.target)
+			return s, p, hostRefusal(err, p, u.target)
 		}
 		at.Host, at.Path = u.target.Host(), u.target.Path()
 	}
-	return p, policy.Decide(at)
+	if u.check != nil {
+		if err := u.check(p); err != nil {
+			return s, p, err
+		}
+	}
+	return s, p, policy.Decide(at)
 }
 
 // find returns the profile of that name, or the only one where name is empty.

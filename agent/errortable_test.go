@@ -38,7 +38,7 @@ func (s refusing) SignStream(stream pb.Signer_SignStreamServer) error {
 		if err != nil {
 			return nil //nolint:nilerr // the test is over
 		}
-		received(stream.Context())
+		s.received(stream.Context())
 		e := s.refuse(s.errors[m.GetRequest().GetProfile()]).message()
 		if err := stream.Send(&pb.SignStreamResponse{Id: m.GetId(), Outcome: &pb.SignStreamResponse_Error{Error: e}}); err != nil {
 			return err
@@ -78,7 +78,7 @@ func refusingAgent(t *testing.T, refusals map[string]error) (*client.Client, *ht
 		}
 		return l
 	}
-	s := f.agent.newServer(maxAgentMessage, pb.Signer_ServiceDesc, func(*caller) error { return nil })
+	s := f.agent.newServer(agentLimits(), pb.Signer_ServiceDesc, func(*caller) error { return nil })
 	pb.RegisterSignerServer(s, refusing{Agent: f.agent, errors: refusals})
 	go func() { _ = s.Serve(identifying{listen("grpc")}) }()
 	t.Cleanup(s.Stop)

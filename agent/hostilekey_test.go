@@ -102,7 +102,7 @@ func TestHostileKeys(t *testing.T) {
 		"two certificates":               {key, func(p *pb.Profile) { p.Certificate = cert + otherCert }},
 		"text around the certificate":    {key, func(p *pb.Profile) { p.Certificate = "\x1b[2J" + cert }},
 		"the key as certificate":         {key, func(p *pb.Profile) { p.Certificate = key }},
-		"a certificate of 4 MB":          {key, func(p *pb.Profile) { p.Certificate = cert + strings.Repeat("\n", 4<<20) }},
+		"a certificate of 200 KB":        {key, func(p *pb.Profile) { p.Certificate = cert + strings.Repeat("\n", 200<<10) }},
 		"another certificate ID":         {key, func(p *pb.Profile) { p.CertificateId = "x" }},
 		"neither ID nor certificate":     {key, func(p *pb.Profile) { p.Certificate = "" }},
 		"a newline in the ID":            {key, func(p *pb.Profile) { p.Certificate, p.CertificateId = "", "a\nb" }},

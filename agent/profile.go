@@ -224,11 +224,11 @@ func publicID(name, v string) error {
 	if v == "" {
 		return credential(name+" is missing", "")
 	}
-	if len(v) > 256 {
-		return credential(name+" is too long", "at most 256 characters")
+	if len(v) > 128 {
+		return credential(name+" is too long", "at most 128 characters")
 	}
 	for i := range len(v) {
-		if v[i] <= ' ' || v[i] > '~' {
+		if v[i] <= ' ' || v[i] > '~' || v[i] == '&' {
 			return credential(name+" has a character that NetSuite does not use", "a blank or line end copied along with it?")
 		}
 	}

@@ -72,6 +72,8 @@ func rows() []row {
 		{sentinel: signer.ErrHost, code: pb.CodeHost, message: "the host is not one of the profile's account", open: true},
 		{sentinel: signer.ErrAccount, code: pb.CodeAccount, message: "the account ID has a form that NetSuite does not use", why: "it looks like 1234567 or 1234567_SB1"},
 		{sentinel: signer.ErrPassport, code: pb.CodeRequest, message: "the passport cannot be made", open: true},
+		{sentinel: signer.ErrIdentity, code: pb.CodeCredential, message: "an identifier of the profile cannot be signed with", open: true},
+		{sentinel: signer.ErrClaims, code: pb.CodeRequest, message: "the assertion cannot be made", open: true},
 		{sentinel: signer.ErrRequest, code: pb.CodeRequest, message: "the request cannot be signed", open: true},
 		{sentinel: peercred.ErrPeerGone, code: pb.CodePeer, message: "the process that opened this connection is gone", why: "a descriptor that was handed on does not sign", next: "connect again"},
 		{sentinel: audit.ErrInUse, code: pb.CodeRunning, message: "an agent is running already", why: "another process has the audit log open", next: "see it:  nsagent status"},

@@ -14,6 +14,8 @@ import (
 const (
 	sealKeyLife = 60 * time.Second
 	maxSealKeys = 64
+	// maxPeerKeys is how many one connection may have; its oldest make room.
+	maxPeerKeys = 4
 )
 
 // sealKeys holds the one-time HPKE keys to which secrets are sealed on their way
@@ -42,6 +44,7 @@ func (s *sealKeys) issue(peer *peercred.Peer) (id, public []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweepLocked()
+	s.makeRoomLocked(peer)
 	if len(s.keys) >= maxSealKeys {
 		return nil, nil, fmt.Errorf("making a seal key: %w", ErrBusy)
 	}
@@ -52,6 +55,24 @@ func (s *sealKeys) issue(peer *peercred.Peer) (id, public []byte, err error) {
 	id = []byte(rand.Text())
 	s.keys[string(id)] = &sealKey{receiver: r, peer: peer, born: s.boottime()}
 	return id, r.PublicKey(), nil
+}
+
+// makeRoomLocked drops the oldest key of a connection that has as many as it may.
+func (s *sealKeys) makeRoomLocked(peer *peercred.Peer) {
+	oldest, n := "", 0
+	for id, k := range s.keys {
+		if k.peer != peer {
+			continue
+		}
+		n++
+		if oldest == "" || k.born < s.keys[oldest].born {
+			oldest = id
+		}
+	}
+	if n >= maxPeerKeys {
+		s.keys[oldest].receiver.Destroy()
+		delete(s.keys, oldest)
+	}
 }
 
 // take returns the receiver of a key and forgets the key. Whatever goes wrong

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -22,29 +23,51 @@ import (
 // Limits of the API, in bytes where nothing else is said.
 const (
 	maxAgentMessage = 256 << 10
-	maxAdminMessage = 4608 << 10
+	maxAdminMessage = 256 << 10
+	maxAnswer       = 4608 << 10 // a list of 10,000 profiles
 	maxHeaders      = 16 << 10
-	// maxStreams is per connection; 64 is what the bulk client keeps in flight.
-	maxStreams = 64
-	idleTime   = 15 * time.Minute
+	// maxAwaited is how many calls may have sent headers and no message yet, on all
+	// connections together: what they have sent so far is buffered.
+	maxAwaited = 1024
 	longestAge = 12 * time.Hour
 )
+
+// Calls per connection: 64 is what the bulk client keeps in flight, and a manager
+// does one thing after the other.
+const (
+	maxStreams      = 64
+	maxAdminStreams = 8
+)
+
+// limits are what the two sockets differ in.
+type limits struct {
+	message int
+	streams uint32
+	idle    time.Duration
+}
+
+func agentLimits() limits { return limits{maxAgentMessage, maxStreams, idleTime} }
+func adminLimits() limits { return limits{maxAdminMessage, maxAdminStreams, 30 * time.Second} }
+
+// idleTime is how long a connection to agent.sock may be of no use.
+const idleTime = 15 * time.Minute
 
 // serve runs both sockets until ctx ends.
 func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	// Signers check the caller in authorizeLocked, which JSON goes through too.
-	use := a.newServer(maxAgentMessage, pb.Signer_ServiceDesc, func(*caller) error { return nil })
+	// Signers check the caller in authorize, which JSON goes through too.
+	use := a.newServer(agentLimits(), pb.Signer_ServiceDesc, func(*caller) error { return nil })
 	pb.RegisterSignerServer(use, signerService{Agent: a})
-	manage := a.newServer(maxAdminMessage, pb.Admin_ServiceDesc, (*caller).alive)
+	manage := a.newServer(adminLimits(), pb.Admin_ServiceDesc, a.admit)
 	pb.RegisterAdminServer(manage, adminService{Agent: a})
 	plain := a.newHTTPServer()
 
 	toUse, toManage, toPlain := newHandoff(ls.agent.Addr()), newHandoff(ls.admin.Addr()), newHandoff(ls.agent.Addr())
-	onAgent := &acceptor{agent: a, limit: maxConnections - reservedConnections, grpc: toUse, http: toPlain}
-	onAdmin := &acceptor{agent: a, limit: maxConnections, grpc: toManage}
+	most := connectionLimit()
+	onAgent := &acceptor{agent: a, limit: most - reservedConnections, grpc: toUse, http: toPlain}
+	onAdmin := &acceptor{agent: a, limit: most, grpc: toManage}
 
 	done := make(chan error, 5)
 	go func() { done <- unlessStopped(use.Serve(toUse)) }()
@@ -99,7 +122,7 @@ func finish(s *grpc.Server, limit time.Duration) {
 
 // newServer makes a gRPC server that answers the methods of one service, and
 // health, and nothing else. check is asked before each unary call.
-func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc, check func(*caller) error) *grpc.Server {
+func (a *Agent) newServer(l limits, desc grpc.ServiceDesc, check func(*caller) error) *grpc.Server {
 	allowed := make(map[string]bool)
 	for _, m := range desc.Methods {
 		allowed["/"+desc.ServiceName+"/"+m.MethodName] = true
@@ -112,14 +135,14 @@ func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc, check func(*cal
 	}
 	s := grpc.NewServer(
 		grpc.Creds(peercred.NewServerCredentials()),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxSendMsgSize(maxAdminMessage),
+		grpc.MaxRecvMsgSize(l.message),
+		grpc.MaxSendMsgSize(maxAnswer),
 		grpc.MaxHeaderListSize(maxHeaders),
-		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxConcurrentStreams(l.streams),
 		grpc.NumStreamWorkers(4),
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionIdle: idleTime, MaxConnectionAge: longestAge, MaxConnectionAgeGrace: time.Minute,
+			MaxConnectionIdle: l.idle, MaxConnectionAge: longestAge, MaxConnectionAgeGrace: time.Minute,
 			Time: 2 * time.Minute, Timeout: 20 * time.Second,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
@@ -127,10 +150,10 @@ func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc, check func(*cal
 			if !allowed[info.FullMethodName] {
 				return ctx, status.Error(codes.Unimplemented, "no such method on this socket")
 			}
-			return awaitRequest(ctx), nil
+			return a.awaitRequest(ctx)
 		}),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			received(ctx)
+			a.received(ctx)
 			if err := check(callerOf(ctx)); err != nil {
 				return nil, a.reply(err)
 			}
@@ -144,22 +167,36 @@ func (a *Agent) newServer(maxMessage int, desc grpc.ServiceDesc, check func(*cal
 }
 
 // receipt is the deadline for the message that follows a call's headers.
-type receipt struct{ timer *time.Timer }
+type receipt struct {
+	timer *time.Timer
+	// here takes the call off the count of awaited ones. It does so once, and also
+	// where the call ends without a message.
+	here func() bool
+}
 
 type receiptKey struct{}
 
-// awaitRequest ends a call whose message does not arrive in time. Interceptors
-// cannot: grpc-go runs them once the message is there.
-func awaitRequest(ctx context.Context) context.Context {
+// awaitRequest ends a call whose message does not arrive in time, and refuses one
+// that is too many. Interceptors cannot: grpc-go runs them once the message is
+// there.
+func (a *Agent) awaitRequest(ctx context.Context) (context.Context, error) {
+	if a.awaited.Add(1) > maxAwaited {
+		a.awaited.Add(-1)
+		return ctx, a.reply(fmt.Errorf("taking a call: %w", ErrBusy))
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &receipt{timer: time.AfterFunc(handshakeTime, cancel)}
-	return context.WithValue(ctx, receiptKey{}, r)
+	r.here = context.AfterFunc(ctx, func() { a.awaited.Add(-1) })
+	return context.WithValue(ctx, receiptKey{}, r), nil
 }
 
 // received notes that the first message of a call is there.
-func received(ctx context.Context) {
+func (a *Agent) received(ctx context.Context) {
 	if r, ok := ctx.Value(receiptKey{}).(*receipt); ok {
 		r.timer.Stop()
+		if r.here() {
+			a.awaited.Add(-1)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func (s signerService) SignStream(stream pb.Signer_SignStreamServer) error {
 			return err
 		}
 		if first {
-			received(stream.Context())
+			s.received(stream.Context())
 		}
 		answer := &pb.SignStreamResponse{Id: m.GetId()}
 		if r, err := s.sign(c, m.GetRequest()); err != nil {
@@ -98,69 +98,64 @@ func (a *Agent) sign(c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
 	}
 	r := signer.Request{Method: method, Target: target, ContentType: q.GetContentType(), Form: q.GetBody()}
 
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	p, err := a.authorizeLocked(u)
-	if err != nil {
-		return nil, err
-	}
-	out, err := signer.Sign(p.identity, r, rand.Text(), time.Now().Unix(), p.mac)
-	if err != nil {
-		return nil, a.failed(u, p, fmt.Errorf("signing for profile %q: %w", p.Name, err))
-	}
-	return &pb.SignResponse{
-		Authorization: out.Authorization, Method: out.Method, Url: out.URL, Account: p.Account, Profile: p.Name,
-		Nonce: out.Nonce, Timestamp: out.Timestamp, Environment: p.identity.Account.Environment(),
-	}, nil
+	var out *pb.SignResponse
+	err = a.withProfile(u, func(p *live) error {
+		h, err := signer.Sign(p.identity, r, rand.Text(), time.Now().Unix(), p.mac)
+		if err != nil {
+			return fmt.Errorf("signing for profile %q: %w", p.Name, err)
+		}
+		out = &pb.SignResponse{
+			Authorization: h.Authorization, Method: h.Method, Url: h.URL, Account: p.Account, Profile: p.Name,
+			Nonce: h.Nonce, Timestamp: h.Timestamp, Environment: p.identity.Account.Environment(),
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse, error) {
-	u := use{caller: c, kind: policy.KindPassport, name: q.GetProfile()}
 	version := q.GetVersion()
 	if version == "" {
 		version = soapVersion
 	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	p, err := a.authorizeLocked(u)
-	if err != nil {
-		return nil, err
-	}
-	out, err := signer.Passport(p.identity, rand.Text(), time.Now().Unix(), p.mac)
-	xml := ""
-	if err == nil {
-		xml, err = out.XML(version, signer.ChildrenCore)
-	}
-	if err != nil {
-		return nil, a.failed(u, p, fmt.Errorf("making a passport for profile %q: %w", p.Name, err))
-	}
-	return &pb.PassportResponse{
-		Account: out.Account, ConsumerKey: out.ConsumerKey, Token: out.TokenID, Nonce: out.Nonce, Timestamp: out.Timestamp,
-		Signature: out.Signature, Algorithm: out.Algorithm, Profile: p.Name, Environment: p.identity.Account.Environment(), Xml: xml,
-	}, nil
+	var out *pb.PassportResponse
+	err := a.withProfile(use{caller: c, kind: policy.KindPassport, name: q.GetProfile()}, func(p *live) error {
+		t, err := signer.Passport(p.identity, rand.Text(), time.Now().Unix(), p.mac)
+		xml := ""
+		if err == nil {
+			xml, err = t.XML(version, signer.ChildrenCore)
+		}
+		if err != nil {
+			return fmt.Errorf("making a passport for profile %q: %w", p.Name, err)
+		}
+		out = &pb.PassportResponse{
+			Account: t.Account, ConsumerKey: t.ConsumerKey, Token: t.TokenID, Nonce: t.Nonce, Timestamp: t.Timestamp,
+			Signature: t.Signature, Algorithm: t.Algorithm, Profile: p.Name, Environment: p.identity.Account.Environment(), Xml: xml,
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (a *Agent) connectPassword(c *caller, q *pb.ConnectPasswordRequest) (*pb.ConnectPasswordResponse, error) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	u := use{caller: c, kind: policy.KindConnectPassword, name: q.GetProfile()}
-	p, err := a.authorizeLocked(u)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	password, err := signer.ConnectPassword(p.identity, rand.Text(), now.Unix(), p.mac)
-	if err != nil {
-		return nil, a.failed(u, p, fmt.Errorf("making a Connect password for profile %q: %w", p.Name, err))
-	}
-	return &pb.ConnectPasswordResponse{
-		User: signer.ConnectUser, Password: password, ExpiresAt: now.Add(connectLife).Unix(),
-		Account: p.Account, Profile: p.Name, Environment: p.identity.Account.Environment(),
-	}, nil
+	var out *pb.ConnectPasswordResponse
+	err := a.withProfile(use{caller: c, kind: policy.KindConnectPassword, name: q.GetProfile()}, func(p *live) error {
+		now := time.Now()
+		password, err := signer.ConnectPassword(p.identity, rand.Text(), now.Unix(), p.mac)
+		if err != nil {
+			return fmt.Errorf("making a Connect password for profile %q: %w", p.Name, err)
+		}
+		out = &pb.ConnectPasswordResponse{
+			User: signer.ConnectUser, Password: password, ExpiresAt: now.Add(connectLife).Unix(),
+			Account: p.Account, Profile: p.Name, Environment: p.identity.Account.Environment(),
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionResponse, error) {
-	u := use{caller: c, kind: policy.KindAssertion, name: q.GetProfile()}
+	u := use{caller: c, kind: policy.KindAssertion, name: q.GetProfile(), check: func(p *live) error { return p.checkAssertion(q) }}
 	if q.GetAudience() != "" {
 		target, err := signer.ParseTarget(q.GetAudience())
 		if err != nil {
@@ -169,46 +164,45 @@ func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionRespo
 			u.target = &target
 		}
 	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	p, err := a.authorizeLocked(u)
-	if err != nil {
-		return nil, err
+	var out *pb.AssertionResponse
+	err := a.withProfile(u, func(p *live) error {
+		claims := p.claims(q, time.Now())
+		jwt, err := signer.Assertion(claims, p.key, rand.Reader)
+		if err != nil {
+			return fmt.Errorf("making an assertion for profile %q: %w", p.Name, err)
+		}
+		out = &pb.AssertionResponse{
+			Assertion: jwt, ExpiresAt: claims.Expires, TokenEndpoint: claims.Audience,
+			Account: p.Account, Profile: p.Name, Environment: p.identity.Account.Environment(),
+		}
+		return nil
+	})
+	return out, err
+}
+
+// checkAssertion refuses scopes that are not the profile's, and an audience that is
+// not the account's token endpoint: elsewhere an assertion has no business.
+func (l *live) checkAssertion(q *pb.AssertionRequest) error {
+	for _, s := range q.GetScopes() {
+		if !slices.Contains(l.Scopes, s) {
+			return refuse(policy.ErrDenied, pb.CodeDenied, fmt.Sprintf("profile %q has no scope %.40q", l.Name, s), "it has "+strings.Join(l.Scopes, ", "), "")
+		}
 	}
-	claims, err := p.claims(q, time.Now())
-	if err != nil {
-		return nil, a.failed(u, p, err)
+	if aud := q.GetAudience(); aud != "" && aud != l.tokenEndpoint() {
+		return refuse(policy.ErrDenied, pb.CodeDenied, "the audience is not the token endpoint of the account", "that is "+l.tokenEndpoint(), "leave --aud out")
 	}
-	jwt, err := signer.Assertion(claims, p.key, rand.Reader)
-	if err != nil {
-		return nil, a.failed(u, p, fmt.Errorf("making an assertion for profile %q: %w", p.Name, err))
-	}
-	a.arena.ReleaseMemory()
-	return &pb.AssertionResponse{
-		Assertion: jwt, ExpiresAt: claims.Expires, TokenEndpoint: claims.Audience,
-		Account: p.Account, Profile: p.Name, Environment: p.identity.Account.Environment(),
-	}, nil
+	return nil
 }
 
 // claims returns what an assertion of p says. Everything but the choice among the
-// profile's own scopes and hosts is the agent's.
-func (l *live) claims(q *pb.AssertionRequest, now time.Time) (signer.AssertionClaims, error) {
+// profile's own scopes is the agent's.
+func (l *live) claims(q *pb.AssertionRequest, now time.Time) signer.AssertionClaims {
 	scopes := l.Scopes
 	if len(q.GetScopes()) > 0 {
 		scopes = q.GetScopes()
-		for _, s := range scopes {
-			if !slices.Contains(l.Scopes, s) {
-				return signer.AssertionClaims{}, refuse(policy.ErrDenied, pb.CodeDenied, fmt.Sprintf("profile %q has no scope %.40q", l.Name, s),
-					"it has "+strings.Join(l.Scopes, ", "), "")
-			}
-		}
-	}
-	aud := l.tokenEndpoint()
-	if q.GetAudience() != "" {
-		aud = q.GetAudience()
 	}
 	return signer.AssertionClaims{
-		ClientID: l.ClientID, KeyID: l.CertificateID, Scopes: scopes, Audience: aud, Alg: l.Alg, ID: rand.Text(),
+		ClientID: l.ClientID, KeyID: l.CertificateID, Scopes: scopes, Audience: l.tokenEndpoint(), Alg: l.Alg, ID: rand.Text(),
 		IssuedAt: now.Add(-assertionSkew).Unix(), Expires: now.Add(assertionLife).Unix(),
-	}, nil
+	}
 }

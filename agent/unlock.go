@@ -18,6 +18,7 @@ import (
 const (
 	ledgerUnlockFailures store.Kind = 1 // how many wrong passphrases in a row
 	ledgerLastFailure    store.Kind = 2 // Unix milliseconds of the last one
+	ledgerGeneration     store.Kind = 3 // the newest generation of the vault that was unlocked
 )
 
 // freeTries is how many wrong passphrases cost no wait; each further one doubles
@@ -52,8 +53,11 @@ func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, 
 	a.mu.RLock()
 	locks := a.locks
 	a.mu.RUnlock()
-	a.admin.Lock()
-	defer a.admin.Unlock()
+	end, err := a.beginAdmin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	defer a.arena.ReleaseMemory()
 
 	s, err := a.openSession(ctx, passphrase)
@@ -61,6 +65,9 @@ func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, 
 	c.fill(&e)
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
+	} else {
+		// An older copy that was put back shows in the log as a smaller number.
+		e.Detail = fmt.Sprintf("generation=%d", s.vault.Generation())
 	}
 	if _, werr := a.audit.AppendSync(e); werr != nil {
 		if err == nil {
@@ -169,6 +176,16 @@ func (a *Agent) tryUnlock(ctx context.Context, v *vault.Vault, passphrase secret
 	failures, _ := ledger.Get(ledgerUnlockFailures, subject)
 	last, _ := ledger.Get(ledgerLastFailure, subject)
 	now := time.Now()
+	if ms := uint64(max(now.UnixMilli(), 0)); last > ms { // #nosec G115 -- not negative
+		// The clock was ahead when that was written. Waiting starts anew, once.
+		last = ms
+		if err := ledger.Append(store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: last}); err != nil {
+			return weak, fmt.Errorf("correcting the time of the last wrong passphrase: %w", err)
+		}
+	}
+	if seen, _ := ledger.Get(ledgerGeneration, subject); v.Generation() < seen {
+		return weak, fmt.Errorf("opening the vault: %w: generation %d was unlocked on this machine before", vault.ErrRollback, seen)
+	}
 	if wait := backoff(failures, last, now); wait > 0 {
 		return weak, refuse(ErrBackoff, pb.CodeBackoff, "unlocking is paused",
 			fmt.Sprintf("%d wrong passphrases in a row; the next try is open in %s", failures, wait.Round(time.Second)), "wait, then:  nsagent unlock")
@@ -180,11 +197,14 @@ func (a *Agent) tryUnlock(ctx context.Context, v *vault.Vault, passphrase secret
 			store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: uint64(max(now.UnixMilli(), 0))}, // #nosec G115 -- not negative
 			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: failures + 1},
 		); werr != nil {
-			return weak, errors.Join(err, fmt.Errorf("counting a wrong passphrase: %w", werr))
+			return weak, fmt.Errorf("counting a wrong passphrase: %w", werr)
 		}
-	case err == nil && failures > 0:
-		if werr := ledger.Append(store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: 0}); werr != nil {
-			return weak, fmt.Errorf("resetting the count of wrong passphrases: %w", werr)
+	case err == nil:
+		if werr := ledger.Append(
+			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: 0},
+			store.Entry{Kind: ledgerGeneration, Subject: subject, Value: v.Generation()},
+		); werr != nil {
+			return weak, fmt.Errorf("noting the unlock: %w", werr)
 		}
 	}
 	return weak, err

@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// FuzzProfileCodec guards I-01 for metadata records: what is decoded encodes to the
+// same bytes, and an error comes with nothing.
+func FuzzProfileCodec(f *testing.F) {
+	c, err := newProfileCodec()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, p := range []*profile{
+		{Name: "acme", Account: "1234567_SB1", Auth: authTBA, Access: accessWrite, ConsumerKey: sample(1), TokenID: sample(3), Created: 1_700_000_000},
+		{
+			Name: "m2m", Account: "1234567", Auth: authM2M, Access: accessRead, Owner: "o", Note: "n", Endpoint: "https://127.0.0.1:8443", CA: "ca",
+			ClientID: "c", CertificateID: "k", Certificate: "pem", Scopes: []string{"restlets", "suite_analytics"}, Alg: "ES256", Created: 1, Expires: 2,
+		},
+		{},
+	} {
+		b, err := c.encode(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if again, err := c.decode(b); err != nil || !reflect.DeepEqual(again, p) {
+			f.Fatalf("decode(encode(%+v)): got %+v, %v", p, again, err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+		f.Add(append(bytes.Clone(b), 0))
+	}
+	f.Add([]byte{0xa1, 0x01, 0x61, 'a'})                                                      // a field alone
+	f.Add([]byte{0xa2, 0x01, 0x61, 'a', 0x01, 0x61, 'b'})                                     // a key twice
+	f.Add([]byte{0xa1, 0x18, 0x01, 0x61, 'a'})                                                // a long form of a key
+	f.Add([]byte{0xbf, 0x01, 0x61, 'a', 0xff})                                                // without a length
+	f.Add([]byte{0xa1, 0x18, 0x63, 0x61, 'a'})                                                // an unknown key
+	f.Add([]byte{0xa1, 0x0e, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x61, 97}) // a list of 2^64
+	f.Add(bytes.Repeat([]byte{0x81}, 1000))                                                   // deep
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := c.decode(b)
+		if err != nil {
+			if p != nil {
+				t.Errorf("an error and %+v", p)
+			}
+			return
+		}
+		again, err := c.encode(p)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Errorf("encode(decode(%x)): got %x, %v", b, again, err)
+		}
+		_ = p.message().GetEnvironment() // does not trust the account
+	})
+}
+
+// FuzzSignJSON guards I-01 and I-06 for the JSON API: what is accepted is an object
+// that the standard library reads too, with our keys alone, spelt exactly and each
+// once; what is refused is refused as a malformed request, in one line.
+func FuzzSignJSON(f *testing.F) {
+	for _, s := range []string{
+		`{"url":"https://1234567-sb1.suitetalk.api.netsuite.com/"}`, `{"profile":"acme","method":"POST","url":"u","content_type":"t","body":"a=b"}`,
+		`{}`, ``, `null`, `[]`, `{"url":1}`, `{"URL":"x"}`, `{"url":"a","url":"b"}`, `{"url":"a","u\u0072l":"b"}`, `{"x":1}`, `{"url":"a"}x`, `{"url":"\ud800"}`,
+		"{\"url\":\"\xff\"}", `{"profile":null}`, " \t{\"url\" : \"\"\r\n}\n", strings.Repeat(`{"url":`, 50), `{"url":"a",}`, "\xef\xbb\xbf{}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var q signJSON
+		if err := decodeJSON(b, &q); err != nil {
+			r := (*Refusal)(nil)
+			if !errors.As(err, &r) || r.Code != pb.CodeRequest || strings.ContainsAny(r.Error(), "\r\n\x00") || len(r.Error()) > 600 {
+				t.Errorf("refused with %q", err)
+			}
+			return
+		}
+		var loose map[string]*string
+		if err := json.Unmarshal(b, &loose); err != nil {
+			t.Fatalf("accepted %q, which is no object of texts: %v", b, err)
+		}
+		want := map[string]string{"profile": q.Profile, "method": q.Method, "url": q.URL, "content_type": q.ContentType, "body": q.Body}
+		for key, value := range loose {
+			got, known := want[key]
+			if !known {
+				t.Errorf("accepted the key %q", key)
+			}
+			if value == nil {
+				value = new(string)
+			}
+			if got != *value {
+				t.Errorf("%s: got %q, want %q", key, got, *value)
+			}
+		}
+		if n := keysOf(t, b); n != len(loose) {
+			t.Errorf("accepted %d keys, %d of them different", n, len(loose))
+		}
+	})
+}
+
+// keysOf counts the keys of an object, repeated ones too.
+func keysOf(t *testing.T, b []byte) int {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(b))
+	n := -2 // the braces
+	for {
+		if _, err := d.Token(); err != nil {
+			break
+		}
+		n++
+	}
+	return n / 2
+}
