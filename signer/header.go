@@ -84,6 +84,7 @@ func signParams(realm string, r Request, oauth Params, key MAC) (Signed, error) 
 		return Signed{}, err
 	}
 	s := newScratch()
+	defer s.done()
 	if err := s.build(method, r, oauth, true); err != nil {
 		return Signed{}, err
 	}
