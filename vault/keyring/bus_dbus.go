@@ -17,45 +17,42 @@ import (
 // busVariable is where programs look for the session bus.
 const busVariable = "DBUS_SESSION_BUS_ADDRESS"
 
-// prepare fixes the bus that will be used. Without an address godbus would look in
-// a place of its own and then run dbus-launch from PATH; so it always has one, and
-// no PATH.
+// prepare connects to the bus that will be used, which must be this user's or root's.
+// Without an address godbus would look in a place of its own and then run
+// dbus-launch from PATH; so it always has one, and no PATH.
 func prepare() error {
-	address, err := busAddress(os.Getenv)
+	if err := os.Unsetenv("PATH"); err != nil {
+		return fmt.Errorf("%w: taking away PATH: %w", ErrUnavailable, err)
+	}
+	sockets, err := busSockets(os.Getenv)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Setenv(busVariable, address), os.Unsetenv("PATH")); err != nil {
-		return fmt.Errorf("%w: naming the bus: %w", ErrUnavailable, err)
-	}
-	return nil
+	return connectBus(sockets)
 }
 
-// busAddress returns the Unix sockets among the addresses of the session bus, or
-// the socket where systemd puts it. No other kind of address is used: values are
-// not encrypted on the way.
-func busAddress(getenv func(string) string) (string, error) {
+// busSockets returns the Unix sockets among the addresses of the session bus, or the
+// socket where systemd puts it. There is at least one, if there is no error.
+func busSockets(getenv func(string) string) ([]busSocket, error) {
 	if address := getenv(busVariable); address != "" && address != "autolaunch:" {
-		var unix []string
-		for part := range strings.SplitSeq(address, ";") {
-			if strings.HasPrefix(part, "unix:") {
-				unix = append(unix, part)
-			}
+		sockets, err := parseAddresses(address)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrNoBus, busVariable, err)
 		}
-		if len(unix) == 0 {
-			return "", fmt.Errorf("%w: %s names no unix socket", ErrNoBus, busVariable)
+		if len(sockets) == 0 {
+			return nil, fmt.Errorf("%w: %s names no unix socket", ErrNoBus, busVariable)
 		}
-		return strings.Join(unix, ";"), nil
+		return sockets, nil
 	}
 	dir := getenv("XDG_RUNTIME_DIR")
 	if !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("%w: neither %s nor XDG_RUNTIME_DIR is set", ErrNoBus, busVariable)
+		return nil, fmt.Errorf("%w: neither %s nor XDG_RUNTIME_DIR is set", ErrNoBus, busVariable)
 	}
 	path := filepath.Join(dir, "bus")
 	if fi, err := os.Stat(path); err != nil || fi.Mode()&fs.ModeSocket == 0 {
-		return "", fmt.Errorf("%w: %s is not set and there is no socket %s", ErrNoBus, busVariable, path)
+		return nil, fmt.Errorf("%w: %s is not set and there is no socket %s", ErrNoBus, busVariable, path)
 	}
-	return "unix:path=" + dbus.EscapeBusAddressValue(path), nil
+	return []busSocket{{name: path}}, nil
 }
 
 // classifyBus knows the errors of D-Bus and the Secret Service; nil for others.

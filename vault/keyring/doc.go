@@ -13,5 +13,6 @@
 //
 // On Linux the value crosses the session bus in clear, and every program of the same
 // user can ask for the item while the keyring is unlocked. It is a second share, not
-// a vault.
+// a vault. It goes to a bus that this user or root serves and to no other: another user
+// who takes the address of a session that ended is told nothing.
 package keyring

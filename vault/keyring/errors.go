@@ -6,7 +6,9 @@ import "errors"
 var (
 	// ErrNoBus means that there is no D-Bus session to look for a keyring on.
 	ErrNoBus = errors.New("keyring: no D-Bus session")
-	// ErrStaleBus means that DBUS_SESSION_BUS_ADDRESS leads nowhere.
+	// ErrStaleBus means that DBUS_SESSION_BUS_ADDRESS leads nowhere, or to a bus
+	// that belongs to another user, who may have taken the address of one that
+	// ended. The text says which.
 	ErrStaleBus = errors.New("keyring: the D-Bus session is gone")
 	// ErrNoService means that nobody offers a keyring on the bus.
 	ErrNoService = errors.New("keyring: no Secret Service on the bus")

@@ -66,6 +66,9 @@ func roles() map[string]func(args []string) error {
 		roleNaive:   func([]string) error { _, err := gokeyring.Get(service, "x"); return err },
 		roleForeign: func(args []string) error { return gokeyring.Set(service, "foreign", args[0]) },
 		roleDoor:    playDoor,
+
+		roleSquatter: playSquatter,
+		roleConnect:  playConnect,
 	}
 }
 

@@ -19,7 +19,7 @@ const service = "nsagent"
 // wipe.
 func perform(req request) ([]byte, error) {
 	if err := prepare(); err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
 	value, err := access(req)
 	if err != nil {
