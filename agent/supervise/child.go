@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,23 +18,25 @@ import (
 // LaunchDirect returns a Launch for a process that has no parent to ask: it starts
 // helpers itself, as children of its own.
 func LaunchDirect(exe string, args, env []string) func(context.Context) (*net.UnixConn, error) {
+	copied := sync.OnceValue(func() *program { return newProgram(exe) })
 	return func(ctx context.Context) (*net.UnixConn, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		return startHelper(Config{Exe: exe, Env: env}, args, make(chan struct{}, 1))
+		return startHelper(copied(), args, env, make(chan struct{}, 1))
 	}
 }
 
 // startHelper starts a helper process and returns our end of its socketpair. It is
 // killed after helperTime; reaped gets a value once it is gone.
-func startHelper(cfg Config, args []string, reaped chan<- struct{}) (*net.UnixConn, error) {
+func startHelper(prog *program, args, env []string, reaped chan<- struct{}) (*net.UnixConn, error) {
 	ours, theirs, err := socketpair(unix.SOCK_STREAM)
 	if err != nil {
 		return nil, err
 	}
-	helper := command(cfg, args, theirs, syscall.SIGKILL)
-	ended, err := start(helper)
+	helper, ended, err := prog.start(func(exe string) *exec.Cmd {
+		return command(exe, args, env, theirs, syscall.SIGKILL)
+	})
 	_ = theirs.Close()
 	if err != nil {
 		_ = ours.Close()
@@ -69,10 +72,10 @@ func start(c *exec.Cmd) (ended <-chan error, err error) {
 }
 
 // command returns a child with its end of a socketpair as descriptor 3.
-func command(cfg Config, args []string, link *os.File, death syscall.Signal) *exec.Cmd {
-	c := exec.Command(cfg.Exe, args...) // #nosec G204 -- this very program
-	c.Args[0] = "nsagent"               // Exe may be /proc/self/exe, which says nothing in a list of processes
-	c.Env = ChildEnv(cfg.Env)
+func command(exe string, args, env []string, link *os.File, death syscall.Signal) *exec.Cmd {
+	c := exec.Command(exe, args...) // #nosec G204 -- this very program
+	c.Args[0] = "nsagent"           // exe is mostly a descriptor, which says nothing in a list of processes
+	c.Env = ChildEnv(env)
 	c.ExtraFiles = []*os.File{link}
 	c.SysProcAttr = deathSignal(death)
 	return c

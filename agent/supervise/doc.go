@@ -8,6 +8,12 @@
 // socketpair, and which program does this process run. The share in the keyring
 // goes from helper to agent directly; the parent never sees it.
 //
+// No other process of the user can read the memory of a child, at no time: children
+// run a copy of the program that lies in memory and may be executed, not read, which
+// the kernel takes as a reason to make the process unreadable (Linux; where memory
+// cannot be executed they run the program itself, and are open until they harden
+// themselves).
+//
 // The children die with the parent: by a signal that the kernel sends, and because
 // the agent sees the socketpair end.
 package supervise

@@ -135,7 +135,7 @@ func TestIgnoredHangup(t *testing.T) {
 }
 
 func TestAgentHasNoTerminal(t *testing.T) {
-	if out, err := run(t, t.Context(), "session"); err != nil || out != "true <nil>\n" {
+	if out, err := runAgent(t, t.Context(), "session"); err != nil || out != "true <nil>\n" {
 		t.Errorf("leader of its session: got %q, %v", out, err)
 	}
 }
@@ -167,7 +167,7 @@ func TestHelperOutlivesThread(t *testing.T) {
 // Where nothing of an environment is chosen, the child gets nothing, not all.
 func TestEmptyChildEnv(t *testing.T) {
 	t.Setenv("NSAGENT_TOKEN", "nst1_x")
-	if out, err := run(t, t.Context(), "env"); err != nil || strings.TrimSpace(out) != "" {
+	if out, err := runAgent(t, t.Context(), "env"); err != nil || strings.TrimSpace(out) != "" {
 		t.Errorf("environment: got %q, %v, want none", out, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
@@ -26,7 +27,8 @@ const (
 
 // Config says what Run starts.
 type Config struct {
-	// Exe is the program of all children.
+	// Exe is the program of all children. They run a copy of it in memory, made
+	// once, where the system allows that.
 	Exe string
 	// AgentArgs and KeyringArgs are the arguments of the agent and of a keyring
 	// helper.
@@ -40,6 +42,7 @@ type Config struct {
 // supervisor is the parent at work.
 type supervisor struct {
 	cfg     Config
+	prog    *program
 	link    *net.UnixConn
 	helpers int
 	reaped  chan struct{}
@@ -59,25 +62,36 @@ type request struct {
 //
 // The agent is a session of its own, without a terminal: what is typed there reaches
 // it through Run alone, and once.
+//
+// No other process of the user can read a child, from its first instruction on.
 func Run(ctx context.Context, cfg Config) error {
+	prog := newProgram(cfg.Exe)
+	defer prog.close()
+	return run(ctx, cfg, prog)
+}
+
+// run is Run with the program of all children given.
+func run(ctx context.Context, cfg Config, prog *program) error {
 	ours, theirs, err := socketpair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ours.Close() }()
-	agent := command(cfg, cfg.AgentArgs, theirs, syscall.SIGTERM)
-	agent.SysProcAttr.Setsid = true
-	agent.Stdout, agent.Stderr = cfg.Stdout, cfg.Stderr
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
-	ended, err := start(agent)
+	agent, ended, err := prog.start(func(exe string) *exec.Cmd {
+		c := command(exe, cfg.AgentArgs, cfg.Env, theirs, syscall.SIGTERM)
+		c.SysProcAttr.Setsid = true
+		c.Stdout, c.Stderr = cfg.Stdout, cfg.Stderr
+		return c
+	})
 	_ = theirs.Close()
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 
-	s := &supervisor{cfg: cfg, link: ours, reaped: make(chan struct{}, maxHelpers), over: make(chan struct{})}
+	s := &supervisor{cfg: cfg, prog: prog, link: ours, reaped: make(chan struct{}, maxHelpers), over: make(chan struct{})}
 	defer close(s.over)
 	requests := make(chan request)
 	go s.read(requests)
@@ -160,7 +174,7 @@ func (s *supervisor) answerKeyring(m message) error {
 	if s.helpers == maxHelpers {
 		return errors.New("too many keyring helpers at once")
 	}
-	end, err := startHelper(s.cfg, s.cfg.KeyringArgs, s.reaped)
+	end, err := startHelper(s.prog, s.cfg.KeyringArgs, s.cfg.Env, s.reaped)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ const (
 	asHelper = "play-helper"
 	asParent = "play-parent"
 	asNohup  = "play-nohup"
+	asPoller = "play-poller"
+	asStarts = "play-starts"
 )
 
 func TestMain(m *testing.M) {
@@ -37,6 +39,10 @@ func TestMain(m *testing.M) {
 			os.Exit(playParent(os.Args[2]))
 		case asNohup:
 			os.Exit(playNohup())
+		case asPoller:
+			os.Exit(playPoller())
+		case asStarts:
+			os.Exit(playStarts(os.Args[2]))
 		}
 	}
 	os.Exit(m.Run())
@@ -59,8 +65,11 @@ func playHelper() int {
 }
 
 func playAgent(what string) int {
-	if what == "stuck" {
+	switch what {
+	case "stuck":
 		return stayStuck()
+	case "harden":
+		return hardenFirst()
 	}
 	l, err := Parent()
 	if err != nil {
@@ -91,7 +100,7 @@ func playAgent(what string) int {
 		}
 		_, _ = io.WriteString(c, "me")
 		b, _ := io.ReadAll(c)
-		exe, err := l.Exe(ctx, int32(os.Getpid())) // #nosec G115 -- a pid fits
+		exe, err := l.Exe(ctx, int32(os.Getppid())) // #nosec G115 -- a pid fits
 		fmt.Printf("%s\n%s\n%v\n", b, exe, err)
 		_, err = l.Exe(ctx, 1<<30)
 		fmt.Println(errors.Is(err, ErrParent))
@@ -138,7 +147,7 @@ func playParent(what string) int {
 	return 0
 }
 
-func run(t *testing.T, ctx context.Context, what string, env ...string) (string, error) {
+func runAgent(t *testing.T, ctx context.Context, what string, env ...string) (string, error) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -150,14 +159,14 @@ func run(t *testing.T, ctx context.Context, what string, env ...string) (string,
 }
 
 func TestExitStatus(t *testing.T) {
-	_, err := run(t, t.Context(), "exit7")
+	_, err := runAgent(t, t.Context(), "exit7")
 	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.ExitCode() != 7 {
 		t.Errorf("got %v, want exit status 7", err)
 	}
 }
 
 func TestHelperAndExe(t *testing.T) {
-	out, err := run(t, t.Context(), "help")
+	out, err := runAgent(t, t.Context(), "help")
 	exe, _ := os.Executable()
 	exe, _ = filepath.EvalSymlinks(exe)
 	if want := "helped me\n" + exe + "\n<nil>\ntrue\n"; err != nil || out != want {
@@ -166,14 +175,14 @@ func TestHelperAndExe(t *testing.T) {
 }
 
 func TestHelpersAreLimited(t *testing.T) {
-	if out, err := run(t, t.Context(), "many"); err != nil {
+	if out, err := runAgent(t, t.Context(), "many"); err != nil {
 		t.Errorf("got %q, %v", out, err)
 	}
 }
 
 // TestChildEnv guards L-02: an unlock token in the environment is not inherited.
 func TestChildEnv(t *testing.T) {
-	out, err := run(t, t.Context(), "env", "HOME=/h", "NSAGENT_TOKEN=nst1_x", "NSAGENT_TOKEN_FILE=/x", "PATH=/bin", "LD_PRELOAD=/evil.so",
+	out, err := runAgent(t, t.Context(), "env", "HOME=/h", "NSAGENT_TOKEN=nst1_x", "NSAGENT_TOKEN_FILE=/x", "PATH=/bin", "LD_PRELOAD=/evil.so",
 		"XDG_RUNTIME_DIR=/r", "LC_ALL=C", "DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "GODEBUG=x")
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +199,7 @@ func TestChildEnv(t *testing.T) {
 func TestStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(200*time.Millisecond, cancel)
-	_, err := run(t, ctx, "wait")
+	_, err := runAgent(t, ctx, "wait")
 	if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("got %v, want the end by SIGTERM", err)
 	}
