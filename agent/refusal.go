@@ -52,7 +52,7 @@ func rows() []row {
 		{sentinel: vault.ErrExists, code: pb.CodeExists, message: "the name is taken"},
 		{sentinel: vault.ErrNotFound, code: pb.CodeNoProfile, message: "there is no such profile", next: "list them:  nsagent profile ls"},
 		{sentinel: keyring.ErrNoBus, code: pb.CodeKeyring, message: "the OS keyring cannot be reached", why: "there is no D-Bus session", next: "log in to a desktop session, or:  nsagent help modes"},
-		{sentinel: keyring.ErrStaleBus, code: pb.CodeKeyring, message: "the OS keyring cannot be reached", why: "DBUS_SESSION_BUS_ADDRESS names a bus that is gone", next: "start the agent again from a new session"},
+		{sentinel: keyring.ErrStaleBus, code: pb.CodeKeyring, message: "the OS keyring cannot be reached", why: "DBUS_SESSION_BUS_ADDRESS names a bus that is gone, or that belongs to another user", next: "start the agent again from a new session"},
 		{sentinel: keyring.ErrNoService, code: pb.CodeKeyring, message: "the OS keyring cannot be reached", why: "no Secret Service runs on the session bus", next: "start gnome-keyring or another Secret Service"},
 		{sentinel: keyring.ErrLocked, code: pb.CodeKeyring, message: "the OS keyring is locked", next: "unlock it in the desktop session, then:  nsagent unlock"},
 		{sentinel: keyring.ErrNoCollection, code: pb.CodeKeyring, message: "the OS keyring has no default collection", next: "log in to the desktop once, or make one with seahorse"},
