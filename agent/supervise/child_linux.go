@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -28,4 +29,11 @@ func socketpair(kind int) (ours *net.UnixConn, theirs *os.File, err error) {
 		return nil, nil, err
 	}
 	return ours, theirs, nil
+}
+
+// keepDescriptors keeps from children what a shell or a service manager left open
+// to us. Kernels before 5.11 do not know the flag; what was inherited stays open
+// there.
+func keepDescriptors() {
+	_ = unix.CloseRange(linkDescriptor, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }

@@ -63,8 +63,11 @@ type request struct {
 // The agent is a session of its own, without a terminal: what is typed there reaches
 // it through Run alone, and once.
 //
-// No other process of the user can read a child, from its first instruction on.
+// No other process of the user can read a child, from its first instruction on. A
+// child gets descriptors 0, 1, 2 and its link; to that end Run marks all others of
+// this process close-on-exec.
 func Run(ctx context.Context, cfg Config) error {
+	keepDescriptors()
 	prog := newProgram(cfg.Exe)
 	defer prog.close()
 	return run(ctx, cfg, prog)

@@ -70,6 +70,8 @@ func playAgent(what string) int {
 		return stayStuck()
 	case "harden":
 		return hardenFirst()
+	case "descriptors":
+		return listDescriptors()
 	}
 	l, err := Parent()
 	if err != nil {
