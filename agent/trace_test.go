@@ -103,9 +103,9 @@ func TestSystemCalls(t *testing.T) {
 		case "umask":
 			mask, _, _ = strings.Cut(strings.TrimPrefix(c.text, "umask("), ")")
 		case "bind":
-			if strings.Contains(c.text, d.paths.Agent) || strings.Contains(c.text, d.paths.Admin) {
-				bound++
-			} else {
+			bound++
+			// Only root's strace can read the address: the agent is not dumpable.
+			if strings.Contains(c.text, "sa_family") && !strings.Contains(c.text, d.paths.Agent) && !strings.Contains(c.text, d.paths.Admin) {
 				t.Errorf("binds something else: %s", c.text)
 			}
 			if mask != "0177" {
@@ -120,7 +120,7 @@ func TestSystemCalls(t *testing.T) {
 				t.Errorf("after its sockets were open: %s", c.text)
 			}
 		case "clone", "clone3":
-			if bound > 0 && !strings.Contains(c.text, "CLONE_THREAD") {
+			if bound > 0 && !strings.Contains(c.text, "CLONE_THREAD") && !strings.Contains(c.text, "ENOSYS") {
 				t.Errorf("after its sockets were open: %s", c.text)
 			}
 		}
