@@ -4,8 +4,10 @@
 // the same user can read the memory, environment or descriptors of this one, and no
 // core file holds them. Agent is for the daemon once its sockets are open: it can
 // then open nothing outside its directories, start no program, trace no process and
-// make no socket but a Unix one, on every thread. Helper is the same without the
-// directories, for processes that start nothing either.
+// make, bind or connect no socket of any kind, on every thread: it accepts on those
+// that it has, and takes others as descriptors. Helper is the same without the
+// directories and with Unix sockets, for processes that start nothing either and
+// talk to the session bus.
 //
 // What the kernel lacks is left out and reported, so that status can say so; what
 // it has and refuses is an error. Nothing here can be taken back.

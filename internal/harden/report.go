@@ -11,8 +11,8 @@ var ErrUnsupported = errors.New("harden: not available on this system")
 
 // AgentSandbox says which files the agent may use once it is confined.
 type AgentSandbox struct {
-	// ReadWrite are directories in which files and sockets may be made, read,
-	// written, renamed and removed. Each must exist.
+	// ReadWrite are directories in which files may be made, read, written, renamed
+	// and removed, and sockets removed. Each must exist.
 	ReadWrite []string
 	// ReadOnly are files and directories that may be read. Missing ones are left
 	// out.
@@ -41,7 +41,7 @@ func (r Report) Sentences() []string {
 		s = append(s, "other processes of this user cannot read its memory, and it leaves no core file")
 	}
 	if r.Seccomp {
-		s = append(s, "it cannot start a program, trace a process or open a network socket (seccomp, all threads)")
+		s = append(s, "it cannot start a program, trace a process or open a socket (seccomp, all threads)")
 	}
 	if r.LandlockABI > 0 {
 		s = append(s, fmt.Sprintf("it cannot open files outside its own directories (Landlock ABI %d)", r.LandlockABI))

@@ -16,12 +16,13 @@ const (
 	fileRead  = landlock.AccessFSSet(llsys.AccessFSReadFile)
 	dirRead   = fileRead | landlock.AccessFSSet(llsys.AccessFSReadDir)
 	dirChange = landlock.AccessFSSet(llsys.AccessFSWriteFile | llsys.AccessFSTruncate |
-		llsys.AccessFSMakeReg | llsys.AccessFSMakeDir | llsys.AccessFSMakeSock |
+		llsys.AccessFSMakeReg | llsys.AccessFSMakeDir |
 		llsys.AccessFSRemoveFile | llsys.AccessFSRemoveDir)
 )
 
 // Agent confines the calling process for good, on all threads: files by Landlock,
-// system calls by seccomp. The Report says what the kernel could do; a kernel
+// system calls by seccomp. Sockets that are open stay usable, and so do those that
+// come as descriptors; no other is made, bound or connected. The Report says what the kernel could do; a kernel
 // without Landlock or seccomp is no error.
 //
 // Errors: a ReadWrite directory that is missing, or a kernel that has one of the
@@ -32,17 +33,17 @@ func Agent(s AgentSandbox) (Report, error) {
 	if err := confineFiles(s, &r); err != nil {
 		return r, fmt.Errorf("confining files: %w", err)
 	}
-	if err := filterCalls(&r); err != nil {
+	if err := filterCalls(&r, agentRole); err != nil {
 		return r, fmt.Errorf("filtering system calls: %w", err)
 	}
 	return r, nil
 }
 
-// Helper confines the calling process for good, on all threads, by the same filter
-// of system calls as Agent and without confining files.
+// Helper confines the calling process for good, on all threads, by the filter of
+// system calls of Agent, with Unix sockets left, and without confining files.
 func Helper() (Report, error) {
 	r := state()
-	if err := filterCalls(&r); err != nil {
+	if err := filterCalls(&r, helperRole); err != nil {
 		return r, fmt.Errorf("filtering system calls: %w", err)
 	}
 	return r, nil
@@ -108,8 +109,7 @@ func rulesOf(s AgentSandbox) ([]landlock.Rule, error) {
 		} else if !fi.IsDir() {
 			return nil, fmt.Errorf("looking at a directory of the sandbox: %q is not a directory", dir)
 		}
-		// A stale socket is told from a live one by connecting to it.
-		rules = append(rules, landlock.PathAccess(dirRead|dirChange, dir).WithResolveUnix())
+		rules = append(rules, landlock.PathAccess(dirRead|dirChange, dir))
 	}
 	for _, path := range s.ReadOnly {
 		fi, err := os.Stat(path)

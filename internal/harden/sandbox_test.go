@@ -82,6 +82,28 @@ func attempts(inside, outside string) map[string]func() error {
 			}
 			return err
 		},
+		"socket unix": socket(unix.AF_UNIX),
+		"socketpair": func() error {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err == nil {
+				err = errors.Join(unix.Close(pair[0]), unix.Close(pair[1]))
+			}
+			return err
+		},
+		"connect unix": func() error {
+			c, err := net.Dial("unix", filepath.Join(inside, "bus"))
+			if err == nil {
+				err = c.Close()
+			}
+			return err
+		},
+		"listen inside": func() error {
+			f, err := os.CreateTemp(inside, "s")
+			if err != nil {
+				return err
+			}
+			return closed(net.Listen("unix", f.Name()+".sock"))
+		},
 		"listen":          func() error { return closed(net.Listen("tcp", "127.0.0.1:0")) },
 		"exec":            func() error { return exec.Command("/proc/self/exe", "harden", "process", inside).Run() },
 		"ptrace":          trace,
@@ -157,6 +179,11 @@ func childFree(args []string) error {
 	if err := fill(args[1]); err != nil {
 		return err
 	}
+	bus, err := net.Listen("unix", filepath.Join(args[0], "bus"))
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
 	var errs error
 	for name, try := range attempts(args[0], args[1]) {
 		if name == signalParent && os.Geteuid() == nobody { // the parent is root's
@@ -174,6 +201,11 @@ func childConfined(args []string) error {
 	if err := fill(outside); err != nil {
 		return err
 	}
+	bus, err := net.Listen("unix", filepath.Join(inside, "bus"))
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
 	const threads = 8
 	var ready, done sync.WaitGroup
 	confined := make(chan struct{})
@@ -234,7 +266,7 @@ func deniedCalls() error {
 		return err
 	}
 	var errs error
-	for _, name := range denied() {
+	for _, name := range append(denied(), deniedToAgent()...) {
 		nr, ok := info.SyscallNames[name]
 		if !ok || name == "fork" || name == "vfork" { // those two would return twice
 			continue
@@ -257,7 +289,7 @@ func TestDeniedNamesExist(t *testing.T) {
 			known[name] = true
 		}
 	}
-	for _, name := range denied() {
+	for _, name := range append(denied(), deniedToAgent()...) {
 		if !known[name] {
 			t.Errorf("no architecture has %q", name)
 		}
@@ -289,6 +321,9 @@ func childHelper(args []string) error {
 	tries := attempts(args[0], args[0])
 	errs := expect("exec", tries["exec"](), fs.ErrPermission)
 	errs = errors.Join(errs, expect("socket", tries["socket inet"](), fs.ErrPermission))
+	for _, name := range []string{"socket unix", "socketpair", "listen inside"} { // the bus is reached by one
+		errs = errors.Join(errs, expect(name, tries[name](), nil))
+	}
 	return errors.Join(errs, expect("read", tries["read outside"](), nil))
 }
 

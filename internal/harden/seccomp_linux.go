@@ -35,14 +35,34 @@ func denied() []string {
 	}
 }
 
-// conditional are system calls denied for some arguments.
-func conditional() []seccomp.NameWithConditions {
-	only := func(name string, arg uint32, op seccomp.Operation, value uint64) seccomp.NameWithConditions {
-		return seccomp.NameWithConditions{Name: name, Conditions: seccomp.ArgumentConditions{{Argument: arg, Operation: op, Value: value}}}
+// deniedToAgent are denied to the agent too. Its sockets are open by then and helpers'
+// come to it as descriptors, so a socket that it made could only be a way out: to the
+// session bus, to systemd, to an ssh-agent, which all trust its user.
+func deniedToAgent() []string {
+	return []string{"socket", "socketpair", "connect", "bind", "listen"}
+}
+
+// conditionalForAgent are those of deniedToAgent where they are one call with a number
+// (386 and others of that age).
+func conditionalForAgent() []seccomp.NameWithConditions {
+	var c []seccomp.NameWithConditions
+	for _, number := range []uint64{1, 2, 3, 4, 8} { // socket, bind, connect, listen, socketpair
+		c = append(c, only("socketcall", 0, seccomp.Equal, number))
 	}
+	return c
+}
+
+// conditionalForHelper leaves Unix sockets, by which the keyring is reached.
+func conditionalForHelper() []seccomp.NameWithConditions {
 	return []seccomp.NameWithConditions{
 		only("socket", 0, seccomp.NotEqual, unix.AF_UNIX),
 		only("socketpair", 0, seccomp.NotEqual, unix.AF_UNIX),
+	}
+}
+
+// conditional are system calls denied for some arguments.
+func conditional() []seccomp.NameWithConditions {
+	return []seccomp.NameWithConditions{
 		only("clone", 0, seccomp.BitsNotSet, unix.CLONE_THREAD), // threads, no processes
 		// no new code
 		only("mmap", 2, seccomp.BitsSet, unix.PROT_EXEC),
@@ -54,17 +74,36 @@ func conditional() []seccomp.NameWithConditions {
 	}
 }
 
+// only names a call for one condition on one argument.
+func only(name string, arg uint32, op seccomp.Operation, value uint64) seccomp.NameWithConditions {
+	return seccomp.NameWithConditions{Name: name, Conditions: seccomp.ArgumentConditions{{Argument: arg, Operation: op, Value: value}}}
+}
+
+// role is whose filter it is.
+type role int
+
+const (
+	helperRole role = iota
+	agentRole
+)
+
 // policy returns the filter for an architecture: everything is allowed but what is
 // named. The flags of clone3 are in memory, where a filter cannot read them: it is
 // said not to exist, and the C library falls back to clone.
-func policy(info *arch.Info) seccomp.Policy {
+func policy(info *arch.Info, who role) seccomp.Policy {
+	names, conditions := denied(), conditional()
+	if who == agentRole {
+		names, conditions = append(names, deniedToAgent()...), append(conditions, conditionalForAgent()...)
+	} else {
+		conditions = append(conditions, conditionalForHelper()...)
+	}
 	eperm := seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.EPERM)}
-	for _, name := range denied() {
+	for _, name := range names {
 		if _, ok := info.SyscallNames[name]; ok {
 			eperm.Names = append(eperm.Names, name)
 		}
 	}
-	for _, c := range conditional() {
+	for _, c := range conditions {
 		if _, ok := info.SyscallNames[c.Name]; ok {
 			eperm.NamesWithCondtions = append(eperm.NamesWithCondtions, c)
 		}
@@ -74,7 +113,7 @@ func policy(info *arch.Info) seccomp.Policy {
 }
 
 // filterCalls applies the filters to all threads.
-func filterCalls(r *Report) error {
+func filterCalls(r *Report, who role) error {
 	info, err := arch.GetInfo("")
 	if err != nil {
 		r.missing("its system calls are not filtered: no table for %s", runtime.GOARCH)
@@ -84,7 +123,7 @@ func filterCalls(r *Report) error {
 		r.missing("its system calls are not filtered: the kernel has no seccomp")
 		return nil
 	}
-	filter := seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policy(info)}
+	filter := seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: policy(info, who)}
 	runtime.LockOSThread() // no_new_privs is set on this thread and the filter loaded by it
 	defer runtime.UnlockOSThread()
 	if err := seccomp.LoadFilter(filter); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -40,6 +41,14 @@ func childWorking(args []string) error {
 	if err != nil {
 		return err
 	}
+	caller, err := net.Dial("unix", l.Addr().String()) // somebody else's end
+	if err != nil {
+		return err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
 	r, err := Agent(AgentSandbox{ReadWrite: []string{dir}, ReadOnly: []string{"/proc"}})
 	if err != nil {
 		return err
@@ -51,9 +60,9 @@ func childWorking(args []string) error {
 		name string
 		do   func() error
 	}{
-		{"http over the socket", func() error { return roundTrip(l) }},
-		{"a new socket", func() error { return closed(net.Listen("unix", filepath.Join(dir, "new.sock"))) }},
-		{"descriptor passing", passDescriptor},
+		{"http over the socket", func() error { return roundTrip(l, caller) }},
+		{"the path of the socket is gone", func() error { return expect("stat", stat(l.Addr().String()), fs.ErrNotExist) }},
+		{"descriptor passing", func() error { return passDescriptor(pair) }},
 		{"saving a file", func() error { return save(dir) }},
 		{"locked memory", lockedMemory},
 		{"pidfd and poll", pidfd},
@@ -68,14 +77,19 @@ func childWorking(args []string) error {
 	return nil
 }
 
-// roundTrip serves and makes a request.
-func roundTrip(l net.Listener) error {
+func stat(path string) error {
+	_, err := os.Stat(path)
+	return err
+}
+
+// roundTrip serves, makes a request over a connection that waits, and ends serving.
+func roundTrip(l net.Listener, caller net.Conn) error {
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }),
 		ReadHeaderTimeout: time.Second}
 	go srv.Serve(l)
 	defer srv.Close()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", l.Addr().String())
+	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return caller, nil
 	}}}
 	resp, err := client.Get("http://agent/")
 	if err != nil {
@@ -89,11 +103,7 @@ func roundTrip(l net.Listener) error {
 }
 
 // passDescriptor sends a descriptor over a socketpair and uses it at the other end.
-func passDescriptor() error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
+func passDescriptor(pair [2]int) error {
 	if err := unix.Sendmsg(pair[0], []byte("x"), unix.UnixRights(pair[1]), nil, 0); err != nil {
 		return err
 	}
