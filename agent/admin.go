@@ -230,20 +230,33 @@ func (a *Agent) material(ctx context.Context, q *pb.AddProfileRequest, p *profil
 }
 
 // ShowProfile gives the public part of one profile.
-func (s adminService) ShowProfile(_ context.Context, q *pb.ShowProfileRequest) (*pb.ShowProfileResponse, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	open, err := s.currentLocked()
+func (s adminService) ShowProfile(ctx context.Context, q *pb.ShowProfileRequest) (*pb.ShowProfileResponse, error) {
+	m, err := s.showProfile(q.GetName())
 	if err != nil {
-		return nil, s.reply(err)
+		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileShow, q.GetName(), err))
 	}
-	l, err := open.find(q.GetName())
+	e := audit.Event{Event: audit.EventProfileShow, Outcome: audit.OutcomeOK, Profile: m.GetName(), Account: m.GetAccount(), Kind: m.GetAuth()}
+	callerOf(ctx).fill(&e)
+	if _, err := s.audit.Append(e); err != nil {
+		return nil, s.reply(fmt.Errorf("recording that a profile is shown: %w", err))
+	}
+	return &pb.ShowProfileResponse{Profile: m}, nil
+}
+
+func (a *Agent) showProfile(name string) (*pb.Profile, error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	s, err := a.currentLocked()
 	if err != nil {
-		return nil, s.reply(err)
+		return nil, err
+	}
+	l, err := s.find(name)
+	if err != nil {
+		return nil, err
 	}
 	m := l.message()
 	m.LastUsed = l.lastUsed.Load()
-	return &pb.ShowProfileResponse{Profile: m}, nil
+	return m, nil
 }
 
 // RemoveProfile removes a profile and its credential.

@@ -1,0 +1,74 @@
+package agent
+
+import (
+	"crypto/elliptic"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// TestEveryEventIsRecorded guards A-09: each thing that can be done or refused leaves
+// one entry of its kind, with outcome, reason and who asked; what only asks how the
+// agent is leaves none.
+func TestEveryEventIsRecorded(t *testing.T) {
+	f := start(t)
+	ctx := t.Context()
+	key, cert := keyPair(t, elliptic.P256(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	m2m := &pb.Profile{Name: "m2m", Account: "1234567_SB1", Auth: "m2m", ClientId: sample(1), Certificate: cert, Scopes: []string{"restlets"}}
+	for _, step := range []struct {
+		do   func()
+		want []string // entries, in order
+	}{
+		{func() { _, _ = f.admin.Unlock(ctx, f.sealer("wrong"), 0) }, []string{"vault.unlock denied NSA-PASSPHRASE "}},
+		{func() { _, _ = f.admin.AddProfile(ctx, tba("acme"), f.tbaSecrets()) }, []string{"profile.add denied NSA-LOCKED acme"}},
+		{func() { _, _ = f.admin.ShowProfile(ctx, "acme") }, []string{"profile.show denied NSA-LOCKED acme"}},
+		{func() { _ = f.admin.RemoveProfile(ctx, "acme") }, []string{"profile.remove denied NSA-LOCKED acme"}},
+		{func() { _, _ = f.signer.Passport(ctx, "acme", "") }, []string{"passport denied NSA-LOCKED acme"}},
+		{func() { _ = f.admin.Lock(ctx) }, nil}, // it is
+		{func() { f.unlock() }, []string{"vault.unlock ok  "}},
+		{func() { f.addTBA("acme") }, []string{"profile.add ok  acme"}},
+		{func() { _, _ = f.admin.AddProfile(ctx, tba("acme"), f.tbaSecrets()) }, []string{"profile.add denied NSA-EXISTS acme"}},
+		{func() {
+			_, _ = f.admin.AddProfile(ctx, m2m, map[string]client.Sealer{"private_key": f.sealer("x")})
+		}, []string{"profile.add denied NSA-CREDENTIAL m2m"}},
+		{func() {
+			_, _ = f.admin.AddProfile(ctx, m2m, map[string]client.Sealer{"private_key": f.sealer(key)})
+		}, []string{"profile.add ok  m2m"}},
+		{func() { _, _ = f.admin.ShowProfile(ctx, "acme") }, []string{"profile.show ok  acme"}},
+		{func() { _, _ = f.admin.ShowProfile(ctx, "none") }, []string{"profile.show denied NSA-NOPROFILE none"}},
+		{func() { f.sign("acme") }, []string{"sign ok  acme"}},
+		{func() { _, _ = f.signer.Sign(ctx, client.Request{Profile: "acme", URL: "https://evil.example/"}) }, []string{"sign denied NSA-HOST acme"}},
+		{func() { _, _ = f.signer.Sign(ctx, client.Request{Profile: "acme", URL: sandboxURL, Method: "é"}) }, []string{"sign ok  acme", "sign failed NSA-REQUEST acme"}},
+		{func() { _, _ = f.signer.Passport(ctx, "acme", "") }, []string{"passport ok  acme"}},
+		{func() { _, _ = f.signer.ConnectPassword(ctx, "acme") }, []string{"connect-password ok  acme"}},
+		{func() { _, _ = f.signer.ConnectPassword(ctx, "m2m") }, []string{"connect-password denied NSA-REQUEST m2m"}},
+		{func() { _, _ = f.signer.Assertion(ctx, client.AssertionRequest{Profile: "m2m"}) }, []string{"assertion ok  m2m"}},
+		{func() { _, _ = f.signer.Assertion(ctx, client.AssertionRequest{Profile: "m2m", Scopes: []string{"x"}}) }, []string{"assertion denied NSA-DENIED m2m"}},
+		{func() { _, _ = f.signer.Status(ctx); _, _ = f.signer.Profiles(ctx) }, nil},
+		{func() { _ = f.admin.RemoveProfile(ctx, "none") }, []string{"profile.remove denied NSA-NOPROFILE none"}},
+		{func() { _ = f.admin.RemoveProfile(ctx, "m2m") }, []string{"profile.remove ok  m2m"}},
+		{func() { _ = f.admin.Lock(ctx) }, []string{"vault.lock ok  "}},
+		{func() { f.restart() }, []string{"agent.stop ok  ", "agent.start ok  "}},
+	} {
+		before := len(f.entries())
+		step.do()
+		var got []string
+		for _, e := range f.entries()[before:] {
+			got = append(got, e.Event+" "+e.Outcome+" "+e.Reason+" "+e.Profile)
+			if e.UID != os.Geteuid() || e.PID != os.Getpid() {
+				t.Errorf("entry %d (%s): uid %d, pid %d", e.Seq, e.Event, e.UID, e.PID)
+			}
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("entries: got %q, want %q", got, step.want)
+		}
+	}
+	if r, err := audit.VerifyDir(f.paths.AuditDir); err != nil || !r.OK {
+		t.Errorf("VerifyDir: got %+v, %v", r, err)
+	}
+}
