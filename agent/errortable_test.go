@@ -80,12 +80,13 @@ func refusingAgent(t *testing.T, refusals map[string]error) (*client.Client, *ht
 	}
 	s := f.agent.newServer(agentLimits(), pb.Signer_ServiceDesc, func(*caller) error { return nil })
 	pb.RegisterSignerServer(s, refusing{Agent: f.agent, errors: refusals})
-	go func() { _ = s.Serve(identifying{listen("grpc")}) }()
+	overGRPC, overHTTP := listen("grpc"), listen("http")
+	go func() { _ = s.Serve(identifying{overGRPC}) }()
 	t.Cleanup(s.Stop)
 	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, f.agent.refuse(refusals[r.URL.Query().Get("profile")]))
 	}), ReadHeaderTimeout: handshakeTime}
-	go func() { _ = h.Serve(listen("http")) }()
+	go func() { _ = h.Serve(overHTTP) }()
 	t.Cleanup(func() { _ = h.Close() })
 	c, err := client.Dial(t.Context(), client.WithSocket(filepath.Join(dir, "grpc")))
 	if err != nil {
