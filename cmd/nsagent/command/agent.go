@@ -41,8 +41,8 @@ one parent without keys, and the process that holds them in a sandbox.`,
 		&cobra.Command{
 			Use:   "start",
 			Short: "Start the agent in the background",
-			Long: `Start the agent in the background and wait until it answers. What it says goes to
-agent.log in the state directory.`,
+			Long: `Start the agent in the background and wait until it answers. What it says goes
+to agent.log in the state directory.`,
 			Args: takes(),
 			RunE: func(c *cobra.Command, _ []string) error { return startAgent(c.Context(), e) },
 		},

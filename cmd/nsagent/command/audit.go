@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -164,7 +165,11 @@ func (e *env) printVerdict(res audit.Result) error {
 	if res.OK {
 		return nil
 	}
-	return auditBroken(fmt.Sprintf("entry %d: %s; %s before it as written", res.FirstBad, res.Why, count(res.Entries, "entry")))
+	why := res.Why
+	if !strings.Contains(why, "entry ") {
+		why = fmt.Sprintf("entry %d: %s", res.FirstBad, why)
+	}
+	return auditBroken(why + "; what stands before is as it was written")
 }
 
 func auditBroken(why string) error {

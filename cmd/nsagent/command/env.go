@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/config"
@@ -68,6 +69,9 @@ func (e *env) paths() (socketpath.Paths, error) {
 // config returns the settings of config.toml.
 func (e *env) config(p socketpath.Paths) (config.Config, error) {
 	c, err := config.Load(p.ConfigFile)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return c, nil // a home such as /dev/null has no configuration
+	}
 	if err != nil {
 		return c, usage("the configuration cannot be used", plain(err), "edit it, or remove it:  "+p.ConfigFile)
 	}

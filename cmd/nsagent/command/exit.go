@@ -43,7 +43,7 @@ func (e *env) exit(err error) int {
 	f := failure(err)
 	lines := []string{"nsagent: " + oneLine(f.Message)}
 	for _, more := range []string{f.Why, f.Next} {
-		if more = oneLine(more); more != "" {
+		if more = plainText(oneLine(more)); more != "" {
 			lines = append(lines, "  "+more)
 		}
 	}
@@ -87,11 +87,17 @@ func system(err error) string {
 
 // plain returns the text of err without names of packages, which say nothing to
 // people.
-func plain(err error) string {
-	s := err.Error()
+func plain(err error) string { return plainText(err.Error()) }
+
+func plainText(s string) string {
 	for _, name := range []string{"agent", "audit", "config", "keyring", "nstest", "secret", "socketpath", "store", "supervise", "term", "vault"} {
 		s = strings.TrimPrefix(s, name+": ")
 		s = strings.ReplaceAll(s, ": "+name+": ", ": ")
+	}
+	for _, end := range []string{"unexpected EOF", ": EOF"} {
+		if before, ok := strings.CutSuffix(s, end); ok {
+			s = strings.TrimSuffix(before, ": ") + ": it ends too early"
+		}
 	}
 	return s
 }

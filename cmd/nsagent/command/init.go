@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -124,14 +125,33 @@ func createVault(ctx context.Context, e *env, arena *secret.Arena, p socketpath.
 	if err := record(); err != nil {
 		return nil, false, agentFailure(what, fmt.Errorf("recording the new vault: %w", err))
 	}
-	v, err := vault.Create(ctx, vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: e.keyringDoor(arena), MachineKeyFile: p.MachineKey}, slot)
+	cfg := vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: e.keyringDoor(arena), MachineKeyFile: p.MachineKey}
+	v, err := vault.Create(ctx, cfg, slot)
 	if err != nil {
 		failed := initFailure(what, err, slot.Kind)
 		entry.Outcome, entry.Reason = audit.OutcomeFailed, string(failure(failed).Code)
 		return nil, false, errors.Join(failed, record())
 	}
 	defer v.Lock()
+	e.makeMachineKey(ctx, v, cfg, slot.Kind)
 	return v.ID(), recorded, nil
+}
+
+// makeMachineKey makes the key of the ledger. A vault that its passphrase alone
+// opens must not depend on a keyring that did not answer: it may be locked for good,
+// as in a session over SSH. Where no key can be made now, the first unlock tries
+// again.
+func (e *env) makeMachineKey(ctx context.Context, v *vault.Vault, cfg vault.Config, kind vault.SlotKind) {
+	if protection := v.RollbackProtection(); kind == vault.SlotPassphrase && strings.HasPrefix(protection, "weak") {
+		cfg.Keyring = nil
+		var err error
+		if v, err = vault.Open(ctx, cfg); err != nil {
+			return
+		}
+	}
+	if key, _, err := v.MachineKey(ctx); err == nil {
+		key.Destroy()
+	}
 }
 
 // initFailure is agentFailure, with the way round for a machine whose keyring does

@@ -24,10 +24,10 @@ func newMock(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mock",
 		Short: "Serve a NetSuite for tests that says why it refuses",
-		Long: `Serve a NetSuite for tests on the loopback interface, until interrupted. It checks
-every signature with code of its own and prints the precise reason of each verdict.
-Without --config it has two accounts with published sample keys; --profiles
-writes them as files for  nsagent profile add NAME --from FILE.`,
+		Long: `Serve a NetSuite for tests on the loopback interface, until interrupted. It
+checks every signature with code of its own and prints the precise reason of
+each verdict. Without --config it has two accounts with published sample keys;
+--profiles writes them as files for  nsagent profile add NAME --from FILE.`,
 		Example: `  nsagent mock --profiles samples
   nsagent mock --tls --config accounts.json -o jsonl`,
 		Args: takes(),

@@ -11,8 +11,8 @@ func newPassport(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "passport",
 		Short: "Print the TokenPassport of one SOAP request",
-		Long: `Print the TokenPassport of one SOAP request, as the element to put into the header
-of the envelope. It is good for one send within five minutes.`,
+		Long: `Print the TokenPassport of one SOAP request, as the element to put into the
+header of the envelope. It is good for one send within five minutes.`,
 		Example: `  nsagent passport -p acme-sb1
   nsagent passport --format json`,
 		Args: takes(),

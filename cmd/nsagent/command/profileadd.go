@@ -25,8 +25,8 @@ func newProfileAdd(e *env) *cobra.Command {
 		Long: `Store a credential under a name. Without --from it asks, and shows no secret.
 
 --from reads one JSON object, such as
-  {"account":"1234567_SB1","auth":"tba","consumer_key":"…","consumer_secret":"…",
-   "token_id":"…","token_secret":"…","access":"write"}
+  {"account":"1234567_SB1","auth":"tba","consumer_key":"…",
+   "consumer_secret":"…","token_id":"…","token_secret":"…","access":"write"}
 or, for machine to machine,
   {"account":"1234567","auth":"m2m","client_id":"…","certificate":"-----BEGIN…",
    "private_key":"-----BEGIN…","scopes":["rest_webservices"]}

@@ -48,6 +48,9 @@ func runSign(c *cobra.Command, e *env, o signOptions, url string) error {
 	default:
 		return usage(fmt.Sprintf("unknown format %.20q", o.format), "it is header, value, curl or json", "see:  nsagent sign --help")
 	}
+	if oneLine(o.contentType) != o.contentType {
+		return usage("the content type has a control character", "it is a header, which has one line", "")
+	}
 	body, err := e.readBody(o.bodyFile)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (e *env) printStatus(r *pb.StatusResponse) error {
 		if len(u.GetSlots()) > 1 {
 			opens += "; the weakest is " + u.GetWeakest()
 		}
-		rows = append(rows, [2]string{"opens by", opens}, [2]string{"rollback", u.GetRollback()})
+		rows = append(rows, [2]string{"opens by", opens}, [2]string{"rollback", rollback(u)})
 	}
 	audit := count(r.GetAudit().GetSeq(), "entry") + " in " + r.GetAudit().GetPath()
 	if !r.GetAudit().GetOk() {
@@ -69,6 +69,14 @@ func (e *env) printStatus(r *pb.StatusResponse) error {
 		rows = append(rows, [2]string{"note", w})
 	}
 	return e.sheet(rows)
+}
+
+// rollback says how an older vault would be noticed, without what went on between
+// processes to find out.
+func rollback(u *pb.UnlockStatus) string {
+	s, _, _ := strings.Cut(u.GetRollback(), ": reading keyring item")
+	s, _, _ = strings.Cut(s, ": writing keyring item")
+	return s
 }
 
 func sandbox(s *pb.SandboxStatus) string {

@@ -123,8 +123,8 @@ The answer has the header's value as "authorization", and the URL to send as
   OAuth 2.0 M2M    nsagent assertion puts out the client_assertion to post to
                    the token endpoint
 
-A header is good for one send within five minutes, for its method and URL only. A
-library that sends again has to sign again. To try without an account:
+A header is good for one send within five minutes, for its method and URL only.
+A library that sends again has to sign again. To try without an account:
 nsagent mock --profiles DIR.
 `
 
@@ -140,7 +140,7 @@ const helpCI = `A job makes a vault of its own, with a passphrase that lives as 
 $PROFILE is the JSON of the profile, a secret of the CI system. Later steps sign
 and see no secret. At the end of the job: nsagent agent stop.
 
-Nothing asks where there is no terminal; NSAGENT_NO_INPUT=1 makes sure of it. Exit
-codes tell what happened: nsagent help exit-codes. On a small machine,
+Nothing asks where there is no terminal; NSAGENT_NO_INPUT=1 makes sure of it.
+Exit codes tell what happened: nsagent help exit-codes. On a small machine,
 nsagent init --kdf low makes unlocking cheaper.
 `

@@ -1,0 +1,132 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+func TestSeconds(t *testing.T) {
+	for n, want := range map[int64]string{
+		-5: "0s", 0: "0s", 1: "1s", 59: "59s", 60: "1m", 90: "1m30s", 599: "9m59s", 600: "10m", 3599: "1h", 3600: "1h",
+		5400: "1h30m", 43199: "12h", 43200: "12h", 86400: "24h", 172800: "2d", 7 * 86400: "7d", 7*86400 + 3700: "7d1h",
+	} {
+		if got := seconds(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for _, test := range []struct {
+		n           uint64
+		thing, want string
+	}{{0, "profile", "0 profiles"}, {1, "profile", "1 profile"}, {2, "entry", "2 entries"}, {1, "entry", "1 entry"}} {
+		if got := count(test.n, test.thing); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{"8h": 8 * time.Hour, "30d": 720 * time.Hour, "1h30m": 90 * time.Minute, "0s": 0} {
+		var d duration
+		if err := d.Set(text); err != nil || time.Duration(d) != want {
+			t.Errorf("%s: got %s, %v, want %s", text, time.Duration(d), err, want)
+		}
+	}
+	for _, text := range []string{"", "8", "-8h", "d", "-1d", "1.5d", "99999999d", "8 h", "soon"} {
+		var d duration
+		if err := d.Set(text); err == nil {
+			t.Errorf("%q: got %s, want an error", text, time.Duration(d))
+		}
+	}
+}
+
+func TestTableLinesUp(t *testing.T) {
+	var out bytes.Buffer
+	e := testEnv(&out)
+	if err := e.table([][]string{{"NAME", "NOTE"}, {"a", "x"}, {"münchen", "\x1b[31mred\n"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "NAME     NOTE\na        x\nmünchen  [31mred\n"
+	if got := strings.ReplaceAll(out.String(), " [31m", "[31m"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestSheetWraps(t *testing.T) {
+	var out bytes.Buffer
+	e := testEnv(&out)
+	long := strings.Repeat("word ", 40)
+	if err := e.sheet([][2]string{{"name", "a"}, {"note", long + strings.Repeat("x", 120)}}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) < 4 || !strings.HasPrefix(lines[2], "      word") {
+		t.Errorf("got\n%s", out.String())
+	}
+	for _, line := range lines {
+		if len(line) > sheetWidth && strings.Contains(strings.TrimSpace(line), " ") {
+			t.Errorf("a line has %d characters: %q", len(line), line)
+		}
+	}
+	if got := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(got, strings.TrimSpace(long)) {
+		t.Errorf("words were lost: %s", got)
+	}
+}
+
+// broken is a writer that fails after some bytes.
+type broken struct{ room int }
+
+func (b *broken) Write(p []byte) (int, error) {
+	if b.room -= len(p); b.room < 0 {
+		return 0, errors.New("no room")
+	}
+	return len(p), nil
+}
+
+func TestLostOutputIsAFailure(t *testing.T) {
+	var said bytes.Buffer
+	e := testEnv(nil)
+	e.stdout, e.stderr = &sink{w: &broken{room: 3}}, &said
+	if err := e.print("a"); err != nil {
+		t.Errorf("got %v for what was written", err)
+	}
+	if err := e.print("b, which does not fit"); err == nil {
+		t.Error("got no error for what was not written")
+	}
+	if code := e.exit(nil); code != 1 || !strings.HasPrefix(said.String(), "nsagent: writing the output: no room") {
+		t.Errorf("got exit code %d and %q", code, said.String())
+	}
+}
+
+// TestErrorsAreThreeLines holds what exit prints against the shape of an error.
+func TestErrorsAreThreeLines(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		code int
+		want string
+	}{
+		{usage("a", "", ""), 2, "nsagent: a                                                         [NSA-USAGE]\n"},
+		{usage("a", "b", "c"), 2, "nsagent: a\n  b\n  c                                                                [NSA-USAGE]\n"},
+		{&client.Error{Code: pb.CodeLocked, Message: "x\x1b[2Jy", Why: "1\n2\r3"}, 4, "nsagent: x [2Jy\n  1 2 3                                                            [NSA-LOCKED]\n"},
+		{fmt.Errorf("asking: %w", &client.Error{Code: pb.CodeAgent, Message: "m", Why: "socketpath: not a socket: x"}), 7,
+			"nsagent: m\n  not a socket: x                                                  [NSA-AGENT]\n"},
+		{errors.New("vault: store: damaged: unexpected EOF"), 1, "nsagent: damaged: it ends too early                                [NSA-INTERNAL]\n"},
+		{exitCode(42), 42, ""},
+	} {
+		var said bytes.Buffer
+		e := testEnv(&bytes.Buffer{})
+		e.stderr, e.quiet = &said, true
+		if code := e.exit(test.err); code != test.code || said.String() != test.want {
+			t.Errorf("got %d and %q, want %d and %q", code, said.String(), test.code, test.want)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// user is somebody at the command line, with a home of their own.
+type user struct {
+	t         *testing.T
+	home, run string
+}
+
+func newUser(t *testing.T) *user {
+	t.Helper()
+	run, err := os.MkdirTemp("", "nsr") // short: it ends up in socket addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	return &user{t, t.TempDir(), run}
+}
+
+func (u *user) command(input string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(shared.bin, "nsagent"), args...)
+	c.Env = []string{"HOME=" + u.home, "XDG_RUNTIME_DIR=" + u.run, "LANG=C.UTF-8"}
+	c.Stdin = strings.NewReader(input)
+	return c
+}
+
+// try runs nsagent and returns what it wrote to stdout.
+func (u *user) try(input string, args ...string) ([]byte, error) {
+	c := u.command(input, args...)
+	var said bytes.Buffer
+	c.Stderr = &said
+	out, err := c.Output()
+	if err != nil {
+		err = fmt.Errorf("nsagent %s: %w\n%s", strings.Join(args, " "), err, said.String())
+	}
+	return out, err
+}
+
+// must is try for what has to work.
+func (u *user) must(input string, args ...string) []byte {
+	u.t.Helper()
+	out, err := u.try(input, args...)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return out
+}
+
+// agent is a running agent: the parent that was started, and the process with the
+// keys.
+type agentProcess struct {
+	parent *exec.Cmd
+	pid    int
+}
+
+// startAgent starts an agent, opens the vault and returns the names of the
+// profiles in it.
+func (u *user) startAgent(passphrase string) (agentProcess, []string) {
+	u.t.Helper()
+	a := agentProcess{parent: u.command("", "agent", "run")}
+	a.parent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := a.parent.Start(); err != nil {
+		u.t.Fatal(err)
+	}
+	for _, name := range []string{"agent.sock", "admin.sock"} {
+		if err := awaitSocket(filepath.Join(u.run, "nsagent", name)); err != nil {
+			_ = a.parent.Process.Kill()
+			u.t.Fatal(err)
+		}
+	}
+	u.must(passphrase, "unlock", "--passphrase-fd", "0")
+	var status struct{ PID int }
+	if err := json.Unmarshal(u.must("", "status", "-o", "json"), &status); err != nil {
+		u.t.Fatal(err)
+	}
+	a.pid = status.PID
+	var profiles []struct{ Name string }
+	if err := json.Unmarshal(u.must("", "profile", "ls", "-o", "json"), &profiles); err != nil {
+		u.t.Fatal(err)
+	}
+	var names []string
+	for _, p := range profiles {
+		names = append(names, p.Name)
+	}
+	return a, names
+}
+
+// kill ends the process with the keys without warning, and waits for its parent.
+func (a agentProcess) kill() {
+	_ = syscall.Kill(a.pid, syscall.SIGKILL)
+	_ = a.parent.Wait()
+}
+
+// TestKillDuringAdd kills the agent at random points while profiles are stored. The
+// vault must open every time, over whatever was left, and hold every profile whose
+// storing was acknowledged (C-01). It is what a crash or a pulled plug does to the
+// process; the tests of vault/store look at each single step.
+func TestKillDuringAdd(t *testing.T) {
+	points := 25
+	switch {
+	case long():
+		points = 100
+	case raceEnabled:
+		points = 5
+	}
+	u := newUser(t)
+	passphrase := randomHex()
+	u.must(passphrase, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
+	var stored []string // acknowledged
+	unknown := 0        // cut off: may be there or not
+	for point := range points {
+		a, names := u.startAgent(passphrase)
+		for _, name := range stored {
+			if !slices.Contains(names, name) {
+				t.Fatalf("after kill %d: profile %s was acknowledged and is gone; there are %v", point, name, names)
+			}
+		}
+		if len(names) > len(stored)+unknown {
+			t.Fatalf("after kill %d: %d profiles, more than were stored: %v", point, len(names), names)
+		}
+		done := make(chan []string)
+		go func() {
+			var names []string
+			for i := 0; ; i++ {
+				name := fmt.Sprintf("p%d-%d", point, i)
+				if _, err := u.try(sampleProfile(), "profile", "add", name, "--from", "-", "-q"); err != nil {
+					break
+				}
+				names = append(names, name)
+			}
+			done <- names
+		}()
+		// A profile takes some 10 ms, its fsyncs included.
+		time.Sleep(time.Duration(rand.IntN(60_000)) * time.Microsecond)
+		a.kill()
+		stored = append(stored, <-done...)
+		unknown++
+	}
+	if len(stored) < points/2 {
+		t.Errorf("only %d profiles were stored before %d kills: the kills come too early to show anything", len(stored), points)
+	}
+	a, _ := u.startAgent(passphrase)
+	defer a.kill()
+	for _, name := range []string{stored[0], stored[len(stored)-1]} {
+		u.must("", "sign", "-q", "-p", name, "https://1234567-sb1.suitetalk.api.netsuite.com/")
+	}
+	if got := string(u.must("", "audit", "verify")); got != "ok\n" {
+		t.Errorf("audit verify: got %q", got)
+	}
+	t.Logf("%d profiles stored over %d kills", len(stored), points)
+}
+
+func sampleProfile() string {
+	return fmt.Sprintf(`{"account":"1234567_SB1","auth":"tba","consumer_key":%q,"consumer_secret":%q,"token_id":%q,"token_secret":%q}`,
+		randomHex(), randomHex(), randomHex(), randomHex())
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/keyringtest"
+)
+
+// world is what all tests of this package share.
+type world struct {
+	bin     string // directory with nsagent
+	keyring *keyringtest.Session
+	missing error // why there is no keyring
+}
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	if err := shared.prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer shared.close()
+	return m.Run()
+}
+
+// shared is set up by TestMain and only read afterwards.
+var shared world
+
+// prepare builds the program that people run, with nothing of a test in it, and
+// starts a keyring. Under the race detector the program has it too.
+func (w *world) prepare() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	var err error
+	if w.bin, err = os.MkdirTemp("", "nsbin"); err != nil {
+		return fmt.Errorf("making a directory for the program: %w", err)
+	}
+	if err := os.Chmod(w.bin, 0o755); err != nil { // another user runs it too
+		return err
+	}
+	args, cgo := []string{"build", "-o", filepath.Join(w.bin, "nsagent")}, "CGO_ENABLED=0"
+	if raceEnabled {
+		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+	}
+	build := exec.CommandContext(ctx, "go", append(args, ".")...)
+	build.Env = append(os.Environ(), cgo)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building nsagent: %w\n%s", err, out)
+	}
+	w.keyring, w.missing = keyringtest.New(keyringtest.Unlocked)
+	if w.missing != nil && required("keyring") {
+		return w.missing
+	}
+	return nil
+}
+
+func (w *world) close() {
+	if w.keyring != nil {
+		_ = w.keyring.Stop()
+	}
+	_ = os.RemoveAll(w.bin)
+}
