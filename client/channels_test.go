@@ -10,18 +10,17 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/client/nstest"
 )
 
 // Each channel of NetSuite once, from a client of the running agent to a NetSuite
 // that checks signatures with code of its own. Its verdict must be good each time.
 
-// accept fails unless all requests whose URL holds marker were accepted, and there
-// were n of them.
-func accept(t *testing.T, marker string, n int) {
+// accept fails unless there are n verdicts and all are good.
+func accept(t *testing.T, all []nstest.Verdict, n int) {
 	t.Helper()
-	all := shared(t).verdicts(marker)
 	if len(all) != n {
-		t.Errorf("%d requests with %q arrived, want %d: %v", len(all), marker, n, all)
+		t.Errorf("%d requests arrived, want %d: %v", len(all), n, all)
 	}
 	for _, v := range all {
 		if !v.OK || v.Status >= 400 {
@@ -34,6 +33,7 @@ func accept(t *testing.T, marker string, n int) {
 // over an endpoint of the profile's own.
 func TestREST(t *testing.T) {
 	t.Parallel()
+	verdicts := shared(t).watch()
 	for profile, origin := range map[string]string{"acme-sb1": suitetalk, "mock": shared(t).endpoint.URL} {
 		t.Run(profile, func(t *testing.T) {
 			t.Parallel()
@@ -66,7 +66,7 @@ func TestREST(t *testing.T) {
 			send(http.MethodPatch, record, `{"companyName":"Müller, Söhne"}`)
 			send(http.MethodGet, collection+"?q=companyName+IS+%22M%C3%BCller%2C%20S%C3%B6hne%22&limit=5&"+marker, "")
 			send(http.MethodDelete, record, "")
-			accept(t, marker, 5)
+			accept(t, verdicts(marker), 5)
 		})
 	}
 }
@@ -75,6 +75,7 @@ func TestREST(t *testing.T) {
 // that may only read.
 func TestSuiteQL(t *testing.T) {
 	t.Parallel()
+	verdicts := shared(t).watch()
 	c := signing(t, "acme-prod", nil)
 	next := "https://1234567.suitetalk.api.netsuite.com/services/rest/query/v1/suiteql?limit=7&offset=0"
 	rows, pages := 0, 0
@@ -103,13 +104,14 @@ func TestSuiteQL(t *testing.T) {
 	if rows != 25 || pages != 4 {
 		t.Errorf("got %d rows in %d pages, want 25 in 4", rows, pages)
 	}
-	accept(t, "/suiteql?limit=7", pages)
+	accept(t, verdicts("/suiteql?limit=7"), pages)
 }
 
 // TestRESTlet sends parameters that come twice, and every character that some
 // library encodes in its own way; the answer repeats what arrived.
 func TestRESTlet(t *testing.T) {
 	t.Parallel()
+	verdicts := shared(t).watch()
 	c := signing(t, "acme-sb1", nil)
 	const odd = " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\x00\x1f\x7fäß€𝄞"
 	query := url.Values{"script": {"21"}, "deploy": {"1"}, "id": {"2", "1", "", "2"}, odd: {odd, ""}, "tilde": {"~"}}
@@ -138,12 +140,13 @@ func TestRESTlet(t *testing.T) {
 			t.Errorf("%s: the script got %s", method, answer)
 		}
 	}
-	accept(t, "script=21", 4)
+	accept(t, verdicts("script=21"), 4)
 }
 
 // TestSOAP puts the passport's XML into an envelope, for each version of it.
 func TestSOAP(t *testing.T) {
 	t.Parallel()
+	verdicts := shared(t).watch()
 	w := shared(t)
 	c := w.agent.dial(t)
 	for _, version := range []string{"", "2025_2", "2023_1"} {
@@ -163,8 +166,8 @@ func TestSOAP(t *testing.T) {
 			t.Errorf("%s: got %d %s, %v", version, status, body, err)
 		}
 	}
-	accept(t, "soap=2025_2", 2)
-	accept(t, "soap=2023_1", 1)
+	accept(t, verdicts("soap=2025_2"), 2)
+	accept(t, verdicts("soap=2023_1"), 1)
 }
 
 // TestConnect opens a SuiteAnalytics Connect session with a password made for it,
@@ -187,6 +190,7 @@ func TestConnect(t *testing.T) {
 // TestAssertion exchanges an assertion for a token and uses it.
 func TestAssertion(t *testing.T) {
 	t.Parallel()
+	verdicts := shared(t).watch()
 	w := shared(t)
 	web := &http.Client{Transport: w.web}
 	a, err := w.agent.dial(t).Assertion(t.Context(), client.AssertionRequest{Profile: "acme-sb1-m2m", Scopes: []string{"rest_webservices"}})
@@ -210,14 +214,15 @@ func TestAssertion(t *testing.T) {
 	if status, body, err := fetch(web, use); err != nil || status != 200 {
 		t.Errorf("got %d %s, %v", status, body, err)
 	}
-	accept(t, "bearer=1", 1)
-	accept(t, strings.TrimPrefix(a.GetTokenEndpoint(), "https://"), 1)
+	accept(t, verdicts("bearer=1"), 1)
+	accept(t, verdicts(strings.TrimPrefix(a.GetTokenEndpoint(), "https://")), 1)
 }
 
 // TestForm signs a form body with the request, whatever its content type looks
 // like: NetSuite computes the signature over the body that arrived.
 func TestForm(t *testing.T) {
 	t.Parallel()
+	verdicts := shared(t).watch()
 	c := signing(t, "acme-sb1", nil)
 	for i, contentType := range []string{form, form + "; charset=UTF-8", "Application/X-WWW-Form-URLencoded;charset=\"utf-8\""} {
 		for j, body := range []string{"", "a=1&a=2&b=%C3%A4+%2B", strings.Repeat("a=1&", 2000)} {
@@ -228,7 +233,7 @@ func TestForm(t *testing.T) {
 				t.Fatal(body, err)
 			}
 			// What REST makes of a form is another matter.
-			if v := shared(t).verdicts(marker); len(v) != 1 || !v[0].OK {
+			if v := verdicts(marker); len(v) != 1 || !v[0].OK {
 				t.Errorf("%q: %v", contentType, v)
 			}
 		}

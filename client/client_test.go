@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +72,7 @@ func TestRestart(t *testing.T) {
 				_, err := c.Sign(t.Context(), client.Request{URL: customer})
 				return err
 			}
+			fastest := time.Hour
 			for round := range 3 {
 				if err := sign(); err != nil {
 					t.Fatalf("round %d: %v", round, err)
@@ -89,13 +92,19 @@ func TestRestart(t *testing.T) {
 				}
 				d.mustStart(t)
 				// The very first call reaches the new agent, which is locked.
+				begin := time.Now()
 				if err := sign(); !errors.Is(err, client.ErrLocked) {
 					t.Errorf("after the restart: got %v, want ErrLocked", err)
 				}
+				fastest = min(fastest, time.Since(begin))
 				d.mustUnlock(t)
 				if _, err := admin.ShowProfile(t.Context(), "acme-sb1"); err != nil {
 					t.Errorf("ShowProfile after the restart: %v", err)
 				}
+			}
+			// grpc by itself would have tried again after a second, at best.
+			if fastest > 500*time.Millisecond {
+				t.Errorf("the first call after a restart took %s at least", fastest)
 			}
 		})
 	}
@@ -199,6 +208,30 @@ func TestHangingAgent(t *testing.T) {
 	goOn()
 	if err := <-waiting; err != nil {
 		t.Errorf("Sign once the agent goes on: %v", err)
+	}
+}
+
+// TestSilentSuccessor puts a listener that says nothing in the place of an agent
+// that is gone. A call without a deadline ends all the same.
+func TestSilentSuccessor(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	c := d.dial(t)
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.Sign(t.Context(), client.Request{URL: customer}); !errors.Is(err, client.ErrAgent) {
+			t.Errorf("while nobody listens: got %v, want ErrAgent", err)
+		}
+	}
+	serve(t, d.socket(), func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	begin := time.Now()
+	if _, err := c.Sign(t.Context(), client.Request{URL: customer}); !errors.Is(err, client.ErrAgent) || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("got %v, want ErrAgent of one that does not answer", err)
+	}
+	if took := time.Since(begin); took > 9*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
 

@@ -1,14 +1,17 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,6 +125,54 @@ func TestDialForeignSocket(t *testing.T) {
 	}
 	if _, err := client.Dial(t.Context(), client.WithSocket(path), client.WithServerUID(other)); !errors.Is(err, client.ErrAgent) || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("trusted: got %v, want ErrAgent of one that does not answer", err)
+	}
+}
+
+// TestDialForeignServer connects to a path that is ours, behind which a process of
+// another user listens. It gets not a byte.
+func TestDialForeignServer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: runs a server as another user")
+	}
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "nsc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	const other = 65534
+	server := exec.Command("/usr/bin/python3", "-c", `
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+print("ready", flush=True)
+print("received", s.accept()[0].recv(100), flush=True)
+`, path)
+	server.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: other, Gid: other}, Pdeathsig: syscall.SIGKILL}
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chown(dir, other, other), server.Start()); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(stdout)
+	if line, err := said.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the server said %q, %v", line, err)
+	}
+	if err := errors.Join(os.Chown(path, 0, 0), os.Chown(dir, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Dial(t.Context(), client.WithSocket(path)); !errors.Is(err, client.ErrAgent) || !strings.Contains(err.Error(), "not to be trusted") {
+		t.Errorf("got %v, want ErrAgent of one that is not to be trusted", err)
+	}
+	if line, err := said.ReadString('\n'); line != "received b''\n" {
+		t.Errorf("the server said %q, %v", line, err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

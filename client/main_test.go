@@ -193,15 +193,22 @@ func (w *world) close() error {
 	return errors.Join(errs...)
 }
 
-// verdicts returns what NetSuite thought of the requests whose URL holds marker.
-func (w *world) verdicts(marker string) []nstest.Verdict {
-	var out []nstest.Verdict
-	for _, v := range w.netsuite.Verdicts() {
-		if strings.Contains(v.URL, marker) {
-			out = append(out, v)
-		}
+// watch returns what tells how NetSuite judged the requests from now on whose URL
+// holds marker.
+func (w *world) watch() func(marker string) []nstest.Verdict {
+	since := uint64(0)
+	if all := w.netsuite.Verdicts(); len(all) > 0 {
+		since = all[len(all)-1].Seq
 	}
-	return out
+	return func(marker string) []nstest.Verdict {
+		var out []nstest.Verdict
+		for _, v := range w.netsuite.Verdicts() {
+			if v.Seq > since && strings.Contains(v.URL, marker) {
+				out = append(out, v)
+			}
+		}
+		return out
+	}
 }
 
 // output collects what a process writes.
