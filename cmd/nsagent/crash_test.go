@@ -145,12 +145,12 @@ func TestKillDuringAdd(t *testing.T) {
 			done <- names
 		}()
 		// A profile takes some 10 ms, its fsyncs included.
-		time.Sleep(time.Duration(rand.IntN(60_000)) * time.Microsecond)
+		time.Sleep(time.Duration(rand.IntN(150_000)) * time.Microsecond)
 		a.kill()
 		stored = append(stored, <-done...)
 		unknown++
 	}
-	if len(stored) < points/2 {
+	if len(stored) < points/5 {
 		t.Errorf("only %d profiles were stored before %d kills: the kills come too early to show anything", len(stored), points)
 	}
 	a, _ := u.startAgent(passphrase)
