@@ -87,23 +87,28 @@ func (e *env) dial(ctx context.Context) (*client.Client, error) {
 	return client.Dial(ctx, client.WithSocket(p.Agent))
 }
 
-// dialProfile is dial for calls that use the profile that flag, environment or
-// configuration names; without one the agent takes the only one.
+// profileName returns the profile that flag, environment or configuration names;
+// "" means the only one there is.
+func (e *env) profileName(p socketpath.Paths) (string, error) {
+	if e.profile != "" {
+		return e.profile, nil
+	}
+	if name := e.getenv("NSAGENT_PROFILE"); name != "" {
+		return name, nil
+	}
+	c, err := e.config(p)
+	return c.DefaultProfile, err
+}
+
+// dialProfile is dial for calls that use a profile.
 func (e *env) dialProfile(ctx context.Context) (*client.Client, error) {
 	p, err := e.paths()
 	if err != nil {
 		return nil, err
 	}
-	name := e.profile
-	if name == "" {
-		name = e.getenv("NSAGENT_PROFILE")
-	}
-	if name == "" {
-		c, err := e.config(p)
-		if err != nil {
-			return nil, err
-		}
-		name = c.DefaultProfile
+	name, err := e.profileName(p)
+	if err != nil {
+		return nil, err
 	}
 	return client.Dial(ctx, client.WithSocket(p.Agent), client.WithProfile(name))
 }
