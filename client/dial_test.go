@@ -225,12 +225,15 @@ func TestDialEnvironment(t *testing.T) {
 	}
 	t.Run("relative path", func(t *testing.T) {
 		t.Setenv("NSAGENT_SOCK", "")
-		t.Chdir(filepath.Dir(agent.socket()))
-		c, err := client.Dial(t.Context(), client.WithSocket("agent.sock"), client.WithProfile("acme-sb1"))
+		p := newProxy(t, agent.socket())
+		t.Chdir(filepath.Dir(p.path))
+		c, err := client.Dial(t.Context(), client.WithSocket(filepath.Base(p.path)), client.WithProfile("acme-sb1"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }()
+		t.Chdir("/")
+		p.breaks.Store(1) // it has to connect again, from elsewhere
 		if r, err := c.Sign(t.Context(), client.Request{URL: customer}); err != nil || r.GetProfile() != "acme-sb1" {
 			t.Errorf("got %v, %v", r, err)
 		}

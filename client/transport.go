@@ -146,9 +146,8 @@ func (s *sending) gotConn(httptrace.GotConnInfo) {
 	if s.sends == 1 && time.Since(s.at) < freshTime {
 		return
 	}
-	// Without a signature NetSuite does nothing; an old one it might accept.
-	s.header.Del("Authorization")
 	if s.err = s.sign(); s.err != nil {
+		// Without a signature NetSuite does nothing; the old one it might accept.
 		s.header.Del("Authorization")
 	}
 }
