@@ -90,6 +90,9 @@ func setUp(env *testscript.Env) error {
 		"SANDBOX=https://1234567-sb1.suitetalk.api.netsuite.com",
 		"PRODUCTION=https://1234567.suitetalk.api.netsuite.com",
 	}
+	if raceEnabled { // every program would wait for a second before it ends
+		env.Vars = append(env.Vars, "GORACE=atexit_sleep_ms=0")
+	}
 	env.Defer(func() { _ = os.RemoveAll(runtimeDir) })
 	env.Defer(func() { s.stopAgents(env.WorkDir, runtimeDir) })
 	for _, name := range []string{"PASS", "CK", "CS", "TI", "TS"} {

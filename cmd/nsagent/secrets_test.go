@@ -87,15 +87,16 @@ func cmdScan(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdKeyring gives the script an OS keyring of a kind that users have:
 //
-//	keyring unlocked|locked|nocollection|noservice|hanging|stale|none
+//	keyring unlocked|own|locked|nocollection|noservice|hanging|stale|none
 //
-// stale leaves the address of a bus that is gone.
+// unlocked is one that scripts share, own is empty; stale leaves the address of a bus
+// that is gone.
 func cmdKeyring(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: keyring KIND")
 	}
 	kinds := map[string]keyringtest.Kind{
-		"locked": keyringtest.Locked, "nocollection": keyringtest.NoCollection,
+		"own": keyringtest.Unlocked, "locked": keyringtest.Locked, "nocollection": keyringtest.NoCollection,
 		"noservice": keyringtest.NoService, "hanging": keyringtest.Hanging, "stale": keyringtest.NoService,
 	}
 	switch kind, known := kinds[args[0]]; {

@@ -56,8 +56,8 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(p.Vault); err == nil { // before anybody thinks of a passphrase
-		return agentFailure("", fmt.Errorf("making the vault: %w", store.ErrExists))
+	if err := checkPlace(p); err != nil { // before anybody thinks of a passphrase
+		return err
 	}
 	arena, err := newArena()
 	if err != nil {
@@ -91,6 +91,25 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 	}
 	e.say("next    nsagent unlock")
 	e.note("a running agent holds the audit log, so it has no entry of this init")
+	return nil
+}
+
+// checkPlace refuses a place that has a vault, or what an earlier one left behind:
+// its copy would be overwritten, and its ledger would not fit to a new one.
+func checkPlace(p socketpath.Paths) error {
+	if _, err := os.Lstat(p.Vault); err == nil {
+		return agentFailure("", fmt.Errorf("making the vault: %w", store.ErrExists))
+	}
+	for _, path := range []string{p.Vault + ".prev", p.Ledger, p.MachineKey} {
+		if _, err := os.Lstat(path); err == nil {
+			dir := filepath.Dir(p.Vault)
+			return &client.Error{
+				Code: pb.CodeExists, Message: "an earlier vault was here",
+				Why:  fmt.Sprintf("%s is gone, and %s was left behind", filepath.Base(p.Vault), path),
+				Next: fmt.Sprintf("put it back, or move the rest away:  mv %s %s.old", dir, dir),
+			}
+		}
+	}
 	return nil
 }
 
@@ -157,6 +176,9 @@ func (e *env) makeMachineKey(ctx context.Context, v *vault.Vault, cfg vault.Conf
 // initFailure is agentFailure, with the way round for a machine whose keyring does
 // not help.
 func initFailure(what string, err error, kind vault.SlotKind) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("making the vault: %w", context.Canceled)
+	}
 	err = agentFailure(what, fmt.Errorf("making the vault: %w", err))
 	if f := failure(err); f.Code == pb.CodeKeyring && kind != vault.SlotPassphrase {
 		return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: "do without it:  nsagent init --unlock passphrase   (nsagent help modes)"}
