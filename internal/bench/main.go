@@ -55,7 +55,7 @@ func run(ctx context.Context, bin string, rounds int, only string) error {
 	fmt.Println("| what | target | measured | met | detail |")
 	fmt.Println("|---|---|---|---|---|")
 	for _, s := range []section{
-		{"rpc", rpcRows}, {"ssh-agent", sshAgentRows}, {"in process", inProcessRows}, {"command line", commandRows}, {"start", startRows}, {"large vault", largeRows},
+		{"start", startRows}, {"rpc", rpcRows}, {"ssh-agent", sshAgentRows}, {"in process", inProcessRows}, {"command line", commandRows}, {"large vault", largeRows},
 	} {
 		if !strings.Contains(s.name, only) {
 			continue
