@@ -87,7 +87,7 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 	if err != nil {
 		return err
 	}
-	if from != "" && from != "-" {
+	if fi, err := os.Stat(from); err == nil && from != "-" && fi.Mode().IsRegular() {
 		defer e.note("%s still holds the secrets in clear; delete it", from)
 	}
 	if e.json() {

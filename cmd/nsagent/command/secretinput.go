@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -80,6 +81,9 @@ func (f *passphraseFlags) read(e *env, arena *secret.Arena) (secret.Bytes, error
 // open opens the source that the flags name.
 func (f *passphraseFlags) open(e *env) (*os.File, error) {
 	if f.file == "" {
+		if !inherited(f.fd) {
+			return nil, fmt.Errorf("descriptor %d was not given to nsagent, as by %d< FILE", f.fd, f.fd)
+		}
 		return os.NewFile(uintptr(f.fd), fmt.Sprintf("descriptor %d", f.fd)), nil // #nosec G115 -- not negative here
 	}
 	file, err := os.Open(f.file)
@@ -90,6 +94,14 @@ func (f *passphraseFlags) open(e *env) (*os.File, error) {
 		e.note("other users may read %s; run:  chmod 600 %s", f.file, f.file)
 	}
 	return file, nil
+}
+
+// inherited reports whether a descriptor came from whoever started the program, and
+// is none of its outputs. The program opens some itself, whose content must not
+// become a passphrase; those are closed on exec, so that an inherited one is not.
+func inherited(fd int) bool {
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0) // #nosec G115 -- not negative
+	return errno == 0 && flags&syscall.FD_CLOEXEC == 0 && fd != 1 && fd != 2
 }
 
 // readFault returns why a file could not be read into locked memory.
