@@ -180,7 +180,11 @@ func startAgent(ctx context.Context, e *env) error {
 			Socket string `json:"socket"`
 		}{"nsagent.agent-start/v1", pid, p.Agent})
 	}
-	e.say("agent started, pid %d; next:  nsagent unlock", pid)
+	next := "nsagent unlock"
+	if noVaultYet(p) {
+		next = "nsagent init"
+	}
+	e.say("agent started, pid %d; next:  %s", pid, next)
 	return nil
 }
 

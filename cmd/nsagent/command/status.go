@@ -1,11 +1,15 @@
 package command
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -27,15 +31,22 @@ func newStatus(e *env) *cobra.Command {
 			if e.json() {
 				return e.printJSON(r.JSON())
 			}
-			return e.printStatus(r)
+			p, err := e.paths()
+			if err != nil {
+				return err
+			}
+			return e.printStatus(r, p)
 		},
 	}
 }
 
-func (e *env) printStatus(r *pb.StatusResponse) error {
+func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	u := r.GetUnlock()
 	state := "locked; open it:  nsagent unlock"
-	if !r.GetLocked() {
+	switch {
+	case noVaultYet(p):
+		state = "none yet; make one:  nsagent init"
+	case !r.GetLocked():
 		state = fmt.Sprintf("unlocked, %s; locks in %s without use, in %s at the latest",
 			count(uint64(max(r.GetProfiles(), 0)), "profile"), // #nosec G115 -- not negative
 			seconds(min(u.GetIdleLeft(), u.GetHardLeft())), seconds(u.GetHardLeft()))
@@ -69,6 +80,13 @@ func (e *env) printStatus(r *pb.StatusResponse) error {
 		rows = append(rows, [2]string{"note", w})
 	}
 	return e.sheet(rows)
+}
+
+// noVaultYet reports whether this user's own agent has no vault to open. Of an agent
+// that was named it is not known.
+func noVaultYet(p socketpath.Paths) bool {
+	_, err := os.Lstat(p.Vault)
+	return errors.Is(err, fs.ErrNotExist) && !p.SocketNamed
 }
 
 // rollback says how an older vault would be noticed, without what went on between
