@@ -238,10 +238,7 @@ func TestSilentSuccessor(t *testing.T) {
 // TestHangingAgentNoDeadline waits for the probe of the connection, which ends a
 // call that has no deadline.
 func TestHangingAgentNoDeadline(t *testing.T) {
-	if !long() {
-		t.Skip("takes 50 s; NSAGENT_LONG=1 runs it")
-	}
-	t.Parallel()
+	t.Parallel() // it takes 50 s
 	d := startDaemon(t)
 	c := d.dial(t)
 	d.hang(t)

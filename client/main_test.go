@@ -242,6 +242,3 @@ func eventually(t testing.TB, within time.Duration, check func() string) {
 		}
 	}
 }
-
-// long reports whether the long form of sweeps was asked for.
-func long() bool { return os.Getenv("NSAGENT_LONG") != "" }
