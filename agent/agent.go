@@ -46,6 +46,8 @@ type Config struct {
 	// IdleLock and HardLock are the lives of an unlocked session, unused and in
 	// all; zero means 1 h and 12 h.
 	IdleLock, HardLock time.Duration
+	// Strict has every use fsynced in the audit log before its answer.
+	Strict bool
 	// Keyring starts a keyring helper; nil means that there is no OS keyring.
 	Keyring keyring.Launch
 	// Exe tells which program a process runs, for the audit log: Landlock hides that
@@ -144,7 +146,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("preparing locked memory: %w", err)
 	}
 	a.seals = newSealKeys(a.arena, a.boottime)
-	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{}); err != nil {
+	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
 	}
 	if _, err := a.openVault(ctx); err != nil && !errors.Is(err, store.ErrNotFound) {

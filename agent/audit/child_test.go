@@ -26,7 +26,11 @@ func child(t testing.TB, task, dir string) *exec.Cmd {
 }
 
 func runChild(task, dir string) int {
-	l, err := Open(dir, Options{})
+	var opts Options
+	if task == "roll" {
+		opts = small
+	}
+	l, err := Open(dir, opts)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -34,7 +38,7 @@ func runChild(task, dir string) int {
 	switch task {
 	case "open":
 		err = l.Close()
-	case "append":
+	case "append", "roll":
 		err = appendForEver(l)
 	case "limit":
 		err = appendToLimit(l)

@@ -22,7 +22,7 @@ func TestKillAtRandomPoints(t *testing.T) {
 	dir := newDir(t)
 	most := uint64(0)
 	for range kills {
-		acknowledged := killOne(t, dir)
+		acknowledged := killOne(t, "append", dir)
 		if acknowledged < most {
 			t.Fatalf("a child began anew: acknowledged %d after %d", acknowledged, most)
 		}
@@ -43,9 +43,9 @@ func TestKillAtRandomPoints(t *testing.T) {
 
 // killOne starts a child, kills it at some moment and returns the greatest number that
 // it has acknowledged. It checks that none below was left out.
-func killOne(t *testing.T, dir string) uint64 {
+func killOne(t *testing.T, task, dir string) uint64 {
 	t.Helper()
-	cmd := child(t, "append", dir)
+	cmd := child(t, task, dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,8 @@
 // has been fsynced. Whatever changes, removes, swaps or inserts a line is found by
 // [Verify], which names the first entry at fault. Once a write or an fsync has
 // failed, every further call fails with [ErrUnavailable] until [Log.Recover]: the
-// agent then signs nothing.
+// agent then signs nothing. With [Options].Strict every entry is fsynced before it is
+// acknowledged.
 //
 // The caller must still append before it acts and not act when Append fails. Entries
 // at the end of the file can be cut off, and the last of them rewritten, without a
@@ -17,7 +18,9 @@
 //
 // # Format
 //
-// The file audit.jsonl (0600, in a directory of mode 0700) holds one JSON object a
+// The file audit.jsonl (0600, in a directory of mode 0700) and the closed segments
+// audit-N.jsonl before it, N being the number of the first entry in sixteen digits,
+// together hold one JSON object a
 // line, UTF-8, with no spaces between tokens and its keys in this order:
 //
 //	seq      number of the entry, from 1, without gaps

@@ -57,15 +57,19 @@ func (d *faultyDisk) Truncate(n int64) error {
 func openFaulty(t *testing.T) (*Log, *faultyDisk, string) {
 	t.Helper()
 	dir := newDir(t)
-	first, err := openWriter(dir, defaultFlushEvery)
+	opts, err := Options{}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Log{dir: dir, opts: opts, settled: make(chan struct{}, 1)}
+	first, err := openWriter(dir, opts, l.settled)
 	if err != nil {
 		t.Fatal(err)
 	}
 	close(first.quit)
 	<-first.ended
 	d := &faultyDisk{disk: first.file, room: -1}
-	l := &Log{dir: dir, every: defaultFlushEvery}
-	l.current.Store(newWriter(d, first.path, first.self, first.size, first.written, l.every))
+	l.current.Store(newWriter(active{d, first.path, first.self, first.first, first.size, first.written}, opts, l.settled))
 	t.Cleanup(func() { _ = l.Close() })
 	return l, d, dir
 }

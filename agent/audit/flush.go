@@ -68,7 +68,9 @@ func (w *writer) flush() error {
 	}
 	if err == nil {
 		w.chaining.Lock()
-		err = w.inPlace()
+		if err = w.inPlace(); err == nil && w.size >= w.limit {
+			seq, err = w.rollLocked(seq)
+		}
 		w.chaining.Unlock()
 	}
 
@@ -79,6 +81,7 @@ func (w *writer) flush() error {
 	}
 	w.synced = seq
 	w.durable.Broadcast()
+	notify(w.settled)
 	return nil
 }
 

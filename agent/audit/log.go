@@ -12,17 +12,42 @@ type Options struct {
 	// FlushEvery is how long a written entry waits for its fsync at most, the time of
 	// the fsync aside; zero means 50 ms, and more than 100 ms is refused.
 	FlushEvery time.Duration
+	// Strict lets Append return only once the entry has been fsynced, as AppendSync
+	// does. Callers that wait together share an fsync.
+	Strict bool
+	// SegmentSize is the size in bytes at which a file of the log is closed and a new
+	// one begun; zero means 64 MiB.
+	SegmentSize int64
 }
 
 const (
-	defaultFlushEvery = 50 * time.Millisecond
-	maxFlushEvery     = 100 * time.Millisecond
+	defaultFlushEvery  = 50 * time.Millisecond
+	maxFlushEvery      = 100 * time.Millisecond
+	defaultSegmentSize = 64 << 20
 )
+
+// withDefaults fills in what was left out, and refuses what cannot be.
+func (o Options) withDefaults() (Options, error) {
+	if o.FlushEvery == 0 {
+		o.FlushEvery = defaultFlushEvery
+	}
+	if o.FlushEvery < 0 || o.FlushEvery > maxFlushEvery {
+		return o, fmt.Errorf("audit: FlushEvery of %v is not within %v", o.FlushEvery, maxFlushEvery)
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = defaultSegmentSize
+	}
+	if o.SegmentSize < 0 {
+		return o, fmt.Errorf("audit: SegmentSize of %d", o.SegmentSize)
+	}
+	return o, nil
+}
 
 // Log appends to the log of one directory. It is safe for concurrent use.
 type Log struct {
-	dir   string
-	every time.Duration
+	dir     string
+	opts    Options
+	settled chan struct{} // has a message when entries were fsynced
 
 	current atomic.Pointer[writer]
 	mu      sync.Mutex // guards replacing current, and closed
@@ -37,23 +62,21 @@ type Log struct {
 // says so. A line at the end that was changed is an error that wraps ErrBroken. Other
 // errors wrap ErrInUse, ErrUnsafe or that of the system.
 func Open(dir string, opts Options) (*Log, error) {
-	if opts.FlushEvery == 0 {
-		opts.FlushEvery = defaultFlushEvery
-	}
-	if opts.FlushEvery < 0 || opts.FlushEvery > maxFlushEvery {
-		return nil, fmt.Errorf("audit: FlushEvery of %v is not within %v", opts.FlushEvery, maxFlushEvery)
-	}
-	w, err := openWriter(dir, opts.FlushEvery)
+	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, every: opts.FlushEvery}
+	l := &Log{dir: dir, opts: opts, settled: make(chan struct{}, 1)}
+	w, err := openWriter(dir, opts, l.settled)
+	if err != nil {
+		return nil, err
+	}
 	l.current.Store(w)
 	return l, nil
 }
 
 // Append adds an entry and returns its number once it has been written to the file;
-// the fsync follows. It is for uses. If it fails, what the entry records must not
+// the fsync follows, unless Options.Strict says that it comes first. It is for uses. If it fails, what the entry records must not
 // happen. The error wraps ErrUnavailable, ErrClosed or ErrEvent.
 func (l *Log) Append(e Event) (seq uint64, err error) {
 	if err := e.check(); err != nil {
@@ -61,6 +84,9 @@ func (l *Log) Append(e Event) (seq uint64, err error) {
 	}
 	if e.Time.IsZero() {
 		e.Time = time.Now()
+	}
+	if l.opts.Strict {
+		return l.current.Load().appendSync(&e)
 	}
 	return l.current.Load().append(&e)
 }
@@ -107,7 +133,7 @@ func (l *Log) Recover() error {
 		return nil
 	}
 	_ = failed.close(cause) // its failure is known; the lock must go
-	w, err := openWriter(l.dir, l.every)
+	w, err := openWriter(l.dir, l.opts, l.settled)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // fileName is the name of the log in its directory.
@@ -14,7 +13,7 @@ const fileName = "audit.jsonl"
 
 // openWriter opens the log of dir, repairs what a crash has left, and starts a writer
 // at its end.
-func openWriter(dir string, every time.Duration) (_ *writer, err error) {
+func openWriter(dir string, opts Options, settled chan struct{}) (_ *writer, err error) {
 	if err := prepareDir(dir); err != nil {
 		return nil, err
 	}
@@ -37,16 +36,24 @@ func openWriter(dir string, every time.Duration) (_ *writer, err error) {
 			return nil, err
 		}
 	}
-	end, err := findEnd(f, self.Size())
+	before, err := finishRoll(dir, self)
+	if err != nil {
+		return nil, err
+	}
+	end, err := findEnd(f, self.Size(), &before)
 	if err != nil {
 		return nil, fmt.Errorf("checking the end of %s: %w", path, err)
+	}
+	first, err := firstSeq(f, before.Seq+1)
+	if err != nil {
+		return nil, err
 	}
 	if end.good < self.Size() {
 		if err := setAside(f, dir, end.good, self.Size()); err != nil {
 			return nil, fmt.Errorf("audit: moving a torn line out of %s: %w", path, err)
 		}
 	}
-	w := newWriter(f, path, self, end.good, end.head, every)
+	w := newWriter(active{f, path, self, first, end.good, end.head}, opts, settled)
 	if err := chainTorn(w, dir, end.lastDetail); err != nil {
 		_ = w.close(err)
 		return nil, err

@@ -26,7 +26,10 @@ const zeroWindow = 4 << 20
 // behind is the trace of a crash: a line without its newline, or, from a power cut, a
 // part in which there are zeros, which no line of ours holds. A complete line that does
 // not fit is neither; then the error wraps ErrBroken.
-func findEnd(r io.ReaderAt, size int64) (end, error) {
+//
+// before is the last entry of the segment before this one; nil if it is not known, and
+// then the file may begin with any entry.
+func findEnd(r io.ReaderAt, size int64, before *Head) (end, error) {
 	zeros, err := firstZero(r, max(0, size-zeroWindow), size)
 	if err != nil {
 		return end{}, err
@@ -46,11 +49,11 @@ func findEnd(r io.ReaderAt, size int64) (end, error) {
 			start += int64(cut)
 			buf = buf[cut:]
 		}
-		e, err := walkTail(buf, start)
+		e, err := walkTail(buf, start, before)
 		if err != nil {
 			return end{}, err
 		}
-		if e.head.Seq > 0 || start == 0 {
+		if e.good > start || start == 0 {
 			return e, nil
 		}
 		// Not one good line in the window: the damage begins before it.
@@ -79,16 +82,21 @@ func readAt(r io.ReaderAt, buf []byte, at int64) error {
 	return nil
 }
 
-// walkTail follows the lines in buf, which begins at offset start of the file.
-func walkTail(buf []byte, start int64) (end, error) {
+// walkTail follows the lines in buf, which begins at offset start of the file. before
+// is the entry before the first of the file, or nil.
+func walkTail(buf []byte, start int64, before *Head) (end, error) {
 	e := end{good: start}
+	known := start == 0 && before != nil
+	if known {
+		e.head = *before
+	}
 	for len(buf) > 0 {
 		n := bytes.IndexByte(buf, '\n') + 1
 		if n == 0 {
 			return e, nil
 		}
 		v, err := parse(buf[:n])
-		if err == nil && (e.head.Seq > 0 || start == 0) {
+		if err == nil && known {
 			switch {
 			case v.seq != e.head.Seq+1:
 				err = fmt.Errorf("%w: entry %d stands where %d should", ErrLine, v.seq, e.head.Seq+1)
@@ -102,6 +110,7 @@ func walkTail(buf []byte, start int64) (end, error) {
 			}
 			return end{}, fmt.Errorf("%w: at byte %d, after entry %d: %w", ErrBroken, e.good, e.head.Seq, err)
 		}
+		known = true
 		e.head = Head{Seq: v.seq, Hash: sha256.Sum256(buf[:n])}
 		e.good += int64(n)
 		e.lastDetail = ""

@@ -27,16 +27,19 @@ type disk interface {
 // What is shared is the fsync.
 type writer struct {
 	path  string
-	self  fs.FileInfo // of the file at opening, to notice when another takes its place
 	every time.Duration
+	limit int64 // size in bytes at which a segment is closed
 
 	bodies sync.Pool // *[]byte
 
 	// chaining guards the end of the file and of the chain. It is held during a write,
-	// never during an fsync, and taken before mu.
+	// during an fsync only where a segment is closed, and taken before mu. The flusher
+	// alone changes file and self.
 	chaining sync.Mutex
 	file     disk
-	size     int64 // of the file up to its last good line
+	self     fs.FileInfo // of file, to notice when another takes its place
+	first    uint64      // number of the first entry of file
+	size     int64       // of the file up to its last good line
 	line     []byte
 
 	// mu guards the rest. No system call is made under it, so that asking for the state
@@ -50,18 +53,29 @@ type writer struct {
 
 	dirtied chan struct{} // something was written
 	urgent  chan struct{} // somebody waits for the fsync
+	settled chan struct{} // entries were fsynced
 	quit    chan struct{}
 	ended   chan struct{} // the flusher is gone
 	closing sync.Once
 }
 
-// newWriter starts a writer on f, which holds size bytes up to the line head.
-func newWriter(f disk, path string, self fs.FileInfo, size int64, head Head, every time.Duration) *writer {
+// active is the file that a writer appends to, as it was found.
+type active struct {
+	file  disk
+	path  string
+	self  fs.FileInfo
+	first uint64 // number of the first entry in it, or of the next if it is empty
+	size  int64  // up to its last good line
+	head  Head   // of that line
+}
+
+// newWriter starts a writer at the end of a.
+func newWriter(a active, opts Options, settled chan struct{}) *writer {
 	w := &writer{
-		path: path, self: self, every: every,
-		file: f, size: size, line: make([]byte, 0, MaxLine),
-		written: head, synced: head.Seq,
-		dirtied: make(chan struct{}, 1), urgent: make(chan struct{}, 1),
+		path: a.path, every: opts.FlushEvery, limit: opts.SegmentSize,
+		file: a.file, self: a.self, first: a.first, size: a.size, line: make([]byte, 0, MaxLine),
+		written: a.head, synced: a.head.Seq,
+		dirtied: make(chan struct{}, 1), urgent: make(chan struct{}, 1), settled: settled,
 		quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.bodies.New = func() any { b := make([]byte, 0, MaxLine); return &b }

@@ -36,6 +36,8 @@ type Config struct {
 	// IdleLock and HardLock are how long the agent stays unlocked unused, and at
 	// most.
 	IdleLock, HardLock time.Duration
+	// Durability is "normal" or "strict": whether a use waits for its fsync.
+	Durability string
 }
 
 // Load reads the file at path. A missing file is no error: nothing is set then.
@@ -88,6 +90,8 @@ func (c *Config) set(key string, v any) (err error) {
 		c.IdleLock, err = duration(key, v)
 	case "hard_lock":
 		c.HardLock, err = duration(key, v)
+	case "durability":
+		c.Durability, err = word(key, v, "normal", "strict")
 	default:
 		err = fmt.Errorf("%w: unknown key %.40q", ErrConfig, key)
 	}

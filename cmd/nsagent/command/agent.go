@@ -105,7 +105,7 @@ func runAgentProcess(ctx context.Context, e *env) error {
 	}()
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
-		Paths: p, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock,
+		Paths: p, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
 		Keyring: parent.Launch, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func() { e.say("nsagent: the agent serves %s", p.Agent) },
 	})

@@ -70,6 +70,7 @@ Settings in config.toml
   default_profile = "acme-sb1"   where -p and NSAGENT_PROFILE name none
   idle_lock = "1h"               lock after this time without use
   hard_lock = "12h"              lock after this time at the latest
+  durability = "strict"          no use is answered before it is on the disk
   memory = "auto"                kind of locked memory: auto, memfd_secret, mlock
 `
 
