@@ -185,6 +185,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if _, err := a.audit.AppendSync(audit.Event{Event: audit.EventAgentStart, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); err != nil {
 		return fmt.Errorf("recording the start: %w", err)
 	}
+	a.unlockAtStart(ctx)
 	err = a.runTasks(ctx, ls)
 	a.lock("agent stopped", nil)
 	if _, e := a.audit.AppendSync(audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); e != nil {

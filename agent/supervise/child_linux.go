@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,9 +32,21 @@ func socketpair(kind int) (ours *net.UnixConn, theirs *os.File, err error) {
 	return ours, theirs, nil
 }
 
-// keepDescriptors keeps from children what a shell or a service manager left open
-// to us. Kernels before 5.11 do not know the flag; what was inherited stays open
-// there.
-func keepDescriptors() {
-	_ = unix.CloseRange(linkDescriptor, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+// KeepDescriptors keeps from children what a shell or a service manager left open
+// to this process, above the first three.
+func KeepDescriptors() {
+	err := unix.CloseRange(linkDescriptor, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return
+	}
+	// Linux before 5.11 does not know the flag.
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= linkDescriptor {
+			unix.CloseOnExec(fd)
+		}
+	}
 }

@@ -18,5 +18,5 @@ func deathSignal(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcA
 // socketpair refuses, so that no child is started.
 func socketpair(int) (*net.UnixConn, *os.File, error) { return nil, nil, errSystem }
 
-// keepDescriptors does nothing: no child is started here.
-func keepDescriptors() {}
+// KeepDescriptors does nothing: no child is started here.
+func KeepDescriptors() {}

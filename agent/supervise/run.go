@@ -67,7 +67,7 @@ type request struct {
 // child gets descriptors 0, 1, 2 and its link; to that end Run marks all others of
 // this process close-on-exec.
 func Run(ctx context.Context, cfg Config) error {
-	keepDescriptors()
+	KeepDescriptors()
 	prog := newProgram(cfg.Exe)
 	defer prog.close()
 	return run(ctx, cfg, prog)

@@ -38,6 +38,9 @@ type Config struct {
 	IdleLock, HardLock time.Duration
 	// Durability is "normal" or "strict": whether a use waits for its fsync.
 	Durability string
+	// StartByHand is true where start_on_demand is false: no command starts an agent
+	// but the one that is for it.
+	StartByHand bool
 }
 
 // Load reads the file at path. A missing file is no error: nothing is set then.
@@ -92,10 +95,23 @@ func (c *Config) set(key string, v any) (err error) {
 		c.HardLock, err = duration(key, v)
 	case "durability":
 		c.Durability, err = word(key, v, "normal", "strict")
+	case "start_on_demand":
+		var on bool
+		on, err = boolean(key, v)
+		c.StartByHand = !on && err == nil
 	default:
 		err = fmt.Errorf("%w: unknown key %.40q", ErrConfig, key)
 	}
 	return err
+}
+
+// boolean reads true or false.
+func boolean(key string, v any) (bool, error) {
+	b, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("%w: %s is true or false", ErrConfig, key)
+	}
+	return b, nil
 }
 
 // word reads a string, one of allowed where that is not empty.

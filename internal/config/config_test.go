@@ -9,8 +9,8 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	got, err := Parse("default_profile = \"acme\"\nmemory = \"mlock\"\nidle_lock = \"45m\"\nhard_lock = \"8h\"\ndurability = \"strict\"\n")
-	want := Config{DefaultProfile: "acme", Memory: "mlock", IdleLock: 45 * time.Minute, HardLock: 8 * time.Hour, Durability: "strict"}
+	got, err := Parse("default_profile = \"acme\"\nmemory = \"mlock\"\nidle_lock = \"45m\"\nhard_lock = \"8h\"\ndurability = \"strict\"\nstart_on_demand = false\n")
+	want := Config{DefaultProfile: "acme", Memory: "mlock", IdleLock: 45 * time.Minute, HardLock: 8 * time.Hour, Durability: "strict", StartByHand: true}
 	if err != nil || got != want {
 		t.Fatalf("Parse: got %+v, %v; want %+v", got, err, want)
 	}
@@ -22,10 +22,19 @@ func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{
 		"Default_Profile = \"a\"", "default_profile = \"a\"\nDEFAULT_PROFILE = \"b\"", "memory = \"swap\"", "durability = \"none\"", "durability = true", "memory = 3",
 		"idle_lock = 5", "idle_lock = \"0s\"", "idle_lock = \"-1h\"", "hard_lock = \"100000h\"", "nope = 1", "memory",
-		"memory = \"mlock\"\nmemory = \"mlock\"", "[agent]\nmemory = \"mlock\"",
+		"memory = \"mlock\"\nmemory = \"mlock\"", "start_on_demand = \"no\"", "start_on_demand = 0", "[agent]\nmemory = \"mlock\"",
 	} {
 		if c, err := Parse(text); !errors.Is(err, ErrConfig) {
 			t.Errorf("Parse(%q): got %+v, %v; want ErrConfig", text, c, err)
+		}
+	}
+}
+
+// TestStartOnDemandIsOn shows that leaving the key out and setting it to true are one.
+func TestStartOnDemandIsOn(t *testing.T) {
+	for _, text := range []string{"", "start_on_demand = true"} {
+		if c, err := Parse(text); err != nil || c.StartByHand {
+			t.Errorf("Parse(%q): got %+v, %v; want an agent started on demand", text, c, err)
 		}
 	}
 }

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -128,105 +124,6 @@ func (e *env) inherited(p socketpath.Paths) []string {
 		args = append(args, "--quiet")
 	}
 	return args
-}
-
-// startTime bounds how long the agent may take to answer.
-const startTime = 10 * time.Second
-
-// startAgent starts the supervisor in a session of its own and waits until the
-// agent answers.
-func startAgent(ctx context.Context, e *env) error {
-	p, err := e.paths()
-	if err != nil {
-		return err
-	}
-	if c, err := client.Dial(ctx, client.WithSocket(p.Agent)); err == nil {
-		_ = c.Close()
-		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
-	}
-	if err := socketpath.EnsureDir(filepath.Dir(p.LogFile)); err != nil {
-		return agentFailure("the agent cannot be started", err)
-	}
-	log, err := os.OpenFile(p.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return fmt.Errorf("opening the agent's log: %w", err)
-	}
-	defer func() { _ = log.Close() }()
-	from, err := log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("opening the agent's log: %w", err)
-	}
-	child := exec.Command(self, append([]string{"agent", "run"}, e.inherited(p)...)...) // #nosec G204 -- this very program
-	child.Args[0] = "nsagent"
-	// Nothing of this session lives on in it: no terminal, no directory, no variable
-	// that it does not need.
-	child.Stdout, child.Stderr, child.Dir = log, log, "/"
-	child.Env = supervise.ChildEnv(os.Environ())
-	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("starting the agent: %w", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-	pid, err := awaitAgent(ctx, p.Agent, ended)
-	if err != nil {
-		e.copyLog(p.LogFile, from)
-		return err
-	}
-	if e.json() {
-		return e.printJSON(struct {
-			Schema string `json:"schema"`
-			PID    int32  `json:"pid"`
-			Socket string `json:"socket"`
-		}{"nsagent.agent-start/v1", pid, p.Agent})
-	}
-	next := "nsagent unlock"
-	if noVaultYet(p) {
-		next = "nsagent init"
-	}
-	e.say("agent started, pid %d; next:  %s", pid, next)
-	return nil
-}
-
-// awaitAgent returns the agent's pid once it answers, or why it ended.
-func awaitAgent(ctx context.Context, socket string, ended <-chan error) (int32, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-				return 0, exitCode(exit.ExitCode())
-			}
-			return 0, errors.Join(errors.New("the agent ended at once"), err)
-		case <-ctx.Done():
-			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up"}
-		case <-tick.C:
-		}
-		c, err := client.Dial(ctx, client.WithSocket(socket))
-		if err != nil {
-			continue
-		}
-		st, err := c.Status(ctx)
-		_ = c.Close()
-		if err == nil {
-			return st.GetPid(), nil
-		}
-	}
-}
-
-// copyLog prints what an agent that did not come up has written.
-func (e *env) copyLog(path string, from int64) {
-	f, err := os.Open(path) // #nosec G304 -- our own log
-	if err != nil {
-		return
-	}
-	defer func() { _ = f.Close() }()
-	if _, err := f.Seek(from, io.SeekStart); err == nil {
-		_, _ = io.Copy(e.stderr, io.LimitReader(f, 64<<10))
-	}
 }
 
 func stopAgent(ctx context.Context, e *env) error {

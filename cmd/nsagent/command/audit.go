@@ -185,7 +185,7 @@ func (e *env) openAudit() (io.ReadCloser, error) {
 	r, err := audit.OpenReader(p.AuditDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &client.Error{Code: pb.CodeNotFound, Message: "there is no audit log yet", Why: "no agent has run here: " + p.AuditDir + " is empty", Next: "start one:  nsagent agent start"}
+		return nil, &client.Error{Code: pb.CodeNotFound, Message: "there is no audit log yet", Why: "no agent has run here: " + p.AuditDir + " is empty", Next: "start one:  nsagent unlock"}
 	case err != nil:
 		return nil, agentFailure("the audit log cannot be read", err)
 	}

@@ -22,6 +22,9 @@ type env struct {
 
 	profile, output, socket string
 	quiet, verbose, noInput bool
+
+	// needsAgent is true for a command that starts an agent where there is none.
+	needsAgent bool
 }
 
 func (e *env) checkGlobals() error {
@@ -78,13 +81,14 @@ func (e *env) config(p socketpath.Paths) (config.Config, error) {
 	return c, nil
 }
 
-// dial connects to the agent's socket for use.
+// dial connects to the agent's socket for use. This and the other ways to connect
+// start an agent where there is none and the command may have one started.
 func (e *env) dial(ctx context.Context) (*client.Client, error) {
 	p, err := e.paths()
 	if err != nil {
 		return nil, err
 	}
-	return client.Dial(ctx, client.WithSocket(p.Agent))
+	return reach(ctx, e, p, func() (*client.Client, error) { return client.Dial(ctx, client.WithSocket(p.Agent)) })
 }
 
 // profileName returns the profile that flag, environment or configuration names;
@@ -110,7 +114,9 @@ func (e *env) dialProfile(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.Dial(ctx, client.WithSocket(p.Agent), client.WithProfile(name))
+	return reach(ctx, e, p, func() (*client.Client, error) {
+		return client.Dial(ctx, client.WithSocket(p.Agent), client.WithProfile(name))
+	})
 }
 
 // dialAdmin connects to the agent's socket for managing.
@@ -119,5 +125,5 @@ func (e *env) dialAdmin(ctx context.Context) (*client.Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.DialAdmin(ctx, client.WithSocket(p.Admin))
+	return reach(ctx, e, p, func() (*client.Admin, error) { return client.DialAdmin(ctx, client.WithSocket(p.Admin)) })
 }

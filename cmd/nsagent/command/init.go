@@ -85,12 +85,10 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 	}
 	e.say("vault   %s", p.Vault)
 	e.say("unlock  %s", unlockSentence(slot.Kind))
-	if recorded {
-		e.say("next    nsagent agent start && nsagent unlock")
-		return nil
-	}
 	e.say("next    nsagent unlock")
-	e.note("a running agent holds the audit log, so it has no entry of this init")
+	if !recorded {
+		e.note("a running agent holds the audit log, so it has no entry of this init")
+	}
 	return nil
 }
 

@@ -53,14 +53,16 @@ func newRoot(e *env) *cobra.Command {
 		Long: `nsagent keeps NetSuite credentials in an encrypted vault. An agent in the
 background signs with them, so that scripts never see a secret.`,
 		Example: `  nsagent init                   make the vault
-  nsagent agent start            start the agent
-  nsagent unlock                 open the vault
+  nsagent unlock                 open the vault; this starts the agent, too
   nsagent profile add acme-sb1   store a credential; it asks for the parts
   curl -H "$(nsagent sign "$URL")" "$URL"`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(*cobra.Command, []string) error { return e.checkGlobals() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			e.needsAgent = needsAgent(c)
+			return e.checkGlobals()
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if version && len(args) == 0 {
 				return printVersion(e)

@@ -85,7 +85,7 @@ func (e *env) sign(ctx context.Context, r client.Request) (pb.SignJSON, error) {
 	if signed, asked, err := e.signQuickly(ctx, p.Agent, r); asked {
 		return signed, err
 	}
-	cl, err := client.Dial(ctx, client.WithSocket(p.Agent))
+	cl, err := e.dial(ctx)
 	if err != nil {
 		return pb.SignJSON{}, err
 	}

@@ -72,6 +72,7 @@ Settings in config.toml
   hard_lock = "12h"              lock after this time at the latest
   durability = "strict"          no use is answered before it is on the disk
   memory = "auto"                kind of locked memory: auto, memfd_secret, mlock
+  start_on_demand = false        let no command start the agent by itself
 `
 
 const helpModes = `What opens the vault is chosen once, by nsagent init --unlock MODE:
@@ -133,7 +134,6 @@ const helpCI = `A job makes a vault of its own, with a passphrase that lives as 
 
   (umask 077; head -c 32 /dev/urandom | base64 > passphrase)
   nsagent init --unlock passphrase --passphrase-file passphrase
-  nsagent agent start
   nsagent unlock --passphrase-file passphrase
   printf '%s' "$PROFILE" | nsagent profile add acme-sb1 --from -
   rm passphrase

@@ -1,0 +1,95 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/atomicfile"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// needsAgent reports whether a command may start an agent. Those that look at one, or
+// end it, or do without one, never do.
+func needsAgent(c *cobra.Command) bool {
+	for c.HasParent() && c.Parent().HasParent() {
+		c = c.Parent()
+	}
+	switch c.Name() {
+	case "agent", "audit", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd, "demo", "doctor",
+		"explain", "help", "init", "lock", "mock", "status", "version":
+		return false
+	}
+	return c.HasParent()
+}
+
+// reach connects by dial. Where there is no agent it starts one, and connects to
+// that.
+func reach[T any](ctx context.Context, e *env, p socketpath.Paths, dial func() (T, error)) (T, error) {
+	c, err := dial()
+	if err == nil || !absent(err) {
+		return c, err
+	}
+	started, failed := e.startOnDemand(ctx, p)
+	switch {
+	case failed != nil:
+		return c, failed
+	case !started:
+		return c, err
+	}
+	return dial()
+}
+
+// absent reports whether nobody is there to connect to. One that does not answer, or
+// cannot be trusted, is there.
+func absent(err error) bool {
+	return errors.Is(err, client.ErrAgent) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED))
+}
+
+// startOnDemand starts an agent for a command that needs one. started is false where
+// none may be started: the socket was named, the configuration says no, or the
+// command is not one of those.
+//
+// Of commands that come here at once one starts it, and the others wait for that.
+func (e *env) startOnDemand(ctx context.Context, p socketpath.Paths) (started bool, err error) {
+	if !e.needsAgent || p.SocketNamed {
+		return false, nil
+	}
+	settings, err := e.config(p)
+	if err != nil {
+		return false, err
+	}
+	if settings.StartByHand {
+		return false, nil
+	}
+	if noVaultYet(p) {
+		return false, &client.Error{Code: pb.CodeNoVault, Message: "there is no vault yet", Next: "make one:  nsagent init"}
+	}
+	if err := socketpath.EnsureDir(filepath.Dir(p.Agent)); err != nil {
+		return false, agentFailure("the agent cannot be started", err)
+	}
+	wait, cancel := context.WithTimeout(ctx, startTime+time.Second)
+	defer cancel()
+	guard, err := atomicfile.Lock(wait, filepath.Join(filepath.Dir(p.Agent), "start"))
+	if err != nil {
+		return false, agentFailure("the agent cannot be started", fmt.Errorf("waiting for another start: %w", err))
+	}
+	defer guard.Unlock()
+	if _, err := agentPID(ctx, p.Agent); err == nil {
+		return true, nil // somebody else was faster
+	}
+	pid, err := e.launchAgent(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	e.say("nsagent: started the agent, pid %d", pid)
+	return true, nil
+}

@@ -1,0 +1,136 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/supervise"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// startTime bounds how long the agent may take to answer.
+const startTime = 10 * time.Second
+
+// startAgent starts an agent in the background, and says what comes next.
+func startAgent(ctx context.Context, e *env) error {
+	p, err := e.paths()
+	if err != nil {
+		return err
+	}
+	if c, err := client.Dial(ctx, client.WithSocket(p.Agent)); err == nil {
+		_ = c.Close()
+		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
+	}
+	pid, err := e.launchAgent(ctx, p)
+	if err != nil {
+		return err
+	}
+	if e.json() {
+		return e.printJSON(struct {
+			Schema string `json:"schema"`
+			PID    int32  `json:"pid"`
+			Socket string `json:"socket"`
+		}{"nsagent.agent-start/v1", pid, p.Agent})
+	}
+	next := "nsagent unlock"
+	if noVaultYet(p) {
+		next = "nsagent init"
+	}
+	e.say("agent started, pid %d; next:  %s", pid, next)
+	return nil
+}
+
+// launchAgent starts the supervisor in a session of its own and waits until the
+// agent answers. Nothing of the caller lives on in it: no terminal, no directory, no
+// descriptor, no variable that it does not need. Where it ends instead, what it said
+// is printed.
+func (e *env) launchAgent(ctx context.Context, p socketpath.Paths) (pid int32, err error) {
+	if err := socketpath.EnsureDir(filepath.Dir(p.LogFile)); err != nil {
+		return 0, agentFailure("the agent cannot be started", err)
+	}
+	log, err := os.OpenFile(p.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return 0, agentFailure("the agent's log cannot be opened", err)
+	}
+	defer func() { _ = log.Close() }()
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, agentFailure("the agent's log cannot be opened", err)
+	}
+	child := exec.Command(self, append([]string{"agent", "run"}, e.inherited(p)...)...) // #nosec G204 -- this very program
+	child.Args[0] = "nsagent"
+	child.Stdout, child.Stderr, child.Dir = log, log, "/"
+	child.Env = supervise.ChildEnv(os.Environ())
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	supervise.KeepDescriptors()
+	if err := child.Start(); err != nil {
+		return 0, fmt.Errorf("starting the agent: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	pid, err = awaitAgent(ctx, p.Agent, ended)
+	if err != nil {
+		e.copyLog(p.LogFile, from)
+	}
+	return pid, err
+}
+
+// awaitAgent returns the agent's pid once it answers, or why it ended.
+func awaitAgent(ctx context.Context, socket string, ended <-chan error) (int32, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			// Somebody else may have started one at the same moment; then it is that
+			// agent which answers.
+			if pid, err := agentPID(ctx, socket); err == nil {
+				return pid, nil
+			}
+			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+				return 0, exitCode(exit.ExitCode())
+			}
+			return 0, errors.Join(errors.New("the agent ended at once"), err)
+		case <-ctx.Done():
+			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up"}
+		case <-tick.C:
+		}
+		if pid, err := agentPID(ctx, socket); err == nil {
+			return pid, nil
+		}
+	}
+}
+
+// agentPID asks the agent at a socket for its process ID.
+func agentPID(ctx context.Context, socket string) (int32, error) {
+	c, err := client.Dial(ctx, client.WithSocket(socket))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = c.Close() }()
+	st, err := c.Status(ctx)
+	return st.GetPid(), err
+}
+
+// copyLog prints what an agent that did not come up has written.
+func (e *env) copyLog(path string, from int64) {
+	f, err := os.Open(path) // #nosec G304 -- our own log
+	if err != nil {
+		return
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.Seek(from, io.SeekStart); err == nil {
+		_, _ = io.Copy(e.stderr, io.LimitReader(f, 64<<10))
+	}
+}
