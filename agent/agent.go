@@ -188,7 +188,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	a.unlockAtStart(ctx)
 	err = a.runTasks(ctx, ls)
 	a.lock("agent stopped", nil)
-	if _, e := a.audit.AppendSync(audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); e != nil {
+	// A call that is still under way cannot be recorded after the stop, nor answered.
+	if e := a.audit.Finish(audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); e != nil {
 		err = errors.Join(err, fmt.Errorf("recording the stop: %w", e))
 	}
 	return err

@@ -85,15 +85,18 @@ func (w *writer) flush() error {
 	return nil
 }
 
-// close ends the flusher, fsyncs what is left, closes the file, which gives up the
-// lock, and lets later calls fail with reason. It returns the failure if there was one.
-// Only the first call does anything.
-func (w *writer) close(reason error) (err error) {
+// close ends the flusher, writes the entry last unless it is nil, fsyncs what is left,
+// closes the file, which gives up the lock, and lets later calls fail with reason. It
+// returns the failure if there was one. Only the first call does anything.
+func (w *writer) close(reason error, last *Event) (err error) {
 	w.closing.Do(func() {
 		close(w.quit)
 		<-w.ended
 		w.chaining.Lock()
 		defer w.chaining.Unlock()
+		if last != nil {
+			_, _ = w.appendLocked(appendBody(nil, last)) // a failure is in w.err
+		}
 		w.mu.Lock()
 		err = w.err
 		unsynced := w.synced != w.written.Seq

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -132,13 +133,13 @@ func (l *Log) Recover() error {
 	if cause == nil {
 		return nil
 	}
-	_ = failed.close(cause) // its failure is known; the lock must go
+	_ = failed.close(cause, nil) // its failure is known; the lock must go
 	w, err := openWriter(l.dir, l.opts, l.settled)
 	if err != nil {
 		return err
 	}
 	if _, err := w.appendSync(recoveredEvent(failureDetail(last, synced, w))); err != nil {
-		_ = w.close(err)
+		_ = w.close(err, nil)
 		return err
 	}
 	l.current.Store(w)
@@ -147,14 +148,29 @@ func (l *Log) Recover() error {
 
 // Close fsyncs, closes the file and gives up the lock. It returns the failure of the
 // log if there was one.
-func (l *Log) Close() error {
+func (l *Log) Close() error { return l.finish(nil) }
+
+// Finish is Close after one more entry, the last: no call of Append that runs
+// meanwhile comes after it. If the entry cannot be written the log is closed all the
+// same, and the error says so.
+func (l *Log) Finish(e Event) error {
+	if err := e.check(); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	return l.finish(&e)
+}
+
+func (l *Log) finish(last *Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil
 	}
 	l.closed = true
-	return l.current.Load().close(ErrClosed)
+	return l.current.Load().close(ErrClosed, last)
 }
 
 // failureDetail says what a failure may have cost: entries that were acknowledged and

@@ -93,6 +93,48 @@ func TestCallsAfterClose(t *testing.T) {
 	}
 }
 
+// Nothing follows the entry of Finish, whoever appends meanwhile: an agent's stop was
+// once followed by the denial of a call that was still under way.
+func TestFinishIsLast(t *testing.T) {
+	dir := newDir(t)
+	l := mustOpen(t, dir)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for {
+				if _, err := l.Append(use(1)); err != nil {
+					if !errors.Is(err, ErrClosed) {
+						t.Errorf("Append: got %v, want ErrClosed", err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for seq := uint64(0); seq < 100; seq, _ = l.Head() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.Finish(Event{Event: EventAgentStop, Outcome: OutcomeOK}); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	found := entries(t, bytes.NewReader(contents(t, dir)))
+	if last := found[len(found)-1]; last.Event != EventAgentStop {
+		t.Errorf("last entry: got %+v", last)
+	}
+	wantGood(t, dir, uint64(len(found)))
+}
+
+func TestFinishThatCannotBeWritten(t *testing.T) {
+	l := mustOpen(t, newDir(t))
+	if err := l.Finish(Event{Event: EventAgentStop}); !errors.Is(err, ErrEvent) {
+		t.Errorf("Finish: got %v, want ErrEvent", err)
+	}
+	if _, err := l.Append(use(1)); !errors.Is(err, ErrClosed) {
+		t.Errorf("Append afterwards: got %v, want ErrClosed", err)
+	}
+}
+
 func TestSecondOpenIsRefused(t *testing.T) {
 	dir := newDir(t)
 	l := mustOpen(t, dir)

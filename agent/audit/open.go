@@ -55,7 +55,7 @@ func openWriter(dir string, opts Options, settled chan struct{}) (_ *writer, err
 	}
 	w := newWriter(active{f, path, self, first, end.good, end.head}, opts, settled)
 	if err := chainTorn(w, dir, end.lastDetail); err != nil {
-		_ = w.close(err)
+		_ = w.close(err, nil)
 		return nil, err
 	}
 	return w, nil
