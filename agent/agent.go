@@ -77,8 +77,9 @@ type Agent struct {
 	sandbox  harden.Report
 	seen     vault.Memory // of the vault, from one unlock to the next
 
-	stop context.CancelFunc
-	wake chan struct{}
+	stop  context.CancelFunc
+	wake  chan struct{}
+	erase chan struct{} // wakes eraseVersions
 
 	admin    chan struct{} // holds a value while something changes the vault or unlocks it
 	managers atomic.Int32  // calls that do so or wait for it
@@ -93,6 +94,9 @@ type Agent struct {
 	// lastUse is when profiles were last used, in Unix seconds, as far as no session
 	// knows better.
 	lastUse map[string]int64
+	// keep is until when, by the boot clock, this agent keeps previous versions that
+	// came about in its time.
+	keep map[kept]time.Duration
 
 	connections atomic.Int32
 	awaited     atomic.Int32 // calls whose message is not there yet
@@ -114,7 +118,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), admin: make(chan struct{}, 1), lastUse: make(map[string]int64)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -203,6 +207,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		func(ctx context.Context) error { return a.serve(ctx, ls) },
 		a.watchSession,
 		a.sweepSealKeys,
+		a.eraseVersions,
 		a.readLastUse,
 		a.repairAudit,
 	}
