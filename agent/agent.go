@@ -39,6 +39,9 @@ import (
 // says.
 type Config struct {
 	Paths socketpath.Paths
+	// Sockets are agent.sock and admin.sock, in this order, where a service manager has
+	// bound them and listens already; nil means to bind them. Run takes them over.
+	Sockets []*os.File
 	// Version is shown by status.
 	Version string
 	// Memory says where secrets are kept; empty means secret.ModeAuto.
