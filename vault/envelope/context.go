@@ -25,6 +25,7 @@ const (
 	labelDEK         = "nsagent/v1 dek"
 	labelMetadata    = "nsagent/v1 metadata"
 	labelContent     = "nsagent/v1 content"
+	labelSealer      = "nsagent/v1 sealer"
 )
 
 // The associated data below are CBOR arrays, so that no two of them are the same
@@ -55,6 +56,12 @@ func dekContext(vault, record ID, version uint64, p Part, metadata [32]byte) []b
 func contentContext(vault, record ID, version uint64, p Part) []byte {
 	var e encoder
 	return e.array(6).text(labelContent).uint(Suite1).bytes(vault[:]).bytes(record[:]).uint(version).text(string(p)).b
+}
+
+// sealerContext places what a Sealer seals.
+func sealerContext(vault ID, use string) []byte {
+	var e encoder
+	return e.array(4).text(labelSealer).uint(Suite1).bytes(vault[:]).text(use).b
 }
 
 // slotContext places the VRK, sealed under the KEK of s. It holds all of the slot
