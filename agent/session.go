@@ -14,6 +14,8 @@ import (
 type session struct {
 	vault    *vault.Vault
 	profiles map[string]*live
+	// checkpoints signs the audit log; nil if this session was never installed.
+	checkpoints *audit.Checkpoints
 
 	// weakMachineKey is set where the machine key is a file and not in the keyring.
 	weakMachineKey bool
@@ -126,7 +128,8 @@ func (a *Agent) takeLocked() *session {
 	return s
 }
 
-// end wipes a session that was taken away, and records it.
+// end wipes a session that was taken away, and records it. The key of the audit log lives
+// a moment longer: the checkpoint that it signs covers the entry of the lock.
 func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
 	a.arena.ReleaseMemory()
@@ -134,6 +137,9 @@ func (a *Agent) end(s *session, why string, c *caller) {
 	c.fill(&e)
 	if _, err := a.audit.AppendSync(e); err != nil {
 		a.log.Error("audit log not written at lock", "error", err)
+	}
+	if !a.stopping.Load() {
+		s.checkpoints.Stop()
 	}
 }
 

@@ -84,19 +84,20 @@ func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, 
 	}
 	s.lastUse.Store(int64(s.since))
 
+	if err := a.startCheckpoints(s); err != nil {
+		s.destroy()
+		return nil, err
+	}
 	old, ok := a.install(s, locks)
 	if old != nil {
 		old.destroy()
 	}
 	if !ok {
 		s.destroy()
+		s.checkpoints.Stop()
 		return nil, a.overruled(e)
 	}
 	a.look()
-	select {
-	case a.erase <- struct{}{}:
-	default:
-	}
 	return s, nil
 }
 
@@ -147,7 +148,6 @@ func (a *Agent) openSession(ctx context.Context, passphrase secret.Bytes) (*sess
 			signOnly.Destroy()
 			return err
 		}
-		p.versions = r.Versions
 		l, err := newLive(a.arena, p, signOnly)
 		if err != nil {
 			return err

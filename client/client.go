@@ -15,7 +15,6 @@ import (
 type Client struct {
 	conn    *connection
 	rpc     pb.SignerClient
-	bulk    *bulk
 	profile string
 }
 
@@ -35,15 +34,9 @@ func Dial(ctx context.Context, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.repeat = true // a signature that got lost on its way is made again
-	client := &Client{conn: c, rpc: pb.NewSignerClient(c), profile: o.profile}
-	client.bulk = newBulk(client.Stream)
-	return client, nil
+	return &Client{conn: c, rpc: pb.NewSignerClient(c), profile: o.profile}, nil
 }
 
 // Close ends the connection. Calls in flight, streams and later calls fail with
 // ErrClosed. It returns nil, also when it is called again.
-func (c *Client) Close() error {
-	err := c.conn.close() // first, so that whoever waits learns that it was closed
-	c.bulk.close()
-	return err
-}
+func (c *Client) Close() error { return c.conn.close() }

@@ -27,7 +27,7 @@ func child(t testing.TB, task, dir string) *exec.Cmd {
 
 func runChild(task, dir string) int {
 	var opts Options
-	if task == "roll" {
+	if task == "roll" || task == "checkpoints" {
 		opts = small
 	}
 	l, err := Open(dir, opts)
@@ -38,6 +38,9 @@ func runChild(task, dir string) int {
 	switch task {
 	case "open":
 		err = l.Close()
+	case "checkpoints":
+		l.StartCheckpoints(newKeys())
+		err = appendForEver(l)
 	case "append", "roll":
 		err = appendForEver(l)
 	case "limit":

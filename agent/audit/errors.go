@@ -31,3 +31,7 @@ var (
 
 // ErrLine means that a line is not an audit entry in its one right form.
 var ErrLine = errors.New("audit: malformed line")
+
+// ErrCheckpoint means that a checkpoint, a verifier key or the file of the signing key is
+// not in its one right form.
+var ErrCheckpoint = errors.New("audit: malformed checkpoint")

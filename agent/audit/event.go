@@ -15,11 +15,7 @@ const (
 	EventVaultLock       = "vault.lock"
 	EventProfileAdd      = "profile.add"
 	EventProfileShow     = "profile.show"
-	EventProfileEdit     = "profile.edit"
-	EventProfileRename   = "profile.rename"
-	EventProfileTest     = "profile.test"
 	EventProfileRemove   = "profile.remove"
-	EventSecretErase     = "secret.erase"
 	EventSign            = "sign"
 	EventSend            = "send"
 	EventPassport        = "passport"
@@ -28,6 +24,7 @@ const (
 	EventToken           = "token"
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
+	EventAuditKey        = "audit.key"
 )
 
 // The outcomes.
@@ -102,8 +99,7 @@ func knownEvent(name string) bool {
 	switch name {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
-		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventSecretErase, EventPeerRefused, EventRecovered:
+		EventProfileAdd, EventProfileShow, EventProfileRemove, EventPeerRefused, EventRecovered, EventAuditKey:
 		return true
 	}
 	return false

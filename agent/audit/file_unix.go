@@ -14,12 +14,7 @@ import (
 // there, and takes the lock on it, which ends with the descriptor. The lock lies on the
 // file itself, so nobody can hold it and write to another.
 func openAppend(path string) (f *os.File, created bool, err error) {
-	const flags = os.O_RDWR | os.O_APPEND | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-	f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
-	created = err == nil
-	if errors.Is(err, fs.ErrExist) {
-		f, err = os.OpenFile(path, flags, 0)
-	}
+	f, created, err = openPrivate(path)
 	if err != nil {
 		if errors.Is(err, syscall.ELOOP) {
 			return nil, false, fmt.Errorf("%w: %s is a symbolic link", ErrUnsafe, path)
@@ -34,6 +29,17 @@ func openAppend(path string) (f *os.File, created bool, err error) {
 		return nil, false, &fs.PathError{Op: "flock", Path: path, Err: err}
 	}
 	return f, created, nil
+}
+
+// openPrivate opens a file for reading and appending, and makes it if it is not there.
+func openPrivate(path string) (f *os.File, created bool, err error) {
+	const flags = os.O_RDWR | os.O_APPEND | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
+	created = err == nil
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, flags, 0)
+	}
+	return f, created, err
 }
 
 // openRead opens a file for reading; a symbolic link in its place is refused.

@@ -86,31 +86,46 @@ func (w *writer) flush() error {
 }
 
 // close ends the flusher, writes the entry last unless it is nil, fsyncs what is left,
-// closes the file, which gives up the lock, and lets later calls fail with reason. It
-// returns the failure if there was one. Only the first call does anything.
-func (w *writer) close(reason error, last *Event) (err error) {
+// calls settled unless it is nil, closes the file, which gives up the lock, and lets later
+// calls fail with reason. It returns the failure if there was one. Only the first call
+// does anything.
+func (w *writer) close(reason error, last *Event, settled func()) (err error) {
 	w.closing.Do(func() {
 		close(w.quit)
 		<-w.ended
-		w.chaining.Lock()
-		defer w.chaining.Unlock()
-		if last != nil {
-			_, _ = w.appendLocked(appendBody(nil, last)) // a failure is in w.err
-		}
-		w.mu.Lock()
-		err = w.err
-		unsynced := w.synced != w.written.Seq
-		w.err = reason
-		w.durable.Broadcast()
-		w.mu.Unlock()
-		if err == nil && unsynced {
-			if serr := w.file.Sync(); serr != nil {
-				err = fmt.Errorf("%w: fsync: %w", ErrUnavailable, serr)
-			}
+		err = w.finish(reason, last)
+		if settled != nil {
+			settled()
 		}
 		if cerr := w.file.Close(); cerr != nil && err == nil {
 			err = fmt.Errorf("%w: closing: %w", ErrUnavailable, cerr)
 		}
 	})
 	return err
+}
+
+// finish is what close does to the chain. The flusher is gone.
+func (w *writer) finish(reason error, last *Event) error {
+	w.chaining.Lock()
+	defer w.chaining.Unlock()
+	if last != nil {
+		_, _ = w.appendLocked(appendBody(nil, last)) // a failure is in w.err
+	}
+	w.mu.Lock()
+	err := w.err
+	seq := w.written.Seq
+	unsynced := w.synced != seq
+	w.err = reason
+	w.durable.Broadcast()
+	w.mu.Unlock()
+	if err != nil || !unsynced {
+		return err
+	}
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("%w: fsync: %w", ErrUnavailable, err)
+	}
+	w.mu.Lock()
+	w.synced = seq
+	w.mu.Unlock()
+	return nil
 }

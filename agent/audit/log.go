@@ -51,8 +51,13 @@ type Log struct {
 	settled chan struct{} // has a message when entries were fsynced
 
 	current atomic.Pointer[writer]
-	mu      sync.Mutex // guards replacing current, and closed
+	mu      sync.Mutex // guards replacing current, and what follows
 	closed  bool
+
+	checking sync.Mutex // guards what follows; nothing waits under it
+	// checkpoints is what makes them now, or did last; nil if nothing did.
+	checkpoints  *Checkpoints
+	checkpointed CheckpointStatus
 }
 
 // Open opens the log in dir, making both if they are not there, takes the lock on it
@@ -73,6 +78,9 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, err
 	}
 	l.current.Store(w)
+	if end, err := readCheckpointEnd(dir); err == nil && end.last != nil {
+		l.checkpointed = CheckpointStatus{Size: end.last.Size, Time: end.last.Time}
+	}
 	return l, nil
 }
 
@@ -133,21 +141,21 @@ func (l *Log) Recover() error {
 	if cause == nil {
 		return nil
 	}
-	_ = failed.close(cause, nil) // its failure is known; the lock must go
+	_ = failed.close(cause, nil, nil) // its failure is known; the lock must go
 	w, err := openWriter(l.dir, l.opts, l.settled)
 	if err != nil {
 		return err
 	}
 	if _, err := w.appendSync(recoveredEvent(failureDetail(last, synced, w))); err != nil {
-		_ = w.close(err, nil)
+		_ = w.close(err, nil, nil)
 		return err
 	}
 	l.current.Store(w)
 	return nil
 }
 
-// Close fsyncs, closes the file and gives up the lock. It returns the failure of the
-// log if there was one.
+// Close fsyncs, makes a last checkpoint, closes the file and gives up the lock. It returns
+// the failure of the log if there was one.
 func (l *Log) Close() error { return l.finish(nil) }
 
 // Finish is Close after one more entry, the last: no call of Append that runs
@@ -170,7 +178,7 @@ func (l *Log) finish(last *Event) error {
 		return nil
 	}
 	l.closed = true
-	return l.current.Load().close(ErrClosed, last)
+	return l.current.Load().close(ErrClosed, last, l.stopCheckpoints)
 }
 
 // failureDetail says what a failure may have cost: entries that were acknowledged and

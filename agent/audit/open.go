@@ -40,13 +40,16 @@ func openWriter(dir string, opts Options, settled chan struct{}) (_ *writer, err
 	if err != nil {
 		return nil, err
 	}
-	end, err := findEnd(f, self.Size(), &before)
-	if err != nil {
-		return nil, fmt.Errorf("checking the end of %s: %w", path, err)
-	}
 	first, err := firstSeq(f, before.Seq+1)
 	if err != nil {
 		return nil, err
+	}
+	end, err := findEnd(f, self.Size(), beforeFirst(dir, before, first))
+	if err == nil {
+		err = checkCovered(dir, end.head)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checking the end of %s: %w", path, err)
 	}
 	if end.good < self.Size() {
 		if err := setAside(f, dir, end.good, self.Size()); err != nil {
@@ -55,10 +58,37 @@ func openWriter(dir string, opts Options, settled chan struct{}) (_ *writer, err
 	}
 	w := newWriter(active{f, path, self, first, end.good, end.head}, opts, settled)
 	if err := chainTorn(w, dir, end.lastDetail); err != nil {
-		_ = w.close(err, nil)
+		_ = w.close(err, nil, nil)
 		return nil, err
 	}
 	return w, nil
+}
+
+// beforeFirst returns what findEnd is told of the entry before first. Where all earlier
+// segments were deleted it is not known; a checkpoint must cover it then.
+func beforeFirst(dir string, before Head, first uint64) *Head {
+	if before.Seq == 0 && first > 1 {
+		if end, err := readCheckpointEnd(dir); err == nil && end.last != nil && end.last.Size >= first-1 {
+			return nil
+		}
+	}
+	return &before
+}
+
+// checkCovered refuses a log that ends before what its last checkpoint covers: only what
+// was fsynced is ever covered, so that no crash leaves this. Checkpoints that cannot be
+// read are for Check to find.
+func checkCovered(dir string, head Head) error {
+	end, err := readCheckpointEnd(dir)
+	switch {
+	case err != nil || end.last == nil || end.last.Size < head.Seq:
+		return nil
+	case end.last.Size > head.Seq:
+		return fmt.Errorf("%w: the log ends with entry %d, and a checkpoint covers %d", ErrBroken, head.Seq, end.last.Size)
+	case end.last.Head != head.Hash:
+		return fmt.Errorf("%w: entry %d is not the one that a checkpoint covers", ErrBroken, head.Seq)
+	}
+	return nil
 }
 
 // prepareDir makes the directory, and refuses one that others may enter.

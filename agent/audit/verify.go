@@ -37,9 +37,10 @@ func Verify(r io.Reader) (Result, error) {
 
 // VerifyAfter is Verify for the part of a log that follows the entry start.
 func VerifyAfter(r io.Reader, start Head) (Result, error) {
-	v := verifier{lines: newLineReader(r), before: start, last: start}
+	lines := newLineReader(r)
+	v := verifier{next: lines.next, before: start, last: start}
 	for {
-		line, err := v.lines.next()
+		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
 			if len(line) == 0 {
 				return v.good(), nil
@@ -79,11 +80,12 @@ func verifyDir(dir string) (Result, error) {
 
 // verifier is the state between two lines.
 type verifier struct {
-	lines    lineReader
+	next     func() ([]byte, error) // the line after, to find out which of two was changed
 	entries  uint64
 	before   Head // the entry before last
 	last     Head // the last entry that is right by itself and follows the one before
 	lastPrev Hash
+	view     view // of last
 	torn     int
 }
 
@@ -121,7 +123,7 @@ func (v *verifier) step(line []byte) (Result, error) {
 	case e.prev != v.last.before():
 		return v.whichOfTwo(line, want)
 	}
-	v.before, v.last, v.lastPrev = v.last, Head{Seq: e.seq, Hash: hash}, e.prev
+	v.before, v.last, v.lastPrev, v.view = v.last, Head{Seq: e.seq, Hash: hash}, e.prev, e
 	v.entries++
 	return Result{OK: true}, nil
 }
@@ -137,7 +139,7 @@ func (v *verifier) whichOfTwo(line []byte, seq uint64) (Result, error) {
 	repaired = hex.AppendEncode(repaired, right[:])
 	repaired = append(repaired, "\"}\n"...)
 
-	next, err := v.lines.next()
+	next, err := v.next()
 	if err != nil && !errors.Is(err, io.EOF) {
 		return Result{}, fmt.Errorf("audit: reading: %w", err)
 	}

@@ -16,7 +16,6 @@ type draft struct {
 	profile *pb.Profile
 	caFile  string
 	secrets map[string]secret.Bytes
-	given   []string // keys, in the order in which they came
 }
 
 func newDraft() *draft {
@@ -55,23 +54,14 @@ func (d *draft) complete(e *env) error {
 	} else if err := d.mendM2M(); err != nil {
 		return err
 	}
-	if err := d.readCA(); err != nil {
-		return err
+	if d.caFile != "" {
+		ca, err := readSmall(d.caFile)
+		if err != nil {
+			return usage("ca_file cannot be read", err.Error(), "")
+		}
+		d.profile.Ca = string(ca)
 	}
 	return e.askAccess(d.profile)
-}
-
-// readCA copies the CA's file in.
-func (d *draft) readCA() error {
-	if d.caFile == "" {
-		return nil
-	}
-	ca, err := readSmall(d.caFile)
-	if err != nil {
-		return usage("ca_file cannot be read", err.Error(), "")
-	}
-	d.profile.Ca = string(ca)
-	return nil
 }
 
 // wanted returns the secret fields that the kind of credential has.
@@ -146,7 +136,9 @@ func (d *draft) mendM2M() error {
 	if strings.Contains(d.profile.GetCertificate(), "PRIVATE KEY-----") {
 		return misfit("certificate holds a private key", "the certificate goes there; the key goes into private_key")
 	}
-	d.mendCertificate()
+	if c := d.profile.GetCertificate(); !strings.Contains(c, "\n") {
+		d.profile.Certificate = strings.ReplaceAll(c, `\n`, "\n")
+	}
 	key, n, isCertificate := d.secrets["private_key"], 0, false
 	err := key.Use(func(p []byte) error {
 		n = unescapeLines(p)
@@ -160,12 +152,6 @@ func (d *draft) mendM2M() error {
 		return misfit("private_key holds a certificate", "the key goes there; the certificate goes into certificate")
 	}
 	return key.Truncate(n)
-}
-
-func (d *draft) mendCertificate() {
-	if c := d.profile.GetCertificate(); !strings.Contains(c, "\n") {
-		d.profile.Certificate = strings.ReplaceAll(c, `\n`, "\n")
-	}
 }
 
 // unescapeLines turns \n, as environment files have it, into line ends where p has
@@ -253,20 +239,13 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 	return d, nil
 }
 
-// readFiles reads an M2M certificate and, into the arena, its key. An empty name
-// stands for none.
+// readFiles reads an M2M certificate and, into the arena, its key.
 func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
-	if certificate != "" {
-		pem, err := readSmall(certificate)
-		if err != nil {
-			return usage("the certificate cannot be read", err.Error(), "")
-		}
-		d.profile.Certificate = string(pem)
-		d.given = append(d.given, "certificate")
+	pem, err := readSmall(certificate)
+	if err != nil {
+		return usage("the certificate cannot be read", err.Error(), "")
 	}
-	if key == "" {
-		return nil
-	}
+	d.profile.Certificate = string(pem)
 	f, err := os.Open(key) // #nosec G304 -- the user names it
 	if err != nil {
 		return usage("the private key cannot be read", err.Error(), "")
@@ -275,6 +254,5 @@ func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
 	if d.secrets["private_key"], err = arena.ReadAll(f, maxProfile); err != nil {
 		return usage("the private key cannot be read", readFault(err), "")
 	}
-	d.given = append(d.given, "private_key")
 	return nil
 }
