@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -37,33 +36,6 @@ type signerService struct {
 func (s signerService) Sign(ctx context.Context, q *pb.SignRequest) (*pb.SignResponse, error) {
 	r, err := s.sign(callerOf(ctx), q)
 	return r, s.reply(err)
-}
-
-// SignStream signs in bulk: one request, one answer, in order. A refusal is an
-// answer; only a broken stream ends it.
-func (s signerService) SignStream(stream pb.Signer_SignStreamServer) error {
-	c := callerOf(stream.Context())
-	for first := true; ; first = false {
-		m, err := stream.Recv()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if first {
-			s.received(stream.Context())
-		}
-		answer := &pb.SignStreamResponse{Id: m.GetId()}
-		if r, err := s.sign(c, m.GetRequest()); err != nil {
-			answer.Outcome = &pb.SignStreamResponse_Error{Error: s.refuse(err).message()}
-		} else {
-			answer.Outcome = &pb.SignStreamResponse_Response{Response: r}
-		}
-		if err := stream.Send(answer); err != nil {
-			return err
-		}
-	}
 }
 
 // Passport makes one TokenPassport.

@@ -32,6 +32,9 @@ const (
 	pingAfter = 40 * time.Second
 	// maxAnswer is the longest message that an agent sends.
 	maxAnswer = 5 << 20
+	// window is what the agent may send ahead. That it is given keeps grpc-go from
+	// measuring one with a ping for every call.
+	window = 64 << 10
 )
 
 // connection is a connection to one socket, checked each time it is made. It is
@@ -61,6 +64,8 @@ func connect(ctx context.Context, path string, o *options) (*connection, error) 
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.dial(ctx) }),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: answerTime}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: answerTime}),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(window),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
