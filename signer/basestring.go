@@ -2,6 +2,8 @@ package signer
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,7 +98,12 @@ type scratch struct {
 
 // pair is an encoded parameter: its name is enc[start:equals], its value
 // enc[equals:end].
-type pair struct{ start, equals, end int32 }
+type pair struct {
+	start, equals, end int32
+	// first is the first eight octets of the name, padded with zeros: it orders most
+	// pairs without a look at the texts.
+	first uint64
+}
 
 // scratches keeps the working memory of signatures for the next one: it is most of
 // what a signature would allocate. Nothing in it is secret, and it is cleared.
@@ -181,11 +188,16 @@ func (s *scratch) collect(part, list string, strict bool) error {
 // add records that s.enc ends in an encoded pair. The limits on URLs, forms and header
 // parameters keep all offsets far below 1<<31.
 func (s *scratch) add(start, equals int) {
-	s.pairs = append(s.pairs, pair{int32(start), int32(equals), int32(len(s.enc))})
+	var first [8]byte
+	copy(first[:], s.enc[start:equals])
+	s.pairs = append(s.pairs, pair{int32(start), int32(equals), int32(len(s.enc)), binary.BigEndian.Uint64(first[:])})
 }
 
 // compare orders by encoded name, then by encoded value (RFC 5849 section 3.4.1.3.2).
 func (s *scratch) compare(a, b pair) int {
+	if a.first != b.first {
+		return cmp.Compare(a.first, b.first)
+	}
 	if c := bytes.Compare(s.enc[a.start:a.equals], s.enc[b.start:b.equals]); c != 0 {
 		return c
 	}

@@ -57,12 +57,14 @@ func appendEncodedTwice(dst, s []byte) []byte {
 // fault, or -1: at fault are a "%" without two hexadecimal digits, a space, a control
 // character and anything outside ASCII.
 func appendReencoded(dst []byte, s string) ([]byte, int) {
+	plain := 0 // s[plain:i] stands for itself
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		switch {
-		case unreserved[c]:
-			dst = append(dst, c)
+		if unreserved[c] {
 			continue
+		}
+		dst = append(dst, s[plain:i]...)
+		switch {
 		case c == '+':
 			c = ' '
 		case c == '%':
@@ -76,8 +78,9 @@ func appendReencoded(dst []byte, s string) ([]byte, int) {
 			return dst, i
 		}
 		dst = appendEncodedOctet(dst, c)
+		plain = i + 1
 	}
-	return dst, -1
+	return append(dst, s[plain:]...), -1
 }
 
 // escaped returns the octet that the escape at s[i], a "%", stands for.

@@ -112,6 +112,10 @@ func unescapeForm(s string) string {
 // isForm reports whether a Content-Type is that of a form, whatever its case and
 // parameters.
 func isForm(contentType string) bool {
+	const form = "application/x-www-form-urlencoded"
+	if len(contentType) < len(form) {
+		return false
+	}
 	media, _, _ := strings.Cut(contentType, ";")
-	return asciiEqualFold(strings.Trim(media, " \t"), "application/x-www-form-urlencoded")
+	return asciiEqualFold(strings.Trim(media, " \t"), form)
 }

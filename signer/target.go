@@ -61,7 +61,7 @@ func ParseTarget(raw string) (Target, error) {
 		return Target{}, err
 	}
 	if found {
-		if err := checkOctets("query", t.query, len(raw)-len(t.query), queryOctet); err != nil {
+		if err := checkOctets("query", t.query, len(raw)-len(t.query), &queryOctets); err != nil {
 			return Target{}, err
 		}
 	}
@@ -256,7 +256,7 @@ func checkPort(port string) error {
 
 // checkPath checks a path that begins at octet at of its URL.
 func checkPath(path string, at int) error {
-	if err := checkOctets("path", path, at, pathOctet); err != nil {
+	if err := checkOctets("path", path, at, &pathOctets); err != nil {
 		return err
 	}
 	for segment := range strings.SplitSeq(path, "/") {
@@ -277,7 +277,7 @@ func checkPath(path string, at int) error {
 
 // dotSegment reports whether clients take s for "." or "..".
 func dotSegment(s string) bool {
-	if len(s) > len("%2e%2e") {
+	if s == "" || len(s) > len("%2e%2e") || s[0] != '.' && s[0] != '%' {
 		return false
 	}
 	s = strings.ReplaceAll(strings.ToLower(s), "%2e", ".")
@@ -285,30 +285,38 @@ func dotSegment(s string) bool {
 }
 
 // checkOctets checks that s, which begins at octet at of its URL, consists of escapes
-// and of octets that allowed accepts.
-func checkOctets(part, s string, at int, allowed func(byte) bool) error {
+// and of octets of allowed.
+func checkOctets(part, s string, at int, allowed *octetSet) error {
 	for i := range len(s) {
 		c := s[i]
-		switch {
-		case c == '%':
-			if _, ok := escaped(s, i); !ok {
-				return fault(part, "\"%%\" without two hexadecimal digits at octet %d", at+i+1)
-			}
-		case !unreserved[c] && !allowed(c):
+		if allowed[c] {
+			continue
+		}
+		if c != '%' {
 			return fault(part, "%s must be percent-encoded, at octet %d", describe(c), at+i+1)
+		}
+		if _, ok := escaped(s, i); !ok {
+			return fault(part, "\"%%\" without two hexadecimal digits at octet %d", at+i+1)
 		}
 	}
 	return nil
 }
 
-// pathOctet: sub-delims, ":", "@" and "/" of RFC 3986.
-func pathOctet(c byte) bool {
-	return strings.IndexByte("!$&'()*+,;=:@/", c) >= 0
-}
+// octetSet holds the octets that may stand for themselves. Nothing writes to one.
+type octetSet [256]bool
 
-// queryOctet: those, "?", and what the WHATWG serialiser leaves as it is.
-func queryOctet(c byte) bool {
-	return pathOctet(c) || strings.IndexByte("?[]{}|^`", c) >= 0
+var (
+	// pathOctets: unreserved, sub-delims, ":", "@" and "/" of RFC 3986.
+	pathOctets = octetSet(unreserved).with("!$&'()*+,;=:@/")
+	// queryOctets: those, "?", and what the WHATWG serialiser leaves as it is.
+	queryOctets = pathOctets.with("?[]{}|^`")
+)
+
+func (s octetSet) with(octets string) octetSet {
+	for i := range len(octets) {
+		s[octets[i]] = true
+	}
+	return s
 }
 
 // fault returns an error about one part of a URL.
