@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -178,7 +177,7 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 	if err != nil {
 		return nil, err
 	}
-	if err := a.commit(callerOf(ctx), audit.EventProfileAdd, p, func() error {
+	if err := a.commit(callerOf(ctx), audit.EventProfileAdd, p, "access="+p.Access, func() error {
 		meta, err := a.codec.encode(p)
 		if err != nil {
 			return fmt.Errorf("encoding the metadata record: %w", err)
@@ -191,42 +190,19 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 		}
 		return nil, err
 	}
+	p.versions = []vault.Version{{Number: 1, Created: now}}
 	a.publish(s, func(profiles map[string]*live) { profiles[p.Name] = l }, l)
 	return p, nil
 }
 
 // material opens the sealed secrets of a new profile and makes its stored forms.
 func (a *Agent) material(ctx context.Context, q *pb.AddProfileRequest, p *profile, now time.Time) (material, error) {
-	want, limit := []string{"consumer_secret", "token_secret"}, maxSecret
-	if p.Auth == authM2M {
-		want, limit = []string{"private_key"}, maxKeyText
+	got, err := a.openSecrets(ctx, q.GetSecrets(), p, pb.Admin_AddProfile_FullMethodName)
+	defer got.destroy()
+	if err != nil {
+		return material{}, err
 	}
-	got := make(map[string]secret.Bytes, len(want))
-	defer func() {
-		for _, b := range got {
-			b.Destroy()
-		}
-	}()
-	for _, m := range q.GetSecrets() {
-		name := m.GetField()
-		if _, twice := got[name]; twice || !slices.Contains(want, name) {
-			return material{}, credential(fmt.Sprintf("%.40s does not belong to a profile with auth %q, or is given twice", name, p.Auth), "")
-		}
-		b, err := a.open(ctx, m, pb.Admin_AddProfile_FullMethodName, p.Name, limit)
-		if err != nil {
-			return material{}, err
-		}
-		got[name] = b
-	}
-	for _, name := range want {
-		if _, ok := got[name]; !ok {
-			return material{}, credential(name+" is missing", "")
-		}
-	}
-	if p.Auth == authM2M {
-		return newM2M(a.arena, p, got["private_key"], now)
-	}
-	return newTBA(a.arena, got["consumer_secret"], got["token_secret"])
+	return a.newMaterial(p, got, now)
 }
 
 // ShowProfile gives the public part of one profile.
@@ -283,11 +259,12 @@ func (a *Agent) removeProfile(ctx context.Context, name string) error {
 	if !ok {
 		return s.noProfile(name)
 	}
-	if err := a.commit(callerOf(ctx), audit.EventProfileRemove, l.profile, func() error { return s.vault.Remove(ctx, name) }); err != nil {
+	if err := a.commit(callerOf(ctx), audit.EventProfileRemove, l.profile, "access="+l.Access, func() error { return s.vault.Remove(ctx, name) }); err != nil {
 		return err
 	}
 	a.publish(s, func(profiles map[string]*live) {
 		delete(profiles, name)
+		l.replaced = true
 		l.destroy()
 	}, nil)
 	return nil
@@ -302,8 +279,8 @@ func (a *Agent) unlocked() (*session, error) {
 
 // commit records an administrative change, durably, and then makes it. A change
 // that fails after it was recorded is recorded as failed.
-func (a *Agent) commit(c *caller, event string, p *profile, change func() error) error {
-	e := audit.Event{Event: event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Detail: "access=" + p.Access}
+func (a *Agent) commit(c *caller, event string, p *profile, detail string, change func() error) error {
+	e := audit.Event{Event: event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Detail: detail}
 	if t, err := signer.ParseEndpoint(p.Endpoint); err == nil {
 		e.Host = t.Host()
 	}

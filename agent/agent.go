@@ -39,6 +39,9 @@ import (
 // says.
 type Config struct {
 	Paths socketpath.Paths
+	// Sockets are agent.sock and admin.sock, in this order, where a service manager has
+	// bound them and listens already; nil means to bind them. Run takes them over.
+	Sockets []*os.File
 	// Version is shown by status.
 	Version string
 	// Memory says where secrets are kept; empty means secret.ModeAuto.
@@ -77,8 +80,9 @@ type Agent struct {
 	sandbox  harden.Report
 	seen     vault.Memory // of the vault, from one unlock to the next
 
-	stop context.CancelFunc
-	wake chan struct{}
+	stop  context.CancelFunc
+	wake  chan struct{}
+	erase chan struct{} // wakes eraseVersions
 
 	admin    chan struct{} // holds a value while something changes the vault or unlocks it
 	managers atomic.Int32  // calls that do so or wait for it
@@ -93,6 +97,9 @@ type Agent struct {
 	// lastUse is when profiles were last used, in Unix seconds, as far as no session
 	// knows better.
 	lastUse map[string]int64
+	// keep is until when, by the boot clock, this agent keeps previous versions that
+	// came about in its time.
+	keep map[kept]time.Duration
 
 	stopping    atomic.Bool // the last checkpoint is that of the stop
 	connections atomic.Int32
@@ -115,7 +122,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), admin: make(chan struct{}, 1), lastUse: make(map[string]int64)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -205,6 +212,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		func(ctx context.Context) error { return a.serve(ctx, ls) },
 		a.watchSession,
 		a.sweepSealKeys,
+		a.eraseVersions,
 		a.readLastUse,
 		a.repairAudit,
 	}

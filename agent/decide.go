@@ -30,7 +30,8 @@ type use struct {
 // withProfile is the one way to a key: it decides and records, and only then lets
 // act use the profile. What was allowed and could not be made is recorded too.
 //
-// Where the vault was unlocked anew in between, it decides anew.
+// Where the vault was unlocked anew or the profile changed in between, it decides
+// anew.
 func (a *Agent) withProfile(u use, act func(*live) error) error {
 	for {
 		s, p, err := a.authorize(u)
@@ -47,8 +48,9 @@ func (a *Agent) withProfile(u use, act func(*live) error) error {
 	}
 }
 
-// errReplaced means that the session that a decision was made in is over.
-var errReplaced = errors.New("agent: session replaced")
+// errReplaced means that what a decision was made on is no more: the session, or the
+// profile as it was.
+var errReplaced = errors.New("agent: session or profile replaced")
 
 // useProfile calls act while nobody can lock, unless somebody has.
 func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
@@ -56,6 +58,9 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 	defer a.mu.RUnlock()
 	switch a.session {
 	case s:
+		if p.replaced {
+			return errReplaced
+		}
 		return act(p)
 	case nil:
 		return vault.ErrLocked

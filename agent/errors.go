@@ -25,6 +25,8 @@ var (
 	ErrSealKey = errors.New("agent: unknown seal key")
 	// ErrBackoff: too many wrong passphrases in a row.
 	ErrBackoff = errors.New("agent: unlock attempts paused")
+	// ErrProof: the call needs a fresh proof that the person is there.
+	ErrProof = errors.New("agent: fresh proof needed")
 	// ErrBusy: a limit on connections or keys in flight was reached.
 	ErrBusy = errors.New("agent: too much at once")
 	// ErrRunning: another agent serves the same socket.

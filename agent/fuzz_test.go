@@ -19,10 +19,11 @@ func FuzzProfileCodec(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, p := range []*profile{
-		{Name: "acme", Account: "1234567_SB1", Auth: authTBA, Access: accessWrite, ConsumerKey: sample(1), TokenID: sample(3), Created: 1_700_000_000},
+		{Name: "acme", Account: "1234567_SB1", Auth: authTBA, Access: accessWrite, bound: bound{ConsumerKey: sample(1), TokenID: sample(3)}, Created: 1_700_000_000},
 		{
-			Name: "m2m", Account: "1234567", Auth: authM2M, Access: accessRead, Owner: "o", Note: "n", Endpoint: "https://127.0.0.1:8443", CA: "ca",
-			ClientID: "c", CertificateID: "k", Certificate: "pem", Scopes: []string{"restlets", "suite_analytics"}, Alg: "ES256", Created: 1, Expires: 2,
+			Name: "m2m", Account: "1234567", Auth: authM2M, Access: accessRead, Owner: "o", Note: "n", Created: 1, Scopes: []string{"restlets", "suite_analytics"},
+			bound:    bound{Endpoint: "https://127.0.0.1:8443", CA: "ca", ClientID: "c", CertificateID: "k", Certificate: "pem", Alg: "ES256", Expires: 2},
+			Previous: &previous{Account: "1234567", bound: bound{ClientID: "d", CertificateID: "l"}, Until: 9},
 		},
 		{},
 	} {

@@ -21,7 +21,7 @@ type listeners struct {
 	lock         *os.File
 }
 
-// listen binds both sockets. The directory is 0700 and ours, the sockets are 0600
+// listen binds both sockets, or takes over those that are bound already. The directory is 0700 and ours, the sockets are 0600
 // from the moment they exist, a living agent is never pushed aside and the path
 // of a dead one is cleared, whatever it is a link to.
 func (a *Agent) listen() (*listeners, error) {
@@ -34,13 +34,22 @@ func (a *Agent) listen() (*listeners, error) {
 			return nil, fmt.Errorf("preparing the socket directory: %w", err)
 		}
 	}
+	if len(a.cfg.Sockets) == 0 && answers(p.Agent) {
+		// Before the lock: systemd may listen there, and start an agent for this very
+		// question, which needs the lock.
+		return nil, running(p.PIDFile)
+	}
 	lock, err := lockFile(p.PIDFile)
 	if err != nil {
 		return nil, err
 	}
 	ls := &listeners{lock: lock}
-	if ls.agent, err = bind(p.Agent); err == nil {
-		ls.admin, err = bind(p.Admin)
+	take := bind
+	if len(a.cfg.Sockets) > 0 {
+		take = a.adopt
+	}
+	if ls.agent, err = take(p.Agent); err == nil {
+		ls.admin, err = take(p.Admin)
 	}
 	if err != nil {
 		ls.close()
@@ -53,7 +62,7 @@ func (a *Agent) listen() (*listeners, error) {
 func (ls *listeners) close() {
 	for _, l := range []*net.UnixListener{ls.agent, ls.admin} {
 		if l != nil {
-			_ = l.Close() // removes the path too
+			_ = l.Close() // removes the path too, where bind made it
 		}
 	}
 	_ = ls.lock.Close()
@@ -77,11 +86,20 @@ func running(path string) error {
 	return refuse(ErrRunning, pb.CodeRunning, "an agent is running already", "it serves "+filepath.Dir(path), "see it:  nsagent status")
 }
 
+// answers reports whether somebody takes connections at path.
+func answers(path string) bool {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
 // bind listens on path. A path that answers belongs to somebody; one that does
 // not is what a killed agent left.
 func bind(path string) (*net.UnixListener, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
+	if answers(path) {
 		return nil, running(path)
 	}
 	switch fi, err := os.Lstat(path); {

@@ -20,24 +20,18 @@ type live struct {
 	key *secret.PrivateKey
 	// lastUsed is in Unix seconds; zero means never.
 	lastUsed atomic.Int64
+	// replaced is set, under the agent's lock, when another took its place or it was
+	// removed. A use that was decided on before that is decided on again.
+	replaced bool
 }
 
 // newLive makes the handle from what the vault holds. It owns signOnly from here
 // on: HMAC midstates for tba, the private key's DER for m2m.
 func newLive(arena *secret.Arena, p *profile, signOnly secret.Bytes) (*live, error) {
-	account, err := signer.ParseAccount(p.Account)
+	l, err := describe(p)
 	if err != nil {
 		signOnly.Destroy()
-		return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
-	}
-	l := &live{profile: p, identity: signer.Identity{Account: account, ConsumerKey: p.ConsumerKey, TokenID: p.TokenID}}
-	if p.Endpoint != "" {
-		t, err := signer.ParseEndpoint(p.Endpoint)
-		if err != nil {
-			signOnly.Destroy()
-			return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
-		}
-		l.endpoint = &t
+		return nil, err
 	}
 	if p.Auth == authM2M {
 		l.key, err = arena.NewPrivateKey(signOnly)
@@ -48,6 +42,33 @@ func newLive(arena *secret.Arena, p *profile, signOnly secret.Bytes) (*live, err
 		return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
 	}
 	return l, nil
+}
+
+// describe returns a live profile that has no key yet.
+func describe(p *profile) (*live, error) {
+	account, err := signer.ParseAccount(p.Account)
+	if err != nil {
+		return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
+	}
+	l := &live{profile: p, identity: signer.Identity{Account: account, ConsumerKey: p.ConsumerKey, TokenID: p.TokenID}}
+	if p.Endpoint != "" {
+		t, err := signer.ParseEndpoint(p.Endpoint)
+		if err != nil {
+			return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
+		}
+		l.endpoint = &t
+	}
+	return l, nil
+}
+
+// with returns a live profile of other metadata that takes over the key of l.
+func (l *live) with(p *profile) (*live, error) {
+	next, err := describe(p)
+	if err != nil {
+		return nil, err
+	}
+	next.mac, next.key = l.mac, l.key
+	return next, nil
 }
 
 func (l *live) destroy() {

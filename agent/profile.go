@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // Kinds of credential.
@@ -32,27 +33,51 @@ const (
 // not secret. Its canonical CBOR form is bound to the secret by the vault, so no
 // field can be changed without the keys. docs/vault-format.md draws it.
 type profile struct {
-	Name     string `cbor:"1,keyasint"`
-	Account  string `cbor:"2,keyasint"`
-	Auth     string `cbor:"3,keyasint"`
-	Access   string `cbor:"4,keyasint"`
-	Owner    string `cbor:"5,keyasint,omitempty"`
-	Note     string `cbor:"6,keyasint,omitempty"`
+	Name    string `cbor:"1,keyasint"`
+	Account string `cbor:"2,keyasint"`
+	Auth    string `cbor:"3,keyasint"`
+	Access  string `cbor:"4,keyasint"`
+	Owner   string `cbor:"5,keyasint,omitempty"`
+	Note    string `cbor:"6,keyasint,omitempty"`
+
+	bound
+
+	Scopes []string `cbor:"14,keyasint,omitempty"`
+	// Created is in Unix seconds.
+	Created int64 `cbor:"16,keyasint"`
+
+	// Previous goes with the previous version of the secret; nil: none is kept.
+	Previous *previous `cbor:"20,keyasint,omitempty"`
+
+	// versions are those of the vault's record. They are not part of the metadata.
+	versions []vault.Version
+}
+
+// bound is what belongs to one version of the secret: where it may go, the
+// identifiers that NetSuite knows it by, and when it ends.
+type bound struct {
 	Endpoint string `cbor:"7,keyasint,omitempty"`
 	CA       string `cbor:"8,keyasint,omitempty"`
 
 	ConsumerKey string `cbor:"9,keyasint,omitempty"`
 	TokenID     string `cbor:"10,keyasint,omitempty"`
 
-	ClientID      string   `cbor:"11,keyasint,omitempty"`
-	CertificateID string   `cbor:"12,keyasint,omitempty"`
-	Certificate   string   `cbor:"13,keyasint,omitempty"`
-	Scopes        []string `cbor:"14,keyasint,omitempty"`
-	Alg           string   `cbor:"15,keyasint,omitempty"`
+	ClientID      string `cbor:"11,keyasint,omitempty"`
+	CertificateID string `cbor:"12,keyasint,omitempty"`
+	Certificate   string `cbor:"13,keyasint,omitempty"`
+	Alg           string `cbor:"15,keyasint,omitempty"`
 
-	// Created and Expires are Unix seconds; zero Expires means never.
-	Created int64 `cbor:"16,keyasint"`
+	// Expires is in Unix seconds; zero means never.
 	Expires int64 `cbor:"17,keyasint,omitempty"`
+}
+
+// previous is what is kept of a profile for its previous secret.
+type previous struct {
+	Account string `cbor:"2,keyasint"`
+	bound
+
+	// Until, in Unix seconds, is when the secret is erased.
+	Until int64 `cbor:"21,keyasint"`
 }
 
 // profileCodec is the strict canonical form of metadata records.
@@ -100,12 +125,23 @@ func (p *profile) message() *pb.Profile {
 	if a, err := signer.ParseAccount(p.Account); err == nil {
 		env = a.Environment()
 	}
-	return &pb.Profile{
+	out := &pb.Profile{
 		Name: p.Name, Account: p.Account, Auth: p.Auth, Access: p.Access, Owner: p.Owner, Note: p.Note,
 		Endpoint: p.Endpoint, Ca: p.CA, ConsumerKey: p.ConsumerKey, TokenId: p.TokenID,
 		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
 		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
 	}
+	for i, v := range p.versions {
+		m := &pb.SecretVersion{Number: v.Number, State: "current", Since: v.Created.Unix()}
+		if i > 0 {
+			m.State = "previous"
+			if p.Previous != nil {
+				m.Until = p.Previous.Until
+			}
+		}
+		out.Versions = append(out.Versions, m)
+	}
+	return out
 }
 
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -130,9 +166,11 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 	}
 	p := &profile{
 		Name: m.GetName(), Account: account.ID(), Auth: m.GetAuth(), Access: m.GetAccess(), Owner: m.GetOwner(),
-		Note: m.GetNote(), Created: now.Unix(), ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(),
-		ClientID: m.GetClientId(), CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(),
-		Scopes: m.GetScopes(), Alg: m.GetAlg(), CA: m.GetCa(),
+		Note: m.GetNote(), Created: now.Unix(), Scopes: m.GetScopes(),
+		bound: bound{
+			ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),
+			CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(), Alg: m.GetAlg(), CA: m.GetCa(),
+		},
 	}
 	if p.Access == "" {
 		p.Access = accessWrite
@@ -140,6 +178,17 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 			p.Access = accessRead
 		}
 	}
+	if p.Endpoint, err = endpointOrigin(m.GetEndpoint()); err != nil {
+		return nil, err
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// check checks what is not the account or the endpoint.
+func (p *profile) check() error {
 	checks := []error{
 		oneOf("access", p.Access, accessRead, accessWrite),
 		oneOf("auth", p.Auth, authTBA, authM2M),
@@ -147,19 +196,13 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 	}
 	for _, err := range checks {
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if p.Endpoint, err = endpointOrigin(m.GetEndpoint()); err != nil {
-		return nil, err
-	}
 	if err := checkCA(p.CA, p.Endpoint); err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.checkCredential(); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p.checkCredential()
 }
 
 // checkCredential checks that the public parts of the credential are those of its

@@ -98,6 +98,10 @@ func (a *Agent) unlock(ctx context.Context, c *caller, passphrase secret.Bytes, 
 		return nil, a.overruled(e)
 	}
 	a.look()
+	select {
+	case a.erase <- struct{}{}:
+	default:
+	}
 	return s, nil
 }
 
@@ -148,6 +152,7 @@ func (a *Agent) openSession(ctx context.Context, passphrase secret.Bytes) (*sess
 			signOnly.Destroy()
 			return err
 		}
+		p.versions = r.Versions
 		l, err := newLive(a.arena, p, signOnly)
 		if err != nil {
 			return err

@@ -145,3 +145,46 @@ func (a *Admin) RemoveProfile(ctx context.Context, name string) error {
 	_, err := a.rpc.RemoveProfile(ctx, &pb.RemoveProfileRequest{Name: text(name)})
 	return err
 }
+
+// ProfileEdit says what changes in a profile.
+type ProfileEdit struct {
+	// Profile holds the new values of what Fields names; an empty one clears a field.
+	Profile *pb.Profile
+	// Fields are names of fields of Profile, as in the protocol.
+	Fields []string
+	// Secrets are new secrets, keyed as in AddProfile. Of a TBA credential one may
+	// stay as it is.
+	Secrets map[string]Sealer
+	// Overlap is how long the previous secret is kept, 1 h to 30 d; zero means 1 h.
+	Overlap time.Duration
+	// UsePrevious goes back to the previous secret; nothing else may change then.
+	UsePrevious bool
+	// Proof is needed where the profile may do more afterwards.
+	Proof Proof
+}
+
+// EditProfile changes a profile and returns its public part. It is durable then.
+//
+// The error matches ErrProof, ErrConfirm, ErrCredential, ErrNoProfile, ErrLocked or
+// ErrAgent, or is that of a Sealer. After ErrAgent it may be changed or not.
+func (a *Admin) EditProfile(ctx context.Context, name string, e ProfileEdit) (*pb.Profile, error) {
+	boxes, proof, err := a.sealWithProof(ctx, pb.Admin_EditProfile_FullMethodName, name, e.Secrets, e.Proof)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.rpc.EditProfile(ctx, &pb.EditProfileRequest{
+		Name: text(name), Profile: e.Profile, Fields: e.Fields, Secrets: boxes, OverlapSeconds: seconds(e.Overlap), UsePrevious: e.UsePrevious, Proof: proof,
+	})
+	return out.GetProfile(), err
+}
+
+// RenameProfile gives a profile another name. After ErrAgent it may have it or not.
+func (a *Admin) RenameProfile(ctx context.Context, name, to string) (*pb.Profile, error) {
+	out, err := a.rpc.RenameProfile(ctx, &pb.RenameProfileRequest{Name: text(name), NewName: text(to)})
+	return out.GetProfile(), err
+}
+
+// TestProfile checks a profile as far as that goes without asking NetSuite.
+func (a *Admin) TestProfile(ctx context.Context, name string) (*pb.TestProfileResponse, error) {
+	return a.rpc.TestProfile(ctx, &pb.TestProfileRequest{Name: text(name)})
+}

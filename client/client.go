@@ -15,6 +15,7 @@ import (
 type Client struct {
 	conn    *connection
 	rpc     pb.SignerClient
+	bulk    *bulk
 	profile string
 }
 
@@ -34,9 +35,15 @@ func Dial(ctx context.Context, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.repeat = true // a signature that got lost on its way is made again
-	return &Client{conn: c, rpc: pb.NewSignerClient(c), profile: o.profile}, nil
+	client := &Client{conn: c, rpc: pb.NewSignerClient(c), profile: o.profile}
+	client.bulk = newBulk(client.Stream)
+	return client, nil
 }
 
 // Close ends the connection. Calls in flight, streams and later calls fail with
 // ErrClosed. It returns nil, also when it is called again.
-func (c *Client) Close() error { return c.conn.close() }
+func (c *Client) Close() error {
+	err := c.conn.close() // first, so that whoever waits learns that it was closed
+	c.bulk.close()
+	return err
+}

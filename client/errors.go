@@ -54,6 +54,10 @@ var (
 	ErrLocked error = &Error{Code: pb.CodeLocked, Message: "client: locked"}
 	// ErrPassphrase: the passphrase does not open the vault.
 	ErrPassphrase error = &Error{Code: pb.CodePassphrase, Message: "client: wrong passphrase"}
+	// ErrProof: the call widens something, and needs the passphrase again.
+	ErrProof error = &Error{Code: pb.CodeProof, Message: "client: fresh proof needed"}
+	// ErrConfirm: the call widens something, and somebody has to say yes.
+	ErrConfirm error = &Error{Code: pb.CodeConfirm, Message: "client: confirmation needed"}
 	// ErrBackoff: too many wrong passphrases in a row; wait.
 	ErrBackoff error = &Error{Code: pb.CodeBackoff, Message: "client: unlocking paused"}
 	// ErrKeyring: the OS keyring did not give the vault's share.

@@ -73,6 +73,11 @@ func (c *Client) or(name string) string {
 // Sign returns the OAuth 1.0 header of one request, with the URL as it was
 // signed. It is good for one send within five minutes.
 //
+// Where many goroutines call it at once, their requests go over a stream that the
+// client keeps meanwhile, at a multiple of the throughput. That changes nothing
+// else: a call ends with its own context and has its own answer, and one whose
+// answer was lost with the stream is made again.
+//
 // The error matches ErrLocked, ErrNoProfile, ErrURL, ErrHost, ErrDenied,
 // ErrReadOnly, ErrRequest, ErrAudit, ErrAgent or ErrClosed, or the error of ctx.
 func (c *Client) Sign(ctx context.Context, r Request) (*pb.SignResponse, error) {
@@ -80,11 +85,13 @@ func (c *Client) Sign(ctx context.Context, r Request) (*pb.SignResponse, error) 
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.rpc.Sign(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	return signed(out)
+	return c.bulk.sign(ctx, m, func() (*pb.SignResponse, error) {
+		out, err := c.rpc.Sign(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return signed(out)
+	})
 }
 
 // signed returns out if there is a header in it.

@@ -55,14 +55,24 @@ func (c *Client) Stream(ctx context.Context) (*Stream, error) {
 // Sign is Client.Sign over the stream. A refusal ends this request only; a broken
 // stream ends all of them. After Close the error is ErrClosed.
 func (s *Stream) Sign(ctx context.Context, r Request) (*pb.SignResponse, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, ended("asking the agent", err)
-	}
 	m, err := s.client.message(r)
 	if err != nil {
 		return nil, err
 	}
-	m.Body = bytes.Clone(m.GetBody()) // it may leave after Sign has returned
+	answer, err := s.ask(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return outcome(answer)
+}
+
+// ask sends m and waits for its answer. The error is that of ctx, or says why the
+// stream is over.
+func (s *Stream) ask(ctx context.Context, m *pb.SignRequest) (*pb.SignStreamResponse, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, ended("asking the agent", err)
+	}
+	m.Body = bytes.Clone(m.GetBody()) // it may leave after ask has returned
 	answer := make(chan *pb.SignStreamResponse, 1)
 	id, err := s.enter(answer)
 	if err != nil {
@@ -78,11 +88,11 @@ func (s *Stream) Sign(ctx context.Context, r Request) (*pb.SignResponse, error) 
 	}
 	select {
 	case a := <-answer:
-		return outcome(a)
+		return a, nil
 	case <-s.done:
 		select {
 		case a := <-answer: // it came before the end
-			return outcome(a)
+			return a, nil
 		default:
 			return nil, s.err
 		}
@@ -155,6 +165,16 @@ func (s *Stream) receive() {
 		if ok {
 			answer <- m // has room for its only answer
 		}
+	}
+}
+
+// isOver reports whether the stream has ended.
+func (s *Stream) isOver() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
 	}
 }
 

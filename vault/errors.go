@@ -22,6 +22,16 @@ var (
 	// the keyring's share as well, a wrong share looks the same.
 	ErrPassphrase = errors.New("vault: wrong passphrase")
 
+	// ErrNeedKey means that no key slot opens without a key file or a recovery code, and
+	// none was given.
+	ErrNeedKey = errors.New("vault: a key file or a recovery code is needed")
+
+	// ErrKey means that the key file or recovery code opens no key slot.
+	ErrKey = errors.New("vault: wrong key file or recovery code")
+
+	// ErrNoSlot means that the vault has no key slot of the kind that was tried.
+	ErrNoSlot = errors.New("vault: no key slot of that kind")
+
 	// ErrKeyring means that the OS keyring did not give, or not take, what was
 	// needed; the error it wraps says why.
 	ErrKeyring = errors.New("vault: keyring")

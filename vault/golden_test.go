@@ -16,21 +16,34 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/slotkey"
 	"github.com/nsagent/nsagent/vault/envelope"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
-// updateGolden writes testdata/golden-v1 anew. A released golden vault is never
+// updateGolden writes the golden vaults anew. A released golden vault is never
 // written again: a new format version gets a directory of its own.
 var updateGolden = flag.Bool("update-golden", false, "write the golden vault anew")
 
-const goldenDir = "testdata/golden-v1"
+// The golden vaults: one with the kinds of key slots that came first, and one with all.
+const (
+	goldenDir   = "testdata/golden-v1"
+	goldenSlots = "testdata/golden-v1-slots"
+)
+
+// goldenKinds are the kinds of slots of a golden vault.
+func goldenKinds(dir string) []SlotKind {
+	if dir == goldenSlots {
+		return allKinds
+	}
+	return []SlotKind{SlotKeyring, SlotPassphrase, SlotKeyringPassphrase}
+}
 
 // golden is golden.json: what opens the golden vault, and what is in it. Its
 // secrets are made from their names and protect nothing.
 type golden struct {
 	About       string            `json:"about"`
-	Passphrases map[string]string `json:"passphrases"` // by slot kind
+	Passphrases map[string]string `json:"passphrases"` // by slot kind; also recovery code and line of the key file
 	Keyring     map[string]string `json:"keyring"`     // item to hexadecimal value
 	Content     goldenContent     `json:"content"`     // what every reader prints
 }
@@ -80,15 +93,19 @@ func goldenBytes(label string, n int) []byte {
 // is no constant, because TestMemory looks for it in processes of this binary.
 func goldenBoth() string { return strings.ReplaceAll("gol|den: bo|th sha|res", "|", "") }
 
-// makeGolden makes the golden vault at path, the same each time.
-func makeGolden(t *testing.T, path string) *fixture {
+// makeGolden makes a golden vault at path, the same each time.
+func makeGolden(t *testing.T, dir, path string) *fixture {
 	t.Helper()
 	ctx := context.Background()
 	seconds := int64(1_790_000_000)
+	seed := [32]byte([]byte("nsagent golden vault, version 1."))
+	if dir == goldenSlots {
+		seed = [32]byte([]byte("nsagent golden vault, all slots."))
+	}
 	a := newArena(t)
 	f := &fixture{t: t, keyring: newKeyring(a)}
 	f.cfg = Config{
-		Store: store.NewFile(path), Arena: a, Keyring: f.keyring, Rand: rand.NewChaCha8([32]byte([]byte("nsagent golden vault, version 1."))),
+		Store: store.NewFile(path), Arena: a, Keyring: f.keyring, Rand: rand.NewChaCha8(seed),
 		now: func() time.Time { seconds += 3600; return time.Unix(seconds, 0) },
 	}
 	must := func(err error) {
@@ -107,6 +124,10 @@ func makeGolden(t *testing.T, path string) *fixture {
 	must(err)
 	must(f.AddSlot(ctx, Slot{Kind: SlotPassphrase, KDF: KDF{MemoryKiB: 20 << 10, Time: 3, Threads: 2}, Passphrase: take([]byte("golden: Straße ≠ strasse "))}))
 	must(f.AddSlot(ctx, Slot{Kind: SlotKeyring}))
+	if dir == goldenSlots {
+		must(f.AddSlot(ctx, Slot{Kind: SlotRecovery, Key: take(goldenBytes("recovery code", 16))}))
+		must(f.AddSlot(ctx, Slot{Kind: SlotKeyFile, Key: take(goldenBytes("key file", 32))}))
+	}
 	must(f.AddAll(ctx, []NewRecord{
 		{Name: "acme-sb1", Kind: "tba", Meta: []byte("opaque meta of acme-sb1"), SignOnly: take(goldenBytes("acme-sb1 midstates 1", 64)), Raw: take(goldenBytes("acme-sb1 pair 1", 129))},
 		{Name: "acme-m2m", Kind: "m2m", Meta: goldenBytes("acme-m2m meta", 700), SignOnly: take(goldenBytes("acme-m2m key", 1217))},
@@ -172,11 +193,17 @@ func (f *fixture) hex(o *envelope.Opener, r *envelope.Record, part envelope.Part
 	return s
 }
 
-// TestGoldenWriter makes the golden vault again: what is written today is, byte for
+// TestGoldenWriter makes the golden vaults again: what is written today is, byte for
 // byte, what was written when the format was fixed.
 func TestGoldenWriter(t *testing.T) {
+	for _, dir := range []string{goldenDir, goldenSlots} {
+		writeGolden(t, dir)
+	}
+}
+
+func writeGolden(t *testing.T, dir string) {
 	path := filepath.Join(t.TempDir(), "vault.nsv")
-	f := makeGolden(t, path)
+	f := makeGolden(t, dir, path)
 	g := golden{
 		About: "Opens vault.nsv beside it. All secrets are made up: SHA-256 of their names.",
 		Passphrases: map[string]string{
@@ -184,6 +211,17 @@ func TestGoldenWriter(t *testing.T) {
 			string(SlotKeyringPassphrase): goldenBoth(),
 		},
 		Keyring: map[string]string{}, Content: f.describe(),
+	}
+	if dir == goldenSlots {
+		code, err := slotkey.EncodeCode(f.cfg.Arena, f.bytesOf(string(goldenBytes("recovery code", 16))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := slotkey.EncodeFile(f.cfg.Arena, f.bytesOf(string(goldenBytes("key file", 32))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Passphrases[string(SlotRecovery)], g.Passphrases[string(SlotKeyFile)] = f.text(code), f.text(line)
 	}
 	for item, value := range f.keyring.items {
 		g.Keyring[item] = hex.EncodeToString(value)
@@ -198,9 +236,9 @@ func TestGoldenWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, got := range map[string][]byte{"vault.nsv": data, "golden.json": text} {
-		file := filepath.Join(goldenDir, name)
+		file := filepath.Join(dir, name)
 		if *updateGolden {
-			if err := os.MkdirAll(goldenDir, 0o755); err != nil {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -218,17 +256,48 @@ func TestGoldenWriter(t *testing.T) {
 	}
 }
 
-// readGolden returns golden.json and a private copy of the golden vault.
-func readGolden(t *testing.T) (g golden, path string) {
+// text returns what b holds, which is no secret in tests.
+func (f *fixture) text(b secret.Bytes) (s string) {
+	f.t.Helper()
+	if err := b.Use(func(p []byte) error {
+		s = string(p)
+		return nil
+	}); err != nil {
+		f.t.Fatal(err)
+	}
+	return s
+}
+
+// goldenProof returns what opens the slot of a kind.
+func (f *fixture) goldenProof(g golden, kind SlotKind) (p Proof) {
+	f.t.Helper()
+	var err error
+	text := f.bytesOf(g.Passphrases[string(kind)])
+	switch kind {
+	case SlotRecovery:
+		p.Recovery, err = slotkey.DecodeCode(f.cfg.Arena, text)
+	case SlotKeyFile:
+		p.KeyFile, err = slotkey.DecodeFile(f.cfg.Arena, text)
+	default:
+		p.Passphrase = text
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return p
+}
+
+// readGolden returns golden.json and a private copy of a golden vault.
+func readGolden(t *testing.T, dir string) (g golden, path string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(goldenDir, "golden.json"))
+	text, err := os.ReadFile(filepath.Join(dir, "golden.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &g); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(goldenDir, "vault.nsv"))
+	data, err := os.ReadFile(filepath.Join(dir, "vault.nsv"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,32 +311,38 @@ func readGolden(t *testing.T) (g golden, path string) {
 // TestGoldenOpens is V-10: the vault of this format's first release opens, by each of
 // its key slots, and takes new records.
 func TestGoldenOpens(t *testing.T) {
-	for _, kind := range []SlotKind{SlotKeyring, SlotPassphrase, SlotKeyringPassphrase} {
-		g, path := readGolden(t)
-		a := newArena(t)
-		f := &fixture{t: t, keyring: newKeyring(a)}
-		f.cfg = Config{Store: store.NewFile(path), Arena: a, Keyring: f.keyring}
-		for item, value := range g.Keyring {
-			b, err := hex.DecodeString(value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.keyring.items[item] = b
+	for _, dir := range []string{goldenDir, goldenSlots} {
+		for _, kind := range goldenKinds(dir) {
+			openGoldenBy(t, dir, kind)
 		}
-		f = f.another()
-		if err := f.unlock(g.Passphrases[string(kind)]); err != nil {
-			t.Fatalf("%s: %v", kind, err)
-		}
-		got, want := asJSON(t, f.describe()), asJSON(t, g.Content)
-		if got != want {
-			t.Errorf("%s:\ngot  %s\nwant %s", kind, got, want)
-		}
-		f.add("new")
-		if n := len(f.names()); n != len(g.Content.Records)+1 {
-			t.Errorf("%d records after adding one", n)
-		}
-		f.integrity()
 	}
+}
+
+func openGoldenBy(t *testing.T, dir string, kind SlotKind) {
+	g, path := readGolden(t, dir)
+	a := newArena(t)
+	f := &fixture{t: t, keyring: newKeyring(a)}
+	f.cfg = Config{Store: store.NewFile(path), Arena: a, Keyring: f.keyring}
+	for item, value := range g.Keyring {
+		b, err := hex.DecodeString(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.keyring.items[item] = b
+	}
+	f = f.another()
+	if err := f.UnlockBy(context.Background(), f.goldenProof(g, kind)); err != nil {
+		t.Fatalf("%s: %v", kind, err)
+	}
+	got, want := asJSON(t, f.describe()), asJSON(t, g.Content)
+	if got != want {
+		t.Errorf("%s:\ngot  %s\nwant %s", kind, got, want)
+	}
+	f.add("new")
+	if n := len(f.names()); n != len(g.Content.Records)+1 {
+		t.Errorf("%d records after adding one", n)
+	}
+	f.integrity()
 }
 
 func asJSON(t *testing.T, v any) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,7 +155,51 @@ func (f *fixture) slot(kind SlotKind) Slot {
 	if kind.NeedsPassphrase() {
 		s.Passphrase = f.bytesOf(testPassphrase)
 	}
+	if n := kind.KeySize(); n > 0 {
+		s.Key = f.bytesOf(testKey[:n])
+	}
 	return s
+}
+
+// testKey begins with the recovery code of tests and is the key of their key file.
+const testKey = "0123456789abcdef0123456789abcdef"
+
+// allKinds are the kinds of key slots.
+var allKinds = []SlotKind{SlotKeyring, SlotPassphrase, SlotKeyringPassphrase, SlotRecovery, SlotKeyFile}
+
+// withAllSlots gives an unlocked vault a slot of every kind that it has none of.
+func (f *fixture) withAllSlots() {
+	f.t.Helper()
+	for _, kind := range allKinds {
+		if !slices.ContainsFunc(f.Slots(), func(s SlotInfo) bool { return s.Kind == kind }) {
+			if err := f.AddSlot(context.Background(), f.slot(kind)); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// proof returns what opens the slot of a kind that f.slot makes.
+func (f *fixture) proof(kind SlotKind) Proof {
+	s := f.slot(kind)
+	switch kind {
+	case SlotRecovery:
+		return Proof{Recovery: s.Key}
+	case SlotKeyFile:
+		return Proof{KeyFile: s.Key}
+	default:
+		return Proof{Passphrase: s.Passphrase}
+	}
+}
+
+// kinds returns the kinds of the slots, sorted.
+func (f *fixture) kinds() string {
+	var l []string
+	for _, s := range f.Slots() {
+		l = append(l, string(s.Kind))
+	}
+	slices.Sort(l)
+	return strings.Join(l, " ")
 }
 
 // newVault creates a vault with a keyring slot, in memory unless a store is given.

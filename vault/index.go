@@ -24,6 +24,24 @@ type Record struct {
 	Created time.Time // of the record, to the second
 	Changed time.Time // of the current version, to the second
 	HasRaw  bool      // whether OpenRaw gives anything
+
+	// Versions are those of the secret that are kept, the current one first. Shared,
+	// so not to be changed.
+	Versions []Version
+}
+
+// Version is one secret of a record.
+type Version struct {
+	Number  uint64
+	Created time.Time // to the second
+}
+
+// Previous returns the version before the current one, zero if none is kept.
+func (r Record) Previous() Version {
+	if len(r.Versions) < 2 {
+		return Version{}
+	}
+	return r.Versions[1]
 }
 
 // entry is a record together with the leaf of the manifest under which it was
@@ -98,10 +116,14 @@ func openIndex(keys *envelope.Keys, s *snapshot, old *index) (*index, error) {
 }
 
 func newEntry(id store.ID, m *envelope.Metadata, leaf envelope.Leaf) *entry {
+	versions := make([]Version, len(m.Versions))
+	for i, v := range m.Versions {
+		versions[i] = Version{Number: v.Number, Created: time.Unix(int64(v.Created), 0).UTC()}
+	}
 	return &entry{leaf: leaf, Record: Record{
 		ID: id, Name: m.Name, Kind: m.Kind, Meta: m.Meta, Version: m.Current(),
-		Created: time.Unix(int64(m.Created), 0).UTC(), Changed: time.Unix(int64(m.Versions[0].Created), 0).UTC(),
-		HasRaw: slices.Contains(m.Parts, envelope.PartRaw),
+		Created: time.Unix(int64(m.Created), 0).UTC(), Changed: versions[0].Created,
+		HasRaw: slices.Contains(m.Parts, envelope.PartRaw), Versions: versions,
 	}}
 }
 

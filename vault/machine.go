@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/nsagent/nsagent/internal/atomicfile"
 	"github.com/nsagent/nsagent/internal/secret"
@@ -34,6 +35,39 @@ func (v *Vault) MachineKey(ctx context.Context) (key *secret.HMACKey, weak bool,
 	defer b.Destroy()
 	key, err = v.cfg.Arena.NewHMACKey(b)
 	return key, weak, err
+}
+
+// NewMachineKey puts a new machine key in the place of one that is lost with its keyring
+// or belongs to another machine. What was written under the old one verifies no more.
+// The caller destroys it. Errors: ErrMachineKey, ErrKeyring, those of the arena.
+func (v *Vault) NewMachineKey(ctx context.Context) (key *secret.HMACKey, weak bool, err error) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	b, weak, err := v.newMachineKey(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("making a machine key: %w", err)
+	}
+	defer b.Destroy()
+	key, err = v.cfg.Arena.NewHMACKey(b)
+	return key, weak, err
+}
+
+func (v *Vault) newMachineKey(ctx context.Context) (secret.Bytes, bool, error) {
+	if v.cfg.MachineKeyFile != "" {
+		if err := os.Remove(v.cfg.MachineKeyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return secret.Bytes{}, false, fmt.Errorf("%w: %w", ErrMachineKey, err)
+		}
+	}
+	if v.cfg.Keyring != nil {
+		b, err := v.newMachineItem(ctx)
+		switch {
+		case err == nil:
+			b.Destroy()
+		case !noKeyring(err):
+			return secret.Bytes{}, false, fmt.Errorf("%w: %w", ErrKeyring, err)
+		}
+	}
+	return v.machineKey(ctx)
 }
 
 func (v *Vault) machineKey(ctx context.Context) (b secret.Bytes, weak bool, err error) {

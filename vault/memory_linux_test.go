@@ -33,7 +33,7 @@ func TestMemory(t *testing.T) {
 	if !newArena(t).Info().RuntimeSecret {
 		t.Skip("needs root and GOEXPERIMENT=runtimesecret: freed memory is erased by it alone")
 	}
-	g, vault := readGolden(t)
+	g, vault := readGolden(t, goldenDir)
 	for item, value := range g.Keyring {
 		b, err := hex.DecodeString(value)
 		if err != nil {
@@ -45,7 +45,7 @@ func TestMemory(t *testing.T) {
 	}
 	passphrase := g.Passphrases[string(SlotKeyringPassphrase)]
 	needles := memscan.Needles("passphrase", []byte(passphrase))
-	for name, value := range workedValues(t) {
+	for name, value := range workedValues(t)[goldenDir] {
 		for _, secret := range []string{"Argon2id", "KEK", "VRK", "seed", "CK of", "DEK of"} {
 			if strings.Contains(name, secret) && !strings.Contains(name, "sealed") {
 				needles = append(needles, memscan.Needles(name, value)...)

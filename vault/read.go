@@ -37,21 +37,32 @@ func (v *Vault) OpenRaw(name string) (secret.Bytes, error) {
 	return v.open(name, envelope.PartRaw)
 }
 
+// OpenPrevious opens the sign-only part of the version before the current one, which
+// may be gone: ErrNotFound. Otherwise as OpenSignOnly.
+func (v *Vault) OpenPrevious(name string) (secret.Bytes, error) {
+	b, err := v.openPart(name, envelope.PartSignOnly, func(r Record) uint64 { return r.Previous().Number })
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("opening the previous version of record %q: %w", name, err)
+	}
+	return b, nil
+}
+
 func (v *Vault) open(name string, part envelope.Part) (secret.Bytes, error) {
-	b, err := v.openPart(name, part)
+	b, err := v.openPart(name, part, func(r Record) uint64 { return r.Version })
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("opening the %s part of record %q: %w", part, name, err)
 	}
 	return b, nil
 }
 
-func (v *Vault) openPart(name string, part envelope.Part) (secret.Bytes, error) {
+// openPart opens the version of a part that number chooses; 0 means none.
+func (v *Vault) openPart(name string, part envelope.Part, number func(Record) uint64) (secret.Bytes, error) {
 	s, err := v.current()
 	if err != nil {
 		return secret.Bytes{}, err
 	}
 	e := s.index.byName[name]
-	if e == nil || part == envelope.PartRaw && !e.HasRaw {
+	if e == nil || part == envelope.PartRaw && !e.HasRaw || number(e.Record) == 0 {
 		return secret.Bytes{}, ErrNotFound
 	}
 	o, err := s.keys.NewOpener()
@@ -60,7 +71,7 @@ func (v *Vault) openPart(name string, part envelope.Part) (secret.Bytes, error) 
 	}
 	defer o.Close()
 	defer v.cfg.Arena.ReleaseMemory()
-	return s.open(o, e, part)
+	return s.open(o, e, part, number(e.Record))
 }
 
 // current returns the newest state of the store.
@@ -70,13 +81,13 @@ func (v *Vault) current() (*session, error) {
 	return v.refresh(context.Background())
 }
 
-// open opens the current version of a part of e.
-func (s *session) open(o *envelope.Opener, e *entry, part envelope.Part) (secret.Bytes, error) {
+// open opens a version of a part of e.
+func (s *session) open(o *envelope.Opener, e *entry, part envelope.Part, number uint64) (secret.Bytes, error) {
 	r, err := s.parse(e.ID)
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	b, err := o.Content(r, part, e.Version)
+	b, err := o.Content(r, part, number)
 	if err != nil {
 		return secret.Bytes{}, classify(err)
 	}
@@ -117,7 +128,7 @@ func (v *Vault) Each(f func(r Record, signOnly secret.Bytes) error) error {
 func (s *session) handOver(some []*entry, f func(Record, secret.Bytes) error) error {
 	open := make([]secret.Bytes, len(some))
 	err := parallel(s.keys, len(some), func(o *envelope.Opener, i int) error {
-		b, err := s.open(o, some[i], envelope.PartSignOnly)
+		b, err := s.open(o, some[i], envelope.PartSignOnly, some[i].Version)
 		if err != nil {
 			return fmt.Errorf("opening record %q: %w", some[i].Name, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/slotkey"
 )
 
 // python returns the interpreter that Debian's packages belong to. Without it, or
@@ -51,11 +53,17 @@ func (g golden) read(t *testing.T, path string, kind SlotKind, more ...string) (
 }
 
 // TestSecondImplementation has a reader in another language, written from
-// docs/vault-format.md alone, open the golden vault by each of its slots.
+// docs/vault-format.md alone, open the golden vaults by each of their slots.
 func TestSecondImplementation(t *testing.T) {
 	python(t)
-	g, path := readGolden(t)
-	for _, kind := range []SlotKind{SlotKeyring, SlotPassphrase, SlotKeyringPassphrase} {
+	for _, dir := range []string{goldenDir, goldenSlots} {
+		readInPython(t, dir)
+	}
+}
+
+func readInPython(t *testing.T, dir string) {
+	g, path := readGolden(t, dir)
+	for _, kind := range goldenKinds(dir) {
 		out, err := g.read(t, path, kind)
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
@@ -76,11 +84,11 @@ func TestSecondImplementation(t *testing.T) {
 func TestSecondImplementationReadsAFreshVault(t *testing.T) {
 	python(t)
 	path := filepath.Join(t.TempDir(), "vault.nsv")
-	f := makeGolden(t, path)
+	f := makeGolden(t, goldenSlots, path)
 	for i := range 30 {
 		f.add(fmt.Sprintf("more-%d", i))
 	}
-	g, _ := readGolden(t)
+	g, _ := readGolden(t, goldenSlots)
 	out, err := g.read(t, path, SlotKeyring)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +105,7 @@ func TestSecondImplementationReadsAFreshVault(t *testing.T) {
 // TestSecondImplementationRefuses: the checks on the page find damage too.
 func TestSecondImplementationRefuses(t *testing.T) {
 	python(t)
-	g, path := readGolden(t)
+	g, path := readGolden(t, goldenSlots)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -116,30 +124,61 @@ func TestSecondImplementationRefuses(t *testing.T) {
 	}
 }
 
-// TestFormatPage compares the worked values on the page with those that the second
-// implementation computes.
-func TestFormatPage(t *testing.T) {
+// TestSecondImplementationReadsCodes: a recovery code as people type it is understood,
+// and a mistyped one or a wrong key file is not.
+func TestSecondImplementationReadsCodes(t *testing.T) {
 	python(t)
-	g, path := readGolden(t)
-	computed := map[string]string{}
-	for _, kind := range []SlotKind{SlotKeyring, SlotPassphrase, SlotKeyringPassphrase} {
-		out, err := g.read(t, path, kind, "trace")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(out, &computed); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, value := range workedValues(t) {
-		if got := computed[name]; got != hex.EncodeToString(value) {
-			t.Errorf("%s: the page says %x, computed %s", name, value, got)
+	g, path := readGolden(t, goldenSlots)
+	code, line := g.Passphrases[string(SlotRecovery)], g.Passphrases[string(SlotKeyFile)]
+	for _, c := range []struct {
+		kind SlotKind
+		text string
+		want string // "" opens
+	}{
+		{SlotRecovery, strings.ToUpper(strings.ReplaceAll(code, "-", " ")) + "\n", ""},
+		{SlotRecovery, strings.TrimPrefix(code, slotkey.Prefix), ""},
+		{SlotRecovery, code + "s", "damaged: word 13"},
+		{SlotRecovery, code + " zoo", "damaged: 14 words"},
+		{SlotRecovery, "NSR1" + strings.Repeat("-zoo", 13), "damaged: check of the code"},
+		{SlotRecovery, "NSR1-zoo-zoo-zoo-zoo-zoo-zoo-zoo-zoo-zoo-zoo-zoo-zoo-frown", "damaged: does not open"},
+		{SlotKeyFile, strings.TrimSpace(line), ""},
+		{SlotKeyFile, strings.ToUpper(line), "damaged: key file"},
+		{SlotKeyFile, "nsk1_" + strings.Repeat("0", 64), "damaged: does not open"},
+	} {
+		g.Passphrases[string(c.kind)] = c.text
+		_, err := g.read(t, path, c.kind)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: got %v, want %q", c.text, err, c.want)
 		}
 	}
 }
 
-// workedValues returns the values of docs/vault-format.md by their names.
-func workedValues(t *testing.T) map[string][]byte {
+// TestFormatPage compares the worked values on the page with those that the second
+// implementation computes.
+func TestFormatPage(t *testing.T) {
+	python(t)
+	for dir, values := range workedValues(t) {
+		g, path := readGolden(t, dir)
+		computed := map[string]string{}
+		for _, kind := range goldenKinds(dir) {
+			out, err := g.read(t, path, kind, "trace")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(out, &computed); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, value := range values {
+			if got := computed[name]; got != hex.EncodeToString(value) {
+				t.Errorf("%s: the page says %x, computed %s", name, value, got)
+			}
+		}
+	}
+}
+
+// workedValues returns the values of docs/vault-format.md by golden vault and name.
+func workedValues(t *testing.T) map[string]map[string][]byte {
 	t.Helper()
 	page, err := os.ReadFile("../docs/vault-format.md")
 	if err != nil {
@@ -153,9 +192,21 @@ func workedValues(t *testing.T) map[string][]byte {
 	if !ok {
 		t.Fatal("the page has no worked values")
 	}
+	first, second, ok := strings.Cut(worked, "\nOf the vault in `vault/"+goldenSlots+"/`")
+	if !ok {
+		t.Fatal("the page has no worked values of all slots")
+	}
+	all := map[string]map[string][]byte{goldenDir: valuesIn(first), goldenSlots: valuesIn(second)}
+	if len(all[goldenDir]) < 20 || len(all[goldenSlots]) < 6 {
+		t.Fatalf("only %d and %d values on the page", len(all[goldenDir]), len(all[goldenSlots]))
+	}
+	return all
+}
+
+func valuesIn(text string) map[string][]byte {
 	values := map[string][]byte{}
 	name := ""
-	for line := range strings.Lines(worked) {
+	for line := range strings.Lines(text) {
 		value, err := hex.DecodeString(strings.TrimSpace(line))
 		switch {
 		case strings.HasPrefix(line, "        ") && err == nil:
@@ -163,9 +214,6 @@ func workedValues(t *testing.T) map[string][]byte {
 		case strings.HasPrefix(line, "    "):
 			name = strings.TrimSpace(line)
 		}
-	}
-	if len(values) < 20 {
-		t.Fatalf("only %d values on the page", len(values))
 	}
 	return values
 }

@@ -75,59 +75,6 @@ func (v *Vault) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// Rotate gives a record its next version. The version before is kept, sealed; older
-// ones go. raw must be given if and only if the record has a raw part; both are
-// borrowed. Errors: ErrNotFound, and as of Add.
-func (v *Vault) Rotate(ctx context.Context, name string, signOnly, raw secret.Bytes) error {
-	err := v.change(ctx, name, func(keys *envelope.Keys, r *envelope.Record, m *envelope.Metadata) (*envelope.Record, error) {
-		return keys.Rotate(r, m, v.unixNow(), envelope.Secret{SignOnly: signOnly, Raw: raw})
-	})
-	if err != nil {
-		return fmt.Errorf("rotating a record: %w", err)
-	}
-	return nil
-}
-
-// Describe replaces the Meta of a record. Its secrets stay as they are, bound to the
-// new Meta and no more to the old. Errors: ErrNotFound, and as of Add.
-func (v *Vault) Describe(ctx context.Context, name string, meta []byte) error {
-	err := v.change(ctx, name, func(keys *envelope.Keys, r *envelope.Record, m *envelope.Metadata) (*envelope.Record, error) {
-		m.Meta = slices.Clone(meta)
-		return keys.Describe(r, m)
-	})
-	if err != nil {
-		return fmt.Errorf("describing a record: %w", err)
-	}
-	return nil
-}
-
-// change commits another state of one record.
-func (v *Vault) change(ctx context.Context, name string, f func(*envelope.Keys, *envelope.Record, *envelope.Metadata) (*envelope.Record, error)) error {
-	return v.commit(ctx, func(s *session) (*edit, error) {
-		e := s.index.byName[name]
-		if e == nil {
-			return nil, fmt.Errorf("%w: record %q", ErrNotFound, name)
-		}
-		r, err := s.parse(e.ID)
-		if err != nil {
-			return nil, err
-		}
-		o, err := s.keys.NewOpener()
-		if err != nil {
-			return nil, err
-		}
-		defer o.Close()
-		m, err := o.Metadata(r)
-		if err != nil {
-			return nil, err
-		}
-		if r, err = f(s.keys, r, m); err != nil {
-			return nil, refused(err)
-		}
-		return &edit{put: []sealed{{r, m}}}, nil
-	})
-}
-
 // refused puts ErrRecord in front of what sealing refused.
 func refused(err error) error {
 	if errors.Is(err, envelope.ErrInput) || errors.Is(err, envelope.ErrTooLarge) {

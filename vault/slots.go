@@ -19,7 +19,23 @@ const (
 	SlotKeyring           = envelope.KindKeyring           // the OS keyring alone
 	SlotPassphrase        = envelope.KindPassphrase        // a passphrase alone
 	SlotKeyringPassphrase = envelope.KindKeyringPassphrase // both; neither alone says anything
+	SlotRecovery          = envelope.KindRecovery          // a recovery code
+	SlotKeyFile           = envelope.KindKeyFile           // the key in a key file
 )
+
+// Weakest returns the kind of the slot that is easiest to get past; "" of no slots.
+// Slots are an OR. A key file opens for whoever can read it, and lies on a disk in
+// clear; a keyring opens for every program of the user while the user is logged in; a
+// passphrase has to be guessed; the two together need both. A recovery code cannot be
+// guessed and is kept off the machine.
+func Weakest(slots []SlotInfo) SlotKind {
+	for _, kind := range []SlotKind{SlotKeyFile, SlotKeyring, SlotPassphrase, SlotKeyringPassphrase, SlotRecovery} {
+		if slices.ContainsFunc(slots, func(s SlotInfo) bool { return s.Kind == kind }) {
+			return kind
+		}
+	}
+	return ""
+}
 
 // KDF is the cost of a passphrase; see envelope.KDF.
 type KDF = envelope.KDF
@@ -35,6 +51,7 @@ type Slot struct {
 	Kind       SlotKind
 	Passphrase secret.Bytes // borrowed; the bytes as they are, no normalisation
 	KDF        KDF          // the zero value means KDFDefault
+	Key        secret.Bytes // borrowed; of a recovery code or key file, Kind.KeySize bytes
 }
 
 // SlotInfo describes a key slot.
@@ -49,8 +66,12 @@ type SlotInfo struct {
 func (v *Vault) Slots() []SlotInfo {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	var l []SlotInfo
-	for _, s := range v.root.Slots {
+	return infos(v.root.Slots)
+}
+
+func infos(slots []*envelope.Slot) []SlotInfo {
+	l := make([]SlotInfo, 0, len(slots))
+	for _, s := range slots {
 		l = append(l, SlotInfo{ID: store.ID(s.ID), Kind: s.Kind, KDF: s.KDF})
 	}
 	return l
@@ -68,7 +89,7 @@ func (v *Vault) AddSlot(ctx context.Context, slot Slot) error {
 	if len(s.root.Slots) >= envelope.MaxSlots {
 		return fmt.Errorf("adding a key slot: %w: there are %d already", ErrSlot, len(s.root.Slots))
 	}
-	sealed, _, err := v.sealSlot(ctx, s.keys, slot, s.root.Slots)
+	sealed, _, err := v.sealSlot(ctx, s.keys, slot, !slices.ContainsFunc(s.root.Slots, takesShare))
 	if err != nil {
 		return fmt.Errorf("adding a key slot: %w", err)
 	}
@@ -84,8 +105,9 @@ func (v *Vault) AddSlot(ctx context.Context, slot Slot) error {
 	return nil
 }
 
-// RemoveSlot takes a key slot away, unless it is the last. Copies of the vault made
-// before still open by it: the VRK stays the same. Errors: ErrLocked, ErrNotFound,
+// RemoveSlot takes a key slot away, unless it is the last, and with the last one that
+// takes it the share in the keyring. Copies of the vault made before still open by what
+// was taken away: the VRK stays the same. Errors: ErrLocked, ErrNotFound,
 // ErrSlot, those of a commit.
 func (v *Vault) RemoveSlot(ctx context.Context, id store.ID) error {
 	err := v.commit(ctx, func(s *session) (*edit, error) {
@@ -101,12 +123,24 @@ func (v *Vault) RemoveSlot(ctx context.Context, id store.ID) error {
 	if err != nil {
 		return fmt.Errorf("removing a key slot: %w", err)
 	}
+	v.forgetShare(ctx)
 	return nil
 }
 
-// sealSlot makes a key slot, and the keyring's share if none of others has one. undo
-// takes back what it did outside the vault.
-func (v *Vault) sealSlot(ctx context.Context, keys *envelope.Keys, slot Slot, others []*envelope.Slot) (sealed *envelope.Slot, undo func(), err error) {
+// forgetShare deletes the share from the keyring if no slot takes it any more. Where
+// the keyring does not do it, the share that stays opens older copies at most.
+func (v *Vault) forgetShare(ctx context.Context) {
+	takes := slices.ContainsFunc(v.Slots(), func(s SlotInfo) bool { return s.Kind.NeedsShare() })
+	if !takes && v.cfg.Keyring != nil {
+		_ = v.cfg.Keyring.Delete(ctx, v.item(itemShare))
+	}
+}
+
+func takesShare(s *envelope.Slot) bool { return s.Kind.NeedsShare() }
+
+// sealSlot makes a key slot, with the share that is in the keyring or, if makeShare is
+// set, a new one. undo takes back what it did outside the vault.
+func (v *Vault) sealSlot(ctx context.Context, keys *envelope.Keys, slot Slot, makeShare bool) (sealed *envelope.Slot, undo func(), err error) {
 	undo = func() {}
 	if slot.Kind.NeedsPassphrase() && slot.Passphrase.Len() == 0 {
 		return nil, undo, ErrNeedPassphrase
@@ -115,12 +149,12 @@ func (v *Vault) sealSlot(ctx context.Context, keys *envelope.Keys, slot Slot, ot
 	if kdf == (KDF{}) {
 		kdf = KDFDefault
 	}
-	shares := envelope.Shares{Passphrase: slot.Passphrase}
+	shares := envelope.Shares{Passphrase: slot.Passphrase, Key: slot.Key}
 	if slot.Kind.NeedsShare() {
-		if slices.ContainsFunc(others, func(s *envelope.Slot) bool { return s.Kind.NeedsShare() }) {
-			shares.Keyring, err = v.share(ctx)
-		} else {
+		if makeShare {
 			shares.Keyring, undo, err = v.makeShare(ctx)
+		} else {
+			shares.Keyring, err = v.share(ctx)
 		}
 		if err != nil {
 			return nil, undo, err

@@ -22,6 +22,7 @@ func TestSweep(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vault.nsv")
 	f := newVaultWith(t, store.NewFile(path), SlotPassphrase)
 	f.add("a")
+	f.withAllSlots()
 	if err := f.Rotate(context.Background(), "a", f.bytesOf("second a"), f.bytesOf("second raw a")); err != nil {
 		t.Fatal(err)
 	}

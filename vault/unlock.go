@@ -4,30 +4,97 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault/envelope"
 )
 
-// Unlock opens the vault. With a passphrase it tries the key slots that take one, if
-// there are any; without, those that take none. passphrase is borrowed; the zero
-// Bytes means none.
+// Proof is what a person or a server gives to open a key slot: at most one of these.
+// The zero Proof means that the keyring has to do. All are borrowed.
+type Proof struct {
+	Passphrase secret.Bytes
+	Recovery   secret.Bytes // the key of a recovery code, 16 bytes
+	KeyFile    secret.Bytes // the key of a key file, 32 bytes
+}
+
+// key returns what p opens slots of a kind with, and that kind; "" if p is no key.
+func (p Proof) key() (secret.Bytes, SlotKind) {
+	switch {
+	case !p.Recovery.IsZero():
+		return p.Recovery, SlotRecovery
+	case !p.KeyFile.IsZero():
+		return p.KeyFile, SlotKeyFile
+	default:
+		return secret.Bytes{}, ""
+	}
+}
+
+// Unlock opens the vault by a passphrase; see UnlockBy.
+func (v *Vault) Unlock(ctx context.Context, passphrase secret.Bytes) error {
+	return v.UnlockBy(ctx, Proof{Passphrase: passphrase})
+}
+
+// UnlockBy opens the vault. With a passphrase it tries the key slots that take one, if
+// there are any; with a recovery code or a key file, those of that kind; without any,
+// those that take the keyring alone.
 //
 // An unlocked vault may be unlocked again: that reads the store anew and proves the
 // passphrase.
 //
-// Errors: ErrPassphrase, ErrNeedPassphrase, ErrKeyring, ErrRollback, ErrDamaged,
-// ErrNewer, ErrLocked if Lock was called meanwhile, those of the arena and the store.
-func (v *Vault) Unlock(ctx context.Context, passphrase secret.Bytes) error {
+// Errors: ErrPassphrase, ErrNeedPassphrase, ErrKey, ErrNeedKey, ErrNoSlot, ErrKeyring,
+// ErrRollback, ErrDamaged, ErrNewer, ErrLocked if Lock was called meanwhile, those of
+// the arena and the store.
+func (v *Vault) UnlockBy(ctx context.Context, proof Proof) error {
 	v.work.Lock()
 	defer v.work.Unlock()
-	if err := v.unlock(ctx, passphrase); err != nil {
+	if err := v.unlock(ctx, proof); err != nil {
 		return fmt.Errorf("unlocking the vault: %w", err)
 	}
 	return nil
 }
 
-func (v *Vault) unlock(ctx context.Context, passphrase secret.Bytes) error {
+// Prove checks that proof opens a key slot of the unlocked vault, and changes nothing:
+// it is the fresh proof for a change that somebody who merely found it unlocked must not
+// make. A zero Proof is enough only where no slot takes a passphrase or a key file, so
+// that there is nothing else to give. Errors: those of UnlockBy.
+func (v *Vault) Prove(ctx context.Context, proof Proof) error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	s, err := v.refresh(ctx)
+	if err != nil {
+		return fmt.Errorf("proving who asks: %w", err)
+	}
+	if err := enough(s.root.Slots, proof); err != nil {
+		return fmt.Errorf("proving who asks: %w", err)
+	}
+	defer v.cfg.Arena.ReleaseMemory()
+	keys, err := v.openSlots(ctx, s.root, proof, nil)
+	if err != nil {
+		return fmt.Errorf("proving who asks: %w", err)
+	}
+	keys.Destroy()
+	return nil
+}
+
+// enough returns an error if proof leaves out what one of the slots would take.
+func enough(slots []*envelope.Slot, proof Proof) error {
+	_, kind := proof.key()
+	passphrase := slices.ContainsFunc(slots, func(s *envelope.Slot) bool { return s.Kind.NeedsPassphrase() })
+	file := slices.ContainsFunc(slots, func(s *envelope.Slot) bool { return s.Kind == SlotKeyFile })
+	switch {
+	case kind != "":
+		return nil
+	case passphrase && proof.Passphrase.Len() == 0:
+		return ErrNeedPassphrase
+	case !passphrase && file:
+		return ErrNeedKey
+	default:
+		return nil
+	}
+}
+
+func (v *Vault) unlock(ctx context.Context, proof Proof) error {
 	v.mu.RLock()
 	locks := v.locks
 	v.mu.RUnlock()
@@ -51,7 +118,7 @@ func (v *Vault) unlock(ctx context.Context, passphrase secret.Bytes) error {
 	}
 
 	defer v.cfg.Arena.ReleaseMemory()
-	keys, err := v.openSlots(ctx, s.root, passphrase, pinned.keyring)
+	keys, err := v.openSlots(ctx, s.root, proof, pinned.keyring)
 	if err != nil {
 		return err
 	}
@@ -105,12 +172,13 @@ func (v *Vault) enter(locks uint64, keys *envelope.Keys, root *envelope.Root, ix
 
 // openSlots opens the VRK by the first key slot that fits. failed is why the keyring
 // did not answer before: it is not asked, and waited for, a second time.
-func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, passphrase secret.Bytes, failed error) (*envelope.Keys, error) {
-	slots, err := candidates(root.Slots, passphrase)
+func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, proof Proof, failed error) (*envelope.Keys, error) {
+	slots, err := candidates(root.Slots, proof)
 	if err != nil {
 		return nil, err
 	}
-	shares := envelope.Shares{Passphrase: passphrase}
+	shares := envelope.Shares{Passphrase: proof.Passphrase}
+	shares.Key, _ = proof.key()
 	defer func() { shares.Keyring.Destroy() }()
 	var noShare, wrong error
 	if failed != nil {
@@ -133,6 +201,8 @@ func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, passphrase s
 			return nil, err
 		case s.Kind.NeedsPassphrase():
 			wrong = ErrPassphrase
+		case s.Kind.KeySize() > 0:
+			wrong = ErrKey
 		case wrong == nil:
 			wrong = fmt.Errorf("%w: its share does not open this vault", ErrKeyring)
 		}
@@ -142,25 +212,34 @@ func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, passphrase s
 
 // candidates returns the slots to try, those first that take nothing but what is
 // surely there.
-func candidates(all []*envelope.Slot, passphrase secret.Bytes) ([]*envelope.Slot, error) {
-	var with, without []*envelope.Slot
-	for _, kind := range []SlotKind{SlotKeyring, SlotKeyringPassphrase, SlotPassphrase} {
+func candidates(all []*envelope.Slot, proof Proof) ([]*envelope.Slot, error) {
+	var with, without, byKey []*envelope.Slot
+	_, keyKind := proof.key()
+	for _, kind := range []SlotKind{SlotKeyring, SlotKeyringPassphrase, SlotPassphrase, SlotKeyFile, SlotRecovery} {
 		for _, s := range all {
 			switch {
 			case s.Kind != kind:
+			case kind == keyKind:
+				byKey = append(byKey, s)
 			case kind.NeedsPassphrase():
 				with = append(with, s)
-			default:
+			case kind == SlotKeyring:
 				without = append(without, s)
 			}
 		}
 	}
 	switch {
-	case passphrase.Len() > 0 && len(with) > 0:
+	case keyKind != "" && len(byKey) == 0:
+		return nil, fmt.Errorf("%w: %s", ErrNoSlot, keyKind)
+	case keyKind != "":
+		return byKey, nil
+	case proof.Passphrase.Len() > 0 && len(with) > 0:
 		return with, nil
-	case len(without) == 0:
+	case len(without) > 0:
+		return without, nil
+	case len(with) > 0:
 		return nil, ErrNeedPassphrase
 	default:
-		return without, nil
+		return nil, ErrNeedKey
 	}
 }

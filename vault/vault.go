@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,18 +90,18 @@ type Vault struct {
 	protection string         // what RollbackProtection says
 }
 
-// Create makes a vault with one key slot in an empty store and leaves it unlocked.
+// Create makes a vault with these key slots in an empty store and leaves it unlocked.
 // A store that holds something is an error wrapping store.ErrExists. Other errors:
 // ErrNeedPassphrase, ErrSlot, ErrKeyring, those of the arena and the store.
-func Create(ctx context.Context, cfg Config, slot Slot) (*Vault, error) {
-	v, err := create(ctx, cfg.withDefaults(), slot)
+func Create(ctx context.Context, cfg Config, slot Slot, more ...Slot) (*Vault, error) {
+	v, err := create(ctx, cfg.withDefaults(), append([]Slot{slot}, more...))
 	if err != nil {
 		return nil, fmt.Errorf("creating a vault: %w", err)
 	}
 	return v, nil
 }
 
-func create(ctx context.Context, cfg Config, slot Slot) (*Vault, error) {
+func create(ctx context.Context, cfg Config, slots []Slot) (*Vault, error) {
 	// Looked at before a passphrase is stretched and a share made; the commit looks again.
 	switch _, err := cfg.Store.Load(ctx); {
 	case err == nil:
@@ -117,7 +118,7 @@ func create(ctx context.Context, cfg Config, slot Slot) (*Vault, error) {
 		return nil, err
 	}
 	defer cfg.Arena.ReleaseMemory()
-	if err := v.createWith(ctx, keys, slot); err != nil {
+	if err := v.createWith(ctx, keys, slots); err != nil {
 		keys.Destroy()
 		return nil, err
 	}
@@ -125,16 +126,26 @@ func create(ctx context.Context, cfg Config, slot Slot) (*Vault, error) {
 }
 
 // createWith makes the first commit of v, for which keys were drawn.
-func (v *Vault) createWith(ctx context.Context, keys *envelope.Keys, slot Slot) error {
+func (v *Vault) createWith(ctx context.Context, keys *envelope.Keys, slots []Slot) error {
 	public, err := keys.PublicKey()
 	if err != nil {
 		return err
 	}
-	sealed, undo, err := v.sealSlot(ctx, keys, slot, nil)
-	if err != nil {
-		return err
+	var all []*envelope.Slot
+	undo := func() {}
+	for _, slot := range slots {
+		makeShare := !slices.ContainsFunc(all, takesShare)
+		sealed, undoSlot, err := v.sealSlot(ctx, keys, slot, makeShare)
+		if err != nil {
+			undo()
+			return err
+		}
+		if slot.Kind.NeedsShare() && makeShare {
+			undo = undoSlot
+		}
+		all = append(all, sealed)
 	}
-	root, err := envelope.NewRoot(v.id, public, v.unixNow()).Next(keys, []*envelope.Slot{sealed}, nil)
+	root, err := envelope.NewRoot(v.id, public, v.unixNow()).Next(keys, all, nil)
 	if err == nil {
 		_, err = v.cfg.Store.Commit(ctx, 0, store.Change{Root: root.Encode()})
 	}

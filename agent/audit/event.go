@@ -15,7 +15,11 @@ const (
 	EventVaultLock       = "vault.lock"
 	EventProfileAdd      = "profile.add"
 	EventProfileShow     = "profile.show"
+	EventProfileEdit     = "profile.edit"
+	EventProfileRename   = "profile.rename"
+	EventProfileTest     = "profile.test"
 	EventProfileRemove   = "profile.remove"
+	EventSecretErase     = "secret.erase"
 	EventSign            = "sign"
 	EventSend            = "send"
 	EventPassport        = "passport"
@@ -99,7 +103,8 @@ func knownEvent(name string) bool {
 	switch name {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
-		EventProfileAdd, EventProfileShow, EventProfileRemove, EventPeerRefused, EventRecovered, EventAuditKey:
+		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
+		EventSecretErase, EventPeerRefused, EventRecovered, EventAuditKey:
 		return true
 	}
 	return false

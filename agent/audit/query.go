@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -76,10 +77,17 @@ func LastUsed(dir string) (map[string]time.Time, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(v.profile) > 0 && string(v.outcome) == OutcomeOK && isUse(string(v.event)) {
-			if name := unescape(v.profile); v.time.After(used[name]) {
+		if len(v.profile) == 0 || string(v.outcome) != OutcomeOK {
+			continue
+		}
+		name := unescape(v.profile)
+		switch to, renamed := strings.CutPrefix(string(v.detail), "to="); {
+		case isUse(string(v.event)):
+			if v.time.After(used[name]) {
 				used[name] = v.time
 			}
+		case string(v.event) == EventProfileRename && renamed && !used[name].IsZero():
+			used[to] = used[name]
 		}
 	}
 	return used, nil

@@ -71,12 +71,13 @@ func start(c *exec.Cmd) (ended <-chan error, err error) {
 	return end, nil
 }
 
-// command returns a child with its end of a socketpair as descriptor 3.
-func command(exe string, args, env []string, link *os.File, death syscall.Signal) *exec.Cmd {
+// command returns a child with its end of a socketpair as descriptor 3, and what else
+// it is given from 4 on.
+func command(exe string, args, env []string, link *os.File, death syscall.Signal, more ...*os.File) *exec.Cmd {
 	c := exec.Command(exe, args...) // #nosec G204 -- this very program
 	c.Args[0] = "nsagent"           // exe is mostly a descriptor, which says nothing in a list of processes
 	c.Env = ChildEnv(env)
-	c.ExtraFiles = []*os.File{link}
+	c.ExtraFiles = append([]*os.File{link}, more...)
 	c.SysProcAttr = deathSignal(death)
 	return c
 }

@@ -98,6 +98,25 @@ func (l *Link) Exe(ctx context.Context, pid int32) (string, error) {
 	return string(r.body), nil
 }
 
+// Ready tells the parent that the agent serves. There is no answer.
+func (l *Link) Ready() error {
+	_ = l.conn.SetWriteDeadline(time.Now().Add(writeTime)) // a write fails at once where this does
+	if _, err := l.conn.Write(message{kind: kindReady}.encode()); err != nil {
+		return fmt.Errorf("%w: %w", ErrParent, err)
+	}
+	return nil
+}
+
+// Sockets returns the descriptors that a process which Run started was given beside
+// its link: n of them, as many as Config.Sockets has. The caller closes them.
+func Sockets(n int) []*os.File {
+	var files []*os.File
+	for fd := linkDescriptor + 1; fd <= linkDescriptor+n; fd++ {
+		files = append(files, os.NewFile(uintptr(fd), "socket")) // #nosec G115 -- a descriptor fits
+	}
+	return files
+}
+
 // ask sends a request and waits for its answer.
 func (l *Link) ask(ctx context.Context, kind byte, body []byte) (reply, error) {
 	answer := make(chan reply, 1)

@@ -10,11 +10,11 @@ import (
 
 // A message is one packet: a request of the agent or the answer of the parent.
 //
-//	0     kind: 'K' start a keyring helper, 'E' tell an executable; in answers
-//	      also '!' for a failure
+//	0     kind: 'K' start a keyring helper, 'E' tell an executable, 'R' the agent
+//	      serves, which has no answer; in answers also '!' for a failure
 //	1-4   number of the request, big endian; the answer has the same
 //	5-    'E' request: process ID, 4 bytes, big endian
-//	      'E' answer: path;  '!' answer: why, as text;  'K': nothing
+//	      'E' answer: path;  '!' answer: why, as text;  'K', 'R': nothing
 //
 // The answer to 'K' carries one descriptor.
 type message struct {
@@ -26,6 +26,7 @@ type message struct {
 const (
 	kindKeyring = 'K'
 	kindExe     = 'E'
+	kindReady   = 'R'
 	kindFailure = '!'
 
 	headSize = 5
@@ -47,7 +48,7 @@ func parseMessage(b []byte) (message, error) {
 	}
 	m := message{kind: b[0], seq: binary.BigEndian.Uint32(b[1:headSize]), body: b[headSize:]}
 	switch m.kind {
-	case kindKeyring, kindExe, kindFailure:
+	case kindKeyring, kindExe, kindReady, kindFailure:
 		return m, nil
 	default:
 		return message{}, fmt.Errorf("%w: kind %q", errMessage, m.kind)

@@ -37,6 +37,12 @@ type Config struct {
 	Env []string
 	// Stdout and Stderr are those of the agent; nil means none.
 	Stdout, Stderr io.Writer
+	// Sockets are listening sockets that the agent gets as its descriptors from 4 on.
+	// They stay open here, and stay the caller's.
+	Sockets []*os.File
+	// Ready is called when the agent says that it serves, and Stopping when it is asked
+	// to end; nil means nothing.
+	Ready, Stopping func()
 }
 
 // supervisor is the parent at work.
@@ -64,13 +70,37 @@ type request struct {
 // it through Run alone, and once.
 //
 // No other process of the user can read a child, from its first instruction on. A
-// child gets descriptors 0, 1, 2 and its link; to that end Run marks all others of
-// this process close-on-exec.
+// child gets descriptors 0, 1, 2 and its link, and the agent those of cfg.Sockets; to
+// that end Run marks all others of this process close-on-exec.
+//
+// Where the agent fails, connections that wait at cfg.Sockets are closed: who listens
+// there beside us would otherwise start us for them again and again.
 func Run(ctx context.Context, cfg Config) error {
 	KeepDescriptors()
 	prog := newProgram(cfg.Exe)
 	defer prog.close()
-	return run(ctx, cfg, prog)
+	err := run(ctx, cfg, prog)
+	if err != nil {
+		TurnAway(cfg.Sockets)
+	}
+	return err
+}
+
+// TurnAway closes the connections that wait at sockets.
+func TurnAway(sockets []*os.File) {
+	for _, s := range sockets {
+		fd := int(s.Fd()) // #nosec G115 -- a descriptor fits
+		if unix.SetNonblock(fd, true) != nil {
+			continue
+		}
+		for {
+			conn, _, err := unix.Accept(fd)
+			if err != nil {
+				break
+			}
+			_ = unix.Close(conn)
+		}
+	}
 }
 
 // run is Run with the program of all children given.
@@ -84,7 +114,7 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 	agent, ended, err := prog.start(func(exe string) *exec.Cmd {
-		c := command(exe, cfg.AgentArgs, cfg.Env, theirs, syscall.SIGTERM)
+		c := command(exe, cfg.AgentArgs, cfg.Env, theirs, syscall.SIGTERM, cfg.Sockets...)
 		c.SysProcAttr.Setsid = true
 		c.Stdout, c.Stderr = cfg.Stdout, cfg.Stderr
 		return c
@@ -104,9 +134,11 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 		case err := <-ended:
 			return err
 		case <-signals:
+			call(cfg.Stopping)
 			_ = agent.Process.Signal(syscall.SIGTERM)
 		case <-stop:
 			stop = nil
+			call(cfg.Stopping)
 			_ = agent.Process.Signal(syscall.SIGTERM)
 			defer time.AfterFunc(stopTime, func() { _ = agent.Process.Kill() }).Stop()
 		case <-s.reaped:
@@ -118,6 +150,13 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 			}
 			s.answer(r.message)
 		}
+	}
+}
+
+// call calls f, if there is one.
+func call(f func()) {
+	if f != nil {
+		f()
 	}
 }
 
@@ -163,6 +202,8 @@ func (s *supervisor) answer(m message) {
 		err = s.answerKeyring(m)
 	case kindExe:
 		err = s.answerExe(m)
+	case kindReady:
+		call(s.cfg.Ready)
 	default:
 		err = errMessage
 	}

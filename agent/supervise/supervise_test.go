@@ -84,6 +84,13 @@ func playAgent(what string) int {
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		return 0
+	case "ready":
+		if err := l.Ready(); err != nil {
+			return 1
+		}
+		// An answer to what comes after it shows that it was taken.
+		_, _ = l.Exe(ctx, int32(os.Getpid())) // #nosec G115 -- a pid fits
+		return 0
 	case "wait":
 		fmt.Println(os.Getpid())
 		<-l.Done()

@@ -47,11 +47,16 @@ func (d *dir) read(name string, max int64) ([]byte, error) {
 
 // openRegular opens name if it is a regular file of ours alone.
 func (d *dir) openRegular(name string, flags int) (*os.File, *fileInfo, error) {
+	return d.openIf(name, flags, checkFile)
+}
+
+// openIf opens name if check accepts it.
+func (d *dir) openIf(name string, flags int, check func(string, *fileInfo) error) (*os.File, *fileInfo, error) {
 	f, err := d.open(name, flags, 0)
 	if err != nil {
 		// The reason behind ELOOP, ENXIO (socket, pipe) or EISDIR is told by stat.
 		if info, statErr := d.lstat(name); statErr == nil {
-			if unsafe := checkFile(d.join(name), info); unsafe != nil {
+			if unsafe := check(d.join(name), info); unsafe != nil {
 				return nil, nil, unsafe
 			}
 		}
@@ -59,13 +64,52 @@ func (d *dir) openRegular(name string, flags int) (*os.File, *fileInfo, error) {
 	}
 	info, err := statFile(f)
 	if err == nil {
-		err = checkFile(d.join(name), info)
+		err = check(d.join(name), info)
 	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+// OpenRegular opens path for reading if it is a regular file of ours alone; see
+// [ReadRegular]. It is for content that must not be copied to the heap.
+func OpenRegular(path string) (*os.File, error) {
+	return openChecked(path, checkFile)
+}
+
+// OpenCredential is OpenRegular for a file that systemd made of a credential: it may
+// be root's, and then readable by its group, since that is how the entry of an access
+// list shows by which systemd lets the service read it.
+func OpenCredential(path string) (*os.File, error) {
+	return openChecked(path, func(path string, i *fileInfo) error {
+		c := *i
+		if c.uid == 0 {
+			c.uid = euid()
+			c.mode &^= unix.S_IRGRP
+		}
+		return checkFile(path, &c)
+	})
+}
+
+func openChecked(path string, check func(string, *fileInfo) error) (*os.File, error) {
+	d, base, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	f, _, err := d.openIf(base, os.O_RDONLY, check)
+	return f, err
+}
+
+// OpenDir opens the directory of path if nobody else can exchange files in it.
+func OpenDir(path string) (*os.File, error) {
+	d, _, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return d.f, nil
 }
 
 func statFile(f *os.File) (*fileInfo, error) {

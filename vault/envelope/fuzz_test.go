@@ -46,9 +46,8 @@ func FuzzDecodeManifest(f *testing.F) {
 
 func FuzzDecodeSlot(f *testing.F) {
 	k := newKeys(f)
-	shares := Shares{Passphrase: take(f, k.arena, []byte("p")), Keyring: take(f, k.arena, make([]byte, ShareSize))}
-	for _, kind := range []Kind{KindKeyring, KindPassphrase, KindKeyringPassphrase} {
-		s, err := k.SealSlot(kind, KDFLow, shares)
+	for _, kind := range allKinds {
+		s, err := k.SealSlot(kind, KDFLow, testShares(f, k.arena, kind))
 		if err != nil {
 			f.Fatal(err)
 		}

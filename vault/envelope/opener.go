@@ -90,6 +90,19 @@ func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, err
 	return content, err
 }
 
+// Secret opens one version of all parts of r. The caller owns both. Errors as of
+// Content.
+func (o *Opener) Secret(r *Record, number uint64) (s Secret, err error) {
+	if s.SignOnly, err = o.Content(r, PartSignOnly, number); err != nil || r.part(PartRaw) == nil {
+		return s, err
+	}
+	if s.Raw, err = o.Content(r, PartRaw, number); err != nil {
+		s.SignOnly.Destroy()
+		return Secret{}, err
+	}
+	return s, nil
+}
+
 // Check opens everything in r and keeps nothing of it.
 func (o *Opener) Check(r *Record) (*Metadata, error) {
 	m, err := o.Metadata(r)

@@ -180,7 +180,7 @@ func TestDecodeRootRefuses(t *testing.T) {
 		{"version 0", func(w *wireRoot) { w.Header.Version = 0 }, ErrFormat},
 		{"no slot", func(w *wireRoot) { w.Slots = nil }, ErrFormat},
 		{"a slot twice", func(w *wireRoot) { w.Slots = append(w.Slots, w.Slots[0]) }, ErrFormat},
-		{"slot of another kind", func(w *wireRoot) { w.Slots[0].Kind = "recovery" }, ErrNewer},
+		{"slot of another kind", func(w *wireRoot) { w.Slots[0].Kind = "age" }, ErrNewer},
 		{"slot with another KDF", func(w *wireRoot) { w.Slots[0].KDF.Algorithm = "scrypt" }, ErrNewer},
 		{"slot with a salt", func(w *wireRoot) { w.Slots[0].Salt = []byte{1} }, ErrFormat},
 		{"slot with a cost", func(w *wireRoot) { w.Slots[0].KDF.Time = 3 }, ErrFormat},

@@ -17,10 +17,19 @@ const (
 	KindPassphrase Kind = "passphrase"
 	// KindKeyringPassphrase opens with both; neither alone says anything.
 	KindKeyringPassphrase Kind = "keyring+passphrase"
+	// KindRecovery opens with a recovery code, which a person keeps on paper.
+	KindRecovery Kind = "recovery"
+	// KindKeyFile opens with the key in a file of its own.
+	KindKeyFile Kind = "key-file"
 )
 
-// ShareSize is the length of a keyring share in bytes.
-const ShareSize = 32
+// Lengths in bytes of what opens a slot beside a passphrase. All are random, so that
+// none needs stretching.
+const (
+	ShareSize    = 32 // a keyring share
+	RecoverySize = 16 // a recovery code, without its check
+	KeyFileSize  = 32 // the key in a key file
+)
 
 const (
 	saltSize = 32
@@ -34,7 +43,19 @@ func (k Kind) NeedsPassphrase() bool { return k == KindPassphrase || k == KindKe
 // NeedsShare reports whether opening a slot of kind k takes the keyring share.
 func (k Kind) NeedsShare() bool { return k == KindKeyring || k == KindKeyringPassphrase }
 
-func (k Kind) known() bool { return k.NeedsPassphrase() || k.NeedsShare() }
+// KeySize returns how long the key is that a slot of kind k takes; 0 if it takes none.
+func (k Kind) KeySize() int {
+	switch k {
+	case KindRecovery:
+		return RecoverySize
+	case KindKeyFile:
+		return KeyFileSize
+	default:
+		return 0
+	}
+}
+
+func (k Kind) known() bool { return k.NeedsPassphrase() || k.NeedsShare() || k.KeySize() > 0 }
 
 // Slot is the VRK sealed under one way to unlock. Slots are an OR: the weakest
 // decides what a thief of the file needs.
@@ -52,6 +73,7 @@ type Slot struct {
 type Shares struct {
 	Passphrase secret.Bytes
 	Keyring    secret.Bytes // 32 bytes
+	Key        secret.Bytes // a recovery code or the key of a key file; Kind.KeySize bytes
 }
 
 // SealSlot returns a new slot that opens vrk with shares. kdf counts only if kind
@@ -104,13 +126,17 @@ func (s *Slot) Open(a *secret.Arena, vault ID, shares Shares) (secret.Bytes, err
 }
 
 func (h Shares) fit(k Kind) bool {
-	return (!k.NeedsPassphrase() || h.Passphrase.Len() > 0) && (!k.NeedsShare() || h.Keyring.Len() == ShareSize)
+	return (!k.NeedsPassphrase() || h.Passphrase.Len() > 0) && (!k.NeedsShare() || h.Keyring.Len() == ShareSize) &&
+		(k.KeySize() == 0 || h.Key.Len() == k.KeySize())
 }
 
-// kek derives the key that seals the VRK: HKDF-SHA256 of the stretched passphrase
-// followed by the keyring share, each where the kind has it, with the slot's id as
-// salt and its kind as info.
+// kek derives the key that seals the VRK: HKDF-SHA256 (RFC 5869) with the slot's id as
+// salt and its kind as info. Its input is the key of a recovery code or key file, or
+// the stretched passphrase followed by the keyring share, each where the kind has it.
 func (s *Slot) kek(a *secret.Arena, shares Shares) (secret.Bytes, error) {
+	if s.Kind.KeySize() > 0 {
+		return deriveKey(a, shares.Key, s.ID[:], string(s.Kind))
+	}
 	ikm, err := a.Alloc(2 * keySize)
 	if err != nil {
 		return secret.Bytes{}, err

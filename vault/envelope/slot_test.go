@@ -5,13 +5,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/secret"
 )
 
 func TestSlotRoundTrip(t *testing.T) {
 	k := newKeys(t)
 	a := k.arena
-	shares := Shares{Passphrase: take(t, a, []byte("correct horse")), Keyring: take(t, a, bytes.Repeat([]byte{9}, ShareSize))}
-	for _, kind := range []Kind{KindKeyring, KindPassphrase, KindKeyringPassphrase} {
+	for _, kind := range allKinds {
+		shares := testShares(t, a, kind)
 		s, err := k.SealSlot(kind, KDFLow, shares)
 		if err != nil {
 			t.Fatal(err)
@@ -27,6 +29,18 @@ func TestSlotRoundTrip(t *testing.T) {
 	}
 }
 
+// allKinds are the kinds of key slots.
+var allKinds = []Kind{KindKeyring, KindPassphrase, KindKeyringPassphrase, KindRecovery, KindKeyFile}
+
+// testShares returns what opens the slots of tests, more of it than one kind needs.
+func testShares(t testing.TB, a *secret.Arena, kind Kind) Shares {
+	t.Helper()
+	return Shares{
+		Passphrase: take(t, a, []byte("correct horse")), Keyring: take(t, a, bytes.Repeat([]byte{9}, ShareSize)),
+		Key: take(t, a, bytes.Repeat([]byte{7}, kind.KeySize())),
+	}
+}
+
 // TestSlotNeedsEveryShare is V-11 and V-06 below the manifest: no share of a slot
 // opens it alone, no wrong one does, and no edit of the slot survives.
 func TestSlotNeedsEveryShare(t *testing.T) {
@@ -34,7 +48,7 @@ func TestSlotNeedsEveryShare(t *testing.T) {
 	a := k.arena
 	passphrase, share := take(t, a, []byte("correct horse")), take(t, a, bytes.Repeat([]byte{9}, ShareSize))
 	wrong, other, short := take(t, a, []byte("correct horse\n")), take(t, a, bytes.Repeat([]byte{8}, ShareSize)), take(t, a, []byte("short"))
-	both, err := k.SealSlot(KindKeyringPassphrase, KDFLow, Shares{passphrase, share})
+	both, err := k.SealSlot(KindKeyringPassphrase, KDFLow, Shares{Passphrase: passphrase, Keyring: share})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +57,15 @@ func TestSlotNeedsEveryShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	phrase, err := k.SealSlot(KindPassphrase, KDFLow, Shares{Passphrase: passphrase})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, otherCode, longCode := take(t, a, bytes.Repeat([]byte{7}, RecoverySize)), take(t, a, bytes.Repeat([]byte{6}, RecoverySize)), take(t, a, bytes.Repeat([]byte{7}, KeyFileSize))
+	recovery, err := k.SealSlot(KindRecovery, KDF{}, Shares{Key: code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := k.SealSlot(KindKeyFile, KDF{}, Shares{Key: longCode})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +84,11 @@ func TestSlotNeedsEveryShare(t *testing.T) {
 		{"both: passphrase alone", both, testVault, Shares{Passphrase: passphrase}},
 		{"both: share alone", both, testVault, Shares{Keyring: share}},
 		{"both: neither", both, testVault, Shares{}},
-		{"both: wrong passphrase", both, testVault, Shares{wrong, share}},
-		{"both: wrong share", both, testVault, Shares{passphrase, other}},
-		{"both: short share", both, testVault, Shares{passphrase, short}},
-		{"both made passphrase", edit(both, func(s *Slot) { s.Kind = KindPassphrase }), testVault, Shares{passphrase, share}},
-		{"both made keyring", edit(both, func(s *Slot) { s.Kind, s.KDF, s.Salt = KindKeyring, KDF{}, nil }), testVault, Shares{passphrase, share}},
+		{"both: wrong passphrase", both, testVault, Shares{Passphrase: wrong, Keyring: share}},
+		{"both: wrong share", both, testVault, Shares{Passphrase: passphrase, Keyring: other}},
+		{"both: short share", both, testVault, Shares{Passphrase: passphrase, Keyring: short}},
+		{"both made passphrase", edit(both, func(s *Slot) { s.Kind = KindPassphrase }), testVault, Shares{Passphrase: passphrase, Keyring: share}},
+		{"both made keyring", edit(both, func(s *Slot) { s.Kind, s.KDF, s.Salt = KindKeyring, KDF{}, nil }), testVault, Shares{Passphrase: passphrase, Keyring: share}},
 		{"keyring: wrong share", keyring, testVault, Shares{Keyring: other}},
 		{"keyring: other vault", keyring, ID{1}, Shares{Keyring: share}},
 		{"keyring: other slot id", edit(keyring, func(s *Slot) { s.ID[3] ^= 1 }), testVault, Shares{Keyring: share}},
@@ -74,7 +97,19 @@ func TestSlotNeedsEveryShare(t *testing.T) {
 		{"passphrase: other salt", edit(phrase, func(s *Slot) { s.Salt[0] ^= 1 }), testVault, Shares{Passphrase: passphrase}},
 		{"passphrase: other cost", edit(phrase, func(s *Slot) { s.KDF.Time++ }), testVault, Shares{Passphrase: passphrase}},
 		{"passphrase: more memory", edit(phrase, func(s *Slot) { s.KDF.MemoryKiB += 1 }), testVault, Shares{Passphrase: passphrase}},
-		{"unknown kind", edit(keyring, func(s *Slot) { s.Kind = "recovery" }), testVault, Shares{Keyring: share}},
+		{"recovery: nothing", recovery, testVault, Shares{}},
+		{"recovery: wrong code", recovery, testVault, Shares{Key: otherCode}},
+		{"recovery: longer code", recovery, testVault, Shares{Key: longCode}},
+		{"recovery: as passphrase", recovery, testVault, Shares{Passphrase: code}},
+		{"recovery: other vault", recovery, ID{1}, Shares{Key: code}},
+		{"recovery: other slot id", edit(recovery, func(s *Slot) { s.ID[3] ^= 1 }), testVault, Shares{Key: code}},
+		{"recovery: VRK of another slot", edit(recovery, func(s *Slot) { s.VRK = file.VRK }), testVault, Shares{Key: code}},
+		{"recovery made key file", edit(recovery, func(s *Slot) { s.Kind = KindKeyFile }), testVault, Shares{Key: code}},
+		{"key file: share of the keyring", file, testVault, Shares{Keyring: longCode}},
+		{"key file: shorter key", file, testVault, Shares{Key: code}},
+		{"key file made keyring", edit(file, func(s *Slot) { s.Kind = KindKeyring }), testVault, Shares{Keyring: longCode}},
+		{"keyring made key file", edit(keyring, func(s *Slot) { s.Kind = KindKeyFile }), testVault, Shares{Key: share}},
+		{"unknown kind", edit(keyring, func(s *Slot) { s.Kind = "age" }), testVault, Shares{Keyring: share}},
 	} {
 		vrk, err := c.slot.Open(a, c.vault, c.shares)
 		if !errors.Is(err, ErrOpen) || !vrk.IsZero() {
@@ -136,6 +171,9 @@ func TestSealSlotRefuses(t *testing.T) {
 		{"no share", KindKeyring, KDF{}, Shares{}, ErrInput},
 		{"share of wrong length", KindKeyring, KDF{}, Shares{Keyring: passphrase}, ErrInput},
 		{"one of two", KindKeyringPassphrase, KDFLow, Shares{Passphrase: passphrase}, ErrInput},
+		{"no code", KindRecovery, KDF{}, Shares{}, ErrInput},
+		{"code of wrong length", KindRecovery, KDF{}, Shares{Key: passphrase}, ErrInput},
+		{"key file of wrong length", KindKeyFile, KDF{}, Shares{Key: passphrase}, ErrInput},
 		{"unknown kind", "age", KDFLow, Shares{Passphrase: passphrase}, ErrInput},
 		{"cheap", KindPassphrase, KDF{1024, 1, 1}, Shares{Passphrase: passphrase}, ErrKDF},
 	} {

@@ -4,13 +4,17 @@
 A second implementation, written from docs/vault-format.md alone; numbers in
 comments are sections of that page. It exists to show that the page is enough.
 
-    reader.py VAULT KIND SHARE [trace]      passphrase on standard input, SHARE in hexadecimal or ""
+    reader.py VAULT KIND SHARE [trace]      SHARE of the keyring in hexadecimal or ""
+
+Standard input has the passphrase, the recovery code or the content of the key file.
 
 Needs the Debian packages python3-cbor2, python3-nacl and python3-argon2.
 """
 import hashlib
 import hmac
 import json
+import os
+import re
 import sys
 
 import argon2.low_level
@@ -21,6 +25,8 @@ import nacl.signing
 
 MAGIC = "nsagent vault"
 HISTORY = 1024
+KINDS = ("keyring", "passphrase", "keyring+passphrase", "recovery", "key-file")
+WORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../internal/slotkey/words.txt")
 
 
 class Damaged(Exception):
@@ -140,13 +146,36 @@ def read_slot(slot):  # 3 and 7
     need(is_list(slot, 5) and is_bytes(slot[0], 16) and is_bytes(slot[3]) and is_bytes(slot[4], 105), "slot")
     kind, kdf = slot[1], slot[2]
     need(is_list(kdf, 5) and type(kdf[0]) is str and all(is_uint(n) for n in kdf[1:]), "slot")
-    if kind not in ("keyring", "passphrase", "keyring+passphrase") or kdf[0] not in ("none", "argon2id"):
+    if kind not in KINDS or kdf[0] not in ("none", "argon2id"):
         raise Newer("slot")
-    if kind == "keyring":
+    if "passphrase" not in kind:
         need(kdf == ["none", 0, 0, 0, 0] and slot[3] == b"", "slot")
         return
     need(kdf[0] == "argon2id" and kdf[1] == 19 and len(slot[3]) == 32, "slot")
     need(19 << 10 <= kdf[2] <= 2 << 20 and 2 <= kdf[3] <= 16 and 1 <= kdf[4] <= 16, "cost out of bounds")
+
+
+def recovery_key(text):  # 7
+    with open(WORDS) as f:
+        listed = f.read().split()
+    words = [w for w in re.split(r"[ \t\r\n,.-]+", text.decode().lower()) if w]
+    if words and words[0] == "nsr1":
+        words = words[1:]
+    for i, w in enumerate(words):
+        need(w in listed, "word %d is none" % (i + 1))
+    need(len(words) == 13, "%d words instead of 13" % len(words))
+    bits = 0
+    for w in words:
+        bits = bits << 11 | listed.index(w)
+    key, check = (bits >> 15).to_bytes(16, "big"), bits & 0x7FFF
+    need(int.from_bytes(H(b"nsagent/v1 recovery code" + key)[:2], "big") >> 1 == check, "check of the code")
+    return key
+
+
+def file_key(text):  # 7
+    m = re.fullmatch(r"nsk1_([0-9a-f]{64})(\r?\n)?", text.decode())
+    need(m, "key file")
+    return bytes.fromhex(m[1])
 
 
 def manifest_bytes(vault, generation, tree, previous):
@@ -230,18 +259,24 @@ class Reader:
         if self.trace is not None:
             self.trace[what] = value.hex()
 
-    def unlock(self, kind, passphrase, share):  # 7
+    def unlock(self, kind, given, share):  # 7
         slot = next(s for s in self.slots if s[1] == kind)
         id, _, kdf, salt, sealed = slot
         ikm = b""
         if "passphrase" in kind:
             ikm = argon2.low_level.hash_secret_raw(
-                passphrase, salt, time_cost=kdf[3], memory_cost=kdf[2], parallelism=kdf[4],
+                given, salt, time_cost=kdf[3], memory_cost=kdf[2], parallelism=kdf[4],
                 hash_len=32, type=argon2.low_level.Type.ID, version=kdf[1])
             self.say(kind + ": Argon2id", ikm)
         if "keyring" in kind:
             need(len(share) == 32, "share")
             ikm += share
+        if kind == "recovery":
+            ikm = recovery_key(given)
+        if kind == "key-file":
+            ikm = file_key(given)
+        if kind in ("recovery", "key-file"):
+            self.say(kind + ": key", ikm)
         kek = hkdf(ikm, id, kind.encode(), 32)
         aad = ["nsagent/v1 slot", 1, self.vault, id, kind, kdf, salt]
         self.vrk = open_sealed(kek, aad, sealed)

@@ -16,6 +16,7 @@ import (
 	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/systemd"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/keyring"
 )
@@ -48,26 +49,57 @@ to agent.log in the state directory.`,
 			Args:  takes(),
 			RunE:  func(c *cobra.Command, _ []string) error { return stopAgent(c.Context(), e) },
 		},
-		&cobra.Command{
-			Use:    "process",
-			Hidden: true,
-			Args:   takes(),
-			RunE:   func(c *cobra.Command, _ []string) error { return runAgentProcess(c.Context(), e) },
-		},
+		newAgentProcess(e),
 	)
 	return c
 }
 
+func newAgentProcess(e *env) *cobra.Command {
+	var passed bool
+	c := &cobra.Command{
+		Use:    "process",
+		Hidden: true,
+		Args:   takes(),
+		RunE:   func(c *cobra.Command, _ []string) error { return runAgentProcess(c.Context(), e, passed) },
+	}
+	c.Flags().BoolVar(&passed, "passed", false, "both sockets are passed")
+	return c
+}
+
 // runAgent is the supervisor: it has no keys, starts the agent process and lives
-// as long as that does.
+// as long as that does. Where systemd starts it for its sockets, it passes them on, and
+// it is the one that tells systemd how the agent is: the agent can make no socket to
+// do so.
 func runAgent(ctx context.Context, e *env) error {
 	p, err := e.paths()
 	if err != nil {
 		return err
 	}
+	passed, manager, err := systemd.Take(os.Getenv, os.Unsetenv)
+	if err != nil {
+		return notOurSockets(err)
+	}
+	var sockets []*os.File
 	args := append([]string{"agent", "process"}, e.inherited(p)...)
+	if len(passed) > 0 {
+		if sockets, err = systemd.Pick(passed, p.Agent, p.Admin); err != nil {
+			for _, s := range passed {
+				supervise.TurnAway([]*os.File{s.File})
+			}
+			return notOurSockets(err)
+		}
+		args = append(args, "--passed")
+	}
+	tell := func(err error) {
+		if err != nil {
+			e.note("%s", plain(err))
+		}
+	}
 	err = supervise.Run(ctx, supervise.Config{
 		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+		Sockets:  sockets,
+		Ready:    func() { tell(manager.Ready("serves " + p.Agent)) },
+		Stopping: func() { tell(manager.Stopping()) },
 	})
 	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) {
 		if code := ended.ExitCode(); code >= 0 {
@@ -78,9 +110,16 @@ func runAgent(ctx context.Context, e *env) error {
 	return err
 }
 
+func notOurSockets(err error) error {
+	return &client.Error{
+		Code: pb.CodeSocket, Message: "the sockets that systemd passed cannot be used", Why: plain(err),
+		Next: "look at the unit:  systemctl --user cat nsagent.socket",
+	}
+}
+
 // runAgentProcess is the agent: it holds the keys. Its parent is the supervisor,
 // at the other end of descriptor 3.
-func runAgentProcess(ctx context.Context, e *env) error {
+func runAgentProcess(ctx context.Context, e *env, passed bool) error {
 	p, err := e.paths()
 	if err != nil {
 		return err
@@ -99,11 +138,18 @@ func runAgentProcess(ctx context.Context, e *env) error {
 		<-parent.Done()
 		cancel()
 	}()
+	var sockets []*os.File
+	if passed {
+		sockets = supervise.Sockets(2)
+	}
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
-		Paths: p, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
+		Paths: p, Sockets: sockets, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
 		Keyring: parent.Launch, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Ready: func() { e.say("nsagent: the agent serves %s", p.Agent) },
+		Ready: func() {
+			e.say("nsagent: the agent serves %s", p.Agent)
+			_ = parent.Ready() // where it is gone, the agent is about to end
+		},
 	})
 	if err == nil {
 		err = a.Run(ctx)

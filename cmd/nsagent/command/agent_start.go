@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,13 +30,45 @@ func startAgent(ctx context.Context, e *env) error {
 		return err
 	}
 	if c, err := client.Dial(ctx, client.WithSocket(p.Agent)); err == nil {
+		st, err := c.Status(ctx)
 		_ = c.Close()
+		if err == nil && e.startedSince(st.GetPid()) {
+			return e.printStarted(p, st.GetPid())
+		}
 		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
 	}
 	pid, err := e.launchAgent(ctx, p)
 	if err != nil {
 		return err
 	}
+	return e.printStarted(p, pid)
+}
+
+// startedSince reports whether a process is younger than this one: it is the agent that
+// systemd started because we connected.
+func (e *env) startedSince(pid int32) bool {
+	began, err := startOf(strconv.Itoa(int(pid)))
+	ours, err2 := startOf("self")
+	return err == nil && err2 == nil && began >= ours
+}
+
+// startOf returns when a process was started, in clock ticks since boot (proc(5)).
+func startOf(pid string) (uint64, error) {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	// The name of the program may hold blanks and parentheses.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const began = 22 - 3 // the first field here is the third
+	if len(fields) <= began {
+		return 0, errors.New("a short /proc/PID/stat")
+	}
+	return strconv.ParseUint(fields[began], 10, 64)
+}
+
+// printStarted says that an agent was started, and what comes next.
+func (e *env) printStarted(p socketpath.Paths, pid int32) error {
 	if e.json() {
 		return e.printJSON(struct {
 			Schema string `json:"schema"`

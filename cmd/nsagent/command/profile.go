@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,9 +13,9 @@ import (
 func newProfile(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "profile",
-		Short: "Add, list, show and remove profiles",
+		Short: "Add, list, show, test, edit, rename and remove profiles",
 	}
-	c.AddCommand(newProfileAdd(e), newProfileList(e), newProfileShow(e), newProfileRemove(e))
+	c.AddCommand(newProfileAdd(e), newProfileList(e), newProfileShow(e), newProfileTest(e), newProfileEdit(e), newProfileRename(e), newProfileRemove(e))
 	return c
 }
 
@@ -89,6 +90,13 @@ func (e *env) printProfile(p *pb.Profile) error {
 		{"token ID", p.GetTokenId()}, {"client ID", p.GetClientId()}, {"certificate ID", p.GetCertificateId()}, {"algorithm", p.GetAlg()},
 		{"scopes", strings.Join(p.GetScopes(), " ")},
 		{"created", day(p.GetCreatedAt(), "")}, {"expires", day(p.GetExpiresAt(), "never")}, {"last used", day(p.GetLastUsed(), "never")},
+	}
+	for _, v := range p.GetVersions() {
+		line := fmt.Sprintf("%s, since %s", v.GetState(), day(v.GetSince(), ""))
+		if v.GetState() == "previous" {
+			line += ", erased after " + day(v.GetUntil(), "the next unlock") + "; nothing uses it"
+		}
+		rows = append(rows, [2]string{fmt.Sprintf("version %d", v.GetNumber()), line})
 	}
 	return e.sheet(slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" }))
 }

@@ -87,14 +87,19 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 	if err != nil {
 		return err
 	}
-	if fi, err := os.Stat(from); err == nil && from != "-" && fi.Mode().IsRegular() {
-		defer e.note("%s still holds the secrets in clear; delete it", from)
-	}
+	defer e.warnOfFile(from)
 	if e.json() {
 		return e.printJSON(p.JSON())
 	}
 	e.say("stored %s: account %s (%s), %s, access %s", p.GetName(), p.GetAccount(), strings.ToUpper(p.GetEnvironment()), p.GetAuth(), p.GetAccess())
 	return nil
+}
+
+// warnOfFile says of a file that secrets came from that it still holds them.
+func (e *env) warnOfFile(from string) {
+	if fi, err := os.Stat(from); err == nil && from != "-" && fi.Mode().IsRegular() {
+		e.note("%s still holds the secrets in clear; delete it", from)
+	}
 }
 
 // checkName refuses what cannot be the name of a profile, before anything is asked

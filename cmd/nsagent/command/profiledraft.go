@@ -16,6 +16,7 @@ type draft struct {
 	profile *pb.Profile
 	caFile  string
 	secrets map[string]secret.Bytes
+	given   []string // keys, in the order in which they came
 }
 
 func newDraft() *draft {
@@ -54,14 +55,23 @@ func (d *draft) complete(e *env) error {
 	} else if err := d.mendM2M(); err != nil {
 		return err
 	}
-	if d.caFile != "" {
-		ca, err := readSmall(d.caFile)
-		if err != nil {
-			return usage("ca_file cannot be read", err.Error(), "")
-		}
-		d.profile.Ca = string(ca)
+	if err := d.readCA(); err != nil {
+		return err
 	}
 	return e.askAccess(d.profile)
+}
+
+// readCA copies the CA's file in.
+func (d *draft) readCA() error {
+	if d.caFile == "" {
+		return nil
+	}
+	ca, err := readSmall(d.caFile)
+	if err != nil {
+		return usage("ca_file cannot be read", err.Error(), "")
+	}
+	d.profile.Ca = string(ca)
+	return nil
 }
 
 // wanted returns the secret fields that the kind of credential has.
@@ -136,9 +146,7 @@ func (d *draft) mendM2M() error {
 	if strings.Contains(d.profile.GetCertificate(), "PRIVATE KEY-----") {
 		return misfit("certificate holds a private key", "the certificate goes there; the key goes into private_key")
 	}
-	if c := d.profile.GetCertificate(); !strings.Contains(c, "\n") {
-		d.profile.Certificate = strings.ReplaceAll(c, `\n`, "\n")
-	}
+	d.mendCertificate()
 	key, n, isCertificate := d.secrets["private_key"], 0, false
 	err := key.Use(func(p []byte) error {
 		n = unescapeLines(p)
@@ -152,6 +160,12 @@ func (d *draft) mendM2M() error {
 		return misfit("private_key holds a certificate", "the key goes there; the certificate goes into certificate")
 	}
 	return key.Truncate(n)
+}
+
+func (d *draft) mendCertificate() {
+	if c := d.profile.GetCertificate(); !strings.Contains(c, "\n") {
+		d.profile.Certificate = strings.ReplaceAll(c, `\n`, "\n")
+	}
 }
 
 // unescapeLines turns \n, as environment files have it, into line ends where p has
@@ -239,13 +253,20 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 	return d, nil
 }
 
-// readFiles reads an M2M certificate and, into the arena, its key.
+// readFiles reads an M2M certificate and, into the arena, its key. An empty name
+// stands for none.
 func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
-	pem, err := readSmall(certificate)
-	if err != nil {
-		return usage("the certificate cannot be read", err.Error(), "")
+	if certificate != "" {
+		pem, err := readSmall(certificate)
+		if err != nil {
+			return usage("the certificate cannot be read", err.Error(), "")
+		}
+		d.profile.Certificate = string(pem)
+		d.given = append(d.given, "certificate")
 	}
-	d.profile.Certificate = string(pem)
+	if key == "" {
+		return nil
+	}
 	f, err := os.Open(key) // #nosec G304 -- the user names it
 	if err != nil {
 		return usage("the private key cannot be read", err.Error(), "")
@@ -254,5 +275,6 @@ func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
 	if d.secrets["private_key"], err = arena.ReadAll(f, maxProfile); err != nil {
 		return usage("the private key cannot be read", readFault(err), "")
 	}
+	d.given = append(d.given, "private_key")
 	return nil
 }

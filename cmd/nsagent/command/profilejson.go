@@ -50,6 +50,7 @@ func (d *draft) parse(arena *secret.Arena, dec *jsontext.Decoder) error {
 		if err := d.set(arena, key, value); err != nil {
 			return err
 		}
+		d.given = append(d.given, key)
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return malformed(dec, err, "it is not well-formed")

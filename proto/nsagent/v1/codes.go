@@ -24,6 +24,8 @@ const (
 	CodeExists     Code = "NSA-EXISTS"
 	CodeLocked     Code = "NSA-LOCKED"
 	CodePassphrase Code = "NSA-PASSPHRASE"
+	CodeProof      Code = "NSA-PROOF"
+	CodeConfirm    Code = "NSA-CONFIRM"
 	CodeKeyring    Code = "NSA-KEYRING"
 	CodeBackoff    Code = "NSA-BACKOFF"
 	CodeLimited    Code = "NSA-LIMITED"
@@ -77,6 +79,8 @@ func Meanings() []Meaning {
 		{CodeExists, codes.AlreadyExists, 409, 1, "the name is taken"},
 		{CodeLocked, codes.FailedPrecondition, 409, 4, "the vault is locked"},
 		{CodePassphrase, codes.FailedPrecondition, 409, 4, "the passphrase does not open the vault"},
+		{CodeProof, codes.FailedPrecondition, 409, 4, "the passphrase has to be given again for this"},
+		{CodeConfirm, codes.FailedPrecondition, 409, 6, "somebody at a terminal has to say yes to this"},
 		{CodeKeyring, codes.FailedPrecondition, 409, 4, "the OS keyring did not give the vault's share"},
 		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases; wait"},
 		{CodeLimited, codes.ResourceExhausted, 429, 1, "too much at once"},

@@ -13,6 +13,7 @@ const (
 	SchemaAssertion       = "nsagent.assertion/v1"
 	SchemaProfileSummary  = "nsagent.profile-summary/v1"
 	SchemaProfile         = "nsagent.profile/v1"
+	SchemaCheck           = "nsagent.check/v1"
 	SchemaStatus          = "nsagent.status/v1"
 )
 
@@ -149,18 +150,61 @@ type ProfileJSON struct {
 	CreatedAt     *string  `json:"created_at"`
 	ExpiresAt     *string  `json:"expires_at"`
 	LastUsed      *string  `json:"last_used"`
+	// Versions are those of the secret that are kept, the current one first.
+	Versions []VersionJSON `json:"versions"`
+}
+
+// VersionJSON says of a version of a secret what is not secret.
+type VersionJSON struct {
+	Version uint64 `json:"version"`
+	State   string `json:"state"`
+	Since   string `json:"since"`
+	// Until is null for the current version.
+	Until *string `json:"until"`
 }
 
 // JSON returns the JSON form.
 func (m *Profile) JSON() ProfileJSON {
+	versions := make([]VersionJSON, 0, len(m.GetVersions()))
+	for _, v := range m.GetVersions() {
+		versions = append(versions, VersionJSON{Version: v.GetNumber(), State: v.GetState(), Since: *instant(v.GetSince()), Until: instantOrNull(v.GetUntil())})
+	}
 	return ProfileJSON{
-		Schema: SchemaProfile, Name: m.GetName(), Account: m.GetAccount(), Environment: m.GetEnvironment(),
+		Versions: versions,
+		Schema:   SchemaProfile, Name: m.GetName(), Account: m.GetAccount(), Environment: m.GetEnvironment(),
 		Auth: m.GetAuth(), Access: m.GetAccess(), Owner: m.GetOwner(), Note: m.GetNote(),
 		Endpoint: textOrNull(m.GetEndpoint()), CA: textOrNull(m.GetCa()),
 		ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),
 		CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(), Scopes: m.GetScopes(), Alg: m.GetAlg(),
 		CreatedAt: instantOrNull(m.GetCreatedAt()), ExpiresAt: instantOrNull(m.GetExpiresAt()), LastUsed: instantOrNull(m.GetLastUsed()),
 	}
+}
+
+// CheckJSON is one thing that was looked at. State is ok, note, problem or skipped.
+type CheckJSON struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// ChecksJSON is what a test of a profile, or of the vault, found. OK says that
+// nothing is a problem.
+type ChecksJSON struct {
+	Schema  string      `json:"schema"`
+	Profile string      `json:"profile,omitempty"`
+	OK      bool        `json:"ok"`
+	Checks  []CheckJSON `json:"checks"`
+}
+
+// ChecksForm returns the JSON form of checks; profile may be empty.
+func ChecksForm(profile string, all []*Check) ChecksJSON {
+	out := ChecksJSON{Schema: SchemaCheck, Profile: profile, OK: true, Checks: make([]CheckJSON, 0, len(all))}
+	for _, c := range all {
+		out.OK = out.OK && c.GetState() != "problem"
+		out.Checks = append(out.Checks, CheckJSON{Name: c.GetName(), State: c.GetState(), Detail: c.GetDetail(), Remedy: c.GetRemedy()})
+	}
+	return out
 }
 
 // StatusJSON is the JSON form of a StatusResponse.

@@ -1812,6 +1812,65 @@ func (x *Sealed) GetBox() []byte {
 	return nil
 }
 
+// Proof shows that the person is there, for a call that widens rights or carries
+// something out: that another program of the user could open the socket says
+// nothing of it.
+type Proof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The passphrase again, field "passphrase", sealed for the method and profile of
+	// the call. Required where a key slot of the vault takes a passphrase.
+	Passphrase *Sealed `protobuf:"bytes,1,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
+	// Somebody said yes at a terminal. It counts only where no key slot of the vault
+	// takes a passphrase.
+	Confirmed     bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proof) Reset() {
+	*x = Proof{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proof) ProtoMessage() {}
+
+func (x *Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proof.ProtoReflect.Descriptor instead.
+func (*Proof) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Proof) GetPassphrase() *Sealed {
+	if x != nil {
+		return x.Passphrase
+	}
+	return nil
+}
+
+func (x *Proof) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
 type UnlockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. Field "passphrase".
@@ -1824,7 +1883,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1895,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1908,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -1880,7 +1939,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1951,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1964,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -1944,7 +2003,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2015,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2028,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
 }
 
 type LockResponse struct {
@@ -1980,7 +2039,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2051,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2064,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -2044,14 +2103,16 @@ type Profile struct {
 	// Output only. Unix seconds; 0 means never.
 	LastUsed int64 `protobuf:"varint,18,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
 	// Output only.
-	Environment   string `protobuf:"bytes,19,opt,name=environment,proto3" json:"environment,omitempty"`
+	Environment string `protobuf:"bytes,19,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Output only. The versions of the secret that are kept, the current one first.
+	Versions      []*SecretVersion `protobuf:"bytes,20,rep,name=versions,proto3" json:"versions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2124,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2137,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Profile) GetName() string {
@@ -2212,6 +2273,85 @@ func (x *Profile) GetEnvironment() string {
 	return ""
 }
 
+func (x *Profile) GetVersions() []*SecretVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// SecretVersion says of a version of a secret what is not secret.
+type SecretVersion struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// "current", which everything is signed with, or "previous", which nothing uses.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Unix seconds.
+	Since int64 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	// Unix seconds after which it is erased; 0 for the current one.
+	Until         int64 `protobuf:"varint,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretVersion) Reset() {
+	*x = SecretVersion{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretVersion) ProtoMessage() {}
+
+func (x *SecretVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
+func (*SecretVersion) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SecretVersion) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SecretVersion) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SecretVersion) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *SecretVersion) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 type AddProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -2224,7 +2364,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2376,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2389,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -2275,7 +2415,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2427,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2440,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -2320,7 +2460,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2472,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2485,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -2364,7 +2504,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2516,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2529,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -2397,6 +2537,431 @@ func (x *ShowProfileResponse) GetProfile() *Profile {
 		return x.Profile
 	}
 	return nil
+}
+
+type EditProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The new values of what `fields` names.
+	Profile *Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Names of fields of Profile that change; an empty value clears a field. These
+	// may change: access, owner, note, consumer_key, token_id, client_id,
+	// certificate_id, certificate, scopes, alg; and only together with every secret of
+	// the profile: account, endpoint, ca.
+	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// New secrets, as in AddProfileRequest. Of a TBA credential one may stay.
+	Secrets []*Sealed `protobuf:"bytes,4,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// Optional. How long the previous version is kept, 3600 to 2592000 seconds; 0
+	// means 3600. Only with secrets or use_previous.
+	OverlapSeconds int64 `protobuf:"varint,5,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
+	// The previous version becomes the current one again, with all that came with it;
+	// alone, without fields and secrets.
+	UsePrevious bool `protobuf:"varint,6,opt,name=use_previous,json=usePrevious,proto3" json:"use_previous,omitempty"`
+	// Required where access or scopes widen.
+	Proof         *Proof `protobuf:"bytes,7,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EditProfileRequest) Reset() {
+	*x = EditProfileRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditProfileRequest) ProtoMessage() {}
+
+func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
+func (*EditProfileRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *EditProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EditProfileRequest) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *EditProfileRequest) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *EditProfileRequest) GetSecrets() []*Sealed {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *EditProfileRequest) GetOverlapSeconds() int64 {
+	if x != nil {
+		return x.OverlapSeconds
+	}
+	return 0
+}
+
+func (x *EditProfileRequest) GetUsePrevious() bool {
+	if x != nil {
+		return x.UsePrevious
+	}
+	return false
+}
+
+func (x *EditProfileRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+type EditProfileResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EditProfileResponse) Reset() {
+	*x = EditProfileResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditProfileResponse) ProtoMessage() {}
+
+func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
+func (*EditProfileResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *EditProfileResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+type RenameProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required. As the name of a Profile.
+	NewName       string `protobuf:"bytes,2,opt,name=new_name,json=newName,proto3" json:"new_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameProfileRequest) Reset() {
+	*x = RenameProfileRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameProfileRequest) ProtoMessage() {}
+
+func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
+func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RenameProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RenameProfileRequest) GetNewName() string {
+	if x != nil {
+		return x.NewName
+	}
+	return ""
+}
+
+type RenameProfileResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameProfileResponse) Reset() {
+	*x = RenameProfileResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameProfileResponse) ProtoMessage() {}
+
+func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
+func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *RenameProfileResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+type TestProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestProfileRequest) Reset() {
+	*x = TestProfileRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestProfileRequest) ProtoMessage() {}
+
+func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
+func (*TestProfileRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *TestProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type TestProfileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were made.
+	Checks        []*Check `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	Account       string   `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Environment   string   `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestProfileResponse) Reset() {
+	*x = TestProfileResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestProfileResponse) ProtoMessage() {}
+
+func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
+func (*TestProfileResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *TestProfileResponse) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *TestProfileResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *TestProfileResponse) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+// Check is one thing that was looked at.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was looked at, such as "certificate".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "ok", "note" (worth knowing), "problem" or "skipped".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// What was found, a sentence.
+	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What to do about it; empty where there is nothing to do.
+	Remedy        string `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Check) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Check) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
 }
 
 type RemoveProfileRequest struct {
@@ -2409,7 +2974,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2986,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2999,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -2452,7 +3017,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +3029,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +3042,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 type StopRequest struct {
@@ -2488,7 +3053,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +3065,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +3078,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 type StopResponse struct {
@@ -2524,7 +3089,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +3101,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +3114,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -2688,7 +3253,12 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06Sealed\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\fR\x05keyId\x12\x10\n" +
-	"\x03box\x18\x03 \x01(\fR\x03box\"d\n" +
+	"\x03box\x18\x03 \x01(\fR\x03box\"Y\n" +
+	"\x05Proof\x122\n" +
+	"\n" +
+	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
+	"passphrase\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\"d\n" +
 	"\rUnlockRequest\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
@@ -2701,7 +3271,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fhard_seconds\x18\x03 \x01(\x03R\vhardSeconds\x12\x1a\n" +
 	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"\r\n" +
 	"\vLockRequest\"\x0e\n" +
-	"\fLockResponse\"\x84\x04\n" +
+	"\fLockResponse\"\xbb\x04\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
@@ -2724,7 +3294,13 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x11 \x01(\x03R\texpiresAt\x12\x1b\n" +
 	"\tlast_used\x18\x12 \x01(\x03R\blastUsed\x12 \n" +
-	"\venvironment\x18\x13 \x01(\tR\venvironment\"p\n" +
+	"\venvironment\x18\x13 \x01(\tR\venvironment\x125\n" +
+	"\bversions\x18\x14 \x03(\v2\x19.nsagent.v1.SecretVersionR\bversions\"i\n" +
+	"\rSecretVersion\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\x03R\x05until\"p\n" +
 	"\x11AddProfileRequest\x12-\n" +
 	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12,\n" +
 	"\asecrets\x18\x02 \x03(\v2\x12.nsagent.v1.SealedR\asecrets\"C\n" +
@@ -2733,7 +3309,33 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x12ShowProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"D\n" +
 	"\x13ShowProfileResponse\x12-\n" +
-	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"*\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"\x92\x02\n" +
+	"\x12EditProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
+	"\aprofile\x18\x02 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12,\n" +
+	"\asecrets\x18\x04 \x03(\v2\x12.nsagent.v1.SealedR\asecrets\x12'\n" +
+	"\x0foverlap_seconds\x18\x05 \x01(\x03R\x0eoverlapSeconds\x12!\n" +
+	"\fuse_previous\x18\x06 \x01(\bR\vusePrevious\x12'\n" +
+	"\x05proof\x18\a \x01(\v2\x11.nsagent.v1.ProofR\x05proof\"D\n" +
+	"\x13EditProfileResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"E\n" +
+	"\x14RenameProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\bnew_name\x18\x02 \x01(\tR\anewName\"F\n" +
+	"\x15RenameProfileResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"(\n" +
+	"\x12TestProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"|\n" +
+	"\x13TestProfileResponse\x12)\n" +
+	"\x06checks\x18\x01 \x03(\v2\x11.nsagent.v1.CheckR\x06checks\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\"a\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"*\n" +
 	"\x14RemoveProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
 	"\x15RemoveProfileResponse\"\r\n" +
@@ -2747,14 +3349,17 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x0fConnectPassword\x12\".nsagent.v1.ConnectPasswordRequest\x1a#.nsagent.v1.ConnectPasswordResponse\x12H\n" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xf5\x03\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xeb\x05\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
 	"\x04Lock\x12\x17.nsagent.v1.LockRequest\x1a\x18.nsagent.v1.LockResponse\x12K\n" +
 	"\n" +
 	"AddProfile\x12\x1d.nsagent.v1.AddProfileRequest\x1a\x1e.nsagent.v1.AddProfileResponse\x12N\n" +
-	"\vShowProfile\x12\x1e.nsagent.v1.ShowProfileRequest\x1a\x1f.nsagent.v1.ShowProfileResponse\x12T\n" +
+	"\vShowProfile\x12\x1e.nsagent.v1.ShowProfileRequest\x1a\x1f.nsagent.v1.ShowProfileResponse\x12N\n" +
+	"\vEditProfile\x12\x1e.nsagent.v1.EditProfileRequest\x1a\x1f.nsagent.v1.EditProfileResponse\x12T\n" +
+	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12N\n" +
+	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12T\n" +
 	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x129\n" +
 	"\x04Stop\x12\x17.nsagent.v1.StopRequest\x1a\x18.nsagent.v1.StopResponseB7Z5github.com/nsagent/nsagent/proto/nsagent/v1;nsagentv1b\x06proto3"
 
@@ -2770,7 +3375,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),             // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),            // 1: nsagent.v1.SignResponse
@@ -2797,19 +3402,28 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SealKeyResponse)(nil),         // 22: nsagent.v1.SealKeyResponse
 	(*SealKey)(nil),                 // 23: nsagent.v1.SealKey
 	(*Sealed)(nil),                  // 24: nsagent.v1.Sealed
-	(*UnlockRequest)(nil),           // 25: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),          // 26: nsagent.v1.UnlockResponse
-	(*LockRequest)(nil),             // 27: nsagent.v1.LockRequest
-	(*LockResponse)(nil),            // 28: nsagent.v1.LockResponse
-	(*Profile)(nil),                 // 29: nsagent.v1.Profile
-	(*AddProfileRequest)(nil),       // 30: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),      // 31: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),      // 32: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),     // 33: nsagent.v1.ShowProfileResponse
-	(*RemoveProfileRequest)(nil),    // 34: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),   // 35: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),             // 36: nsagent.v1.StopRequest
-	(*StopResponse)(nil),            // 37: nsagent.v1.StopResponse
+	(*Proof)(nil),                   // 25: nsagent.v1.Proof
+	(*UnlockRequest)(nil),           // 26: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),          // 27: nsagent.v1.UnlockResponse
+	(*LockRequest)(nil),             // 28: nsagent.v1.LockRequest
+	(*LockResponse)(nil),            // 29: nsagent.v1.LockResponse
+	(*Profile)(nil),                 // 30: nsagent.v1.Profile
+	(*SecretVersion)(nil),           // 31: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),       // 32: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),      // 33: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),      // 34: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),     // 35: nsagent.v1.ShowProfileResponse
+	(*EditProfileRequest)(nil),      // 36: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),     // 37: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),    // 38: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),   // 39: nsagent.v1.RenameProfileResponse
+	(*TestProfileRequest)(nil),      // 40: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),     // 41: nsagent.v1.TestProfileResponse
+	(*Check)(nil),                   // 42: nsagent.v1.Check
+	(*RemoveProfileRequest)(nil),    // 43: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),   // 44: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),             // 45: nsagent.v1.StopRequest
+	(*StopResponse)(nil),            // 46: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -2822,44 +3436,58 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	19, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
 	20, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
 	23, // 9: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	24, // 10: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	29, // 11: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	24, // 12: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	29, // 13: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	29, // 14: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	0,  // 15: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 16: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 17: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 18: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 19: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 20: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	14, // 21: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	21, // 22: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	25, // 23: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	27, // 24: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	30, // 25: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	32, // 26: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	34, // 27: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	36, // 28: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 29: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 30: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 31: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 32: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 33: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 34: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	15, // 35: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	22, // 36: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	26, // 37: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	28, // 38: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	31, // 39: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	33, // 40: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	35, // 41: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	37, // 42: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	29, // [29:43] is the sub-list for method output_type
-	15, // [15:29] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	24, // 10: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	24, // 11: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	31, // 12: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	30, // 13: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	24, // 14: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	30, // 15: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	30, // 16: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	30, // 17: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	24, // 18: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	25, // 19: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	30, // 20: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	30, // 21: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	42, // 22: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	0,  // 23: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 24: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 25: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 26: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 27: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 28: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	14, // 29: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	21, // 30: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	26, // 31: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	28, // 32: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	32, // 33: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	34, // 34: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	36, // 35: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	38, // 36: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	40, // 37: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	43, // 38: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	45, // 39: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 40: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 41: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 42: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 43: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 44: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 45: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	15, // 46: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	22, // 47: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	27, // 48: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	29, // 49: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	33, // 50: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	35, // 51: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	37, // 52: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	39, // 53: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	41, // 54: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	44, // 55: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	46, // 56: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	40, // [40:57] is the sub-list for method output_type
+	23, // [23:40] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -2877,7 +3505,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

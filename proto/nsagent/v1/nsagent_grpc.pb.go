@@ -379,6 +379,9 @@ const (
 	Admin_Lock_FullMethodName          = "/nsagent.v1.Admin/Lock"
 	Admin_AddProfile_FullMethodName    = "/nsagent.v1.Admin/AddProfile"
 	Admin_ShowProfile_FullMethodName   = "/nsagent.v1.Admin/ShowProfile"
+	Admin_EditProfile_FullMethodName   = "/nsagent.v1.Admin/EditProfile"
+	Admin_RenameProfile_FullMethodName = "/nsagent.v1.Admin/RenameProfile"
+	Admin_TestProfile_FullMethodName   = "/nsagent.v1.Admin/TestProfile"
 	Admin_RemoveProfile_FullMethodName = "/nsagent.v1.Admin/RemoveProfile"
 	Admin_Stop_FullMethodName          = "/nsagent.v1.Admin/Stop"
 )
@@ -401,6 +404,13 @@ type AdminClient interface {
 	AddProfile(ctx context.Context, in *AddProfileRequest, opts ...grpc.CallOption) (*AddProfileResponse, error)
 	// ShowProfile gives the public part of one profile.
 	ShowProfile(ctx context.Context, in *ShowProfileRequest, opts ...grpc.CallOption) (*ShowProfileResponse, error)
+	// EditProfile changes a profile. A new secret becomes its current version, and the
+	// one before it is kept for a while. It is durable when it returns.
+	EditProfile(ctx context.Context, in *EditProfileRequest, opts ...grpc.CallOption) (*EditProfileResponse, error)
+	// RenameProfile gives a profile another name.
+	RenameProfile(ctx context.Context, in *RenameProfileRequest, opts ...grpc.CallOption) (*RenameProfileResponse, error)
+	// TestProfile checks a profile as far as that goes without asking NetSuite.
+	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(ctx context.Context, in *RemoveProfileRequest, opts ...grpc.CallOption) (*RemoveProfileResponse, error)
 	// Stop locks and ends the agent.
@@ -465,6 +475,36 @@ func (c *adminClient) ShowProfile(ctx context.Context, in *ShowProfileRequest, o
 	return out, nil
 }
 
+func (c *adminClient) EditProfile(ctx context.Context, in *EditProfileRequest, opts ...grpc.CallOption) (*EditProfileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EditProfileResponse)
+	err := c.cc.Invoke(ctx, Admin_EditProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RenameProfile(ctx context.Context, in *RenameProfileRequest, opts ...grpc.CallOption) (*RenameProfileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenameProfileResponse)
+	err := c.cc.Invoke(ctx, Admin_RenameProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestProfileResponse)
+	err := c.cc.Invoke(ctx, Admin_TestProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) RemoveProfile(ctx context.Context, in *RemoveProfileRequest, opts ...grpc.CallOption) (*RemoveProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveProfileResponse)
@@ -503,6 +543,13 @@ type AdminServer interface {
 	AddProfile(context.Context, *AddProfileRequest) (*AddProfileResponse, error)
 	// ShowProfile gives the public part of one profile.
 	ShowProfile(context.Context, *ShowProfileRequest) (*ShowProfileResponse, error)
+	// EditProfile changes a profile. A new secret becomes its current version, and the
+	// one before it is kept for a while. It is durable when it returns.
+	EditProfile(context.Context, *EditProfileRequest) (*EditProfileResponse, error)
+	// RenameProfile gives a profile another name.
+	RenameProfile(context.Context, *RenameProfileRequest) (*RenameProfileResponse, error)
+	// TestProfile checks a profile as far as that goes without asking NetSuite.
+	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error)
 	// Stop locks and ends the agent.
@@ -531,6 +578,15 @@ func (UnimplementedAdminServer) AddProfile(context.Context, *AddProfileRequest) 
 }
 func (UnimplementedAdminServer) ShowProfile(context.Context, *ShowProfileRequest) (*ShowProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowProfile not implemented")
+}
+func (UnimplementedAdminServer) EditProfile(context.Context, *EditProfileRequest) (*EditProfileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EditProfile not implemented")
+}
+func (UnimplementedAdminServer) RenameProfile(context.Context, *RenameProfileRequest) (*RenameProfileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenameProfile not implemented")
+}
+func (UnimplementedAdminServer) TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestProfile not implemented")
 }
 func (UnimplementedAdminServer) RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveProfile not implemented")
@@ -649,6 +705,60 @@ func _Admin_ShowProfile_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_EditProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EditProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).EditProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_EditProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).EditProfile(ctx, req.(*EditProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RenameProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenameProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RenameProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RenameProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RenameProfile(ctx, req.(*RenameProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_TestProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).TestProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_TestProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).TestProfile(ctx, req.(*TestProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_RemoveProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveProfileRequest)
 	if err := dec(in); err != nil {
@@ -711,6 +821,18 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShowProfile",
 			Handler:    _Admin_ShowProfile_Handler,
+		},
+		{
+			MethodName: "EditProfile",
+			Handler:    _Admin_EditProfile_Handler,
+		},
+		{
+			MethodName: "RenameProfile",
+			Handler:    _Admin_RenameProfile_Handler,
+		},
+		{
+			MethodName: "TestProfile",
+			Handler:    _Admin_TestProfile_Handler,
 		},
 		{
 			MethodName: "RemoveProfile",

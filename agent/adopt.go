@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// adopt takes over the socket that a service manager has bound to path. It has to be
+// what bind makes: a stream that listens, under this very path, which belongs to us
+// and lets nobody else in. The path stays when the agent ends; it is the manager's.
+func (a *Agent) adopt(path string) (*net.UnixListener, error) {
+	i := slices.Index([]string{a.cfg.Paths.Agent, a.cfg.Paths.Admin}, path)
+	if i < 0 || i >= len(a.cfg.Sockets) {
+		return nil, unsafeSocket(path, "is none")
+	}
+	f := a.cfg.Sockets[i]
+	defer func() { _ = f.Close() }()
+	if fault := notOurs(f, path); fault != "" {
+		return nil, unsafeSocket(path, fault)
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("taking over %s: %w", path, err)
+	}
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		_ = l.Close()
+		return nil, unsafeSocket(path, "is no Unix socket")
+	}
+	return u, nil
+}
+
+func unsafeSocket(path, fault string) error {
+	return refuse(socketpath.ErrUnsafe, pb.CodeUnsafe, "a socket is not safe to use", "what was passed for "+path+" "+fault, "look at the unit:  systemctl --user cat nsagent.socket")
+}
+
+// notOurs says why a socket is not one that the agent would have made at path; "" if
+// it is.
+func notOurs(f *os.File, path string) string {
+	fd := int(f.Fd()) // #nosec G115 -- a descriptor fits
+	for _, want := range []struct {
+		option, value int
+		otherwise     string
+	}{
+		{unix.SO_DOMAIN, unix.AF_UNIX, "is no Unix socket"},
+		{unix.SO_TYPE, unix.SOCK_STREAM, "is no stream socket"},
+		{unix.SO_ACCEPTCONN, 1, "does not listen"},
+	} {
+		if got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, want.option); err != nil || got != want.value {
+			return want.otherwise
+		}
+	}
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		return "has no address"
+	}
+	if u, ok := addr.(*unix.SockaddrUnix); !ok || u.Name != path {
+		return "is bound to another path"
+	}
+	var st unix.Stat_t
+	switch err := unix.Lstat(path, &st); {
+	case err != nil:
+		return "is gone from there"
+	case st.Mode&unix.S_IFMT != unix.S_IFSOCK:
+		return "was replaced there"
+	case st.Uid != uint32(os.Geteuid()): // #nosec G115 -- a uid fits
+		return fmt.Sprintf("belongs to uid %d", st.Uid)
+	case st.Mode&0o077 != 0:
+		return fmt.Sprintf("has mode %04o, and others may use it: SocketMode=0600 is missing", st.Mode&0o777)
+	}
+	return ""
+}
