@@ -172,13 +172,13 @@ func (s *session) find(name string) (*live, error) {
 				return p, nil
 			}
 		}
-		return nil, refuse(ErrNoProfile, pb.CodeNoProfile, "no profile is named", s.have(), "name one:  nsagent -p NAME …")
+		return nil, refuse(ErrNoProfile, pb.CodeNoProfile, "no profile is named", s.have(""), "name one:  nsagent -p NAME …")
 	}
 	return nil, s.noProfile(name)
 }
 
 func (s *session) noProfile(name string) error {
-	return refuse(ErrNoProfile, pb.CodeNoProfile, fmt.Sprintf("no profile %.80q", name), s.have(), "list them:  nsagent profile ls")
+	return refuse(ErrNoProfile, pb.CodeNoProfile, fmt.Sprintf("no profile %.80q", name), s.have(name), "list them:  nsagent profile ls")
 }
 
 // wrongKind tells what a profile's credential can make instead.

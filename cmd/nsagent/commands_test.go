@@ -38,21 +38,23 @@ const waitTime = 20 * time.Second
 // commands are the commands of scripts, beside those of testscript.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"code":       cmdCode,
-		"each":       cmdEach,
-		"eventually": cmdEventually,
-		"jsonkeys":   cmdJSONKeys,
-		"jsonis":     cmdJSONIs,
-		"keyring":    cmdKeyring,
-		"kill9":      cmdKill9,
-		"m2m":        cmdM2M,
-		"scan":       cmdScan,
-		"screen":     cmdScreen,
-		"terminal":   cmdTerminal,
-		"unread":     cmdUnread,
-		"waitline":   cmdWaitLine,
-		"waitsocket": cmdWaitSocket,
-		"wide":       cmdWide,
+		"code":         cmdCode,
+		"each":         cmdEach,
+		"eventually":   cmdEventually,
+		"finding":      cmdFinding,
+		"jsonkeys":     cmdJSONKeys,
+		"jsonis":       cmdJSONIs,
+		"keyring":      cmdKeyring,
+		"kill9":        cmdKill9,
+		"m2m":          cmdM2M,
+		"otherversion": cmdOtherVersion,
+		"scan":         cmdScan,
+		"screen":       cmdScreen,
+		"terminal":     cmdTerminal,
+		"unread":       cmdUnread,
+		"waitline":     cmdWaitLine,
+		"waitsocket":   cmdWaitSocket,
+		"wide":         cmdWide,
 	}
 }
 

@@ -82,7 +82,7 @@ func setUp(env *testscript.Env) error {
 	env.Values[stateKey{}] = s
 	env.Vars = []string{
 		"WORK=" + env.WorkDir, "TMPDIR=" + env.WorkDir, "LANG=C.UTF-8",
-		"PATH=" + shared.bin + ":" + os.Getenv("PATH"),
+		"PATH=" + shared.bin + ":" + os.Getenv("PATH"), "NSAGENT=" + filepath.Join(shared.bin, "nsagent"),
 		"HOME=" + filepath.Join(env.WorkDir, "home"),
 		"XDG_RUNTIME_DIR=" + runtimeDir,
 		"DATA=" + filepath.Join(env.WorkDir, "home/.local/share/nsagent"),

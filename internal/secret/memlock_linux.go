@@ -28,7 +28,7 @@ type host struct {
 func thisHost() host {
 	return host{
 		budget:      readBudget,
-		hibernation: func() (string, bool) { return hibernation("/sys/power") },
+		hibernation: func() (string, bool) { return Hibernation("/sys/power") },
 		memfd:       memfdRegion,
 	}
 }
@@ -109,10 +109,11 @@ func (b budget) refused(size int, err error) error {
 	return fmt.Errorf("%w: locking %d KiB: %v", ErrMemlock, size>>10, err)
 }
 
-// hibernation reports whether this machine is set up to hibernate, and the
-// resume device: the kernel knows suspend to disk, and a resume device is set.
-// The kernel refuses to hibernate while memfd_secret memory exists.
-func hibernation(power string) (string, bool) {
+// Hibernation reports whether the machine is set up to hibernate, and the resume
+// device, from the kernel's directory /sys/power: the kernel knows suspend to disk,
+// and a resume device is set. The kernel refuses to hibernate while memfd_secret
+// memory exists.
+func Hibernation(power string) (string, bool) {
 	states, err := os.ReadFile(filepath.Join(power, "state"))
 	if err != nil {
 		return "", false

@@ -155,7 +155,7 @@ func TestHibernation(t *testing.T) {
 				}
 			}
 		}
-		dev, on := hibernation(dir)
+		dev, on := Hibernation(dir)
 		if on != c.want || on && dev != "8:2" {
 			t.Errorf("state %q, resume %q: got %q, %v", c.state, c.resume, dev, on)
 		}

@@ -118,7 +118,25 @@ func TestEnsureDirRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %q, want it to say %q", err, test.says)
 			}
+			if looked := socketpath.CheckDir(dir); looked == nil || looked.Error() != err.Error() {
+				t.Errorf("looking only: got %v, want %v", looked, err)
+			}
 		})
+	}
+}
+
+func TestCheckDirMakesNothing(t *testing.T) {
+	home := filepath.Join(tempDir(t), "home")
+	dir := filepath.Join(home, "nsagent")
+	if err := socketpath.CheckDir(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
+	}
+	if _, err := os.Lstat(home); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: got %v, want nothing there", home, err)
+	}
+	must(t, socketpath.EnsureDir(dir))
+	if err := socketpath.CheckDir(dir); err != nil {
+		t.Error(err)
 	}
 }
 

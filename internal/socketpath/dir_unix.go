@@ -30,11 +30,17 @@ const maxLinks = 40
 // may have been read or planted before.
 //
 // Errors wrap ErrUnsafe, or say which system call was refused.
-func EnsureDir(path string) error {
+func EnsureDir(path string) error { return goThrough(path, true) }
+
+// CheckDir checks what EnsureDir checks and makes nothing: where a directory is
+// missing, the error wraps fs.ErrNotExist.
+func CheckDir(path string) error { return goThrough(path, false) }
+
+func goThrough(path string, mkdir bool) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%w: %q", ErrRelative, path)
 	}
-	w := walk{uid: os.Geteuid(), gid: os.Getegid(), at: "/", rest: split(path)}
+	w := walk{uid: os.Geteuid(), gid: os.Getegid(), mkdir: mkdir, at: "/", rest: split(path)}
 	fi, err := os.Lstat(w.at)
 	if err != nil {
 		return fmt.Errorf("checking %q: %w", w.at, err)
@@ -56,18 +62,20 @@ func EnsureDir(path string) error {
 // walked: each directory is checked before anything is looked up in it.
 type walk struct {
 	uid, gid int
+	mkdir    bool     // what is missing is made
 	at       string   // where we are, without symbolic links
 	rest     []string // names still to go
 	links    int      // symbolic links followed
 }
 
-// step goes on by one name and makes the directory where it is missing.
+// step goes on by one name and makes the directory where it is missing and may be
+// made.
 func (w *walk) step() (fs.FileInfo, error) {
 	name := w.rest[0]
 	w.rest = w.rest[1:]
 	next := filepath.Join(w.at, name)
 	fi, err := os.Lstat(next)
-	if errors.Is(err, fs.ErrNotExist) {
+	if w.mkdir && errors.Is(err, fs.ErrNotExist) {
 		if err := os.Mkdir(next, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("making a directory: %w", err)
 		}

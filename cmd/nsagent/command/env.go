@@ -19,6 +19,8 @@ type env struct {
 	stdout *sink
 	stderr io.Writer
 	getenv func(string) string
+	// screen and errScreen are what stdout and stderr are shown on.
+	screen, errScreen screen
 
 	profile, output, socket string
 	quiet, verbose, noInput bool

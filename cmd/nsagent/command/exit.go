@@ -49,8 +49,9 @@ func (e *env) exit(err error) int {
 	}
 	if f.Code != pb.CodeOK {
 		last := &lines[len(lines)-1]
-		*last = fmt.Sprintf("%-*s [%s]", codeColumn, *last, f.Code)
+		*last = fmt.Sprintf("%s [%s]", pad(*last, codeColumn), f.Code)
 	}
+	lines[0] = e.errScreen.paint(red, "nsagent:") + strings.TrimPrefix(lines[0], "nsagent:")
 	fmt.Fprintln(e.stderr, strings.Join(lines, "\n"))
 	return pb.Lookup(f.Code).Exit
 }
@@ -104,10 +105,10 @@ func plainText(s string) string {
 
 // oneLine keeps what another process sent from writing lines of its own.
 func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
 			return ' '
 		}
 		return r
-	}, strings.TrimSpace(s))
+	}, s))
 }

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsagent/nsagent/internal/nearest"
 )
 
 // takes returns a check that a command gets exactly the arguments that it names.
@@ -48,7 +51,7 @@ func flagError(c *cobra.Command, err error) error {
 		if strings.HasPrefix(err.Error(), "flag needs an argument") {
 			return usage(dashes(name)+" needs a value", "", see)
 		}
-		return usage("unknown flag "+dashes(name), secretHint(name), see)
+		return usage("unknown flag "+dashes(name), flagHint(c, name), see)
 	default:
 		return usage("a flag is not well-formed", "", see)
 	}
@@ -80,6 +83,27 @@ func dashes(name string) string {
 		return "-" + name
 	}
 	return fmt.Sprintf("--%.40s", name)
+}
+
+// flagHint asks whether another flag was meant, or says why there is none.
+func flagHint(c *cobra.Command, name string) string {
+	if len(name) == 1 {
+		return ""
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	hint, near := secretHint(name), nearest.Name(name, names)
+	if hint != "" { // a beginning such as --passphrase means the value itself
+		near = nearest.Misspelt(name, names)
+	}
+	if near != "" {
+		return didYouMean("--" + near)
+	}
+	return hint
 }
 
 // secretHint tells people who look for a flag that takes a secret why there is

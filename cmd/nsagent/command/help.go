@@ -6,35 +6,54 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/internal/nearest"
 )
 
 // newHelp returns the help command, which knows topics beside the commands.
 func newHelp(e *env, root *cobra.Command) *cobra.Command {
-	var names []string
+	var list strings.Builder
 	for _, t := range topics() {
-		names = append(names, t.name)
+		fmt.Fprintf(&list, "\n  %-12s  %s", t.name, t.short)
 	}
 	return &cobra.Command{
 		Use:   "help [COMMAND | TOPIC]",
 		Short: "Show help on a command or a topic",
-		Long:  "Show help on a command, or on a topic:\n" + strings.Join(names, ", ") + ".",
+		Long:  "Show help on a command, or on one of these topics:\n" + list.String(),
 		Example: `  nsagent help profile add
   nsagent help exit-codes`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				for _, t := range topics() {
-					if t.name == args[0] {
-						return e.print(strings.TrimRight(t.text(), "\n"))
-					}
+				if t, known := findTopic(args[0]); known {
+					return e.print(strings.TrimRight(t.text(), "\n"))
+				}
+				if page, known := findPage(args[0]); known {
+					return e.explainCode(string(page.code))
 				}
 			}
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage(fmt.Sprintf("no help on %.60q", strings.Join(args, " ")), "topics are "+strings.Join(names, ", "), "see:  nsagent --help")
+				return noHelp(root, args)
 			}
 			return c.Help()
 		},
 	}
+}
+
+// noHelp says what there is help on.
+func noHelp(root *cobra.Command, args []string) error {
+	names := topicNames()
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			names = append(names, c.Name())
+		}
+	}
+	words := strings.Join(args, " ")
+	why := didYouMean(nearest.Name(words, names))
+	if why == "" {
+		why = "topics are " + strings.Join(topicNames(), ", ")
+	}
+	return usage(fmt.Sprintf("no help on %.60q", words), why, "see:  nsagent help --help")
 }
 
 // helpWidth is how wide help is, in columns.
@@ -59,7 +78,8 @@ func printHelp(w io.Writer, c *cobra.Command) {
 		b.WriteString("\nFlags of every command:  nsagent --help\n")
 	} else {
 		b.WriteString("\nFlags of every command:\n" + c.PersistentFlags().FlagUsagesWrapped(helpWidth))
-		b.WriteString("\nMore on a command:  nsagent COMMAND --help\nMore on other things:  nsagent help --help\n")
+		b.WriteString("\nMore on a command:  nsagent COMMAND --help\n" +
+			paragraph("More, by nsagent help TOPIC:  ", strings.Join(topicNames(), ", ")) + "\n")
 	}
 	_, _ = io.WriteString(w, b.String())
 }

@@ -111,8 +111,8 @@ func TestMainCommandsHaveExamples(t *testing.T) {
 		}
 	})
 	for _, want := range []string{
-		"nsagent", "nsagent init", "nsagent unlock", "nsagent profile add", "nsagent sign", "nsagent passport",
-		"nsagent connect-password", "nsagent assertion", "nsagent audit query", "nsagent mock", "nsagent help",
+		"nsagent", "nsagent init", "nsagent doctor", "nsagent unlock", "nsagent profile add", "nsagent sign", "nsagent passport",
+		"nsagent connect-password", "nsagent assertion", "nsagent audit query", "nsagent mock", "nsagent explain", "nsagent help",
 	} {
 		if !slices.Contains(with, want) {
 			t.Errorf("%s has no example", want)
@@ -163,7 +163,7 @@ func TestTopics(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if want := []string{"ci", "clients", "environment", "exit-codes", "modes"}; !slices.Equal(names, want) {
+	if want := []string{"ci", "clients", "environment", "exit-codes", "json", "modes", "security", "trouble"}; !slices.Equal(names, want) {
 		t.Errorf("got the topics %v, want %v", names, want)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -55,7 +54,7 @@ func (e *env) print(line string) error {
 	return e.stdout.failed()
 }
 
-// columns are the widths of a table's columns, in characters.
+// columns are the widths of a table's columns, in columns of a terminal.
 type columns []int
 
 // fit widens the columns for a row.
@@ -64,7 +63,7 @@ func (c *columns) fit(row []string) {
 		*c = append(*c, 0)
 	}
 	for i, cell := range row {
-		(*c)[i] = max((*c)[i], utf8.RuneCountInString(cell))
+		(*c)[i] = max((*c)[i], columnsOf(oneLine(cell)))
 	}
 }
 
@@ -73,42 +72,45 @@ func (c *columns) fit(row []string) {
 func (c columns) line(row []string) string {
 	var b strings.Builder
 	for i, cell := range row {
-		cell = oneLine(cell)
-		b.WriteString(cell)
-		if i < len(row)-1 {
-			b.WriteString(strings.Repeat(" ", max(0, c[i]-utf8.RuneCountInString(cell))+2))
-		}
+		b.WriteString(pad(oneLine(cell), c[i]) + "  ")
 	}
 	return strings.TrimRight(b.String(), " ")
 }
 
-// table writes rows in columns.
+// table writes rows in columns, the first as their heads. On a terminal it fits.
 func (e *env) table(rows [][]string) error {
 	var c columns
 	for _, r := range rows {
 		c.fit(r)
 	}
-	for _, r := range rows {
-		if err := e.print(c.line(r)); err != nil {
+	if e.screen.columns > 0 {
+		c.shrink(e.screen.columns)
+	}
+	for i, r := range rows {
+		for j, cell := range r {
+			r[j] = cut(oneLine(cell), c[j])
+		}
+		line := c.line(r)
+		if i == 0 {
+			line = e.screen.paint(bold, line)
+		}
+		if err := e.print(line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sheetWidth is how wide the lines of a sheet are, where words allow it.
-const sheetWidth = 100
-
 // sheet writes names and values, one a line, long values over several lines.
 func (e *env) sheet(rows [][2]string) error {
 	width := 0
 	for _, r := range rows {
-		width = max(width, utf8.RuneCountInString(r[0]))
+		width = max(width, columnsOf(r[0]))
 	}
 	for _, r := range rows {
 		name := r[0]
-		for _, part := range wrap(oneLine(r[1]), sheetWidth-width-2) {
-			if err := e.print(strings.TrimRight(fmt.Sprintf("%-*s  %s", width, name, part), " ")); err != nil {
+		for _, part := range wrap(oneLine(r[1]), e.screen.sheet()-width-2) {
+			if err := e.print(strings.TrimRight(pad(name, width)+"  "+part, " ")); err != nil {
 				return err
 			}
 			name = ""
@@ -117,7 +119,7 @@ func (e *env) sheet(rows [][2]string) error {
 	return nil
 }
 
-// wrap breaks s between words into lines of at most width characters.
+// wrap breaks s between words into lines of at most width columns.
 func wrap(s string, width int) []string {
 	lines := []string{""}
 	for _, word := range strings.Split(s, " ") {
@@ -125,7 +127,7 @@ func wrap(s string, width int) []string {
 		switch {
 		case *last == "":
 			*last = word
-		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(word) > width:
+		case columnsOf(*last)+1+columnsOf(word) > width:
 			lines = append(lines, word)
 		default:
 			*last += " " + word

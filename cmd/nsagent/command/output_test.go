@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/doctor"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -56,8 +58,77 @@ func TestTableLinesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "NAME     NOTE\na        x\nmünchen  [31mred\n"
-	if got := strings.ReplaceAll(out.String(), " [31m", "[31m"); got != want {
+	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestTableFitsTheTerminal counts wide characters as two columns, and marks as none.
+func TestTableFitsTheTerminal(t *testing.T) {
+	rows := func() [][]string {
+		return [][]string{{"NAME", "ACCOUNT", "NOTE"}, {"東京", "1234567_SB1", "夜間の読み込み、顧客と注文のすべて"}, {"cafe\u0301", "7", strings.Repeat("long ", 20)}}
+	}
+	for _, columns := range []int{0, 30, 40, 80} {
+		var out bytes.Buffer
+		e := testEnv(&out)
+		e.screen.columns = columns
+		if err := e.table(rows()); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+		second := columnsOf(lines[0][:strings.Index(lines[0], "ACCOUNT")])
+		for _, line := range lines {
+			if n := columnsOf(line); columns > 0 && n > columns {
+				t.Errorf("%d columns: a line takes %d: %q", columns, n, line)
+			}
+			if cut := strings.Contains(line, "…"); cut && columns == 0 {
+				t.Errorf("no terminal: %q is cut", line)
+			}
+		}
+		for i, name := range map[int]string{1: "東京", 2: "cafe\u0301"} {
+			if got := columnsOf(name) + len(lines[i][len(name):]) - len(strings.TrimLeft(lines[i][len(name):], " ")); got != second {
+				t.Errorf("%d columns: the second column of %q begins at %d, want %d", columns, lines[i], got, second)
+			}
+		}
+	}
+}
+
+func TestColumnsOf(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "abc": 3, "münchen": 7, "東京": 4, "cafe\u0301": 4, "ｆｕｌｌ": 8, "🔑": 2, "a\u200bb": 2, "…": 1} {
+		if got := columnsOf(text); got != want {
+			t.Errorf("%q: got %d, want %d", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{"abcdef": "abcd…", "東京都庁": "東京…", "abcde": "abcde", "ab  cd": "ab…"} {
+		if got := cut(text, 5); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestColourIsForTerminals wants it nowhere else, and everywhere the same text.
+func TestColourIsForTerminals(t *testing.T) {
+	finding := []doctor.Finding{{Check: "c", Level: doctor.Problem, Text: "t", Fix: "f"}}
+	shown := func(output string, s screen) (stdout, stderr string) {
+		var out, said bytes.Buffer
+		e := testEnv(&out)
+		e.stderr, e.output, e.screen, e.errScreen = &said, output, s, s
+		e.exit(e.reportFindings(finding))
+		return out.String(), said.String()
+	}
+	sgr := regexp.MustCompile("\x1b\\[[0-9]*m")
+	for _, output := range []string{"text", "json", "jsonl"} {
+		plainOut, plainErr := shown(output, screen{})
+		out, said := shown(output, screen{columns: 80, colours: true})
+		if sgr.MatchString(plainOut + plainErr) {
+			t.Errorf("%s: no terminal: %q", output, plainOut+plainErr)
+		}
+		if sgr.MatchString(out) != (output == "text") || !sgr.MatchString(said) {
+			t.Errorf("%s: on a terminal: %q and %q", output, out, said)
+		}
+		if sgr.ReplaceAllString(out, "") != plainOut || sgr.ReplaceAllString(said, "") != plainErr {
+			t.Errorf("%s: colour changes the text: %q, %q", output, out, said)
+		}
 	}
 }
 

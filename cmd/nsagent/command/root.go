@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/internal/harden"
+	"github.com/nsagent/nsagent/internal/nearest"
 )
 
 // Main runs the command line and returns the exit code. It hardens the process
@@ -25,7 +26,10 @@ func Main(args []string) int {
 	// A reader that has gone is a failed write, with an exit code. A command that
 	// starts programs of other people has to give them the default back.
 	signal.Ignore(syscall.SIGPIPE)
-	e := &env{stdin: os.Stdin, stdout: &sink{w: os.Stdout}, stderr: os.Stderr, getenv: os.Getenv}
+	e := &env{
+		stdin: os.Stdin, stdout: &sink{w: os.Stdout}, stderr: os.Stderr, getenv: os.Getenv,
+		screen: screenOf(os.Stdout, os.Getenv), errScreen: screenOf(os.Stderr, os.Getenv),
+	}
 	root := newRoot(e)
 	root.SetArgs(args)
 	return e.exit(root.ExecuteContext(context.Background()))
@@ -92,10 +96,10 @@ background signs with them, so that scripts never see a secret.`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newProfile(e))
+	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newDoctor(e), newProfile(e))
 	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e))
 	help := newHelp(e, root)
-	add(groupOther, newAudit(e), newMock(e), newDemo(e), newVersion(e), help)
+	add(groupOther, newAudit(e), newMock(e), newDemo(e), newExplain(e), newVersion(e), help)
 	root.SetHelpCommand(help)
 	root.AddCommand(newKeyringHelper(e))
 	finish(root)
@@ -128,10 +132,21 @@ func runGroup(c *cobra.Command, args []string) error {
 	return usage(fmt.Sprintf("unknown command %.40q", args[0]), suggestion(c, args[0]), "see:  "+c.CommandPath()+" --help")
 }
 
+// suggestion asks whether one of the commands below c was meant.
 func suggestion(c *cobra.Command, name string) string {
-	c.SuggestionsMinimumDistance = 2
-	if s := c.SuggestionsFor(name); len(s) > 0 {
-		return "did you mean " + s[0] + "?"
+	var names []string
+	for _, sub := range c.Commands() {
+		if !sub.Hidden {
+			names = append(append(names, sub.Name()), sub.Aliases...)
+		}
 	}
-	return ""
+	return didYouMean(nearest.Name(name, names))
+}
+
+// didYouMean asks for a name, unless that is empty.
+func didYouMean(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "did you mean " + name + "?"
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -10,18 +11,42 @@ import (
 // topic is a page of help that belongs to no command.
 type topic struct {
 	name string
-	text func() string
+	// also are other names by which people look for it.
+	also  []string
+	short string
+	text  func() string
 }
 
 func topics() []topic {
 	page := func(s string) func() string { return func() string { return s } }
 	return []topic{
-		{"exit-codes", exitCodesText},
-		{"environment", page(helpEnvironment)},
-		{"modes", page(helpModes)},
-		{"clients", page(helpClients)},
-		{"ci", page(helpCI)},
+		{"exit-codes", []string{"codes", "errors"}, "what the exit codes and the error codes are", exitCodesText},
+		{"environment", []string{"config", "files", "variables"}, "variables, files and settings", page(helpEnvironment)},
+		{"modes", []string{"keyring", "passphrase"}, "what opens the vault, and when the keyring does not help", page(helpModes)},
+		{"security", []string{"secrets", "promises"}, "what a script can get and cannot, and where secrets are", page(helpSecurity)},
+		{"clients", []string{"curl", "python", "node", "go"}, "how programs in any language sign", page(helpClients)},
+		{"ci", []string{"containers", "docker"}, "jobs without a person", page(helpCI)},
+		{"json", []string{"output", "colour", "color", "width"}, "output for programs, and what a terminal changes", page(helpJSON)},
+		{"trouble", []string{"troubleshooting", "problems"}, "where to look when something does not work", page(helpTrouble)},
 	}
+}
+
+func topicNames() []string {
+	var names []string
+	for _, t := range topics() {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// findTopic returns the topic of that name, or of that other name.
+func findTopic(name string) (topic, bool) {
+	for _, t := range topics() {
+		if t.name == name || slices.Contains(t.also, name) {
+			return t, true
+		}
+	}
+	return topic{}, false
 }
 
 // exitCodesText lists exit codes and error codes from the one table.
@@ -35,7 +60,7 @@ func exitCodesText() string {
 	for n, text := range exits {
 		fmt.Fprintf(&b, "  %2d  %s\n", n, text)
 	}
-	b.WriteString("\nError codes, each with its exit code\n\n")
+	b.WriteString("\nError codes, each with its exit code; more on one:  nsagent explain CODE\n\n")
 	for _, m := range pb.Meanings() {
 		fmt.Fprintf(&b, "  %-18s %2d  %s\n", m.Code, m.Exit, m.Text)
 	}
@@ -144,4 +169,79 @@ and see no secret. At the end of the job: nsagent agent stop.
 Nothing asks where there is no terminal; NSAGENT_NO_INPUT=1 makes sure of it.
 Exit codes tell what happened: nsagent help exit-codes. On a small machine,
 nsagent init --kdf low makes unlocking cheaper.
+`
+
+const helpSecurity = `A script can get, while the vault is unlocked and within the profile's limits:
+
+  an OAuth header for one method and URL, for five minutes
+  a SOAP TokenPassport for one use
+  a password for one SuiteAnalytics Connect session
+  a client assertion, for one access token
+  names, accounts and limits of the profiles
+
+It cannot get a stored secret by any call, a signature over bytes of its own
+choice, a header for a host outside the profile's account or endpoint, a write
+with a profile that is limited to reading, or a use that is not in the log.
+
+Secrets are in one encrypted file, and while the vault is unlocked in locked
+memory of one process, which has no network and starts no program. They come in
+by a prompt that shows nothing, a file, a descriptor or standard input: no flag
+and no variable takes one. No name or account is in the vault in clear either.
+
+Not promised: protection from root, or from a program that runs as you and asks
+the agent while it is unlocked. What would help then: lock when you are done,
+profiles that only read, and a look into the log.
+
+  nsagent lock
+  nsagent audit query --since 24h
+  nsagent audit verify
+  nsagent doctor
+
+All of it, with the tests behind it: docs/threat-model.md.
+`
+
+const helpJSON = `-o json prints one document, -o jsonl one a line. Each object has a schema, such
+as nsagent.sign/v1; keys are only ever added. Times are RFC 3339 in UTC, but for
+the timestamp of a signature. Errors go to stderr as text, with a stable code at
+the end of the last line; the exit code says the same.
+
+  nsagent sign -o json "$URL" | jq -r .authorization
+  nsagent profile ls -o jsonl | jq -r 'select(.state == "expired") .name'
+  nsagent doctor -o json | jq -r '.findings[] | select(.level != "ok") .fix'
+
+stdout is for data and stderr for people; -q leaves errors only.
+
+What a terminal changes
+
+  width     Tables fit the terminal: the widest column is cut, and ends in …
+            Where stdout is no terminal, nothing is cut. Wide characters, as in
+            Chinese or Japanese notes, count as two columns.
+  colour    On a terminal only, stdout and stderr each for itself. Not where
+            NO_COLOR is set or TERM is dumb, and never with -o json.
+  control   What comes from elsewhere, such as a note, cannot move the cursor.
+`
+
+const helpTrouble = `In this order
+
+  nsagent doctor            looks at clock, keyring, memory, files, sockets and
+                            the kernel; each finding says what to type
+  nsagent status            how the agent is: locked or not, and how protected
+  nsagent explain CODE      what an error means, its causes, what to do
+  nsagent audit query --outcome denied --last 10
+                            who asked for what, and why it was refused
+  agent.log                 what a started agent says, in ~/.local/state/nsagent
+
+Often
+
+  NetSuite answers 401      sign exactly the URL and method that are sent; a
+                            header is good for one send; the clock may be off by
+                            five minutes at most; a refreshed sandbox has lost
+                            its tokens
+  no agent, after sudo, in  HOME and XDG_RUNTIME_DIR are others there; each user
+  cron or in a container    has an agent of their own
+  locked again              it locks after an hour without use, and after twelve
+                            hours: idle_lock and hard_lock in config.toml
+  it asks nothing in a      there is no terminal: --passphrase-file, see
+  script                    nsagent help modes
+  nsagent mock              a NetSuite for tests that says why it refuses
 `

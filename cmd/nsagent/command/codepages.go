@@ -1,0 +1,173 @@
+package command
+
+import pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+
+// codePage explains a code beyond the one sentence of the table.
+type codePage struct {
+	code pb.Code
+	// means says what happened, and what did not.
+	means string
+	// causes are the likely ones, the likeliest first.
+	causes []string
+	// do is what to do, one thing a line. Two blanks stand before what can be typed.
+	do []string
+}
+
+// codePages returns a page for every code, in the order of the table.
+func codePages() []codePage {
+	return append(append(requestPages(), vaultPages()...), agentPages()...)
+}
+
+// requestPages are about what was asked for.
+func requestPages() []codePage {
+	return []codePage{
+		{pb.CodeInternal,
+			"Something failed for which nsagent has no better name: most often a file or device, else a fault of the program. Nothing was signed.",
+			[]string{"a full or failing disk", "a fault in nsagent"},
+			[]string{"look at what the machine lacks:  nsagent doctor", "see what the agent wrote:  less ~/.local/state/nsagent/agent.log", "report it as SECURITY.md or CONTRIBUTING.md says, with the log"}},
+		{pb.CodeUsage,
+			"The command line, the configuration or an answer is not right. Nothing was done.",
+			[]string{"a misspelt command or flag", "a secret given as a flag, which no command takes", "something had to be asked, and there is no terminal, or --no-input or NSAGENT_NO_INPUT is set", "an unknown key in config.toml"},
+			[]string{"see the command's own help:  nsagent COMMAND --help", "see how to answer without a terminal:  nsagent help modes"}},
+		{pb.CodeRequest,
+			"The agent understood the call, and the request in it cannot be signed as it is.",
+			[]string{"a field that is missing, unknown or given twice", "a form body that is not a form", "a profile of the wrong kind: tba signs headers, passports and Connect passwords, m2m makes assertions"},
+			[]string{"see which kind the profile is:  nsagent profile ls", "see the fields of the JSON form:  docs/protocol.md"}},
+		{pb.CodeURL,
+			"The URL cannot be signed exactly as it would be sent, so a signature would not fit.",
+			[]string{"blanks, quotes or other characters that are not percent-encoded", "a user name, a port, a fragment or an IP address in the URL", "http instead of https"},
+			[]string{"encode it first; in a shell:  curl -G --data-urlencode 'q=…' …", "put the URL in quotes, so that the shell leaves & and ? alone"}},
+		{pb.CodeAccount,
+			"NetSuite's account IDs are digits or letters, with an underscore before the sandbox: 1234567 or 1234567_SB1. The form of host names, 1234567-sb1, is taken too.",
+			[]string{"a URL or a company name in place of the ID", "blanks or other characters around it"},
+			[]string{"look it up in NetSuite: Setup > Company > Company Information, Account ID"}},
+		{pb.CodeCredential,
+			"The parts of a credential are incomplete, or do not belong together. Nothing was stored.",
+			[]string{"consumer and token values were exchanged, or one of the four is missing", "a certificate where the private key belongs, or the other way round", "a private key that is encrypted, or of a kind that NetSuite does not take", "a certificate that does not belong to the private key"},
+			[]string{"see what is wanted:  nsagent profile add --help", "decrypt a key first:  openssl pkey -in key.pem -out plain.pem"}},
+		{pb.CodeNoProfile,
+			"No profile has that name, or none was named and there is not exactly one.",
+			[]string{"a misspelt name", "NSAGENT_PROFILE or default_profile names a profile that was removed or renamed", "the vault is another one than you think: HOME or XDG_DATA_HOME differ"},
+			[]string{"list them:  nsagent profile ls", "name one:  nsagent -p NAME …"}},
+		{pb.CodeNotFound,
+			"What was named is not there, or not where it is looked for.",
+			[]string{"a misspelt name or code", "no agent has run here yet, so there is no audit log"},
+			[]string{"see what there is:  nsagent status", "list the codes:  nsagent explain"}},
+		{pb.CodeExists,
+			"The name is taken, and nothing is ever replaced in silence. What is there stays as it is.",
+			[]string{"init where there is a vault already, or the rest of an earlier one", "a profile of that name"},
+			[]string{"use another name, or remove the old one:  nsagent profile rm NAME", "for another vault, set XDG_DATA_HOME and XDG_STATE_HOME"}},
+		{pb.CodeLimited,
+			"Too much was going on at once, and the agent keeps a bound so that it never stops answering.",
+			[]string{"more than 256 connections, or 64 calls at a time on one", "another process changes the vault at this moment"},
+			[]string{"wait a moment and send again; the refused call was not carried out", "use one connection for many calls; package client does"}},
+		{pb.CodeDenied,
+			"Policy or the limits of the profile do not allow this use. It is in the audit log.",
+			[]string{"the profile is not meant for it", "somebody else's process asked"},
+			[]string{"see the profile's limits:  nsagent profile show NAME", "see what was asked:  nsagent audit query --outcome denied --last 5"}},
+		{pb.CodeReadOnly,
+			"The profile is limited to reading, and this would write. Production profiles are read-only unless somebody said otherwise. Passports, Connect passwords and assertions count as writing: they carry the whole role.",
+			[]string{"a POST, PUT, PATCH or DELETE", "a passport, Connect password or assertion", "access was left out for a production account"},
+			[]string{"see its access:  nsagent profile show NAME", "if it is to write, add it with \"access\":\"write\""}},
+		{pb.CodeHost,
+			"The profile signs for the hosts of its own account, or for its one endpoint, and for nothing else: a header for another host could be used there.",
+			[]string{"the account in the URL is not the profile's: production and sandbox have different hosts", "a misspelt host", "the URL of a mock or gateway, and no endpoint in the profile"},
+			[]string{"see account and endpoint:  nsagent profile show NAME", "use the profile of that account:  nsagent -p OTHER sign URL", "for a mock or gateway, add the profile with its \"endpoint\""}},
+		{pb.CodeNetSuite,
+			"NetSuite answered, and refused. The signature that was sent is correct as far as nsagent can tell.",
+			[]string{"the token or certificate was revoked, or the sandbox was refreshed, which removes both", "the role lacks a permission, or the feature is off", "too many requests at once, which NetSuite may report as an invalid login", "a clock more than five minutes off"},
+			[]string{"check the clock:  nsagent doctor", "look into NetSuite: Setup > Users/Roles > User Management > View Login Audit Trail"}},
+		{pb.CodeExpired,
+			"The certificate, the access or the token has come to its end, or was revoked. Nothing was signed with it.",
+			[]string{"certificates for M2M end after two years at the latest", "a clock that is far ahead"},
+			[]string{"see the dates:  nsagent profile ls", "make a new certificate in NetSuite, and add the profile again", "check the clock:  nsagent doctor"}},
+		{pb.CodeCheck,
+			"A check ran to its end and found problems, which it has listed. Nothing was changed.",
+			[]string{"what the listed findings say"},
+			[]string{"go through them from the top: each ends with what to type", "for scripts:  nsagent doctor -o json"}},
+	}
+}
+
+// vaultPages are about the vault and what opens it.
+func vaultPages() []codePage {
+	return []codePage{
+		{pb.CodeNoVault,
+			"There is no vault for this user yet, at the place where it is looked for.",
+			[]string{"init was never run", "HOME or XDG_DATA_HOME differ from those of init: another user, sudo, a container, cron"},
+			[]string{"make one:  nsagent init", "see where it is looked for:  nsagent doctor"}},
+		{pb.CodeLocked,
+			"The agent runs and has no keys: the vault is locked. Nothing was signed.",
+			[]string{"nobody has unlocked it since the agent started", "it was not used for an hour, or unlocked for twelve: it locks by itself then", "somebody ran  nsagent lock"},
+			[]string{"unlock it:  nsagent unlock", "see or set the times:  nsagent help environment"}},
+		{pb.CodePassphrase,
+			"The vault did not open with what was given, or it needs a passphrase and none could be asked for. Wrong passphrase and wrong keyring share look the same: it would help a thief to tell them apart.",
+			[]string{"a wrong passphrase, or another keyboard layout", "a passphrase file with more than the passphrase in it", "the keyring belongs to another login than at init", "no terminal to ask on"},
+			[]string{"try again:  nsagent unlock", "without a terminal:  nsagent unlock --passphrase-file FILE"}},
+		{pb.CodeKeyring,
+			"The OS keyring did not give its share of the key, so the vault stays locked. There is no way around it by design.",
+			[]string{"no D-Bus session, as over SSH, in cron or in a container", "the keyring is locked, or asks something on a screen that nobody sees", "no Secret Service is installed", "the vault was copied from another machine"},
+			[]string{"see which of these it is:  nsagent doctor", "see what to do about each:  nsagent help modes"}},
+		{pb.CodeBackoff,
+			"There were several wrong passphrases in a row, and the agent waits longer after each.",
+			[]string{"a script that tries a wrong passphrase again and again", "somebody who guesses"},
+			[]string{"wait as long as the message says, then:  nsagent unlock", "see who tried:  nsagent audit query --event vault.unlock --last 20"}},
+		{pb.CodeDamaged,
+			"The vault, or a file beside it, does not match its signature or checksum. Nothing of it is used, since it may have been changed on purpose.",
+			[]string{"a copy or sync that broke off", "a failing disk", "somebody wrote into the file", "the ledger comes from another machine"},
+			[]string{"stop the agent, keep the damaged file, and look at the generation before it: vault.nsv.prev in the same directory", "put a backup in its place"}},
+		{pb.CodeNewer,
+			"The vault was written by a newer nsagent, whose format this one does not know. It was not touched.",
+			[]string{"an older nsagent first in PATH", "a home directory shared by machines with different versions"},
+			[]string{"see the version:  nsagent version", "install the newer one here, too"}},
+		{pb.CodeRollback,
+			"The vault is older than one that was seen on this machine. Somebody may have put an old copy back, to bring back a secret or a right that was removed.",
+			[]string{"a backup was restored", "a sync service lost the last changes"},
+			[]string{"put the newer file back if there is one: vault.nsv.prev, another machine, a backup", "if you restored it yourself, see docs/vault-format.md on accepting it"}},
+		{pb.CodeFull,
+			"There is no room left: the vault has its largest size, or a limit of the request was reached.",
+			[]string{"very many or very large profiles"},
+			[]string{"remove what is not used:  nsagent profile rm NAME"}},
+	}
+}
+
+// agentPages are about the agent and its sockets, log and memory.
+func agentPages() []codePage {
+	return []codePage{
+		{pb.CodePeer,
+			"The agent takes the calling process for one that may not use this socket. The connection was closed.",
+			[]string{"another user: each user has an agent of their own", "the process that opened the connection has ended and handed the descriptor on", "sudo, or a container with other user IDs"},
+			[]string{"run as the agent's own user, or start an agent as this one:  nsagent agent start", "open a connection of its own in each process"}},
+		{pb.CodeAgent,
+			"Nobody answers at the agent's socket, so nothing was signed.",
+			[]string{"no agent runs", "it runs for another user, or with another XDG_RUNTIME_DIR, as after sudo or in cron", "--socket or NSAGENT_SOCK names a wrong path", "it ended and left its socket behind"},
+			[]string{"start it:  nsagent agent start", "see what is the matter:  nsagent doctor"}},
+		{pb.CodeVersion,
+			"The running agent is older than this program and does not know the call.",
+			[]string{"nsagent was updated while the agent ran"},
+			[]string{"start the new one:  nsagent agent stop && nsagent agent start && nsagent unlock"}},
+		{pb.CodeRunning,
+			"An agent is running already, and there is one a user and socket.",
+			[]string{"it was started before, by hand or by systemd", "another agent has this audit log open, with other sockets"},
+			[]string{"use it:  nsagent status", "or end it first:  nsagent agent stop"}},
+		{pb.CodeSocket,
+			"The path of the socket cannot be used: it is too long for a socket address (107 bytes), or not absolute.",
+			[]string{"a long HOME without XDG_RUNTIME_DIR", "NSAGENT_SOCK with a relative path"},
+			[]string{"set XDG_RUNTIME_DIR, or NSAGENT_SOCK, to a short absolute path"}},
+		{pb.CodeUnsafe,
+			"A file or directory can be read or replaced by somebody else, so nsagent does not use it, and does not repair it either: it may have been read or planted.",
+			[]string{"permissions that let group or others in", "a directory that belongs to another user, as after sudo", "a symbolic link where a file or directory belongs"},
+			[]string{"see which, with what to type:  nsagent doctor", "look at what is in it before you change its mode"}},
+		{pb.CodeAudit,
+			"The audit log cannot be written, and what cannot be recorded is not done. Locking works even so.",
+			[]string{"a full disk", "a directory that became read-only", "audit.jsonl was removed or changed while the agent ran"},
+			[]string{"make room or repair it; the agent tries again by itself", "see the state:  nsagent doctor"}},
+		{pb.CodeAuditBad,
+			"The audit log does not fit together: a line was changed, removed, swapped or put in. Lines before the first bad one are as they were written.",
+			[]string{"somebody edited it", "a copy that broke off, or a disk that lost a write"},
+			[]string{"see where:  nsagent audit verify", "keep a copy, then move audit.jsonl aside; the agent begins a new one", "compare with a head that you kept elsewhere"}},
+		{pb.CodeMemory,
+			"The process may not lock enough memory to keep secrets from swap, so it does not take them.",
+			[]string{"a low RLIMIT_MEMLOCK: 64 KiB do, 8 MiB hold 10,000 profiles", "a container or service with a limit of its own"},
+			[]string{"see limit and need:  nsagent doctor", "raise it in this shell:  ulimit -l 8192", "or for good, in /etc/security/limits.conf:  YOU - memlock 8192", "under systemd:  LimitMEMLOCK=8M in the unit"}},
+	}
+}

@@ -1,0 +1,160 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/doctor"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// askTime bounds each question to the agent, which answers within milliseconds.
+const askTime = 5 * time.Second
+
+// examineAgent looks at the sockets, and asks an agent that is there.
+func (e *env) examineAgent(ctx context.Context, p socketpath.Paths) []doctor.Finding {
+	out, there := e.examineSockets(p)
+	if !there {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	// Nothing here starts an agent.
+	cl, err := client.Dial(ctx, client.WithSocket(p.Agent))
+	if err != nil {
+		return append(out, foundFault("agent", err))
+	}
+	defer func() { _ = cl.Close() }()
+	r, err := cl.Status(ctx)
+	if err != nil {
+		return append(out, foundFault("agent", err))
+	}
+	out = append(out, judgeAgent(r)...)
+	if r.GetLocked() {
+		return append(out, doctor.Finding{Check: "expiry", Level: doctor.OK, Text: "not known while the vault is locked", Fix: "open it, and look again:  nsagent unlock"})
+	}
+	list, err := cl.Profiles(ctx)
+	if err != nil {
+		return append(out, foundFault("expiry", err))
+	}
+	return append(append(out, e.judgeDefault(p, list)...), expiries(list, time.Now())...)
+}
+
+// examineSockets looks at the sockets themselves. there is false where no agent
+// listens.
+func (e *env) examineSockets(p socketpath.Paths) (out []doctor.Finding, there bool) {
+	const check = "socket"
+	uids := []uint32{uint32(os.Geteuid())} // #nosec G115 -- a uid fits
+	if n, err := strconv.ParseUint(e.getenv("NSAGENT_SOCK_UID"), 10, 32); err == nil {
+		uids = append(uids, uint32(n))
+	}
+	for _, path := range []string{p.Agent, p.Admin} {
+		err := socketpath.CheckSocket(path, uids...)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			continue
+		case err != nil:
+			out = append(out, doctor.Finding{Check: check, Level: doctor.Problem, Text: strings.TrimPrefix(plain(err), "unsafe place: "), Why: "nsagent does not connect to it",
+				Fix: "look at what it is, then remove it:  rm " + path})
+			continue
+		}
+		conn, err := net.DialTimeout("unix", path, askTime)
+		if err == nil {
+			_ = conn.Close()
+			out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "somebody listens at " + path})
+			there = there || path == p.Agent
+			continue
+		}
+		f := doctor.Finding{Check: check, Level: doctor.Warn, Text: "nobody listens any more at " + path, Why: "an agent ended without removing it", Fix: "start one, which takes it over:  nsagent agent start"}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			f = doctor.Finding{Check: check, Level: doctor.Problem, Text: "there is no way to connect to " + path, Why: plain(err), Fix: "end the agent there, and start one:  nsagent agent start"}
+		}
+		out = append(out, f)
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "no agent runs here: there is no " + p.Agent, Fix: "start one:  nsagent agent start"})
+	}
+	return out, there
+}
+
+// judgeAgent says what the agent's status means.
+func judgeAgent(r *pb.StatusResponse) []doctor.Finding {
+	state := "unlocked"
+	if r.GetLocked() {
+		state = "locked"
+	}
+	out := []doctor.Finding{{Check: "agent", Level: doctor.OK, Text: fmt.Sprintf("version %s, pid %d, %s", r.GetVersion(), r.GetPid(), state)}}
+	add := func(level doctor.Level, check, text, why, fix string) {
+		out = append(out, doctor.Finding{Check: check, Level: level, Text: text, Why: why, Fix: fix})
+	}
+	if v, _, _ := buildVersion(); r.GetVersion() != v {
+		add(doctor.Warn, "agent.version", fmt.Sprintf("the agent is version %s, and this program is %s", r.GetVersion(), v), "one of them was updated while the agent ran",
+			"start the new one:  nsagent agent stop && nsagent agent start && nsagent unlock")
+	}
+	if s := r.GetSandbox(); !s.GetSeccomp() || s.GetLandlockAbi() == 0 {
+		add(doctor.Warn, "agent.sandbox", "the agent is not wholly confined: "+sandbox(s), "a fault in it would reach further", "see the kernel's findings, and start the agent again")
+	}
+	if a := r.GetAudit(); !a.GetOk() {
+		add(doctor.Problem, "audit", "the audit log cannot be written: "+a.GetPath(), "what cannot be recorded is not done", "make room or repair it; the agent tries again by itself")
+	}
+	for _, w := range r.GetWarnings() {
+		if strings.Contains(w, "audit log") || strings.Contains(w, "the keyring alone") {
+			continue // a finding of its own
+		}
+		add(doctor.Warn, "agent.note", w, "", "see what opens the vault, and how well:  nsagent help modes")
+	}
+	return out
+}
+
+// judgeDefault looks whether the profile that is named once and for all is there.
+func (e *env) judgeDefault(p socketpath.Paths, list *pb.ListProfilesResponse) []doctor.Finding {
+	name, err := e.profileName(p)
+	if err != nil || name == "" {
+		return nil
+	}
+	if slices.ContainsFunc(list.GetProfiles(), func(s *pb.ProfileSummary) bool { return s.GetName() == name }) {
+		return nil
+	}
+	return []doctor.Finding{{Check: "profile", Level: doctor.Problem, Text: fmt.Sprintf("there is no profile %.80q, which -p, NSAGENT_PROFILE or default_profile names", name),
+		Why: "commands without another name fail", Fix: "see what there is:  nsagent profile ls"}}
+}
+
+// soon is how long before its end a credential is worth a warning: NetSuite takes a
+// new certificate beside the old one.
+const soon = 30 * 24 * time.Hour
+
+// expiries lists what has ended or will soon.
+func expiries(list *pb.ListProfilesResponse, now time.Time) []doctor.Finding {
+	const check = "expiry"
+	const fix = "make a new certificate in NetSuite (Setup > Integration > OAuth 2.0 Client Credentials), and store it with the profile"
+	var out []doctor.Finding
+	for _, p := range list.GetProfiles() {
+		if p.GetExpiresAt() == 0 {
+			continue
+		}
+		ends := time.Unix(p.GetExpiresAt(), 0)
+		left := ends.Sub(now)
+		when := day(p.GetExpiresAt(), "")
+		switch {
+		case left <= 0:
+			out = append(out, doctor.Finding{Check: check, Level: doctor.Problem, Text: fmt.Sprintf("%s (%s) ended at %s", p.GetName(), p.GetAccount(), when), Why: "nothing is signed with it", Fix: fix})
+		case left < soon:
+			out = append(out, doctor.Finding{Check: check, Level: doctor.Warn, Text: fmt.Sprintf("%s (%s) ends in %s, at %s", p.GetName(), p.GetAccount(), seconds(int64(left/time.Second)), when), Fix: fix})
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "no credential ends within 30 days"})
+	}
+	return out
+}
