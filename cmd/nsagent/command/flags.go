@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,11 +97,12 @@ func flagHint(c *cobra.Command, name string) string {
 			names = append(names, f.Name)
 		}
 	})
-	hint, near := secretHint(name), nearest.Name(name, names)
-	if hint != "" { // a beginning such as --passphrase means the value itself
-		near = nearest.Misspelt(name, names)
+	hint := secretHint(name)
+	begins := func(flag string) bool { return strings.HasPrefix(flag, name) }
+	if hint != "" && slices.ContainsFunc(names, begins) {
+		return hint // one such as --passphrase is meant to take the value itself
 	}
-	if near != "" {
+	if near := nearest.Name(name, names); near != "" {
 		return didYouMean("--" + near)
 	}
 	return hint
