@@ -93,18 +93,19 @@ func (a *Agent) open(ctx context.Context, m *pb.Sealed, method, profile string, 
 
 // Unlock opens the vault.
 func (s adminService) Unlock(ctx context.Context, q *pb.UnlockRequest) (*pb.UnlockResponse, error) {
-	var passphrase secret.Bytes
-	if q.GetPassphrase() != nil {
-		var err error
-		if passphrase, err = s.open(ctx, q.GetPassphrase(), pb.Admin_Unlock_FullMethodName, "", maxPassphrase); err != nil {
-			return nil, s.reply(err)
-		}
-		defer passphrase.Destroy()
+	m := q.GetPassphrase()
+	if m == nil {
+		m = q.GetKey()
 	}
+	proof, err := s.openProof(ctx, m, pb.Admin_Unlock_FullMethodName, "")
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	defer destroyProof(proof)
 	if q.GetForSeconds() < 0 || q.GetForSeconds() > int64((365*24*time.Hour)/time.Second) {
 		return nil, s.reply(refuse(ErrRequest, pb.CodeRequest, "the unlock time is out of range", "", ""))
 	}
-	open, err := s.unlock(ctx, callerOf(ctx), passphrase, time.Duration(q.GetForSeconds())*time.Second)
+	open, err := s.unlock(ctx, callerOf(ctx), proof, time.Duration(q.GetForSeconds())*time.Second)
 	if err != nil {
 		return nil, s.reply(err)
 	}
@@ -284,6 +285,11 @@ func (a *Agent) commit(c *caller, event string, p *profile, detail string, chang
 	if t, err := signer.ParseEndpoint(p.Endpoint); err == nil {
 		e.Host = t.Host()
 	}
+	return a.carryOut(c, e, change)
+}
+
+// carryOut is commit for a change that is described by e.
+func (a *Agent) carryOut(c *caller, e audit.Event, change func() error) error {
 	c.fill(&e)
 	if _, err := a.audit.AppendSync(e); err != nil {
 		return fmt.Errorf("recording the change: %w", err)

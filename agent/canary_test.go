@@ -163,6 +163,18 @@ func TestNoSecretComesOut(t *testing.T) {
 	use()
 	note(admin.Unlock(ctx, sealWith(d.arena, testPassphrase), time.Hour))
 	use()
+	proof := client.Proof{Passphrase: sealWith(d.arena, testPassphrase)}
+	for _, kind := range []string{"recovery", "key-file", "passphrase", "keyring", "keyring+passphrase", "age"} {
+		for _, opener := range []string{c.tokenSecret, c.tokenSecret[:16]} {
+			note(admin.AddKeySlot(ctx, proof, client.NewSlot{Kind: kind, Opener: sealWith(d.arena, opener), Cost: "low"}))
+			note(admin.UnlockBy(ctx, client.Proof{Recovery: sealWith(d.arena, opener)}, 0))
+			note(admin.UnlockBy(ctx, client.Proof{KeyFile: sealWith(d.arena, opener)}, 0))
+		}
+	}
+	note(admin.KeySlots(ctx))
+	note(admin.RemoveKeySlot(ctx, proof, c.tokenSecret[:4]))
+	note(admin.ChangePassphrase(ctx, sealWith(d.arena, c.tokenSecret), sealWith(d.arena, c.consumerSecret), "low"))
+	note(admin.Recover(ctx, sealWith(d.arena, c.tokenSecret[:16]), client.NewSlot{Kind: "passphrase", Opener: sealWith(d.arena, c.consumerSecret), Cost: "low"}))
 	note(nil, admin.RemoveProfile(ctx, "none"))
 	note(nil, admin.RemoveProfile(ctx, "m2m"))
 	note(nil, admin.Stop(ctx))

@@ -22,7 +22,7 @@ const (
 
 // EditProfile changes a profile.
 func (s adminService) EditProfile(ctx context.Context, q *pb.EditProfileRequest) (*pb.EditProfileResponse, error) {
-	defer s.seals.drop(callerOf(ctx).peer, append(slices.Clone(q.GetSecrets()), q.GetProof().GetPassphrase())...)
+	defer s.seals.drop(callerOf(ctx).peer, append(slices.Clone(q.GetSecrets()), q.GetProof().GetPassphrase(), q.GetProof().GetKey())...)
 	p, err := s.editProfile(ctx, q)
 	if err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileEdit, q.GetName(), err))

@@ -151,7 +151,7 @@ type sentinel struct {
 // sentinels are those of package client, each with its code.
 func sentinels() []sentinel {
 	return []sentinel{
-		{pb.CodeLocked, client.ErrLocked}, {pb.CodePassphrase, client.ErrPassphrase}, {pb.CodeKeyring, client.ErrKeyring},
+		{pb.CodeLocked, client.ErrLocked}, {pb.CodePassphrase, client.ErrPassphrase}, {pb.CodeKeyring, client.ErrKeyring}, {pb.CodeKey, client.ErrKey},
 		{pb.CodeNoProfile, client.ErrNoProfile}, {pb.CodeNoVault, client.ErrNoVault}, {pb.CodeDenied, client.ErrDenied},
 		{pb.CodeReadOnly, client.ErrReadOnly}, {pb.CodeHost, client.ErrHost}, {pb.CodeURL, client.ErrURL}, {pb.CodeRequest, client.ErrRequest},
 		{pb.CodeExpired, client.ErrExpired}, {pb.CodeAudit, client.ErrAudit}, {pb.CodeLimited, client.ErrLimited}, {pb.CodeAgent, client.ErrAgent},

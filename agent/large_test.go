@@ -94,7 +94,7 @@ func TestLargeVault(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	s, err := a.unlock(t.Context(), nil, passphrase, 0)
+	s, err := a.unlock(t.Context(), nil, vault.Proof{Passphrase: passphrase}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

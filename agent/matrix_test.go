@@ -58,6 +58,19 @@ func TestEveryEventIsRecorded(t *testing.T) {
 		{func() { _, _ = f.signer.Status(ctx); _, _ = f.signer.Profiles(ctx) }, nil},
 		{func() { _ = f.admin.RemoveProfile(ctx, "none") }, []string{"profile.remove denied NSA-NOPROFILE none"}},
 		{func() { _ = f.admin.RemoveProfile(ctx, "m2m") }, []string{"profile.remove ok  m2m"}},
+		{func() { _, _ = f.admin.KeySlots(ctx) }, nil},
+		{func() { f.addSlot("recovery", testCode) }, []string{"key.add ok  "}},
+		{func() {
+			_, _ = f.admin.AddKeySlot(ctx, client.Proof{}, client.NewSlot{Kind: "recovery", Opener: f.sealer(testCode)})
+		}, []string{"key.add denied NSA-PROOF "}},
+		{func() { _, _ = f.admin.RemoveKeySlot(ctx, f.passphrase("wrong"), f.slotID("recovery")) }, []string{"key.remove denied NSA-PASSPHRASE "}},
+		{func() { _, _ = f.admin.ChangePassphrase(ctx, f.sealer(testPassphrase), f.sealer(testPassphrase), "") }, []string{"key.passphrase ok  "}},
+		{func() { _, _ = f.admin.ChangePassphrase(ctx, f.sealer("wrong"), f.sealer("x"), "") }, []string{"key.passphrase denied NSA-PASSPHRASE "}},
+		{func() { _, _ = f.admin.Recover(ctx, f.sealer(testCode), client.NewSlot{Kind: "keyring"}) }, []string{"key.recover ok  ", "key.recover failed NSA-KEYRING "}},
+		{func() {
+			_, _ = f.admin.Recover(ctx, f.sealer(testCode), client.NewSlot{Kind: "passphrase", Opener: f.sealer(testPassphrase), Cost: "low"})
+		}, []string{"key.recover ok  "}},
+		{func() { _, _ = f.admin.RemoveKeySlot(ctx, f.passphrase(testPassphrase), f.slotID("recovery")) }, []string{"key.remove ok  "}},
 		{func() { _ = f.admin.Lock(ctx) }, []string{"vault.lock ok  "}},
 		{func() { f.restart() }, []string{"agent.stop ok  ", "agent.start ok  "}},
 	} {

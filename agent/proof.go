@@ -10,34 +10,80 @@ import (
 )
 
 // prove checks the fresh proof of a call that widens rights or carries something
-// out, and returns what it was for the log: "passphrase" or "confirmed". what names
-// the call in messages, such as "widening a limit".
+// out, and returns what it was for the log: "passphrase", "key-file", "recovery" or
+// "confirmed". what names the call in messages, such as "widening a limit".
 //
-// Where a key slot takes a passphrase, that is the proof, and wrong ones count as
-// they do at unlock. In a vault without one the word of a terminal has to do.
+// Where a key slot takes a passphrase or a key file, that is the proof, and wrong
+// passphrases count as they do at unlock; the recovery code is always one. In a vault
+// without any of them the word of a terminal has to do.
 //
 // The caller holds its turn to change the vault (beginAdmin). The one-time key of
-// the passphrase is used up, or dropped with the call.
+// the proof is used up, or dropped with the call.
 func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, profile, what string) (string, error) {
-	takesPassphrase := slices.ContainsFunc(s.vault.Slots(), func(i vault.SlotInfo) bool { return i.Kind.NeedsPassphrase() })
+	slots := s.vault.Slots()
+	passphrase := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind.NeedsPassphrase() })
+	file := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyFile })
+	sealed := p.GetPassphrase()
 	switch {
-	case !takesPassphrase && !p.GetConfirmed():
+	case p.GetKey() != nil:
+		sealed = p.GetKey()
+	case !passphrase && !file && !p.GetConfirmed():
 		return "", refuse(ErrProof, pb.CodeConfirm, what+" has to be confirmed", "the vault has no passphrase that could be asked for", "do it at a terminal, and say yes")
-	case !takesPassphrase:
+	case !passphrase && !file:
 		return "confirmed", nil
-	case p.GetPassphrase() == nil:
+	case passphrase && sealed == nil:
 		return "", refuse(ErrProof, pb.CodeProof, what+" needs the passphrase again", "being unlocked is not enough for it", "give it at a terminal, or with --passphrase-file")
+	case !passphrase:
+		return "", refuse(ErrProof, pb.CodeKey, what+" needs the key file again", "being unlocked is not enough for it", "give it with --key-file F")
 	}
-	passphrase, err := a.open(ctx, p.GetPassphrase(), method, profile, maxPassphrase)
+	proof, err := a.openProof(ctx, sealed, method, profile)
 	if err != nil {
 		return "", err
 	}
-	defer passphrase.Destroy()
-	if passphrase.Len() == 0 {
-		return "", fmt.Errorf("proving: %w", vault.ErrPassphrase)
-	}
-	if _, err := a.tryUnlock(ctx, s.vault, passphrase); err != nil {
+	defer destroyProof(proof)
+	if err := a.proveBy(ctx, s, proof); err != nil {
 		return "", fmt.Errorf("proving: %w", err)
 	}
-	return "passphrase", nil
+	return proofName(proof), nil
+}
+
+// openProof opens what opens a key slot; m may be nil. The caller destroys it.
+func (a *Agent) openProof(ctx context.Context, m *pb.Sealed, method, profile string) (p vault.Proof, err error) {
+	if m == nil {
+		return p, nil
+	}
+	b, err := a.open(ctx, m, method, profile, maxPassphrase)
+	if err != nil {
+		return p, err
+	}
+	switch m.GetField() {
+	case fieldPassphrase:
+		p.Passphrase = b
+	case fieldRecovery:
+		p.Recovery = b
+	case fieldKeyFile:
+		p.KeyFile = b
+	default:
+		b.Destroy()
+		return p, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40s proves nothing", m.GetField()), "", "")
+	}
+	return p, nil
+}
+
+func destroyProof(p vault.Proof) {
+	p.Passphrase.Destroy()
+	p.Recovery.Destroy()
+	p.KeyFile.Destroy()
+}
+
+// proofName names what a proof is, for the audit log.
+func proofName(p vault.Proof) string {
+	switch {
+	case !p.Recovery.IsZero():
+		return string(vault.SlotRecovery)
+	case !p.KeyFile.IsZero():
+		return string(vault.SlotKeyFile)
+	default:
+		return string(vault.SlotPassphrase)
+	}
 }

@@ -77,7 +77,7 @@ func (a *Agent) status() *pb.StatusResponse {
 		idle, hard := s.left(now)
 		out.Locked, out.Profiles = false, int32(len(s.profiles)) // #nosec G115 -- at most 100,000
 		out.Unlock = &pb.UnlockStatus{
-			Slots: slotKinds(s.vault), Weakest: weakest(s.vault), Rollback: s.vault.RollbackProtection(),
+			Slots: slotKinds(s.vault), Weakest: string(vault.Weakest(s.vault.Slots())), Rollback: s.vault.RollbackProtection(),
 			Since:    time.Now().Add(s.since - now).Unix(),
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
@@ -97,27 +97,15 @@ func slotKinds(v *vault.Vault) []string {
 	return kinds
 }
 
-// weakest names the slot that is easiest to get past: slots are an OR. A keyring
-// opens for every program of the user; a passphrase has to be guessed; the two
-// together need both.
-func weakest(v *vault.Vault) string {
-	order := []vault.SlotKind{vault.SlotKeyring, vault.SlotPassphrase, vault.SlotKeyringPassphrase}
-	for _, kind := range order {
-		for _, s := range v.Slots() {
-			if s.Kind == kind {
-				return string(kind)
-			}
-		}
-	}
-	return ""
-}
-
 // warnings says where protection is weaker than it could be.
 func (s *session) warnings() []string {
 	v := s.vault
-	var out []string
-	if weakest(v) == string(vault.SlotKeyring) {
+	out := append([]string(nil), s.notes...)
+	switch vault.Weakest(v.Slots()) {
+	case vault.SlotKeyring:
 		out = append(out, "the keyring alone opens the vault: any program that runs as you can read the key")
+	case vault.SlotKeyFile:
+		out = append(out, "the key file alone opens the vault: who can read both files can open it")
 	}
 	if strings.HasPrefix(v.RollbackProtection(), "weak") {
 		out = append(out, "detection of an older copy of the vault is "+v.RollbackProtection())

@@ -19,6 +19,8 @@ type session struct {
 
 	// weakMachineKey is set where the machine key is a file and not in the keyring.
 	weakMachineKey bool
+	// notes are sentences about how the vault was opened, for status.
+	notes []string
 
 	// since, idle and hard are boot-clock times: the unlock, how long the session
 	// survives unused, and how long it lives at most.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault"
 )
 
@@ -29,7 +28,7 @@ func (a *Agent) unlockAtStart(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startUnlockTime)
 	defer cancel()
-	if _, err := a.unlock(ctx, nil, secret.Bytes{}, 0); err != nil {
+	if _, err := a.unlock(ctx, nil, vault.Proof{}, 0); err != nil {
 		a.log.Warn("the vault stays locked", "error", err)
 	}
 }

@@ -144,8 +144,9 @@ func TestMethodNames(t *testing.T) {
 // sealed. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddProfile", "Admin.EditProfile", "Admin.Lock", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.SealKey", "Admin.ShowProfile",
-		"Admin.Stop", "Admin.TestProfile", "Admin.Unlock",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
+		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
+		"Admin.Unlock",
 		"Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
 	wantBytesIn := []string{"Sealed.box", "Sealed.key_id", "SignRequest.body"}

@@ -58,6 +58,8 @@ var (
 	ErrProof error = &Error{Code: pb.CodeProof, Message: "client: fresh proof needed"}
 	// ErrConfirm: the call widens something, and somebody has to say yes.
 	ErrConfirm error = &Error{Code: pb.CodeConfirm, Message: "client: confirmation needed"}
+	// ErrKey: the key file or recovery code does not open the vault, or one is needed.
+	ErrKey error = &Error{Code: pb.CodeKey, Message: "client: wrong key file or recovery code"}
 	// ErrBackoff: too many wrong passphrases in a row; wait.
 	ErrBackoff error = &Error{Code: pb.CodeBackoff, Message: "client: unlocking paused"}
 	// ErrKeyring: the OS keyring did not give the vault's share.

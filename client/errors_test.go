@@ -19,7 +19,7 @@ import (
 // sentinels are all errors of this package that errors.Is may be asked for.
 func sentinels() map[pb.Code]error {
 	return map[pb.Code]error{
-		pb.CodeLocked: ErrLocked, pb.CodePassphrase: ErrPassphrase, pb.CodeBackoff: ErrBackoff, pb.CodeKeyring: ErrKeyring,
+		pb.CodeLocked: ErrLocked, pb.CodePassphrase: ErrPassphrase, pb.CodeKey: ErrKey, pb.CodeBackoff: ErrBackoff, pb.CodeKeyring: ErrKeyring,
 		pb.CodeNoProfile: ErrNoProfile, pb.CodeNoVault: ErrNoVault, pb.CodeExists: ErrExists, pb.CodeCredential: ErrCredential,
 		pb.CodeDenied: ErrDenied, pb.CodeReadOnly: ErrReadOnly, pb.CodeHost: ErrHost, pb.CodeURL: ErrURL, pb.CodeRequest: ErrRequest,
 		pb.CodeExpired: ErrExpired, pb.CodeAudit: ErrAudit, pb.CodeLimited: ErrLimited, pb.CodePeer: ErrPeer, pb.CodeAgent: ErrAgent,

@@ -14,15 +14,32 @@ import (
 type Proof struct {
 	// Passphrase seals the vault's passphrase; nil: it is not given.
 	Passphrase Sealer
+	// KeyFile seals the 32 bytes of a key file, Recovery the 16 of a recovery code;
+	// either takes the place of the passphrase.
+	KeyFile, Recovery Sealer
 	// Confirmed says that somebody said yes at a terminal.
 	Confirmed bool
 }
 
-// sealWithProof seals secrets and the passphrase of a proof in one go.
+// opener returns what of p is sealed, and its field; "" if there is nothing.
+func (p Proof) opener() (field string, seal Sealer) {
+	switch {
+	case p.Recovery != nil:
+		return "recovery", p.Recovery
+	case p.KeyFile != nil:
+		return "key_file", p.KeyFile
+	case p.Passphrase != nil:
+		return "passphrase", p.Passphrase
+	default:
+		return "", nil
+	}
+}
+
+// sealWithProof seals secrets and what a proof holds in one go.
 func (a *Admin) sealWithProof(ctx context.Context, method, profile string, secrets map[string]Sealer, p Proof) ([]*pb.Sealed, *pb.Proof, error) {
-	const passphrase = "passphrase"
 	out := &pb.Proof{Confirmed: p.Confirmed}
-	if p.Passphrase == nil {
+	field, seal := p.opener()
+	if seal == nil {
 		boxes, err := a.seal(ctx, method, profile, secrets)
 		return boxes, out, err
 	}
@@ -30,12 +47,16 @@ func (a *Admin) sealWithProof(ctx context.Context, method, profile string, secre
 	if all == nil {
 		all = make(map[string]Sealer, 1)
 	}
-	all[passphrase] = p.Passphrase
+	all[field] = seal
 	boxes, err := a.seal(ctx, method, profile, all)
 	if err != nil {
 		return nil, nil, err
 	}
-	i := slices.IndexFunc(boxes, func(m *pb.Sealed) bool { return m.GetField() == passphrase })
-	out.Passphrase = boxes[i]
+	i := slices.IndexFunc(boxes, func(m *pb.Sealed) bool { return m.GetField() == field })
+	if field == "passphrase" {
+		out.Passphrase = boxes[i]
+	} else {
+		out.Key = boxes[i]
+	}
 	return slices.Delete(boxes, i, i+1), out, nil
 }

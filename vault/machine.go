@@ -39,11 +39,13 @@ func (v *Vault) MachineKey(ctx context.Context) (key *secret.HMACKey, weak bool,
 
 // NewMachineKey puts a new machine key in the place of one that is lost with its keyring
 // or belongs to another machine. What was written under the old one verifies no more.
-// The caller destroys it. Errors: ErrMachineKey, ErrKeyring, those of the arena.
-func (v *Vault) NewMachineKey(ctx context.Context) (key *secret.HMACKey, weak bool, err error) {
+// With inKeyring a keyring that does not answer is an error; without, the key goes into
+// the file then. The caller destroys it. Errors: ErrMachineKey, ErrKeyring, those of the
+// arena.
+func (v *Vault) NewMachineKey(ctx context.Context, inKeyring bool) (key *secret.HMACKey, weak bool, err error) {
 	v.work.Lock()
 	defer v.work.Unlock()
-	b, weak, err := v.newMachineKey(ctx)
+	b, weak, err := v.renewMachineKey(ctx, inKeyring)
 	if err != nil {
 		return nil, false, fmt.Errorf("making a machine key: %w", err)
 	}
@@ -52,20 +54,23 @@ func (v *Vault) NewMachineKey(ctx context.Context) (key *secret.HMACKey, weak bo
 	return key, weak, err
 }
 
-func (v *Vault) newMachineKey(ctx context.Context) (secret.Bytes, bool, error) {
+func (v *Vault) renewMachineKey(ctx context.Context, inKeyring bool) (b secret.Bytes, weak bool, err error) {
+	err = keyring.ErrNoService
+	if v.cfg.Keyring != nil {
+		b, err = v.newMachineItem(ctx)
+		b.Destroy()
+	}
+	if err != nil && inKeyring {
+		return secret.Bytes{}, false, fmt.Errorf("%w: %w", ErrKeyring, err)
+	}
 	if v.cfg.MachineKeyFile != "" {
-		if err := os.Remove(v.cfg.MachineKeyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return secret.Bytes{}, false, fmt.Errorf("%w: %w", ErrMachineKey, err)
+		if rerr := os.Remove(v.cfg.MachineKeyFile); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			return secret.Bytes{}, false, fmt.Errorf("%w: %w", ErrMachineKey, rerr)
 		}
 	}
-	if v.cfg.Keyring != nil {
-		b, err := v.newMachineItem(ctx)
-		switch {
-		case err == nil:
-			b.Destroy()
-		case !noKeyring(err):
-			return secret.Bytes{}, false, fmt.Errorf("%w: %w", ErrKeyring, err)
-		}
+	if err != nil {
+		b, err = v.newMachineFile()
+		return b, true, err
 	}
 	return v.machineKey(ctx)
 }

@@ -20,6 +20,10 @@ const (
 	EventProfileTest     = "profile.test"
 	EventProfileRemove   = "profile.remove"
 	EventSecretErase     = "secret.erase"
+	EventKeyAdd          = "key.add"
+	EventKeyRemove       = "key.remove"
+	EventKeyPassphrase   = "key.passphrase"
+	EventKeyRecover      = "key.recover"
 	EventSign            = "sign"
 	EventSend            = "send"
 	EventPassport        = "passport"
@@ -104,7 +108,8 @@ func knownEvent(name string) bool {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventSecretErase, EventPeerRefused, EventRecovered, EventAuditKey:
+		EventSecretErase, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
+		EventPeerRefused, EventRecovered, EventAuditKey:
 		return true
 	}
 	return false

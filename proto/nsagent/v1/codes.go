@@ -27,6 +27,7 @@ const (
 	CodeProof      Code = "NSA-PROOF"
 	CodeConfirm    Code = "NSA-CONFIRM"
 	CodeKeyring    Code = "NSA-KEYRING"
+	CodeKey        Code = "NSA-KEY"
 	CodeBackoff    Code = "NSA-BACKOFF"
 	CodeLimited    Code = "NSA-LIMITED"
 	CodeDenied     Code = "NSA-DENIED"
@@ -82,6 +83,7 @@ func Meanings() []Meaning {
 		{CodeProof, codes.FailedPrecondition, 409, 4, "the passphrase has to be given again for this"},
 		{CodeConfirm, codes.FailedPrecondition, 409, 6, "somebody at a terminal has to say yes to this"},
 		{CodeKeyring, codes.FailedPrecondition, 409, 4, "the OS keyring did not give the vault's share"},
+		{CodeKey, codes.FailedPrecondition, 409, 4, "the key file or recovery code does not open the vault"},
 		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases; wait"},
 		{CodeLimited, codes.ResourceExhausted, 429, 1, "too much at once"},
 		{CodeDenied, codes.PermissionDenied, 403, 5, "policy does not allow it"},

@@ -1821,8 +1821,11 @@ type Proof struct {
 	// the call. Required where a key slot of the vault takes a passphrase.
 	Passphrase *Sealed `protobuf:"bytes,1,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
 	// Somebody said yes at a terminal. It counts only where no key slot of the vault
-	// takes a passphrase.
-	Confirmed     bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// takes a passphrase or a key file.
+	Confirmed bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// In place of the passphrase, and required where a key slot takes a key file and
+	// none a passphrase: field "key_file" or "recovery".
+	Key           *Sealed `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1871,12 +1874,22 @@ func (x *Proof) GetConfirmed() bool {
 	return false
 }
 
+func (x *Proof) GetKey() *Sealed {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 type UnlockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. Field "passphrase".
 	Passphrase *Sealed `protobuf:"bytes,1,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
 	// Optional. Seconds until the hard lock; 0 means the configured time.
-	ForSeconds    int64 `protobuf:"varint,2,opt,name=for_seconds,json=forSeconds,proto3" json:"for_seconds,omitempty"`
+	ForSeconds int64 `protobuf:"varint,2,opt,name=for_seconds,json=forSeconds,proto3" json:"for_seconds,omitempty"`
+	// Optional, in place of the passphrase. Field "recovery", the 16 bytes of a recovery
+	// code, or field "key_file", the 32 of a key file.
+	Key           *Sealed `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1923,6 +1936,13 @@ func (x *UnlockRequest) GetForSeconds() int64 {
 		return x.ForSeconds
 	}
 	return 0
+}
+
+func (x *UnlockRequest) GetKey() *Sealed {
+	if x != nil {
+		return x.Key
+	}
+	return nil
 }
 
 type UnlockResponse struct {
@@ -1995,6 +2015,657 @@ func (x *UnlockResponse) GetWarnings() []string {
 	return nil
 }
 
+// KeySlot describes one way to open the vault. Any one slot opens it.
+type KeySlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 hexadecimal digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// "keyring", "passphrase", "keyring+passphrase", "recovery" or "key-file".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Cost of the passphrase; 0 without one.
+	MemoryKib     uint32 `protobuf:"varint,3,opt,name=memory_kib,json=memoryKib,proto3" json:"memory_kib,omitempty"`
+	Passes        uint32 `protobuf:"varint,4,opt,name=passes,proto3" json:"passes,omitempty"`
+	Threads       uint32 `protobuf:"varint,5,opt,name=threads,proto3" json:"threads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeySlot) Reset() {
+	*x = KeySlot{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeySlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeySlot) ProtoMessage() {}
+
+func (x *KeySlot) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeySlot.ProtoReflect.Descriptor instead.
+func (*KeySlot) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *KeySlot) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *KeySlot) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *KeySlot) GetMemoryKib() uint32 {
+	if x != nil {
+		return x.MemoryKib
+	}
+	return 0
+}
+
+func (x *KeySlot) GetPasses() uint32 {
+	if x != nil {
+		return x.Passes
+	}
+	return 0
+}
+
+func (x *KeySlot) GetThreads() uint32 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
+type ListKeySlotsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeySlotsRequest) Reset() {
+	*x = ListKeySlotsRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeySlotsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeySlotsRequest) ProtoMessage() {}
+
+func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
+func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+}
+
+type ListKeySlotsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slots []*KeySlot             `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	// The kind that is easiest to get past.
+	Weakest       string `protobuf:"bytes,2,opt,name=weakest,proto3" json:"weakest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeySlotsResponse) Reset() {
+	*x = ListKeySlotsResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeySlotsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeySlotsResponse) ProtoMessage() {}
+
+func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
+func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *ListKeySlotsResponse) GetWeakest() string {
+	if x != nil {
+		return x.Weakest
+	}
+	return ""
+}
+
+type AddKeySlotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Required. As in KeySlot.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Field "new_passphrase" for kinds with a passphrase, "new_recovery" (16 bytes) or
+	// "new_key_file" (32 bytes) for those two; absent for "keyring".
+	Opener *Sealed `protobuf:"bytes,3,opt,name=opener,proto3" json:"opener,omitempty"`
+	// Optional. "low" for the least cost of a passphrase; empty means the default.
+	Cost          string `protobuf:"bytes,4,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddKeySlotRequest) Reset() {
+	*x = AddKeySlotRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddKeySlotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddKeySlotRequest) ProtoMessage() {}
+
+func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
+func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *AddKeySlotRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *AddKeySlotRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *AddKeySlotRequest) GetOpener() *Sealed {
+	if x != nil {
+		return x.Opener
+	}
+	return nil
+}
+
+func (x *AddKeySlotRequest) GetCost() string {
+	if x != nil {
+		return x.Cost
+	}
+	return ""
+}
+
+type AddKeySlotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The slots as they are now.
+	Slots         []*KeySlot `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	Weakest       string     `protobuf:"bytes,2,opt,name=weakest,proto3" json:"weakest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddKeySlotResponse) Reset() {
+	*x = AddKeySlotResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddKeySlotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddKeySlotResponse) ProtoMessage() {}
+
+func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
+func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *AddKeySlotResponse) GetWeakest() string {
+	if x != nil {
+		return x.Weakest
+	}
+	return ""
+}
+
+type RemoveKeySlotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Required. Id of the slot.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveKeySlotRequest) Reset() {
+	*x = RemoveKeySlotRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveKeySlotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveKeySlotRequest) ProtoMessage() {}
+
+func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
+func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RemoveKeySlotRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *RemoveKeySlotRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveKeySlotResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Slots   []*KeySlot             `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	Weakest string                 `protobuf:"bytes,2,opt,name=weakest,proto3" json:"weakest,omitempty"`
+	// Sentences about what is weaker now.
+	Warnings      []string `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveKeySlotResponse) Reset() {
+	*x = RemoveKeySlotResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveKeySlotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveKeySlotResponse) ProtoMessage() {}
+
+func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
+func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *RemoveKeySlotResponse) GetWeakest() string {
+	if x != nil {
+		return x.Weakest
+	}
+	return ""
+}
+
+func (x *RemoveKeySlotResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+type ChangePassphraseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Field "passphrase": the old one, which is the proof as well.
+	Passphrase *Sealed `protobuf:"bytes,1,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
+	// Required. Field "new_passphrase".
+	NewPassphrase *Sealed `protobuf:"bytes,2,opt,name=new_passphrase,json=newPassphrase,proto3" json:"new_passphrase,omitempty"`
+	// Optional. As in AddKeySlotRequest; empty keeps the cost.
+	Cost          string `protobuf:"bytes,3,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePassphraseRequest) Reset() {
+	*x = ChangePassphraseRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePassphraseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePassphraseRequest) ProtoMessage() {}
+
+func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
+func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
+	if x != nil {
+		return x.Passphrase
+	}
+	return nil
+}
+
+func (x *ChangePassphraseRequest) GetNewPassphrase() *Sealed {
+	if x != nil {
+		return x.NewPassphrase
+	}
+	return nil
+}
+
+func (x *ChangePassphraseRequest) GetCost() string {
+	if x != nil {
+		return x.Cost
+	}
+	return ""
+}
+
+type ChangePassphraseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many slots the old one opened.
+	Changed       int32 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePassphraseResponse) Reset() {
+	*x = ChangePassphraseResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePassphraseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePassphraseResponse) ProtoMessage() {}
+
+func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
+func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ChangePassphraseResponse) GetChanged() int32 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+type RecoverRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Field "recovery".
+	Recovery *Sealed `protobuf:"bytes,1,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	// Required. "keyring", "passphrase" or "keyring+passphrase".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Field "new_passphrase" for kinds with a passphrase.
+	NewPassphrase *Sealed `protobuf:"bytes,3,opt,name=new_passphrase,json=newPassphrase,proto3" json:"new_passphrase,omitempty"`
+	// Optional. As in AddKeySlotRequest.
+	Cost          string `protobuf:"bytes,4,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverRequest) Reset() {
+	*x = RecoverRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverRequest) ProtoMessage() {}
+
+func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
+func (*RecoverRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RecoverRequest) GetRecovery() *Sealed {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+func (x *RecoverRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RecoverRequest) GetNewPassphrase() *Sealed {
+	if x != nil {
+		return x.NewPassphrase
+	}
+	return nil
+}
+
+func (x *RecoverRequest) GetCost() string {
+	if x != nil {
+		return x.Cost
+	}
+	return ""
+}
+
+type RecoverResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Slots   []*KeySlot             `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	Weakest string                 `protobuf:"bytes,2,opt,name=weakest,proto3" json:"weakest,omitempty"`
+	// Sentences about what was started anew.
+	Warnings      []string `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverResponse) Reset() {
+	*x = RecoverResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverResponse) ProtoMessage() {}
+
+func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
+func (*RecoverResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RecoverResponse) GetSlots() []*KeySlot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *RecoverResponse) GetWeakest() string {
+	if x != nil {
+		return x.Weakest
+	}
+	return ""
+}
+
+func (x *RecoverResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type LockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2003,7 +2674,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2686,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2699,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 type LockResponse struct {
@@ -2039,7 +2710,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2722,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2735,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -2112,7 +2783,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2795,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2808,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Profile) GetName() string {
@@ -2296,7 +2967,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2979,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2992,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -2364,7 +3035,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +3047,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +3060,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -2415,7 +3086,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +3098,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2440,7 +3111,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -2460,7 +3131,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +3143,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +3156,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -2504,7 +3175,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +3187,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +3200,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -2566,7 +3237,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +3249,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +3262,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -2652,7 +3323,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +3335,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +3348,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -2699,7 +3370,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +3382,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +3395,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -2750,7 +3421,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +3433,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3446,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -2795,7 +3466,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +3478,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +3491,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -2842,7 +3513,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +3525,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +3538,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -2908,7 +3579,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3591,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3604,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Check) GetName() string {
@@ -2974,7 +3645,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2986,7 +3657,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2999,7 +3670,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -3017,7 +3688,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3700,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3713,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 type StopRequest struct {
@@ -3053,7 +3724,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3736,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3749,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 type StopResponse struct {
@@ -3089,7 +3760,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3772,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3785,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -3253,23 +3924,68 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06Sealed\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\fR\x05keyId\x12\x10\n" +
-	"\x03box\x18\x03 \x01(\fR\x03box\"Y\n" +
+	"\x03box\x18\x03 \x01(\fR\x03box\"\x7f\n" +
 	"\x05Proof\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
 	"passphrase\x12\x1c\n" +
-	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\"d\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12$\n" +
+	"\x03key\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x03key\"\x8a\x01\n" +
 	"\rUnlockRequest\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
 	"passphrase\x12\x1f\n" +
 	"\vfor_seconds\x18\x02 \x01(\x03R\n" +
-	"forSeconds\"\x8e\x01\n" +
+	"forSeconds\x12$\n" +
+	"\x03key\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x03key\"\x8e\x01\n" +
 	"\x0eUnlockResponse\x12\x1a\n" +
 	"\bprofiles\x18\x01 \x01(\x05R\bprofiles\x12!\n" +
 	"\fidle_seconds\x18\x02 \x01(\x03R\vidleSeconds\x12!\n" +
 	"\fhard_seconds\x18\x03 \x01(\x03R\vhardSeconds\x12\x1a\n" +
-	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"\r\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"~\n" +
+	"\aKeySlot\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1d\n" +
+	"\n" +
+	"memory_kib\x18\x03 \x01(\rR\tmemoryKib\x12\x16\n" +
+	"\x06passes\x18\x04 \x01(\rR\x06passes\x12\x18\n" +
+	"\athreads\x18\x05 \x01(\rR\athreads\"\x15\n" +
+	"\x13ListKeySlotsRequest\"[\n" +
+	"\x14ListKeySlotsResponse\x12)\n" +
+	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
+	"\aweakest\x18\x02 \x01(\tR\aweakest\"\x90\x01\n" +
+	"\x11AddKeySlotRequest\x12'\n" +
+	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
+	"\x06opener\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x06opener\x12\x12\n" +
+	"\x04cost\x18\x04 \x01(\tR\x04cost\"Y\n" +
+	"\x12AddKeySlotResponse\x12)\n" +
+	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
+	"\aweakest\x18\x02 \x01(\tR\aweakest\"O\n" +
+	"\x14RemoveKeySlotRequest\x12'\n" +
+	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\"x\n" +
+	"\x15RemoveKeySlotResponse\x12)\n" +
+	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
+	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\x9c\x01\n" +
+	"\x17ChangePassphraseRequest\x122\n" +
+	"\n" +
+	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
+	"passphrase\x129\n" +
+	"\x0enew_passphrase\x18\x02 \x01(\v2\x12.nsagent.v1.SealedR\rnewPassphrase\x12\x12\n" +
+	"\x04cost\x18\x03 \x01(\tR\x04cost\"4\n" +
+	"\x18ChangePassphraseResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\x05R\achanged\"\xa3\x01\n" +
+	"\x0eRecoverRequest\x12.\n" +
+	"\brecovery\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\brecovery\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x129\n" +
+	"\x0enew_passphrase\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\rnewPassphrase\x12\x12\n" +
+	"\x04cost\x18\x04 \x01(\tR\x04cost\"r\n" +
+	"\x0fRecoverResponse\x12)\n" +
+	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
+	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\r\n" +
 	"\vLockRequest\"\x0e\n" +
 	"\fLockResponse\"\xbb\x04\n" +
 	"\aProfile\x12\x12\n" +
@@ -3349,7 +4065,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x0fConnectPassword\x12\".nsagent.v1.ConnectPasswordRequest\x1a#.nsagent.v1.ConnectPasswordResponse\x12H\n" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xeb\x05\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x84\t\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -3360,7 +4076,13 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\vEditProfile\x12\x1e.nsagent.v1.EditProfileRequest\x1a\x1f.nsagent.v1.EditProfileResponse\x12T\n" +
 	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12N\n" +
 	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12T\n" +
-	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x129\n" +
+	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x12Q\n" +
+	"\fListKeySlots\x12\x1f.nsagent.v1.ListKeySlotsRequest\x1a .nsagent.v1.ListKeySlotsResponse\x12K\n" +
+	"\n" +
+	"AddKeySlot\x12\x1d.nsagent.v1.AddKeySlotRequest\x1a\x1e.nsagent.v1.AddKeySlotResponse\x12T\n" +
+	"\rRemoveKeySlot\x12 .nsagent.v1.RemoveKeySlotRequest\x1a!.nsagent.v1.RemoveKeySlotResponse\x12]\n" +
+	"\x10ChangePassphrase\x12#.nsagent.v1.ChangePassphraseRequest\x1a$.nsagent.v1.ChangePassphraseResponse\x12B\n" +
+	"\aRecover\x12\x1a.nsagent.v1.RecoverRequest\x1a\x1b.nsagent.v1.RecoverResponse\x129\n" +
 	"\x04Stop\x12\x17.nsagent.v1.StopRequest\x1a\x18.nsagent.v1.StopResponseB7Z5github.com/nsagent/nsagent/proto/nsagent/v1;nsagentv1b\x06proto3"
 
 var (
@@ -3375,55 +4097,66 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
-	(*SignRequest)(nil),             // 0: nsagent.v1.SignRequest
-	(*SignResponse)(nil),            // 1: nsagent.v1.SignResponse
-	(*SignStreamRequest)(nil),       // 2: nsagent.v1.SignStreamRequest
-	(*SignStreamResponse)(nil),      // 3: nsagent.v1.SignStreamResponse
-	(*Error)(nil),                   // 4: nsagent.v1.Error
-	(*PassportRequest)(nil),         // 5: nsagent.v1.PassportRequest
-	(*PassportResponse)(nil),        // 6: nsagent.v1.PassportResponse
-	(*ConnectPasswordRequest)(nil),  // 7: nsagent.v1.ConnectPasswordRequest
-	(*ConnectPasswordResponse)(nil), // 8: nsagent.v1.ConnectPasswordResponse
-	(*AssertionRequest)(nil),        // 9: nsagent.v1.AssertionRequest
-	(*AssertionResponse)(nil),       // 10: nsagent.v1.AssertionResponse
-	(*ListProfilesRequest)(nil),     // 11: nsagent.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),    // 12: nsagent.v1.ListProfilesResponse
-	(*ProfileSummary)(nil),          // 13: nsagent.v1.ProfileSummary
-	(*StatusRequest)(nil),           // 14: nsagent.v1.StatusRequest
-	(*StatusResponse)(nil),          // 15: nsagent.v1.StatusResponse
-	(*UnlockStatus)(nil),            // 16: nsagent.v1.UnlockStatus
-	(*MemoryStatus)(nil),            // 17: nsagent.v1.MemoryStatus
-	(*AuditStatus)(nil),             // 18: nsagent.v1.AuditStatus
-	(*SocketStatus)(nil),            // 19: nsagent.v1.SocketStatus
-	(*SandboxStatus)(nil),           // 20: nsagent.v1.SandboxStatus
-	(*SealKeyRequest)(nil),          // 21: nsagent.v1.SealKeyRequest
-	(*SealKeyResponse)(nil),         // 22: nsagent.v1.SealKeyResponse
-	(*SealKey)(nil),                 // 23: nsagent.v1.SealKey
-	(*Sealed)(nil),                  // 24: nsagent.v1.Sealed
-	(*Proof)(nil),                   // 25: nsagent.v1.Proof
-	(*UnlockRequest)(nil),           // 26: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),          // 27: nsagent.v1.UnlockResponse
-	(*LockRequest)(nil),             // 28: nsagent.v1.LockRequest
-	(*LockResponse)(nil),            // 29: nsagent.v1.LockResponse
-	(*Profile)(nil),                 // 30: nsagent.v1.Profile
-	(*SecretVersion)(nil),           // 31: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),       // 32: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),      // 33: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),      // 34: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),     // 35: nsagent.v1.ShowProfileResponse
-	(*EditProfileRequest)(nil),      // 36: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),     // 37: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),    // 38: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),   // 39: nsagent.v1.RenameProfileResponse
-	(*TestProfileRequest)(nil),      // 40: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),     // 41: nsagent.v1.TestProfileResponse
-	(*Check)(nil),                   // 42: nsagent.v1.Check
-	(*RemoveProfileRequest)(nil),    // 43: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),   // 44: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),             // 45: nsagent.v1.StopRequest
-	(*StopResponse)(nil),            // 46: nsagent.v1.StopResponse
+	(*SignRequest)(nil),              // 0: nsagent.v1.SignRequest
+	(*SignResponse)(nil),             // 1: nsagent.v1.SignResponse
+	(*SignStreamRequest)(nil),        // 2: nsagent.v1.SignStreamRequest
+	(*SignStreamResponse)(nil),       // 3: nsagent.v1.SignStreamResponse
+	(*Error)(nil),                    // 4: nsagent.v1.Error
+	(*PassportRequest)(nil),          // 5: nsagent.v1.PassportRequest
+	(*PassportResponse)(nil),         // 6: nsagent.v1.PassportResponse
+	(*ConnectPasswordRequest)(nil),   // 7: nsagent.v1.ConnectPasswordRequest
+	(*ConnectPasswordResponse)(nil),  // 8: nsagent.v1.ConnectPasswordResponse
+	(*AssertionRequest)(nil),         // 9: nsagent.v1.AssertionRequest
+	(*AssertionResponse)(nil),        // 10: nsagent.v1.AssertionResponse
+	(*ListProfilesRequest)(nil),      // 11: nsagent.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 12: nsagent.v1.ListProfilesResponse
+	(*ProfileSummary)(nil),           // 13: nsagent.v1.ProfileSummary
+	(*StatusRequest)(nil),            // 14: nsagent.v1.StatusRequest
+	(*StatusResponse)(nil),           // 15: nsagent.v1.StatusResponse
+	(*UnlockStatus)(nil),             // 16: nsagent.v1.UnlockStatus
+	(*MemoryStatus)(nil),             // 17: nsagent.v1.MemoryStatus
+	(*AuditStatus)(nil),              // 18: nsagent.v1.AuditStatus
+	(*SocketStatus)(nil),             // 19: nsagent.v1.SocketStatus
+	(*SandboxStatus)(nil),            // 20: nsagent.v1.SandboxStatus
+	(*SealKeyRequest)(nil),           // 21: nsagent.v1.SealKeyRequest
+	(*SealKeyResponse)(nil),          // 22: nsagent.v1.SealKeyResponse
+	(*SealKey)(nil),                  // 23: nsagent.v1.SealKey
+	(*Sealed)(nil),                   // 24: nsagent.v1.Sealed
+	(*Proof)(nil),                    // 25: nsagent.v1.Proof
+	(*UnlockRequest)(nil),            // 26: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),           // 27: nsagent.v1.UnlockResponse
+	(*KeySlot)(nil),                  // 28: nsagent.v1.KeySlot
+	(*ListKeySlotsRequest)(nil),      // 29: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),     // 30: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),        // 31: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),       // 32: nsagent.v1.AddKeySlotResponse
+	(*RemoveKeySlotRequest)(nil),     // 33: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),    // 34: nsagent.v1.RemoveKeySlotResponse
+	(*ChangePassphraseRequest)(nil),  // 35: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil), // 36: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),           // 37: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),          // 38: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),              // 39: nsagent.v1.LockRequest
+	(*LockResponse)(nil),             // 40: nsagent.v1.LockResponse
+	(*Profile)(nil),                  // 41: nsagent.v1.Profile
+	(*SecretVersion)(nil),            // 42: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),        // 43: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),       // 44: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),       // 45: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),      // 46: nsagent.v1.ShowProfileResponse
+	(*EditProfileRequest)(nil),       // 47: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),      // 48: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),     // 49: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),    // 50: nsagent.v1.RenameProfileResponse
+	(*TestProfileRequest)(nil),       // 51: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),      // 52: nsagent.v1.TestProfileResponse
+	(*Check)(nil),                    // 53: nsagent.v1.Check
+	(*RemoveProfileRequest)(nil),     // 54: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),    // 55: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),              // 56: nsagent.v1.StopRequest
+	(*StopResponse)(nil),             // 57: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -3437,57 +4170,80 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	20, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
 	23, // 9: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
 	24, // 10: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	24, // 11: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	31, // 12: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	30, // 13: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	24, // 14: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	30, // 15: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	30, // 16: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	30, // 17: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	24, // 18: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	25, // 19: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	30, // 20: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	30, // 21: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	42, // 22: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	0,  // 23: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 24: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 25: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 26: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 27: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 28: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	14, // 29: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	21, // 30: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	26, // 31: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	28, // 32: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	32, // 33: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	34, // 34: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	36, // 35: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	38, // 36: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	40, // 37: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	43, // 38: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	45, // 39: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 40: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 41: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 42: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 43: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 44: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 45: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	15, // 46: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	22, // 47: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	27, // 48: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	29, // 49: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	33, // 50: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	35, // 51: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	37, // 52: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	39, // 53: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	41, // 54: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	44, // 55: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	46, // 56: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	40, // [40:57] is the sub-list for method output_type
-	23, // [23:40] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	24, // 11: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	24, // 12: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	24, // 13: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	28, // 14: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	25, // 15: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	24, // 16: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	28, // 17: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	25, // 18: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	28, // 19: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	24, // 20: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	24, // 21: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	24, // 22: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	24, // 23: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	28, // 24: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	42, // 25: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	41, // 26: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	24, // 27: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	41, // 28: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	41, // 29: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	41, // 30: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	24, // 31: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	25, // 32: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	41, // 33: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	41, // 34: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	53, // 35: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	0,  // 36: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 37: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 38: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 39: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 40: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 41: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	14, // 42: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	21, // 43: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	26, // 44: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	39, // 45: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	43, // 46: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	45, // 47: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	47, // 48: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	49, // 49: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	51, // 50: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	54, // 51: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	29, // 52: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	31, // 53: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	33, // 54: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	35, // 55: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	37, // 56: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	56, // 57: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 58: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 59: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 60: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 61: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 62: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 63: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	15, // 64: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	22, // 65: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	27, // 66: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	40, // 67: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	44, // 68: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	46, // 69: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	48, // 70: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	50, // 71: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	52, // 72: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	55, // 73: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	30, // 74: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	32, // 75: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	34, // 76: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	36, // 77: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	38, // 78: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	57, // 79: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	58, // [58:80] is the sub-list for method output_type
+	36, // [36:58] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -3505,7 +4261,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -374,16 +374,21 @@ var Signer_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Admin_SealKey_FullMethodName       = "/nsagent.v1.Admin/SealKey"
-	Admin_Unlock_FullMethodName        = "/nsagent.v1.Admin/Unlock"
-	Admin_Lock_FullMethodName          = "/nsagent.v1.Admin/Lock"
-	Admin_AddProfile_FullMethodName    = "/nsagent.v1.Admin/AddProfile"
-	Admin_ShowProfile_FullMethodName   = "/nsagent.v1.Admin/ShowProfile"
-	Admin_EditProfile_FullMethodName   = "/nsagent.v1.Admin/EditProfile"
-	Admin_RenameProfile_FullMethodName = "/nsagent.v1.Admin/RenameProfile"
-	Admin_TestProfile_FullMethodName   = "/nsagent.v1.Admin/TestProfile"
-	Admin_RemoveProfile_FullMethodName = "/nsagent.v1.Admin/RemoveProfile"
-	Admin_Stop_FullMethodName          = "/nsagent.v1.Admin/Stop"
+	Admin_SealKey_FullMethodName          = "/nsagent.v1.Admin/SealKey"
+	Admin_Unlock_FullMethodName           = "/nsagent.v1.Admin/Unlock"
+	Admin_Lock_FullMethodName             = "/nsagent.v1.Admin/Lock"
+	Admin_AddProfile_FullMethodName       = "/nsagent.v1.Admin/AddProfile"
+	Admin_ShowProfile_FullMethodName      = "/nsagent.v1.Admin/ShowProfile"
+	Admin_EditProfile_FullMethodName      = "/nsagent.v1.Admin/EditProfile"
+	Admin_RenameProfile_FullMethodName    = "/nsagent.v1.Admin/RenameProfile"
+	Admin_TestProfile_FullMethodName      = "/nsagent.v1.Admin/TestProfile"
+	Admin_RemoveProfile_FullMethodName    = "/nsagent.v1.Admin/RemoveProfile"
+	Admin_ListKeySlots_FullMethodName     = "/nsagent.v1.Admin/ListKeySlots"
+	Admin_AddKeySlot_FullMethodName       = "/nsagent.v1.Admin/AddKeySlot"
+	Admin_RemoveKeySlot_FullMethodName    = "/nsagent.v1.Admin/RemoveKeySlot"
+	Admin_ChangePassphrase_FullMethodName = "/nsagent.v1.Admin/ChangePassphrase"
+	Admin_Recover_FullMethodName          = "/nsagent.v1.Admin/Recover"
+	Admin_Stop_FullMethodName             = "/nsagent.v1.Admin/Stop"
 )
 
 // AdminClient is the client API for Admin service.
@@ -413,6 +418,18 @@ type AdminClient interface {
 	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(ctx context.Context, in *RemoveProfileRequest, opts ...grpc.CallOption) (*RemoveProfileResponse, error)
+	// ListKeySlots tells what opens the vault. It works while locked.
+	ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error)
+	// AddKeySlot adds a way to open the vault.
+	AddKeySlot(ctx context.Context, in *AddKeySlotRequest, opts ...grpc.CallOption) (*AddKeySlotResponse, error)
+	// RemoveKeySlot takes a way to open the vault away, unless it is the last.
+	RemoveKeySlot(ctx context.Context, in *RemoveKeySlotRequest, opts ...grpc.CallOption) (*RemoveKeySlotResponse, error)
+	// ChangePassphrase puts a new passphrase in the place of an old one.
+	ChangePassphrase(ctx context.Context, in *ChangePassphraseRequest, opts ...grpc.CallOption) (*ChangePassphraseResponse, error)
+	// Recover puts a new key slot in the place of all that take a passphrase or the
+	// keyring, for who has the recovery code; where the machine key or the ledger is
+	// lost as well, it starts them anew.
+	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error)
 	// Stop locks and ends the agent.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
@@ -515,6 +532,56 @@ func (c *adminClient) RemoveProfile(ctx context.Context, in *RemoveProfileReques
 	return out, nil
 }
 
+func (c *adminClient) ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKeySlotsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListKeySlots_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) AddKeySlot(ctx context.Context, in *AddKeySlotRequest, opts ...grpc.CallOption) (*AddKeySlotResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddKeySlotResponse)
+	err := c.cc.Invoke(ctx, Admin_AddKeySlot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RemoveKeySlot(ctx context.Context, in *RemoveKeySlotRequest, opts ...grpc.CallOption) (*RemoveKeySlotResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveKeySlotResponse)
+	err := c.cc.Invoke(ctx, Admin_RemoveKeySlot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ChangePassphrase(ctx context.Context, in *ChangePassphraseRequest, opts ...grpc.CallOption) (*ChangePassphraseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangePassphraseResponse)
+	err := c.cc.Invoke(ctx, Admin_ChangePassphrase_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecoverResponse)
+	err := c.cc.Invoke(ctx, Admin_Recover_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopResponse)
@@ -552,6 +619,18 @@ type AdminServer interface {
 	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error)
+	// ListKeySlots tells what opens the vault. It works while locked.
+	ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error)
+	// AddKeySlot adds a way to open the vault.
+	AddKeySlot(context.Context, *AddKeySlotRequest) (*AddKeySlotResponse, error)
+	// RemoveKeySlot takes a way to open the vault away, unless it is the last.
+	RemoveKeySlot(context.Context, *RemoveKeySlotRequest) (*RemoveKeySlotResponse, error)
+	// ChangePassphrase puts a new passphrase in the place of an old one.
+	ChangePassphrase(context.Context, *ChangePassphraseRequest) (*ChangePassphraseResponse, error)
+	// Recover puts a new key slot in the place of all that take a passphrase or the
+	// keyring, for who has the recovery code; where the machine key or the ledger is
+	// lost as well, it starts them anew.
+	Recover(context.Context, *RecoverRequest) (*RecoverResponse, error)
 	// Stop locks and ends the agent.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedAdminServer()
@@ -590,6 +669,21 @@ func (UnimplementedAdminServer) TestProfile(context.Context, *TestProfileRequest
 }
 func (UnimplementedAdminServer) RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveProfile not implemented")
+}
+func (UnimplementedAdminServer) ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKeySlots not implemented")
+}
+func (UnimplementedAdminServer) AddKeySlot(context.Context, *AddKeySlotRequest) (*AddKeySlotResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddKeySlot not implemented")
+}
+func (UnimplementedAdminServer) RemoveKeySlot(context.Context, *RemoveKeySlotRequest) (*RemoveKeySlotResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveKeySlot not implemented")
+}
+func (UnimplementedAdminServer) ChangePassphrase(context.Context, *ChangePassphraseRequest) (*ChangePassphraseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangePassphrase not implemented")
+}
+func (UnimplementedAdminServer) Recover(context.Context, *RecoverRequest) (*RecoverResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Recover not implemented")
 }
 func (UnimplementedAdminServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -777,6 +871,96 @@ func _Admin_RemoveProfile_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_ListKeySlots_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKeySlotsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListKeySlots(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListKeySlots_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListKeySlots(ctx, req.(*ListKeySlotsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_AddKeySlot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddKeySlotRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).AddKeySlot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_AddKeySlot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).AddKeySlot(ctx, req.(*AddKeySlotRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RemoveKeySlot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveKeySlotRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RemoveKeySlot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RemoveKeySlot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RemoveKeySlot(ctx, req.(*RemoveKeySlotRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ChangePassphrase_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangePassphraseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ChangePassphrase(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ChangePassphrase_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ChangePassphrase(ctx, req.(*ChangePassphraseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_Recover_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecoverRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Recover(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Recover_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Recover(ctx, req.(*RecoverRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -837,6 +1021,26 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveProfile",
 			Handler:    _Admin_RemoveProfile_Handler,
+		},
+		{
+			MethodName: "ListKeySlots",
+			Handler:    _Admin_ListKeySlots_Handler,
+		},
+		{
+			MethodName: "AddKeySlot",
+			Handler:    _Admin_AddKeySlot_Handler,
+		},
+		{
+			MethodName: "RemoveKeySlot",
+			Handler:    _Admin_RemoveKeySlot_Handler,
+		},
+		{
+			MethodName: "ChangePassphrase",
+			Handler:    _Admin_ChangePassphrase_Handler,
+		},
+		{
+			MethodName: "Recover",
+			Handler:    _Admin_Recover_Handler,
 		},
 		{
 			MethodName: "Stop",

@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Kinds of ledger entries. A kind is never used for something else.
+const (
+	ledgerUnlockFailures store.Kind = 1 // how many wrong passphrases in a row
+	ledgerLastFailure    store.Kind = 2 // Unix milliseconds of the last one
+	ledgerGeneration     store.Kind = 3 // the newest generation of the vault that was unlocked
+)
+
+// freeTries is how many wrong passphrases cost no wait; each further one doubles
+// it, up to longestWait.
+const (
+	freeTries   = 3
+	longestWait = 5 * time.Minute
+)
+
+// ledger is an open ledger with the machine key under which it stands.
+type ledger struct {
+	*store.Ledger
+	key *secret.HMACKey
+}
+
+// Close closes the ledger and drops the key.
+func (l *ledger) Close() error {
+	l.key.Destroy()
+	return l.Ledger.Close()
+}
+
+// openLedger opens the ledger of v. weak is set where the machine key is only a file.
+// The caller closes it.
+func (a *Agent) openLedger(ctx context.Context, v *vault.Vault) (l *ledger, weak bool, err error) {
+	key, weak, err := v.MachineKey(ctx)
+	if err != nil {
+		return nil, weak, fmt.Errorf("reading the machine key: %w", err)
+	}
+	l, err = a.ledgerUnder(key, v)
+	return l, weak, err
+}
+
+// ledgerUnder opens the ledger of v under key, which it takes.
+func (a *Agent) ledgerUnder(key *secret.HMACKey, v *vault.Vault) (*ledger, error) {
+	l, err := store.OpenLedger(a.cfg.Paths.Ledger, v.ID(), key.HMACSHA256)
+	if err != nil {
+		key.Destroy()
+		return nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	return &ledger{l, key}, nil
+}
+
+// lostLedger reports whether err of openLedger means that the machine key or the ledger
+// is gone or is that of another machine, as after a move or the loss of the keyring.
+func lostLedger(err error) bool {
+	return errors.Is(err, vault.ErrMachineKey) || errors.Is(err, vault.ErrKeyring) || errors.Is(err, store.ErrMAC) || errors.Is(err, store.ErrDamaged)
+}
+
+// tryUnlock unlocks the vault of s and counts wrong passphrases in the ledger, where
+// the count survives a restart. The recovery code opens a vault without its ledger too:
+// nobody guesses it, so that nothing has to be counted.
+func (a *Agent) tryUnlock(ctx context.Context, s *session, proof vault.Proof) error {
+	v := s.vault
+	byCode := !proof.Recovery.IsZero()
+	l, weak, err := a.openLedger(ctx, v)
+	s.weakMachineKey = weak
+	if err != nil {
+		if !byCode || !lostLedger(err) {
+			return err
+		}
+		if err := v.UnlockBy(ctx, proof); err != nil {
+			return err
+		}
+		a.log.Warn("unlocked by the recovery code without the ledger", "error", err)
+		s.notes = append(s.notes, "the ledger of this machine cannot be read, so that an older copy of the vault may go unnoticed; nsagent key recover starts it anew")
+		return nil
+	}
+	defer func() { _ = l.Close() }()
+	_, seen := l.Get(ledgerGeneration, v.ID())
+	if err := a.counted(ctx, v, l, proof, v.UnlockBy); err != nil {
+		return err
+	}
+	if byCode && !seen {
+		s.notes = append(s.notes, "this machine opens the vault for the first time: that it is the newest copy, only you can tell")
+	}
+	return nil
+}
+
+// proveBy checks that proof opens a key slot. Wrong passphrases count as those of unlock
+// do.
+func (a *Agent) proveBy(ctx context.Context, s *session, proof vault.Proof) error {
+	if !proof.Recovery.IsZero() { // with or without the ledger, as in tryUnlock
+		return s.vault.Prove(ctx, proof)
+	}
+	l, _, err := a.openLedger(ctx, s.vault)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	return a.counted(ctx, s.vault, l, proof, s.vault.Prove)
+}
+
+// counted calls try with proof unless too many wrong passphrases came before, and
+// counts one more where it was wrong. The count is durable before counted returns.
+func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof vault.Proof, try func(context.Context, vault.Proof) error) error {
+	subject := v.ID()
+	failures, _ := l.Get(ledgerUnlockFailures, subject)
+	last, _ := l.Get(ledgerLastFailure, subject)
+	now := time.Now()
+	if ms := uint64(max(now.UnixMilli(), 0)); last > ms { // #nosec G115 -- not negative
+		// The clock was ahead when that was written. Waiting starts anew, once.
+		last = ms
+		if err := l.Append(store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: last}); err != nil {
+			return fmt.Errorf("correcting the time of the last wrong passphrase: %w", err)
+		}
+	}
+	if seen, _ := l.Get(ledgerGeneration, subject); v.Generation() < seen {
+		return fmt.Errorf("opening the vault: %w: generation %d was unlocked on this machine before", vault.ErrRollback, seen)
+	}
+	guessable := proof.Recovery.IsZero() && proof.KeyFile.IsZero()
+	if wait := backoff(failures, last, now); wait > 0 && guessable {
+		return refuse(ErrBackoff, pb.CodeBackoff, "unlocking is paused",
+			fmt.Sprintf("%d wrong passphrases in a row; the next try is open in %s", failures, wait.Round(time.Second)), "wait, then:  nsagent unlock")
+	}
+	err := try(ctx, proof)
+	switch {
+	case errors.Is(err, vault.ErrPassphrase):
+		if werr := l.Append(
+			store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: uint64(max(now.UnixMilli(), 0))}, // #nosec G115 -- not negative
+			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: failures + 1},
+		); werr != nil {
+			return fmt.Errorf("counting a wrong passphrase: %w", werr)
+		}
+	case err == nil:
+		if werr := l.Append(
+			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: 0},
+			store.Entry{Kind: ledgerGeneration, Subject: subject, Value: v.Generation()},
+		); werr != nil {
+			return fmt.Errorf("noting the unlock: %w", werr)
+		}
+	}
+	return err
+}
+
+// backoff returns how long the next try has to wait. A clock that was set back
+// does not shorten the wait.
+func backoff(failures, last uint64, now time.Time) time.Duration {
+	if failures < freeTries {
+		return 0
+	}
+	wait := longestWait
+	if n := failures - freeTries; n < 9 {
+		wait = min(time.Second<<n, longestWait)
+	}
+	since := now.Sub(time.UnixMilli(int64(last))) // #nosec G115 -- written by counted
+	return wait - max(since, 0)
+}

@@ -1,0 +1,104 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// UnlockBy is Unlock by any kind of key slot; the zero Proof leaves it to the keyring.
+//
+// The error matches ErrPassphrase, ErrKey, ErrBackoff, ErrKeyring, ErrNoVault,
+// ErrRequest (for a time that is not allowed) or ErrAgent.
+func (a *Admin) UnlockBy(ctx context.Context, proof Proof, hard time.Duration) (*pb.UnlockResponse, error) {
+	_, p, err := a.sealWithProof(ctx, pb.Admin_Unlock_FullMethodName, "", nil, proof)
+	if err != nil {
+		return nil, err
+	}
+	return a.rpc.Unlock(ctx, &pb.UnlockRequest{Passphrase: p.GetPassphrase(), Key: p.GetKey(), ForSeconds: seconds(hard)})
+}
+
+// KeySlots tells what opens the vault; it works while the vault is locked.
+func (a *Admin) KeySlots(ctx context.Context) (*pb.ListKeySlotsResponse, error) {
+	return a.rpc.ListKeySlots(ctx, &pb.ListKeySlotsRequest{})
+}
+
+// NewSlot is a key slot to be made.
+type NewSlot struct {
+	// Kind is "keyring", "passphrase", "keyring+passphrase", "recovery" or "key-file".
+	Kind string
+	// Opener seals what opens it: a new passphrase, the 16 bytes of a recovery code or
+	// the 32 bytes of a key file; nil for kind "keyring".
+	Opener Sealer
+	// Cost of a passphrase: "low", "default" or "", which means the same.
+	Cost string
+}
+
+// secrets returns the opener under the name that it has on the wire.
+func (s NewSlot) secrets() map[string]Sealer {
+	switch {
+	case s.Opener == nil:
+		return nil
+	case s.Kind == "recovery":
+		return map[string]Sealer{"new_recovery": s.Opener}
+	case s.Kind == "key-file":
+		return map[string]Sealer{"new_key_file": s.Opener}
+	default:
+		return map[string]Sealer{newPassphrase: s.Opener}
+	}
+}
+
+const newPassphrase = "new_passphrase"
+
+// first returns the first box, nil of none.
+func first(boxes []*pb.Sealed) *pb.Sealed {
+	if len(boxes) == 0 {
+		return nil
+	}
+	return boxes[0]
+}
+
+// AddKeySlot adds a way to open the unlocked vault. It is durable when it returns.
+//
+// The error matches ErrProof, ErrConfirm, ErrPassphrase or ErrKey where the proof is
+// missing or wrong, ErrBackoff, ErrLocked, ErrKeyring, ErrRequest or ErrAgent. After
+// ErrAgent the slot may be there or not.
+func (a *Admin) AddKeySlot(ctx context.Context, proof Proof, slot NewSlot) (*pb.AddKeySlotResponse, error) {
+	boxes, p, err := a.sealWithProof(ctx, pb.Admin_AddKeySlot_FullMethodName, "", slot.secrets(), proof)
+	if err != nil {
+		return nil, err
+	}
+	return a.rpc.AddKeySlot(ctx, &pb.AddKeySlotRequest{Proof: p, Kind: slot.Kind, Opener: first(boxes), Cost: slot.Cost})
+}
+
+// RemoveKeySlot takes the slot with this id away, unless it is the last one. Errors as
+// AddKeySlot.
+func (a *Admin) RemoveKeySlot(ctx context.Context, proof Proof, id string) (*pb.RemoveKeySlotResponse, error) {
+	_, p, err := a.sealWithProof(ctx, pb.Admin_RemoveKeySlot_FullMethodName, "", nil, proof)
+	if err != nil {
+		return nil, err
+	}
+	return a.rpc.RemoveKeySlot(ctx, &pb.RemoveKeySlotRequest{Proof: p, Id: text(id)})
+}
+
+// ChangePassphrase puts a new passphrase in the place of the old one, in every slot that
+// the old one opens; cost is that of NewSlot, "" keeps it. Errors as AddKeySlot.
+func (a *Admin) ChangePassphrase(ctx context.Context, old, fresh Sealer, cost string) (*pb.ChangePassphraseResponse, error) {
+	boxes, p, err := a.sealWithProof(ctx, pb.Admin_ChangePassphrase_FullMethodName, "", map[string]Sealer{newPassphrase: fresh}, Proof{Passphrase: old})
+	if err != nil {
+		return nil, err
+	}
+	return a.rpc.ChangePassphrase(ctx, &pb.ChangePassphraseRequest{Passphrase: p.GetPassphrase(), NewPassphrase: first(boxes), Cost: cost})
+}
+
+// Recover puts slot, of a kind with passphrase or keyring, in the place of all such
+// slots; code seals the 16 bytes of the recovery code. The vault must be unlocked, which
+// the recovery code does as well. Errors as AddKeySlot.
+func (a *Admin) Recover(ctx context.Context, code Sealer, slot NewSlot) (*pb.RecoverResponse, error) {
+	boxes, p, err := a.sealWithProof(ctx, pb.Admin_Recover_FullMethodName, "", slot.secrets(), Proof{Recovery: code})
+	if err != nil {
+		return nil, err
+	}
+	return a.rpc.Recover(ctx, &pb.RecoverRequest{Recovery: p.GetKey(), Kind: slot.Kind, NewPassphrase: first(boxes), Cost: slot.Cost})
+}
