@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/rawhttp2"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -114,7 +115,7 @@ func TestLengthLies(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	base := f.countGoroutines()
-	sign, unlock := callHeaders(pb.Signer_Sign_FullMethodName), callHeaders(pb.Admin_Unlock_FullMethodName)
+	sign, unlock := rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName), rawhttp2.CallHeaders(pb.Admin_Unlock_FullMethodName)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, c := range []struct {
@@ -127,14 +128,14 @@ func TestLengthLies(t *testing.T) {
 		{"256 KiB + 1", f.paths.Agent, sign, maxAgentMessage + 1, 0},
 		{"4 GiB, admin", f.paths.Admin, unlock, 1<<32 - 1, 0},
 		{"2 GiB, admin", f.paths.Admin, unlock, 1 << 31, 0},
-		{"more than comes", f.paths.Agent, sign, 200 << 10, flagEndStream},
-		{"more than comes, admin", f.paths.Admin, unlock, 4 << 20, flagEndStream},
-		{"less than comes", f.paths.Agent, sign, 2, flagEndStream},
+		{"more than comes", f.paths.Agent, sign, 200 << 10, rawhttp2.FlagEndStream},
+		{"more than comes, admin", f.paths.Admin, unlock, 4 << 20, rawhttp2.FlagEndStream},
+		{"less than comes", f.paths.Agent, sign, 2, rawhttp2.FlagEndStream},
 	} {
 		for range 20 {
 			w := http2Dial(t, c.path)
-			w.send(t, frame(frameHeaders, flagEndHeaders, 1, c.head), frame(frameData, c.flags, 1, message([]byte("0123456789"), false, c.declared)))
-			if g, err := w.awaitEnd(1, 2*time.Second); err != nil || g.kind == 0 {
+			w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, c.head), rawhttp2.Frame(rawhttp2.FrameData, c.flags, 1, rawhttp2.Message([]byte("0123456789"), false, c.declared)))
+			if g, err := w.AwaitEnd(1, 2*time.Second); err != nil || g.Kind == 0 {
 				t.Errorf("%s: got %+v, %v; want the call to be ended at once", c.name, g, err)
 			}
 			_ = w.Close()
@@ -169,30 +170,30 @@ func TestMalformedCalls(t *testing.T) {
 	f.addTBA("acme")
 	base := f.countGoroutines()
 	before := len(f.entries())
-	sign := callHeaders(pb.Signer_Sign_FullMethodName)
+	sign := rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName)
 	badText := []byte{0x0a, 2, 0xff, 0xfe} // profile = a string that is not UTF-8
 	valid, err := proto.Marshal(&pb.SignRequest{Url: sandboxURL})
 	if err != nil {
 		t.Fatal(err)
 	}
 	big := strings.Repeat("x", 4000)
-	flood := callHeaders(pb.Signer_Sign_FullMethodName, "a", big, "b", big, "c", big, "d", big, "e", big)
+	flood := rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName, "a", big, "b", big, "c", big, "d", big, "e", big)
 	for name, frames := range map[string][][]byte{
-		"bad UTF-8":               {frame(frameHeaders, flagEndHeaders, 1, sign), frame(frameData, flagEndStream, 1, message(badText, false, len(badText)))},
-		"no protobuf":             {frame(frameHeaders, flagEndHeaders, 1, sign), frame(frameData, flagEndStream, 1, message([]byte{0xff, 0xff, 0xff}, false, 3))},
-		"compressed":              {frame(frameHeaders, flagEndHeaders, 1, callHeaders(pb.Signer_Sign_FullMethodName, "grpc-encoding", "gzip")), frame(frameData, flagEndStream, 1, message(valid, true, len(valid)))},
-		"compressed, unannounced": {frame(frameHeaders, flagEndHeaders, 1, sign), frame(frameData, flagEndStream, 1, message(valid, true, len(valid)))},
-		"two messages":            {frame(frameHeaders, flagEndHeaders, 1, sign), frame(frameData, flagEndStream, 1, append(message(badText, false, len(badText)), message(valid, false, len(valid))...))},
+		"bad UTF-8":               {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(badText, false, len(badText)))},
+		"no protobuf":             {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message([]byte{0xff, 0xff, 0xff}, false, 3))},
+		"compressed":              {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName, "grpc-encoding", "gzip")), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(valid, true, len(valid)))},
+		"compressed, unannounced": {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(valid, true, len(valid)))},
+		"two messages":            {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, append(rawhttp2.Message(badText, false, len(badText)), rawhttp2.Message(valid, false, len(valid))...))},
 		"20 KB of headers": {
-			frame(frameHeaders, 0, 1, flood[:16000]), frame(frameContinuation, flagEndHeaders, 1, flood[16000:]),
-			frame(frameData, flagEndStream, 1, message(valid, false, len(valid))),
+			rawhttp2.Frame(rawhttp2.FrameHeaders, 0, 1, flood[:16000]), rawhttp2.Frame(rawhttp2.FrameContinuation, rawhttp2.FlagEndHeaders, 1, flood[16000:]),
+			rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(valid, false, len(valid))),
 		},
-		"a frame too large":    {frame(frameHeaders, flagEndHeaders, 1, make([]byte, 1<<17))},
-		"headers for stream 0": {frame(frameHeaders, flagEndHeaders, 0, sign)},
-		"an even stream":       {frame(frameHeaders, flagEndHeaders, 2, sign)},
-		"no header block":      {frame(frameHeaders, flagEndHeaders, 1, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})},
-		"GET":                  {frame(frameHeaders, flagEndHeaders|flagEndStream, 1, headerBlock(":method", "GET", ":scheme", "http", ":path", pb.Signer_Sign_FullMethodName, ":authority", "x", "content-type", "application/grpc"))},
-		"content type of a web form": {frame(frameHeaders, flagEndHeaders|flagEndStream, 1, headerBlock(":method", "POST", ":scheme", "http", ":path", pb.Signer_Sign_FullMethodName,
+		"a frame too large":    {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, make([]byte, 1<<17))},
+		"headers for stream 0": {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 0, sign)},
+		"an even stream":       {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 2, sign)},
+		"no header block":      {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})},
+		"GET":                  {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders|rawhttp2.FlagEndStream, 1, rawhttp2.HeaderBlock(":method", "GET", ":scheme", "http", ":path", pb.Signer_Sign_FullMethodName, ":authority", "x", "content-type", "application/grpc"))},
+		"content type of a web form": {rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders|rawhttp2.FlagEndStream, 1, rawhttp2.HeaderBlock(":method", "POST", ":scheme", "http", ":path", pb.Signer_Sign_FullMethodName,
 			":authority", "x", "content-type", "application/x-www-form-urlencoded"))},
 	} {
 		w := http2Dial(t, f.paths.Agent)
@@ -201,7 +202,7 @@ func TestMalformedCalls(t *testing.T) {
 				break // the agent closed already
 			}
 		}
-		if _, err := w.awaitEnd(1, 3*time.Second); err != nil {
+		if _, err := w.AwaitEnd(1, 3*time.Second); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = w.Close()
@@ -252,9 +253,9 @@ func TestSlowReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := http2Dial(t, f.paths.Agent, setting(settingWindow, 0)...)
+	w := http2Dial(t, f.paths.Agent, rawhttp2.Setting(rawhttp2.SettingWindow, 0)...)
 	for i := range uint32(maxStreams) {
-		w.send(t, frame(frameHeaders, flagEndHeaders, 2*i+1, callHeaders(pb.Signer_SignStream_FullMethodName)), frame(frameData, 0, 2*i+1, message(body, false, len(body))))
+		w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 2*i+1, rawhttp2.CallHeaders(pb.Signer_SignStream_FullMethodName)), rawhttp2.Frame(rawhttp2.FrameData, 0, 2*i+1, rawhttp2.Message(body, false, len(body))))
 	}
 	for range 100 {
 		begin := time.Now()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/rawhttp2"
 )
 
 // nobody is another user than the one who runs the tests as root.
@@ -111,7 +113,7 @@ func playVisit(args []string) error {
 		}
 		_, _ = c.Write([]byte(first))
 		if first == string(http2Preface) {
-			_, _ = c.Write(frame(frameSettings, 0, 0, nil))
+			_, _ = c.Write(rawhttp2.Frame(rawhttp2.FrameSettings, 0, 0, nil))
 		}
 		var b [64]byte
 		n, _ := c.Read(b[:]) // 0 where it was closed

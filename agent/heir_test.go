@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/rawhttp2"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -105,7 +106,7 @@ func playLeave(args []string) error {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return err
 		}
-	} else if err := (&wire{Conn: conn}).open(nil); err != nil {
+	} else if _, err := rawhttp2.Open(conn); err != nil {
 		return err
 	}
 	file, err := conn.File()
@@ -244,7 +245,7 @@ func adminCalls() []namedCall {
 
 // heirCalls makes gRPC calls on a connection whose preface was exchanged already.
 func heirCalls(conn net.Conn, calls []namedCall) error {
-	late := &lateConn{Conn: conn, skip: len(http2Preface), greeting: bytes.NewReader(frame(frameSettings, 0, 0, nil))}
+	late := &lateConn{Conn: conn, skip: len(http2Preface), greeting: bytes.NewReader(rawhttp2.Frame(rawhttp2.FrameSettings, 0, 0, nil))}
 	dialled := make(chan net.Conn, 1)
 	dialled <- late
 	c, err := grpc.NewClient("passthrough:///heir", grpc.WithTransportCredentials(insecure.NewCredentials()),

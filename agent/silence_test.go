@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/rawhttp2"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -69,8 +70,8 @@ func TestSilence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign, stream := callHeaders(pb.Signer_Sign_FullMethodName), callHeaders(pb.Signer_SignStream_FullMethodName)
-	unlock := callHeaders(pb.Admin_Unlock_FullMethodName)
+	sign, stream := rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName), rawhttp2.CallHeaders(pb.Signer_SignStream_FullMethodName)
+	unlock := rawhttp2.CallHeaders(pb.Admin_Unlock_FullMethodName)
 
 	var group sync.WaitGroup
 	closes := func(name, path, said string, drip bool) {
@@ -85,7 +86,7 @@ func TestSilence(t *testing.T) {
 			} else if _, err := c.Write([]byte(said)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			n, err := awaitClose(c, handshakeTime+slack)
+			n, err := rawhttp2.AwaitClose(c, handshakeTime+slack)
 			if name == "half a body" && n == 0 {
 				t.Errorf("%s: closed without a word", name)
 			}
@@ -99,7 +100,7 @@ func TestSilence(t *testing.T) {
 		w.send(t, frames...)
 		group.Go(func() {
 			defer func() { _ = w.Close() }()
-			if g, err := w.awaitEnd(1, handshakeTime+slack); err != nil || g.kind == 0 {
+			if g, err := w.AwaitEnd(1, handshakeTime+slack); err != nil || g.Kind == 0 {
 				t.Errorf("%s: frame %+v, %v; want the call to be ended, and the connection kept", name, g, err)
 			}
 		})
@@ -118,13 +119,13 @@ func TestSilence(t *testing.T) {
 	closes("half a body", f.paths.Agent, "POST /v1/sign HTTP/1.1\r\nHost: nsagent\r\nContent-Length: 100\r\n\r\n{\"url\":", false)
 	closes("a body of 93 GiB", f.paths.Agent, "POST /v1/sign HTTP/1.1\r\nHost: nsagent\r\nContent-Length: 99999999999\r\n\r\n{}", false)
 	closes("a body in endless pieces", f.paths.Agent, "POST /v1/sign HTTP/1.1\r\nHost: nsagent\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat("1\r\nx\r\n", 1000), true)
-	ends("call without a message", f.paths.Agent, frame(frameHeaders, flagEndHeaders, 1, sign))
-	ends("stream without a message", f.paths.Agent, frame(frameHeaders, flagEndHeaders, 1, stream))
-	ends("unlock without a message", f.paths.Admin, frame(frameHeaders, flagEndHeaders, 1, unlock))
-	ends("half the prefix", f.paths.Agent, frame(frameHeaders, flagEndHeaders, 1, sign), frame(frameData, 0, 1, []byte{0, 0}))
-	ends("half a message", f.paths.Agent, frame(frameHeaders, flagEndHeaders, 1, sign), frame(frameData, 0, 1, message(body[:9], false, len(body))))
-	ends("half a message on a stream", f.paths.Agent, frame(frameHeaders, flagEndHeaders, 1, stream), frame(frameData, 0, 1, message(body[:9], false, len(body))))
-	ends("half a message, admin", f.paths.Admin, frame(frameHeaders, flagEndHeaders, 1, unlock), frame(frameData, 0, 1, message(body[:9], false, 4<<20)))
+	ends("call without a message", f.paths.Agent, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign))
+	ends("stream without a message", f.paths.Agent, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, stream))
+	ends("unlock without a message", f.paths.Admin, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, unlock))
+	ends("half the prefix", f.paths.Agent, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign), rawhttp2.Frame(rawhttp2.FrameData, 0, 1, []byte{0, 0}))
+	ends("half a message", f.paths.Agent, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, sign), rawhttp2.Frame(rawhttp2.FrameData, 0, 1, rawhttp2.Message(body[:9], false, len(body))))
+	ends("half a message on a stream", f.paths.Agent, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, stream), rawhttp2.Frame(rawhttp2.FrameData, 0, 1, rawhttp2.Message(body[:9], false, len(body))))
+	ends("half a message, admin", f.paths.Admin, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, unlock), rawhttp2.Frame(rawhttp2.FrameData, 0, 1, rawhttp2.Message(body[:9], false, 4<<20)))
 
 	var over atomic.Bool
 	var honest sync.WaitGroup
@@ -164,26 +165,26 @@ func TestStreamsPerConnection(t *testing.T) {
 	f.addTBA("acme")
 	base := f.countGoroutines()
 	w := http2Dial(t, f.paths.Agent)
-	if w.maxStreams != maxStreams {
-		t.Errorf("the server allows %d streams, want %d", w.maxStreams, maxStreams)
+	if w.MaxStreams != maxStreams {
+		t.Errorf("the server allows %d streams, want %d", w.MaxStreams, maxStreams)
 	}
 	const more = 136
 	for i := range uint32(maxStreams + more) {
-		w.send(t, frame(frameHeaders, flagEndHeaders, 2*i+1, callHeaders(pb.Signer_SignStream_FullMethodName)))
+		w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 2*i+1, rawhttp2.CallHeaders(pb.Signer_SignStream_FullMethodName)))
 	}
 	refused := make(map[uint32]bool)
 	_ = w.SetReadDeadline(time.Now().Add(3 * time.Second))
 	for len(refused) < more {
-		g, err := readFrame(w)
+		g, err := rawhttp2.ReadFrame(w)
 		if err != nil {
 			t.Fatalf("after %d refusals: %v", len(refused), err)
 		}
-		if g.kind == frameReset {
+		if g.Kind == rawhttp2.FrameReset {
 			const refusedStream = 7
-			if g.payload[3] != refusedStream {
-				t.Errorf("stream %d was reset with code %d, want %d", g.stream, g.payload[3], refusedStream)
+			if g.Payload[3] != refusedStream {
+				t.Errorf("stream %d was reset with code %d, want %d", g.Stream, g.Payload[3], refusedStream)
 			}
-			refused[g.stream] = true
+			refused[g.Stream] = true
 		}
 	}
 	for stream := range refused {
@@ -199,8 +200,8 @@ func TestStreamsPerConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.send(t, frame(frameData, flagEndStream, 3, message(body, false, len(body))))
-	if g, err := w.awaitEnd(3, 2*time.Second); err != nil || g.kind != frameHeaders {
+	w.send(t, rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 3, rawhttp2.Message(body, false, len(body))))
+	if g, err := w.AwaitEnd(3, 2*time.Second); err != nil || g.Kind != rawhttp2.FrameHeaders {
 		t.Errorf("an open stream: got %+v, %v", g, err)
 	}
 	_ = w.Close()

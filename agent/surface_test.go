@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/nsagent/nsagent/internal/rawhttp2"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -94,7 +95,7 @@ func TestEachSocketItsOwnService(t *testing.T) {
 		if _, err := conn.Write([]byte(hello)); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := awaitClose(conn, 2*time.Second); n != 0 || err != nil {
+		if n, err := rawhttp2.AwaitClose(conn, 2*time.Second); n != 0 || err != nil {
 			t.Errorf("admin.sock answers %.20q with %d bytes, %v", hello, n, err)
 		}
 	}
@@ -118,12 +119,12 @@ func TestMethodNames(t *testing.T) {
 		"http://nsagent/nsagent.v1.Signer/Sign", "*",
 	} {
 		w := http2Dial(t, f.paths.Agent)
-		w.send(t, frame(frameHeaders, flagEndHeaders, 1, callHeaders(path)), frame(frameData, flagEndStream, 1, message(body, false, len(body))))
-		g, err := w.awaitEnd(1, 3*time.Second)
+		w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, rawhttp2.CallHeaders(path)), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(body, false, len(body))))
+		g, err := w.AwaitEnd(1, 3*time.Second)
 		if err != nil {
 			t.Errorf("%q: %v", path, err)
 		}
-		if g.kind == frameData || bytes.Contains(g.payload, []byte("OAuth")) {
+		if g.Kind == rawhttp2.FrameData || bytes.Contains(g.Payload, []byte("OAuth")) {
 			t.Errorf("%q: answered with data", path)
 		}
 		_ = w.Close()
@@ -133,8 +134,8 @@ func TestMethodNames(t *testing.T) {
 	}
 	// The control: the same call by its right name does.
 	w := http2Dial(t, f.paths.Agent)
-	w.send(t, frame(frameHeaders, flagEndHeaders, 1, callHeaders(pb.Signer_Sign_FullMethodName)), frame(frameData, flagEndStream, 1, message(body, false, len(body))))
-	if _, err := w.awaitEnd(1, 3*time.Second); err != nil || len(f.entries()) != before+1 {
+	w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName)), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(body, false, len(body))))
+	if _, err := w.AwaitEnd(1, 3*time.Second); err != nil || len(f.entries()) != before+1 {
 		t.Errorf("control: %v, %d entries more", err, len(f.entries())-before)
 	}
 }
