@@ -26,6 +26,9 @@ const (
 	// that somebody who floods agent.sock cannot keep the owner from locking.
 	maxConnections      = 256
 	reservedConnections = 8
+	// smallestBuffer is that of net/http, largestBuffer that of grpc-go. Reads for less
+	// ask for the rest of a frame.
+	smallestBuffer, largestBuffer = 4 << 10, 32 << 10
 )
 
 // http2Preface opens every gRPC connection (RFC 9113 section 3.4).
@@ -56,6 +59,7 @@ type acceptor struct {
 // that a silent one keeps nobody waiting.
 func (c *acceptor) run(ctx context.Context, l *net.UnixListener) error {
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	pace := newConnectionPace()
 	for {
 		conn, err := l.AcceptUnix()
 		if err != nil {
@@ -69,6 +73,7 @@ func (c *acceptor) run(ctx context.Context, l *net.UnixListener) error {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
+		pace.spend(costOfConnection())
 		if c.agent.connections.Add(1) > c.limit {
 			c.agent.connections.Add(-1)
 			_ = conn.Close()
@@ -98,7 +103,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		_ = conn.Close()
 		return
 	}
-	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface))}
+	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood}
 	counted.onClose = func() {
 		c.agent.seals.forget(peer)
 		c.agent.connections.Add(-1)
@@ -165,9 +170,12 @@ type countedConn struct {
 	r       *bufio.Reader
 	once    sync.Once
 	onClose func()
+	manners manners
+	flood   *pace
 }
 
-// Read gives the bytes that were looked at first.
+// Read gives the bytes that were looked at first, and takes its time with a
+// connection that floods.
 func (c *countedConn) Read(p []byte) (int, error) {
 	if c.r != nil {
 		if c.r.Buffered() > 0 {
@@ -175,7 +183,12 @@ func (c *countedConn) Read(p []byte) (int, error) {
 		}
 		c.r = nil
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if n == len(p) && n >= smallestBuffer {
+		calls := time.Duration(c.manners.calls.Swap(0))
+		c.flood.spend(bufferCost*time.Duration(n)/largestBuffer + calls*callCost)
+	}
+	return n, err
 }
 
 // Close closes the connection and its pidfd, once.

@@ -104,6 +104,7 @@ type Agent struct {
 	stopping    atomic.Bool // the last checkpoint is that of the stop
 	connections atomic.Int32
 	awaited     atomic.Int32 // calls whose message is not there yet
+	flood       pace         // of connections that send faster than they are read
 	refused     atomic.Int64 // boot-clock time of the last audited refusal of a peer
 }
 
@@ -122,7 +123,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

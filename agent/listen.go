@@ -121,5 +121,14 @@ func bind(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("binding %s: %w", path, err)
 	}
+	// Go asks for as long a queue as the kernel has, and whoever fills it would be
+	// served for seconds before anybody else.
+	raw, err := l.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { _ = unix.Listen(int(fd), backlog) }) // #nosec G115 -- a descriptor fits
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("binding %s: %w", path, err), l.Close())
+	}
 	return l, nil
 }

@@ -27,7 +27,8 @@ const (
 	maxAnswer       = 4608 << 10 // a list of 10,000 profiles
 	maxHeaders      = 16 << 10
 	// maxAwaited is how many calls may have sent headers and no message yet, on all
-	// connections together: what they have sent so far is buffered.
+	// connections together, beside the few that each may have: what they have sent so
+	// far is buffered.
 	maxAwaited = 1024
 	longestAge = 12 * time.Hour
 )
@@ -176,24 +177,37 @@ func (a *Agent) newServer(l limits, desc grpc.ServiceDesc, check func(*caller) e
 // receipt is the deadline for the message that follows a call's headers.
 type receipt struct {
 	timer *time.Timer
-	// here takes the call off the count of awaited ones. It does so once, and also
-	// where the call ends without a message.
+	// here keeps what happens to a call that ends without a message from happening,
+	// unless it has.
 	here func() bool
+	from *manners
 }
 
 type receiptKey struct{}
 
 // awaitRequest ends a call whose message does not arrive in time, and refuses one
 // that is too many. Interceptors cannot: grpc-go runs them once the message is
-// there.
+// there. A connection that keeps doing so is closed.
 func (a *Agent) awaitRequest(ctx context.Context) (context.Context, error) {
-	if a.awaited.Add(1) > maxAwaited {
+	conn, m := connectionOf(ctx)
+	m.calls.Add(1)
+	if m.abandoned.Load() > maxAbandoned/4 {
+		a.flood.spend(abandonedCost) // nobody else reads this connection, and it waits
+	}
+	abandon := func() {
 		a.awaited.Add(-1)
+		m.awaited.Add(-1)
+		if m.abandon() {
+			_ = conn.Close()
+		}
+	}
+	if own := m.awaited.Add(1); a.awaited.Add(1) > maxAwaited && own > fairAwaited {
+		abandon()
 		return ctx, a.reply(fmt.Errorf("taking a call: %w", ErrBusy))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &receipt{timer: time.AfterFunc(handshakeTime, cancel)}
-	r.here = context.AfterFunc(ctx, func() { a.awaited.Add(-1) })
+	r := &receipt{timer: time.AfterFunc(handshakeTime, cancel), from: m}
+	r.here = context.AfterFunc(ctx, abandon)
 	return context.WithValue(ctx, receiptKey{}, r), nil
 }
 
@@ -203,6 +217,8 @@ func (a *Agent) received(ctx context.Context) {
 		r.timer.Stop()
 		if r.here() {
 			a.awaited.Add(-1)
+			r.from.awaited.Add(-1)
+			r.from.proper()
 		}
 	}
 }

@@ -16,6 +16,8 @@ type AuthInfo struct {
 	credentials.CommonAuthInfo
 	// Peer is who connected; nil on the client's side.
 	Peer *Peer
+	// Conn is the connection, as the listener gave it.
+	Conn net.Conn
 }
 
 // AuthType names the way of authentication.
@@ -23,10 +25,11 @@ func (AuthInfo) AuthType() string { return protocol }
 
 // newAuthInfo returns the AuthInfo of a connection. A Unix socket stays within the
 // kernel, hence private and unaltered.
-func newAuthInfo(p *Peer) AuthInfo {
+func newAuthInfo(conn net.Conn, p *Peer) AuthInfo {
 	return AuthInfo{
 		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
 		Peer:           p,
+		Conn:           conn,
 	}
 }
 
@@ -71,7 +74,7 @@ func (transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo,
 	if !ok || known.Identity() == nil {
 		return nil, nil, ErrUnidentified
 	}
-	return conn, newAuthInfo(known.Identity()), nil
+	return conn, newAuthInfo(conn, known.Identity()), nil
 }
 
 // ClientHandshake checks whose server it is.
@@ -79,7 +82,7 @@ func (t transport) ClientHandshake(_ context.Context, _ string, conn net.Conn) (
 	if err := CheckServer(conn, t.allowed); err != nil {
 		return nil, nil, err
 	}
-	return conn, newAuthInfo(nil), nil
+	return conn, newAuthInfo(conn, nil), nil
 }
 
 // Info says how connections are protected.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -117,6 +118,11 @@ func notOurSockets(err error) error {
 	}
 }
 
+// memoryLimit is where the agent begins to collect garbage harder than it would: a
+// flood of calls leaves garbage, and not 160 MiB of it. A vault of 10,000 profiles
+// takes 40.
+const memoryLimit = 96 << 20
+
 // runAgentProcess is the agent: it holds the keys. Its parent is the supervisor,
 // at the other end of descriptor 3.
 func runAgentProcess(ctx context.Context, e *env, passed bool) error {
@@ -132,6 +138,7 @@ func runAgentProcess(ctx context.Context, e *env, passed bool) error {
 	if err != nil {
 		return usage("this command is for the supervisor", "", "start the agent:  nsagent agent run")
 	}
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	go func() {
