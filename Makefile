@@ -28,9 +28,9 @@ PLAIN   ?= ./internal/secret ./internal/memscan ./agent/... ./signer ./cmd/...
 # G204  programs are started by the supervisor, and by tools of ours
 GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-require-rules -nosec-require-justification \
 	-exclude=G104,G115,G304 -exclude-dir=testdata \
-	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench))/.*:G204'
+	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse))/.*:G204'
 
-.PHONY: all build test race fuzz script bench lint generate generate-check \
+.PHONY: all build test race fuzz script bench abuse lint generate generate-check \
 	tidy-check deps deps-check cover install clean check demo help
 
 all: build
@@ -61,6 +61,10 @@ script: ## the command-line scripts only
 bench: build ## the table of docs/benchmarks.md
 	@tools/setup test
 	$(GO) run ./internal/bench -bin bin/nsagent
+
+abuse: build ## the table of docs/hostile.md: attacks, and an honest client meanwhile
+	@tools/setup test
+	$(GO) run ./internal/nsabuse -bin bin/nsagent
 
 check: lint test ## what CI runs
 
