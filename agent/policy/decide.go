@@ -95,14 +95,13 @@ func what(a Attempt) string {
 	return s + "do this"
 }
 
-// widen says how the owner gives the profile more. A limit travels with the secret, so
-// the profile is added anew.
+// widen is the command by which the owner gives the profile more.
 func widen(a Attempt) string {
 	name := "NAME"
 	if plainName(a.Profile) {
 		name = a.Profile
 	}
-	return fmt.Sprintf(`nsagent profile rm %s, then nsagent profile add %s --from FILE with "access":"write"`, name, name)
+	return fmt.Sprintf("if it should:  nsagent profile edit %s --access write", name)
 }
 
 // plainName reports whether s has the form of a profile's name, so that it can stand in

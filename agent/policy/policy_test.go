@@ -101,24 +101,24 @@ func TestTextsOfRefusals(t *testing.T) {
 		"DELETE": {func(a *Attempt) { a.Method = "DELETE" }, Denied{
 			CodeReadOnly, `production profile "acme" may not sign this DELETE request`,
 			"its access is read: GET, HEAD and SuiteQL",
-			`nsagent profile rm acme, then nsagent profile add acme --from FILE with "access":"write"`,
+			"if it should:  nsagent profile edit acme --access write",
 		}},
 		"POST": {func(a *Attempt) { a.Method, a.Environment = "POST", "sandbox" }, Denied{
 			CodeReadOnly, `sandbox profile "acme" may not sign this POST request`,
 			"its access is read: GET, HEAD, and POST to exactly /services/rest/query/v1/suiteql",
-			`nsagent profile rm acme, then nsagent profile add acme --from FILE with "access":"write"`,
+			"if it should:  nsagent profile edit acme --access write",
 		}},
 		"passport": {func(a *Attempt) { a.Kind = KindPassport }, Denied{
 			CodeReadOnly, `production profile "acme" may not make a TokenPassport`,
 			"its access is read, and this would carry the whole role",
-			`nsagent profile rm acme, then nsagent profile add acme --from FILE with "access":"write"`,
+			"if it should:  nsagent profile edit acme --access write",
 		}},
 		"hostile": {func(a *Attempt) {
 			a.Profile, a.Method, a.Environment = "x; rm -rf ~\n", "DEL\x1bETE", "\x1b[2J"
 		}, Denied{
 			CodeReadOnly, `profile may not sign this request`,
 			"its access is read: GET, HEAD and SuiteQL",
-			`nsagent profile rm NAME, then nsagent profile add NAME --from FILE with "access":"write"`,
+			"if it should:  nsagent profile edit NAME --access write",
 		}},
 		"another user": {func(a *Attempt) { a.UID = 8 }, Denied{
 			CodeDenied, `production profile "acme" may not sign this GET request`,

@@ -185,6 +185,26 @@ func (t *terminal) await(text string, done <-chan struct{}) error {
 	}
 }
 
+// skip takes all that stands on the screen for read.
+func (t *terminal) skip() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.from = t.screen.Len()
+}
+
+// awaitEcho waits until what is typed is shown, or is not.
+func (t *terminal) awaitEcho(want bool) error {
+	for deadline := time.Now().Add(waitTime); ; time.Sleep(2 * time.Millisecond) {
+		on, err := t.echoes()
+		if err != nil || on == want {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the terminal still has echo %t", on)
+		}
+	}
+}
+
 // echoes reports whether what is typed is shown.
 func (t *terminal) echoes() (bool, error) {
 	state, err := unix.IoctlGetTermios(int(t.slave.Fd()), unix.TCGETS)

@@ -16,6 +16,7 @@ import (
 
 type editOptions struct {
 	from        string
+	access      string
 	overlap     duration
 	usePrevious bool
 	passphrase  passphraseFlags
@@ -43,11 +44,13 @@ Widening access or scopes takes the passphrase again.`,
   nsagent profile edit acme-sb1 --from token.json
   nsagent profile edit acme-sb1 --from token.json --overlap 24h
   nsagent profile edit acme-sb1 --use-previous
-  echo '{"access":"read"}' | nsagent profile edit acme-sb1 --from -`,
+  nsagent profile edit acme-sb1 --access read
+  echo '{"note":"nightly load"}' | nsagent profile edit acme-sb1 --from -`,
 		Args: takes("NAME"),
 		RunE: func(c *cobra.Command, args []string) error { return runProfileEdit(c, e, args[0], o) },
 	}
 	c.Flags().StringVar(&o.from, "from", "", "read the JSON from `FILE`, or - for stdin")
+	c.Flags().StringVar(&o.access, "access", "", "limit it to read, or let it write (`read|write`)")
 	c.Flags().Var(&o.overlap, "overlap", "keep the previous secret for `TIME`, 1h to 30d (1h if left out)")
 	c.Flags().BoolVar(&o.usePrevious, "use-previous", false, "go back to the previous secret, while it is kept")
 	o.passphrase.register(c)
@@ -58,8 +61,11 @@ func runProfileEdit(c *cobra.Command, e *env, name string, o editOptions) error 
 	if overlap := time.Duration(o.overlap); c.Flags().Changed("overlap") && (overlap < time.Hour || overlap > 30*24*time.Hour) {
 		return usage("--overlap is out of range", "it is from 1h to 30d", "")
 	}
-	if o.usePrevious && o.from != "" {
-		return usage("--use-previous and --from exclude each other", "", "do one after the other")
+	if o.usePrevious && (o.from != "" || o.access != "") {
+		return usage("--use-previous stands alone", "", "make other changes after it")
+	}
+	if c.Flags().Changed("access") && o.access != "read" && o.access != "write" {
+		return usage("--access is read or write", "", "")
 	}
 	arena, err := newArena()
 	if err != nil {
@@ -84,7 +90,10 @@ func runProfileEdit(c *cobra.Command, e *env, name string, o editOptions) error 
 	if err != nil {
 		return err
 	}
-	if o.from == "" && !o.usePrevious {
+	if o.access != "" {
+		d.setAccess(o.access)
+	}
+	if o.from == "" && o.access == "" && !o.usePrevious {
 		asked, err := e.askEdit(arena, old)
 		if err != nil {
 			return err
@@ -129,6 +138,14 @@ func (e *env) sayEdited(p *pb.Profile, fresh bool) {
 			v[0].GetNumber(), v[1].GetNumber(), day(v[1].GetUntil(), ""), p.GetName())
 	}
 	e.say("%s", s)
+}
+
+// setAccess sets one limit, over what a file may have said of it.
+func (d *draft) setAccess(access string) {
+	d.profile.Access = access
+	if !slices.Contains(d.given, "access") {
+		d.given = append(d.given, "access")
+	}
 }
 
 // edit returns what the draft changes in a profile.
