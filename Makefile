@@ -31,7 +31,7 @@ GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-requ
 	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse))/.*:G204'
 
 .PHONY: all build test race fuzz script bench abuse lint generate generate-check \
-	tidy-check deps deps-check cover install clean check demo help
+	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
 
@@ -68,7 +68,7 @@ abuse: build ## the table of docs/hostile.md: attacks, and an honest client mean
 
 check: lint test ## what CI runs
 
-lint: generate-check tidy-check deps-check ## gofmt, vet, staticcheck, gosec and the generated files
+lint: generate-check tidy-check deps-check man-check ## gofmt, vet, staticcheck, gosec and the generated files
 	@tools/setup test
 	@bad=$$(find . -name '*.go' ! -name '*.pb.go' -exec gofmt -l {} +); \
 		if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
@@ -94,13 +94,27 @@ deps: ## rewrite docs/deps.txt, the list of what is linked in
 deps-check: ## docs/deps.txt is what is linked in
 	@tools/deps | diff -u docs/deps.txt - || { echo "run: make deps"; exit 1; }
 
+man: ## write man/*.1 from the help text
+	@rm -f man/*.1 && mkdir -p man && $(GO) run ./cmd/nsagent man-pages man
+
+man-check: ## man/ is what the help text says
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(GO) run ./cmd/nsagent man-pages "$$tmp" && \
+		diff -ru man "$$tmp" || { echo "run: make man"; exit 1; }
+
 cover: ## write coverage.out and print the total
 	@tools/setup test
 	$(GO) test -coverprofile=coverage.out -coverpkg=./... $(PKGS)
 	$(GO) tool cover -func=coverage.out | tail -n 1
 
-install: build ## copy bin/nsagent to PREFIX/bin
+install: build ## copy program, manual and completions below PREFIX
 	install -D -m 0755 bin/nsagent '$(DESTDIR)$(PREFIX)/bin/nsagent'
+	install -d '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 0644 man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1/'
+	install -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
+		'$(DESTDIR)$(PREFIX)/share/zsh/site-functions' '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'
+	bin/nsagent completion bash > '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/nsagent'
+	bin/nsagent completion zsh > '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nsagent'
+	bin/nsagent completion fish > '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nsagent.fish'
 
 clean: ## remove what make wrote
 	rm -rf bin coverage.out

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -132,6 +133,12 @@ func condition(name string) (bool, error) {
 		return os.Geteuid() == 0, nil
 	case "keyring":
 		return shared.missing == nil, nil
+	case "shells":
+		return installed("shells", "bash", "zsh", "fish"), nil
+	case "tmux":
+		return installed("tmux", "tmux"), nil
+	case "sshd":
+		return installed("sshd", "/usr/sbin/sshd", "ssh", "ssh-keygen"), nil
 	case "race":
 		return raceEnabled, nil
 	case "long":
@@ -149,6 +156,17 @@ func required(name string) bool {
 		}
 	}
 	return false
+}
+
+// installed reports whether all of these programs are there, or are wanted: then what
+// is lacking fails the test.
+func installed(name string, programs ...string) bool {
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			return required(name)
+		}
+	}
+	return true
 }
 
 // long reports whether sweeps run in their long form.

@@ -20,21 +20,26 @@ import (
 // cmdTerminal runs a program on a terminal of its own, which must end with this
 // code, and talks to it as a file says:
 //
-//	terminal N DIALOGUE program args...
+//	terminal [-screen] N DIALOGUE program args...
 //
 //	> text       wait until this stands on the screen, behind what was waited for
 //	< text       type this and press return; variables are replaced
 //	type text    type this, without return
-//	key c        press this key: ^C, ^D, ^U, ^H
+//	key c        press this key: ^C, ^D, ^U, ^H, ^I, ^\\
 //	echo on|off  what is typed is shown, or is not
-//	signal NAME  send this signal: INT, TERM, HUP
+//	signal NAME  send this signal: INT, TERM, HUP, QUIT, KILL
+//	size R C     the terminal gets this many rows and columns
 //
 // stdout and stderr are no terminal: stdout is for data, and what stands on the
-// screen is what the program wrote to the terminal itself. In the end the terminal
-// must echo again.
+// screen is what the program wrote to the terminal itself. With -screen they are the
+// terminal, too. In the end the terminal must echo again.
 func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
+	onScreen := len(args) > 0 && args[0] == "-screen"
+	if onScreen {
+		args = args[1:]
+	}
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: terminal N DIALOGUE program args...")
+		ts.Fatalf("usage: terminal [-screen] N DIALOGUE program args...")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -51,6 +56,9 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Env, cmd.Dir = environment(ts), ts.MkAbs(".")
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
 	cmd.Stdin = t.slave
+	if onScreen {
+		cmd.Stdout, cmd.Stderr = t.slave, t.slave
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	ts.Check(cmd.Start())
 	done := make(chan struct{})
@@ -88,7 +96,7 @@ func environment(ts *testscript.TestScript) []string {
 	var out []string
 	for _, name := range []string{
 		"PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME",
-		"DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_NO_INPUT", "NSAGENT_PROFILE",
+		"PS1", "TERM", "NO_COLOR", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_NO_INPUT", "NSAGENT_PROFILE",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			out = append(out, name+"="+v)
@@ -214,10 +222,19 @@ func (t *terminal) echoes() (bool, error) {
 	return state.Lflag&unix.ECHO != 0, nil
 }
 
+// resize gives the terminal rows and columns.
+func (t *terminal) resize(text string) error {
+	var size unix.Winsize
+	if _, err := fmt.Sscan(text, &size.Row, &size.Col); err != nil {
+		return err
+	}
+	return unix.IoctlSetWinsize(int(t.slave.Fd()), unix.TIOCSWINSZ, &size)
+}
+
 // talk goes through a dialogue.
 func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) error {
-	keys := map[string]string{"^C": "\x03", "^D": "\x04", "^U": "\x15", "^H": "\x7f"}
-	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}
+	keys := map[string]string{"^C": "\x03", "^D": "\x04", "^U": "\x15", "^H": "\x7f", "^I": "\t", `^\`: "\x1c"}
+	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}
 	for line := range strings.Lines(dialogue) {
 		what, text, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
 		var err error
@@ -236,6 +253,8 @@ func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) er
 			if on, err = t.echoes(); err == nil && on != (text == "on") {
 				err = fmt.Errorf("echo is not %s", text)
 			}
+		case "size":
+			err = t.resize(text)
 		case "signal":
 			err = p.Signal(signals[text])
 		default:

@@ -62,11 +62,7 @@ const helpWidth = 80
 // printHelp writes the help of a command. Failures are kept by the writer.
 func printHelp(w io.Writer, c *cobra.Command) {
 	var b strings.Builder
-	text := c.Long
-	if text == "" {
-		text = c.Short + "."
-	}
-	b.WriteString(text + "\n\nUsage:\n  " + usageLine(c) + "\n")
+	b.WriteString(longHelp(c) + "\n\nUsage:\n  " + usageLine(c) + "\n")
 	if c.HasExample() {
 		b.WriteString("\nExamples:\n" + strings.TrimRight(c.Example, "\n") + "\n")
 	}
@@ -82,6 +78,14 @@ func printHelp(w io.Writer, c *cobra.Command) {
 			paragraph("More, by nsagent help TOPIC:  ", strings.Join(topicNames(), ", ")) + "\n")
 	}
 	_, _ = io.WriteString(w, b.String())
+}
+
+// longHelp returns what a command does, in sentences.
+func longHelp(c *cobra.Command) string {
+	if c.Long != "" {
+		return c.Long
+	}
+	return c.Short + "."
 }
 
 func usageLine(c *cobra.Command) string {

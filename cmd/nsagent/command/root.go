@@ -31,6 +31,9 @@ func Main(args []string) int {
 		screen: screenOf(os.Stdout, os.Getenv), errScreen: screenOf(os.Stderr, os.Getenv),
 	}
 	root := newRoot(e)
+	if completes(args) {
+		addCompletions(e, root)
+	}
 	root.SetArgs(args)
 	return e.exit(root.ExecuteContext(context.Background()))
 }
@@ -78,12 +81,12 @@ background signs with them, so that scripts never see a secret.`,
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	f := root.PersistentFlags()
-	f.StringVarP(&e.profile, "profile", "p", "", "the profile to use (else NSAGENT_PROFILE, default_profile, the only one)")
-	f.StringVarP(&e.output, "output", "o", "text", "how to print: text, json or jsonl")
+	f.StringVarP(&e.profile, "profile", "p", "", "use the profile `NAME` (else NSAGENT_PROFILE, default_profile, the only one)")
+	f.StringVarP(&e.output, "output", "o", "text", "how to print: `FORMAT` is text, json or jsonl")
 	f.BoolVarP(&e.quiet, "quiet", "q", false, "say nothing on stderr but errors")
 	f.BoolVarP(&e.verbose, "verbose", "v", false, "say more on stderr")
 	f.BoolVar(&e.noInput, "no-input", false, "never ask (also NSAGENT_NO_INPUT)")
-	f.StringVar(&e.socket, "socket", "", "the agent's socket (else NSAGENT_SOCK)")
+	f.StringVar(&e.socket, "socket", "", "the agent's socket is `PATH` (else NSAGENT_SOCK)")
 	root.Flags().BoolVar(&version, "version", false, "print the version")
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { printHelp(e.stdout, c) })
@@ -99,9 +102,9 @@ background signs with them, so that scripts never see a secret.`,
 	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newDoctor(e), newProfile(e))
 	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e))
 	help := newHelp(e, root)
-	add(groupOther, newAudit(e), newMock(e), newDemo(e), newExplain(e), newVersion(e), help)
+	add(groupOther, newAudit(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)
-	root.AddCommand(newKeyringHelper(e))
+	root.AddCommand(newKeyringHelper(e), newMan(root))
 	finish(root)
 	return root
 }
