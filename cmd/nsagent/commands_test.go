@@ -51,6 +51,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"replay":       cmdReplay,
 		"scan":         cmdScan,
 		"screen":       cmdScreen,
+		"systemd":      cmdSystemd,
 		"terminal":     cmdTerminal,
 		"unread":       cmdUnread,
 		"waitline":     cmdWaitLine,

@@ -193,7 +193,7 @@ func (w *world) home(t *testing.T, dir, runtime string, env ...string) *home {
 	return h
 }
 
-// run runs a block; variables that a shell block exports last to the next one.
+// run runs a block; variables that a line of a shell block exports last to the next one.
 func (h *home) run(t *testing.T, b block) {
 	t.Helper()
 	script := h.shell + b.text
@@ -208,7 +208,7 @@ func (h *home) run(t *testing.T, b block) {
 	}
 }
 
-var exported = regexp.MustCompile(`(?m)^export .*$`)
+var exported = regexp.MustCompile(`(?m)^(export|eval) .*$`)
 
 // sh runs a script on a terminal.
 func (h *home) sh(t *testing.T, script string) error {

@@ -25,7 +25,7 @@ import (
 func newAgent(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "agent",
-		Short: "Run, start and stop the agent",
+		Short: "Run, start and stop the agent, or have systemd do it",
 	}
 	c.AddCommand(
 		&cobra.Command{
@@ -50,6 +50,7 @@ to agent.log in the state directory.`,
 			Args:  takes(),
 			RunE:  func(c *cobra.Command, _ []string) error { return stopAgent(c.Context(), e) },
 		},
+		newAgentEnv(e), newAgentLogs(e), newAgentInstall(e), newAgentUninstall(e),
 		newAgentProcess(e),
 	)
 	return c
