@@ -14,6 +14,8 @@ TOOL     = $(GO) tool -modfile=tools/go.mod
 RUN      = $(GO) run ./internal/testrun
 # FUZZTIME is how long `make fuzz` gives each target; `make test` gives 5s.
 FUZZTIME ?= 20s
+# SOAKTIME is how long `make soak` goes on; `make test` has a form of 18 s.
+SOAKTIME ?= 30m
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # PLAIN lists the packages that run a second time without the race detector,
@@ -28,9 +30,9 @@ PLAIN   ?= ./internal/secret ./internal/memscan ./agent/... ./signer ./cmd/...
 # G204  programs are started by the supervisor, and by tools of ours
 GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-require-rules -nosec-require-justification \
 	-exclude=G104,G115,G304 -exclude-dir=testdata \
-	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse))/.*:G204'
+	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse|soak))/.*:G204'
 
-.PHONY: all build test race fuzz script bench abuse lint generate generate-check \
+.PHONY: all build test race fuzz script bench abuse soak lint generate generate-check \
 	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
@@ -65,6 +67,10 @@ bench: build ## the table of docs/benchmarks.md
 abuse: build ## the table of docs/hostile.md: attacks, and an honest client meanwhile
 	@tools/setup test
 	$(GO) run ./internal/nsabuse -bin bin/nsagent
+
+soak: build ## load, locks, kills and clock jumps for SOAKTIME (30m)
+	@tools/setup test
+	$(GO) run ./internal/soak -bin bin/nsagent -time $(SOAKTIME)
 
 check: lint test ## what CI runs
 

@@ -29,8 +29,14 @@ type Agent struct {
 
 // Start runs an agent and waits until it answers. It ends with this process.
 func (h *Home) Start(ctx context.Context) (*Agent, error) {
-	a := &Agent{home: h, parent: h.Command(context.WithoutCancel(ctx), "agent", "run"), ended: make(chan error, 1)}
-	a.parent.Stderr = os.Stderr
+	c := h.Command(context.WithoutCancel(ctx), "agent", "run")
+	c.Stderr = os.Stderr
+	return h.StartAs(ctx, c)
+}
+
+// StartAs is Start with the command that runs the agent given.
+func (h *Home) StartAs(ctx context.Context, c *exec.Cmd) (*Agent, error) {
+	a := &Agent{home: h, parent: c, ended: make(chan error, 1)}
 	a.parent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := a.parent.Start(); err != nil {
 		return nil, err

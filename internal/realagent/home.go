@@ -55,6 +55,12 @@ func NewHome(ctx context.Context, bin string) (*Home, error) {
 	if err == nil {
 		err = os.Mkdir(run, 0o700)
 	}
+	if err == nil { // what is killed here stays dead
+		err = os.MkdirAll(filepath.Dir(h.Paths.ConfigFile), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(h.Paths.ConfigFile, []byte("start_on_demand = false\n"), 0o600)
+	}
 	if err == nil {
 		_, err = h.Run(ctx, Passphrase, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
 	}
@@ -73,7 +79,12 @@ func (h *Home) Remove() { _ = os.RemoveAll(h.dir) }
 
 // Command is nsagent with arguments in this home.
 func (h *Home) Command(ctx context.Context, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, h.bin, args...)
+	return h.Program(ctx, h.bin, args...)
+}
+
+// Program is another program with the environment of this home.
+func (h *Home) Program(ctx context.Context, path string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, path, args...) // #nosec G204 -- a program of the caller's
 	c.Dir, c.Env = h.dir, h.env
 	return c
 }
