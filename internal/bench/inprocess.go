@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,9 +116,42 @@ func oauthlibSign(ctx context.Context) (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
 }
 
+const nodeLoop = `
+const crypto = require("crypto"), OAuth = require("oauth-1.0a");
+const oauth = OAuth({
+  consumer: { key: %q, secret: %q }, signature_method: "HMAC-SHA256", realm: "1234567_SB1",
+  hash_function: (base, key) => crypto.createHmac("sha256", key).update(base).digest("base64"),
+});
+const token = { key: %q, secret: %q }, request = { url: %q, method: "GET" };
+const sign = () => oauth.toHeader(oauth.authorize(request, token));
+for (let i = 0; i < 2000; i++) sign();
+const n = 10000, begin = process.hrtime.bigint();
+for (let i = 0; i < n; i++) sign();
+console.log(Number((process.hrtime.bigint() - begin) / BigInt(n)));
+`
+
+// nodeSign returns nanoseconds a signature of npm's oauth-1.0a, which is installed into
+// dir.
+func nodeSign(ctx context.Context, dir string) (int64, error) {
+	if _, err := os.Stat(filepath.Join(dir, "node_modules/oauth-1.0a")); err != nil {
+		npm := exec.CommandContext(ctx, "npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", dir, "oauth-1.0a@2.2.6") // #nosec G204 -- the peer to measure
+		npm.Stderr = os.Stderr
+		if err := npm.Run(); err != nil {
+			return 0, fmt.Errorf("installing oauth-1.0a: %w", err)
+		}
+	}
+	c := exec.CommandContext(ctx, "node", "-e", fmt.Sprintf(nodeLoop, consumerKey, consumerSecret, tokenID, tokenSecret, signURL)) // #nosec G204 -- the peer to measure
+	c.Dir, c.Stderr = dir, os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+}
+
 func inProcessRows(ctx context.Context, w *world) ([]row, error) {
 	var ns []int64
-	var toDghubble, toOauthlib []float64
+	var toDghubble, toOauthlib, toNode []float64
 	var allocs int64
 	for range w.rounds {
 		own, err := ownSign()
@@ -132,6 +166,11 @@ func inProcessRows(ctx context.Context, w *world) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
+		node, err := nodeSign(ctx, filepath.Join(w.dir, "npm"))
+		if err != nil {
+			return nil, err
+		}
+		toNode = append(toNode, float64(node)/float64(own.NsPerOp()))
 		ns, allocs = append(ns, own.NsPerOp()), own.AllocsPerOp()
 		toDghubble = append(toDghubble, float64(other.NsPerOp())/float64(own.NsPerOp()))
 		toOauthlib = append(toOauthlib, float64(python)/float64(own.NsPerOp()))
@@ -140,5 +179,6 @@ func inProcessRows(ctx context.Context, w *world) ([]row, error) {
 		{"header built and signed in process", "≤ 3 µs, ≤ 3 allocations", fmt.Sprintf("%.2f µs, %d", float64(median(ns))/1000, allocs), "URL check and MAC included", median(ns) <= 3000 && allocs <= 3},
 		{"… against dghubble/oauth1", "≥ 8x", fmt.Sprintf("%.1fx", median(toDghubble)), spread(toDghubble), median(toDghubble) >= 8},
 		{"… against python3-oauthlib", "≥ 80x", fmt.Sprintf("%.0fx", median(toOauthlib)), spread(toOauthlib), median(toOauthlib) >= 80},
+		{"… against npm oauth-1.0a", noTarget, fmt.Sprintf("%.1fx", median(toNode)), spread(toNode), false},
 	}, nil
 }

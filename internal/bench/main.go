@@ -26,6 +26,9 @@ type row struct {
 	met                       bool
 }
 
+// noTarget is the target of a row that is there for comparison only.
+const noTarget = "none"
+
 // section measures some rows.
 type section struct {
 	name string
@@ -36,7 +39,12 @@ func main() {
 	bin := flag.String("bin", "bin/nsagent", "the binary to measure")
 	rounds := flag.Int("rounds", 5, "rounds of each comparison; the median counts")
 	only := flag.String("only", "", "run only the sections whose name contains this")
+	rawPath := flag.String("raw", "", "serve bare messages on this socket, for the rows that compare with it")
 	flag.Parse()
+	if *rawPath != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveRaw(*rawPath))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *bin, *rounds, *only); err != nil {
@@ -55,7 +63,7 @@ func run(ctx context.Context, bin string, rounds int, only string) error {
 	fmt.Println("| what | target | measured | met | detail |")
 	fmt.Println("|---|---|---|---|---|")
 	for _, s := range []section{
-		{"start", startRows}, {"rpc", rpcRows}, {"ssh-agent", sshAgentRows}, {"in process", inProcessRows}, {"command line", commandRows}, {"large vault", largeRows},
+		{"start", startRows}, {"rpc", rpcRows}, {"raw", rawRows}, {"ssh-agent", sshAgentRows}, {"in process", inProcessRows}, {"command line", commandRows}, {"large vault", largeRows},
 	} {
 		if !strings.Contains(s.name, only) {
 			continue
@@ -65,9 +73,12 @@ func run(ctx context.Context, bin string, rounds int, only string) error {
 			return fmt.Errorf("measuring %s: %w", s.name, err)
 		}
 		for _, r := range rows {
-			met := "yes"
-			if !r.met {
-				met = "no"
+			met := "no"
+			switch {
+			case r.target == noTarget:
+				met = "-"
+			case r.met:
+				met = "yes"
 			}
 			fmt.Printf("| %s | %s | %s | %s | %s |\n", r.what, r.target, r.got, met, r.detail)
 		}

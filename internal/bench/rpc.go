@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -11,9 +13,6 @@ import (
 
 	"github.com/nsagent/nsagent/internal/peercred"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
-
-	"net"
-	"os"
 )
 
 const (
@@ -88,31 +87,36 @@ func rpcRows(ctx context.Context, w *world) ([]row, error) {
 	), nil
 }
 
-// paired alternates sign and echo on one connection and returns the ratio of the
-// medians of each round.
+// paired alternates echo and sign on one connection.
 func (w *world) paired(ctx context.Context) (ratio []float64, echo, sign time.Duration, err error) {
 	c, err := w.dial()
 	if err != nil {
 		return nil, 0, 0, err
 	}
 	defer func() { _ = c.Close() }()
+	return w.alternate(func() error { return c.doEcho(ctx) }, func() error { return c.doSign(ctx) })
+}
+
+// alternate calls a and b in turns and returns the ratio b/a of the medians of each
+// round, and the medians of the last.
+func (w *world) alternate(a, b func() error) (ratio []float64, ofA, ofB time.Duration, err error) {
 	for range w.rounds {
-		var echoes, signs []time.Duration
+		var as, bs []time.Duration
 		for range pairedCalls {
 			begin := time.Now()
-			if err := c.doEcho(ctx); err != nil {
+			if err := a(); err != nil {
 				return nil, 0, 0, err
 			}
 			middle := time.Now()
-			if err := c.doSign(ctx); err != nil {
+			if err := b(); err != nil {
 				return nil, 0, 0, err
 			}
-			echoes, signs = append(echoes, middle.Sub(begin)), append(signs, time.Since(middle))
+			as, bs = append(as, middle.Sub(begin)), append(bs, time.Since(middle))
 		}
-		echo, sign = median(echoes), median(signs)
-		ratio = append(ratio, float64(sign)/float64(echo))
+		ofA, ofB = median(as), median(bs)
+		ratio = append(ratio, float64(ofB)/float64(ofA))
 	}
-	return ratio, echo.Round(time.Microsecond), sign.Round(time.Microsecond), nil
+	return ratio, ofA.Round(time.Microsecond), ofB.Round(time.Microsecond), nil
 }
 
 // load returns calls a second by 64 clients, each with a connection of its own.
