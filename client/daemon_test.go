@@ -196,6 +196,9 @@ func (d *daemon) hang(t *testing.T) (goOn func()) {
 	return goOn
 }
 
+// resume lets an agent process that hangs go on.
+func (d *daemon) resume() { _ = syscall.Kill(d.pid, syscall.SIGCONT) }
+
 // remove stops the agent and removes its home.
 func (d *daemon) remove() error { return errors.Join(d.stop(), os.RemoveAll(d.home)) }
 

@@ -200,6 +200,13 @@ func TestCheckSocket(t *testing.T) {
 	must(t, os.Symlink("s", at("link")))
 	must(t, os.WriteFile(at("file"), nil, 0o600))
 
+	for name, mode := range map[string]fs.FileMode{"open": 0o777, "sticky": 0o777 | fs.ModeSticky} {
+		mkdir(t, at(name), mode)
+		l, err := net.Listen("unix", at(name)+"/s")
+		must(t, err)
+		defer l.Close()
+	}
+
 	me := uint32(os.Geteuid())
 	tests := []struct {
 		name string
@@ -212,6 +219,8 @@ func TestCheckSocket(t *testing.T) {
 		{"s", nil, socketpath.ErrUnsafe},
 		{"link", []uint32{me}, socketpath.ErrUnsafe},
 		{"file", []uint32{me}, socketpath.ErrNotSocket},
+		{"open/s", []uint32{me}, socketpath.ErrUnsafe},
+		{"sticky/s", []uint32{me}, nil},
 		{"none", []uint32{me}, fs.ErrNotExist},
 		{strings.Repeat("x", 108), []uint32{me}, socketpath.ErrTooLong},
 	}

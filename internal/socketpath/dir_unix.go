@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -154,7 +155,8 @@ func (w *walk) checkOwn(fi fs.FileInfo) error {
 
 // CheckSocket returns nil where path is a socket that belongs to one of uids, for
 // a client that is about to connect. A symbolic link is refused, also where it
-// leads to such a socket. A missing socket gives an error that wraps
+// leads to such a socket, and so is a directory in which anybody could put another
+// socket of the same user into its place. A missing socket gives an error that wraps
 // fs.ErrNotExist; other errors wrap ErrNotSocket, ErrUnsafe or ErrTooLong.
 //
 // The answer is about the path: who listens is for peercred to say.
@@ -173,12 +175,17 @@ func CheckSocket(path string, uids ...uint32) error {
 	default:
 		return fmt.Errorf("%w: %q", ErrNotSocket, path)
 	}
-	for _, uid := range uids {
-		if st.Uid == uid {
-			return nil
-		}
+	if !slices.Contains(uids, st.Uid) {
+		return fmt.Errorf("%w: the socket %q belongs to uid %d", ErrUnsafe, path, st.Uid)
 	}
-	return fmt.Errorf("%w: the socket %q belongs to uid %d", ErrUnsafe, path, st.Uid)
+	var dir unix.Stat_t
+	if err := unix.Stat(filepath.Dir(path), &dir); err != nil {
+		return fmt.Errorf("checking the socket: %w", &fs.PathError{Op: "stat", Path: filepath.Dir(path), Err: err})
+	}
+	if dir.Mode&unix.S_IWOTH != 0 && dir.Mode&unix.S_ISVTX == 0 {
+		return fmt.Errorf("%w: everybody may write the directory of %q", ErrUnsafe, path)
+	}
+	return nil
 }
 
 // split returns the names of a path, without empty ones and dots.
