@@ -28,6 +28,8 @@ type options struct {
 	noTests  bool          // fuzz only
 	fuzzTime time.Duration // zero: no fuzzing
 	packages []string
+	// requirements is a page with a table of what the tests show; empty: none.
+	requirements string
 }
 
 func main() {
@@ -68,8 +70,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return 1
 		}
 	}
-	return results.report(stdout)
+	right := true
+	if opts.requirements != "" {
+		all, err := readRequirements(opts.requirements)
+		if err != nil {
+			fmt.Fprintln(stderr, "testrun:", err)
+			return 1
+		}
+		right = results.checkRequirements(stdout, modulePath, all)
+	}
+	if code := results.report(stdout); code != 0 || right {
+		return code
+	}
+	return 1
 }
+
+// modulePath is the path of the module under test.
+const modulePath = "github.com/nsagent/nsagent"
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var opts options
@@ -80,6 +97,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&plain, "plain", "", "packages to run again without it")
 	flags.BoolVar(&opts.noTests, "notests", false, "fuzz only")
 	flags.DurationVar(&opts.fuzzTime, "fuzztime", 0, "how long to fuzz each target; 0: not at all")
+	flags.StringVar(&opts.requirements, "requirements", "", "page whose table of requirements must agree with the run")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}

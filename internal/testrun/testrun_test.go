@@ -199,3 +199,56 @@ func TestOnlyABareDeadlineIsTriedAgain(t *testing.T) {
 		}
 	}
 }
+
+// A row of the table of requirements holds if each of its tests ran and passed; which
+// need root may be left out by others.
+func TestRequirements(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.md")
+	row := func(id, shown, result string) string {
+		return "| " + id + " | C | text | " + shown + " | " + result + " |\n"
+	}
+	for name, c := range map[string]struct {
+		table string
+		root  bool
+		right bool
+		want  string
+	}{
+		"all passed":    {row("S-01", "`agent.TestGood`, `agent/audit.TestLog`", "passes") + row("C-01", "`cmd/x/testdata/script/lock.txtar`", "passes"), true, true, "2 shown by 3 tests that passed, 0 struck out"},
+		"struck out":    {row("S-01", "`agent.TestGood`", "passes") + row("P-01", "there is no proxy yet", "struck out"), true, true, "1 shown by 1 tests that passed, 1 struck out"},
+		"one failed":    {row("S-01", "`agent.TestBad`", "passes"), true, false, "S-01: agent.TestBad did not pass"},
+		"never ran":     {row("S-01", "`agent.TestGone`", "passes"), true, false, "S-01: agent.TestGone did not pass"},
+		"left out":      {row("S-01", "`agent.TestRoot`", "passes"), false, true, "1 shown by 0 tests"},
+		"root skips it": {row("S-01", "`agent.TestRoot`", "passes"), true, false, "S-01: agent.TestRoot did not pass"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(page, []byte("text\n\n"+requirementsHead+c.table), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			all, err := readRequirements(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newResults(c.root)
+			r.add("m/agent", "TestGood", "pass", "")
+			r.add("m/agent/audit", "TestLog", "pass", "")
+			r.add("m/cmd/x", "TestScript/lock", "pass", "")
+			r.add("m/agent", "TestBad", "pass", "")
+			r.add("m/agent", "TestBad", "fail", "")
+			r.add("m/agent", "TestRoot", "skip", "needs root: reads memory")
+			var out strings.Builder
+			if right := r.checkRequirements(&out, "m", all); right != c.right || !strings.Contains(out.String(), c.want) {
+				t.Errorf("got %v, want %v and %q:\n%s", right, c.right, c.want, out.String())
+			}
+		})
+	}
+	for name, text := range map[string]string{
+		"no table": "text", "nothing shows it": requirementsHead + row("S-01", "", "passes"), "too few cells": requirementsHead + "| S-01 | C |\n", "empty": requirementsHead,
+	} {
+		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readRequirements(page); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
