@@ -109,17 +109,19 @@ CLASSES: Dict[str, Type[Error]] = {
     "NSA-VERSION": TooOld,
 }
 
-# Every code whose exit code is not 1, as docs/protocol.md has them.
+# The codes whose exit code is not 1, as docs/protocol.md has them.
 EXIT_CODES: Dict[str, int] = {
     "NSA-ACCOUNT": 2,
     "NSA-AGENT": 7,
     "NSA-AUDIT-BROKEN": 9,
     "NSA-BACKOFF": 4,
     "NSA-CHECK": 9,
+    "NSA-CONFIRM": 6,
     "NSA-CREDENTIAL": 2,
     "NSA-DENIED": 5,
     "NSA-EXPIRED": 10,
     "NSA-HOST": 5,
+    "NSA-KEY": 4,
     "NSA-KEYRING": 4,
     "NSA-LOCKED": 4,
     "NSA-NETSUITE": 8,
@@ -128,6 +130,7 @@ EXIT_CODES: Dict[str, int] = {
     "NSA-NOVAULT": 3,
     "NSA-PASSPHRASE": 4,
     "NSA-PEER": 5,
+    "NSA-PROOF": 4,
     "NSA-READONLY": 5,
     "NSA-REQUEST": 2,
     "NSA-SOCKET": 2,

@@ -1,0 +1,10 @@
+'use strict';
+// Sign NetSuite requests through nsagent, without ever holding a secret.
+// index.d.cts describes every name.
+
+const { Agent } = require('./lib/agent.cjs');
+const { signAxios } = require('./lib/axios.cjs');
+const errors = require('./lib/errors.cjs');
+const { signedFetch } = require('./lib/fetch.cjs');
+
+module.exports = { Agent, signAxios, signedFetch, ...errors.classes };

@@ -1,0 +1,3 @@
+export * from './index.cjs';
+import * as nsagent from './index.cjs';
+export default nsagent;

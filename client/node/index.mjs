@@ -1,0 +1,9 @@
+// The same objects as for require, so that instanceof holds across both.
+import nsagent from './index.cjs';
+
+export const {
+  Agent, signAxios, signedFetch,
+  NSAgentError, Unreachable, Timeout, Locked, NoVault, NoProfile, Denied, ReadOnly, ForeignHost, NotAccepted,
+  BadURL, BadRequest, Expired, AuditFailed, Limited, TooOld, Internal,
+} = nsagent;
+export default nsagent;
