@@ -50,7 +50,11 @@ func (v *Vault) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := o.Check(r); err != nil {
+		m, err := o.Check(r)
+		if err == nil {
+			err = s.checkBlobs(o, r, m)
+		}
+		if err != nil {
 			return classify(fmt.Errorf("record %s: %w", ids[i], err))
 		}
 		return nil

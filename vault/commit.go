@@ -25,6 +25,7 @@ type edit struct {
 type sealed struct {
 	record *envelope.Record
 	meta   *envelope.Metadata
+	long   Value // that comes with it; zero: none
 }
 
 // commit makes the change that build decides on from the newest state. build is
@@ -68,10 +69,13 @@ func (v *Vault) try(ctx context.Context, s *session, e *edit) error {
 	if err != nil {
 		return classify(err)
 	}
-	change := store.Change{Root: root.Encode(), Put: make(map[store.ID][]byte, len(e.put)), Delete: e.remove}
+	change := store.Change{Root: root.Encode(), Put: make(map[store.ID][]byte, len(e.put)), Delete: e.remove, Named: make(map[store.BlobHash]bool)}
 	for _, p := range e.put {
 		change.Put[store.ID(p.record.ID)] = p.record.Encode()
+		p.long.addTo(&change)
 	}
+	s.index.nameBlobs(change.Named)
+	ix.nameBlobs(change.Named)
 	generation, err := v.cfg.Store.Commit(ctx, s.root.Generation(), change)
 	if err != nil {
 		return classify(err)
@@ -94,7 +98,7 @@ func (e *edit) apply(s *session) (map[store.ID]envelope.Leaf, *index, error) {
 	for _, p := range e.put {
 		id := store.ID(p.record.ID)
 		leaves[id] = envelope.RecordLeaf(p.record.ID, p.record.Encode())
-		changed[id] = newEntry(id, p.meta, leaves[id])
+		changed[id] = newEntry(p.record, p.meta, leaves[id])
 	}
 	ix := newIndex(len(leaves))
 	for id := range leaves {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault/envelope"
-	"github.com/nsagent/nsagent/vault/store"
 )
 
 // Edit is what changes in a record. Its zero value changes nothing.
@@ -20,6 +19,7 @@ type Edit struct {
 	// older ones go. Raw must be given if and only if SignOnly is and the record has
 	// a raw part. Both are borrowed.
 	SignOnly, Raw secret.Bytes
+	Long          Value // takes the place of Raw
 
 	// UsePrevious makes the previous secret the next version, so that the two
 	// change places.
@@ -56,7 +56,7 @@ func (v *Vault) EditAll(ctx context.Context, names []string, build func(Record) 
 		}
 		edited = edited[:0]
 		for _, p := range out.put {
-			edited = append(edited, newEntry(store.ID(p.record.ID), p.meta, envelope.Leaf{}).Record)
+			edited = append(edited, newEntry(p.record, p.meta, envelope.Leaf{}).Record)
 		}
 		return out, nil
 	})
@@ -107,12 +107,12 @@ func (s *session) edit(name string, build func(Record) (Edit, error), now uint64
 	if r, err = s.reseal(o, r, m, change, now); err != nil {
 		return sealed{}, refused(err)
 	}
-	return sealed{r, m}, nil
+	return sealed{r, m, change.Long}, nil
 }
 
 // reseal seals what change leaves of r, as m describes it.
 func (s *session) reseal(o *envelope.Opener, r *envelope.Record, m *envelope.Metadata, change Edit, now uint64) (*envelope.Record, error) {
-	fresh := envelope.Secret{SignOnly: change.SignOnly, Raw: change.Raw}
+	fresh := envelope.Secret{SignOnly: change.SignOnly, Raw: change.Raw, Blob: change.Long.blob}
 	if change.UsePrevious {
 		if len(m.Versions) < 2 {
 			return nil, fmt.Errorf("%w: record %q has no previous version", ErrNotFound, m.Name)
@@ -123,6 +123,7 @@ func (s *session) reseal(o *envelope.Opener, r *envelope.Record, m *envelope.Met
 		}
 		defer fresh.SignOnly.Destroy()
 		defer fresh.Raw.Destroy()
+		defer fresh.Blob.DEK.Destroy()
 	}
 	if fresh.SignOnly.IsZero() {
 		return s.keys.Describe(r, m)

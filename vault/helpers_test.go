@@ -90,8 +90,19 @@ func (k *fakeKeyring) Delete(_ context.Context, item string) error {
 // memStore is a store without a file under it, for tests that edit the snapshot: it
 // has neither checksum nor form of its own.
 type memStore struct {
-	mu   sync.Mutex
-	snap store.Snapshot
+	mu    sync.Mutex
+	snap  store.Snapshot
+	blobs map[store.BlobHash][]byte
+}
+
+func (m *memStore) Blob(_ context.Context, h store.BlobHash) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, ok := m.blobs[h]
+	if !ok {
+		return nil, store.ErrNotFound
+	}
+	return bytes.Clone(b), nil
 }
 
 func (m *memStore) Load(context.Context) (store.Snapshot, error) {
@@ -118,6 +129,10 @@ func (m *memStore) Commit(_ context.Context, base uint64, c store.Change) (uint6
 		delete(next.Records, id)
 	}
 	maps.Copy(next.Records, c.Put)
+	if m.blobs == nil {
+		m.blobs = make(map[store.BlobHash][]byte)
+	}
+	maps.Copy(m.blobs, c.Blobs)
 	m.snap = next
 	return next.Generation, nil
 }

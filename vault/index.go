@@ -48,7 +48,8 @@ func (r Record) Previous() Version {
 // opened: as long as that is the same, so is the record.
 type entry struct {
 	Record
-	leaf envelope.Leaf
+	leaf  envelope.Leaf
+	blobs []envelope.BlobHash // that it names, nil mostly
 }
 
 // index is the open metadata of all records. It is not changed once made.
@@ -68,6 +69,15 @@ func (x *index) add(e *entry) error {
 	}
 	x.byName[e.Name], x.byID[e.ID] = e, e
 	return nil
+}
+
+// nameBlobs adds the blobs that the records name.
+func (x *index) nameBlobs(to map[store.BlobHash]bool) {
+	for _, e := range x.byID {
+		for _, h := range e.blobs {
+			to[store.BlobHash(h)] = true
+		}
+	}
 }
 
 // sorted returns the entries in the order of their names.
@@ -100,7 +110,7 @@ func openIndex(keys *envelope.Keys, s *snapshot, old *index) (*index, error) {
 		if err != nil {
 			return classify(fmt.Errorf("record %s: %w", id, err))
 		}
-		entries[i] = newEntry(id, m, s.leaves[id])
+		entries[i] = newEntry(r, m, s.leaves[id])
 		return nil
 	})
 	if err != nil {
@@ -115,13 +125,13 @@ func openIndex(keys *envelope.Keys, s *snapshot, old *index) (*index, error) {
 	return x, nil
 }
 
-func newEntry(id store.ID, m *envelope.Metadata, leaf envelope.Leaf) *entry {
+func newEntry(r *envelope.Record, m *envelope.Metadata, leaf envelope.Leaf) *entry {
 	versions := make([]Version, len(m.Versions))
 	for i, v := range m.Versions {
 		versions[i] = Version{Number: v.Number, Created: time.Unix(int64(v.Created), 0).UTC()}
 	}
-	return &entry{leaf: leaf, Record: Record{
-		ID: id, Name: m.Name, Kind: m.Kind, Meta: m.Meta, Version: m.Current(),
+	return &entry{leaf: leaf, blobs: r.Blobs(), Record: Record{
+		ID: store.ID(r.ID), Name: m.Name, Kind: m.Kind, Meta: m.Meta, Version: m.Current(),
 		Created: time.Unix(int64(m.Created), 0).UTC(), Changed: versions[0].Created,
 		HasRaw: slices.Contains(m.Parts, envelope.PartRaw), Versions: versions,
 	}}

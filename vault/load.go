@@ -64,6 +64,7 @@ func (s *snapshot) parseAll() error {
 // session is a snapshot together with what the unlocked vault knows of it.
 type session struct {
 	*snapshot
+	vault *Vault
 	keys  *envelope.Keys
 	index *index
 }
@@ -95,7 +96,7 @@ func (v *Vault) refresh(ctx context.Context) (*session, error) {
 		}
 		v.publish(keys, s.root, ix)
 	}
-	return &session{snapshot: s, keys: keys, index: ix}, nil
+	return &session{snapshot: s, vault: v, keys: keys, index: ix}, nil
 }
 
 func values[K comparable, V any](m map[K]V) []V {

@@ -87,6 +87,16 @@ func (s *session) open(o *envelope.Opener, e *entry, part envelope.Part, number 
 	if err != nil {
 		return secret.Bytes{}, err
 	}
+	if part == envelope.PartRaw && len(e.blobs) > 0 {
+		b, err := o.Blob(r, number)
+		if err != nil {
+			return secret.Bytes{}, classify(err)
+		}
+		if !b.DEK.IsZero() {
+			defer b.DEK.Destroy()
+			return s.openBlob(b)
+		}
+	}
 	b, err := o.Content(r, part, number)
 	if err != nil {
 		return secret.Bytes{}, classify(err)

@@ -19,6 +19,7 @@ type NewRecord struct {
 
 	SignOnly secret.Bytes // required: what is opened at unlock, at most 64 KiB
 	Raw      secret.Bytes // what is opened only to rotate, at most 64 KiB; the zero Bytes means none
+	Long     Value        // takes the place of Raw
 }
 
 // Add adds a record, which is durable when Add returns. Errors: ErrExists, ErrRecord,
@@ -45,11 +46,11 @@ func (v *Vault) AddAll(ctx context.Context, records []NewRecord) error {
 		}
 		for _, r := range records[len(all):] {
 			m := &envelope.Metadata{Name: r.Name, Kind: r.Kind, Created: v.unixNow(), Meta: slices.Clone(r.Meta)}
-			record, err := s.keys.SealRecord(m, envelope.Secret{SignOnly: r.SignOnly, Raw: r.Raw})
+			record, err := s.keys.SealRecord(m, envelope.Secret{SignOnly: r.SignOnly, Raw: r.Raw, Blob: r.Long.blob})
 			if err != nil {
 				return nil, refused(err)
 			}
-			all = append(all, sealed{record, m})
+			all = append(all, sealed{record, m, r.Long})
 		}
 		return &edit{put: all}, nil
 	})

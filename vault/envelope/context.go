@@ -25,6 +25,7 @@ const (
 	labelDEK         = "nsagent/v1 dek"
 	labelMetadata    = "nsagent/v1 metadata"
 	labelContent     = "nsagent/v1 content"
+	labelBlob        = "nsagent/v1 blob"
 	labelSealer      = "nsagent/v1 sealer"
 )
 
@@ -62,6 +63,13 @@ func contentContext(vault, record ID, version uint64, p Part) []byte {
 func sealerContext(vault ID, use string) []byte {
 	var e encoder
 	return e.array(4).text(labelSealer).uint(Suite1).bytes(vault[:]).text(use).b
+}
+
+// blobContext places one segment of a blob, sealed under the DEK that is this blob's
+// alone: which it is, and of how many.
+func blobContext(vault ID, segment, segments uint64) []byte {
+	var e encoder
+	return e.array(5).text(labelBlob).uint(Suite1).bytes(vault[:]).uint(segment).uint(segments).b
 }
 
 // slotContext places the VRK, sealed under the KEK of s. It holds all of the slot

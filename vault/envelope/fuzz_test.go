@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"testing"
 )
 
@@ -36,6 +37,10 @@ func FuzzDecodeRecord(f *testing.F) {
 	r, _ := sealed(f, k, "a")
 	f.Add(r.Encode())
 	f.Add([]byte{0x83, 0x04, 0x01, 0x00})
+	b, _, _ := sealBlob(f, k, 100)
+	if r, err := k.SealRecord(&Metadata{Name: "b", Kind: "secret"}, Secret{SignOnly: take(f, k.arena, []byte("tag")), Blob: b}); err == nil {
+		f.Add(r.Encode())
+	}
 	fuzzDecoder(f, DecodeRecord, (*Record).Encode, func(r *Record) bool { return r == nil })
 }
 
@@ -60,4 +65,20 @@ func FuzzDecodeMetadata(f *testing.F) {
 	_, m := sealed(f, newKeys(f), "a")
 	f.Add(m.encode())
 	fuzzDecoder(f, decodeMetadata, (*Metadata).encode, func(m *Metadata) bool { return m == nil })
+}
+
+// FuzzOpenBlob guards I-01 for blobs: whatever is in the file, what is opened is what
+// was sealed.
+func FuzzOpenBlob(f *testing.F) {
+	k := newKeys(f)
+	b, sealed, plain := sealBlob(f, k, 300)
+	f.Add(sealed)
+	f.Add(sealed[:len(sealed)-1])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := openBlob(k, Blob{DEK: b.DEK, Hash: sha256.Sum256(data)}, data)
+		if err == nil && !bytes.Equal(got, plain) {
+			t.Fatalf("opened %x", got)
+		}
+	})
 }

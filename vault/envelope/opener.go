@@ -66,14 +66,10 @@ func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, err
 		return secret.Bytes{}, ErrOpen
 	}
 	v := part.version(number)
-	if v == nil {
+	if v == nil || v.blob() {
 		return secret.Bytes{}, ErrOpen
 	}
-	if err := o.openCK(r, name); err != nil {
-		return secret.Bytes{}, err
-	}
-	aad := dekContext(o.keys.vault, r.ID, number, name, sha256.Sum256(r.Metadata))
-	if err := openInto(o.dek, o.ck, aad, v.DEK); err != nil {
+	if err := o.openDEK(r, name, v); err != nil {
 		return secret.Bytes{}, err
 	}
 	var content secret.Bytes
@@ -90,11 +86,45 @@ func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, err
 	return content, err
 }
 
-// Secret opens one version of all parts of r. The caller owns both. Errors as of
-// Content.
+// openDEK opens the DEK of a version into o.dek.
+func (o *Opener) openDEK(r *Record, name Part, v *SealedVersion) error {
+	if err := o.openCK(r, name); err != nil {
+		return err
+	}
+	aad := dekContext(o.keys.vault, r.ID, v.Number, name, sha256.Sum256(r.Metadata))
+	return openInto(o.dek, o.ck, aad, v.DEK)
+}
+
+// Blob returns the blob that holds the raw part of a version, zero if none does. The
+// caller owns it. The error is ErrOpen, or the arena's.
+func (o *Opener) Blob(r *Record, number uint64) (Blob, error) {
+	part := r.part(PartRaw)
+	if part == nil {
+		return Blob{}, nil
+	}
+	v := part.version(number)
+	if v == nil || !v.blob() {
+		return Blob{}, nil
+	}
+	if err := o.openDEK(r, PartRaw, v); err != nil {
+		return Blob{}, err
+	}
+	dek, err := o.keys.arena.Clone(o.dek)
+	return Blob{DEK: dek, Hash: BlobHash(v.Content)}, err
+}
+
+// Secret opens one version of all parts of r; of a blob it gives the key, and does
+// not read it. The caller owns all of it. Errors as of Content.
 func (o *Opener) Secret(r *Record, number uint64) (s Secret, err error) {
 	if s.SignOnly, err = o.Content(r, PartSignOnly, number); err != nil || r.part(PartRaw) == nil {
 		return s, err
+	}
+	if s.Blob, err = o.Blob(r, number); err != nil || !s.Blob.DEK.IsZero() {
+		if err != nil {
+			s.SignOnly.Destroy()
+			return Secret{}, err
+		}
+		return s, nil
 	}
 	if s.Raw, err = o.Content(r, PartRaw, number); err != nil {
 		s.SignOnly.Destroy()
@@ -103,7 +133,7 @@ func (o *Opener) Secret(r *Record, number uint64) (s Secret, err error) {
 	return s, nil
 }
 
-// Check opens everything in r and keeps nothing of it.
+// Check opens everything in r and keeps nothing of it. Of a blob it opens the key.
 func (o *Opener) Check(r *Record) (*Metadata, error) {
 	m, err := o.Metadata(r)
 	if err != nil {
@@ -111,6 +141,16 @@ func (o *Opener) Check(r *Record) (*Metadata, error) {
 	}
 	for _, name := range m.Parts {
 		for _, v := range m.Versions {
+			if name == PartRaw {
+				b, err := o.Blob(r, v.Number)
+				if err != nil {
+					return nil, err
+				}
+				if !b.DEK.IsZero() {
+					b.DEK.Destroy()
+					continue
+				}
+			}
 			content, err := o.Content(r, name, v.Number)
 			if err != nil {
 				return nil, err

@@ -15,6 +15,7 @@ const (
 	recordType = 3
 
 	recordFormat = 1
+	blobFormat   = 2 // of a record that names a blob: a content of 32 bytes is the blob's hash
 )
 
 // Limits of a record, in bytes unless said otherwise.
@@ -47,7 +48,31 @@ type SealedVersion struct {
 	_       struct{} `cbor:",toarray"`
 	Number  uint64   // from 1 on
 	DEK     []byte   // sealed under the CK, bound to the sealed metadata
-	Content []byte   // sealed under the DEK, padded
+	Content []byte   // sealed under the DEK, padded; or the 32 bytes of a blob's hash
+}
+
+// blob reports whether the secret is in a blob.
+func (v *SealedVersion) blob() bool { return len(v.Content) == hashSize }
+
+// Blobs returns the hashes of the blobs that r names, nil for most records.
+func (r *Record) Blobs() []BlobHash {
+	var all []BlobHash
+	for i := range r.Parts {
+		for j := range r.Parts[i].Versions {
+			if v := &r.Parts[i].Versions[j]; v.blob() {
+				all = append(all, BlobHash(v.Content))
+			}
+		}
+	}
+	return all
+}
+
+// format returns the format that r has to be encoded in.
+func (r *Record) format() uint64 {
+	if len(r.Blobs()) > 0 {
+		return blobFormat
+	}
+	return recordFormat
 }
 
 type wireRecord struct {
@@ -61,7 +86,7 @@ type wireRecord struct {
 
 // Encode returns the record's bytes, as the store keeps them.
 func (r *Record) Encode() []byte {
-	w := wireRecord{Type: recordType, Format: recordFormat, ID: r.ID, Metadata: r.Metadata, Parts: r.Parts}
+	w := wireRecord{Type: recordType, Format: r.format(), ID: r.ID, Metadata: r.Metadata, Parts: r.Parts}
 	return w.encode()
 }
 
@@ -89,20 +114,23 @@ func (w *wireRecord) encode() []byte {
 func DecodeRecord(b []byte) (*Record, error) {
 	var w wireRecord
 	if err := decode("record", b, MaxRecord, &w, w.encode); err != nil {
-		if t, f, ok := objectType(b); ok && (t > recordType || t == recordType && f > recordFormat) {
+		if t, f, ok := objectType(b); ok && (t > recordType || t == recordType && f > blobFormat) {
 			return nil, errObject
 		}
 		return nil, err
 	}
 	switch {
-	case w.Type > recordType || w.Type == recordType && w.Format > recordFormat:
+	case w.Type > recordType || w.Type == recordType && w.Format > blobFormat:
 		return nil, errObject
-	case w.Type != recordType || w.Format != recordFormat:
+	case w.Type != recordType || w.Format < recordFormat:
 		return nil, fmt.Errorf("%w: record of type %d, format %d", ErrFormat, w.Type, w.Format)
 	}
 	r := &Record{ID: w.ID, Metadata: w.Metadata, Parts: w.Parts}
 	if err := r.check(); err != nil {
 		return nil, err
+	}
+	if r.format() != w.Format {
+		return nil, fmt.Errorf("%w: record of format %d that should have %d", ErrFormat, w.Format, r.format())
 	}
 	return r, nil
 }
@@ -145,7 +173,9 @@ func (r *Record) check() error {
 				return bad("versions out of order")
 			case i > 0 && v.Number != r.Parts[0].Versions[j].Number:
 				return bad("versions that differ between its parts")
-			case len(v.DEK) != sealedKeySize || !paddedSealed(len(v.Content)):
+			case v.blob() && p.Name != PartRaw:
+				return bad("a blob in a part that has none")
+			case len(v.DEK) != sealedKeySize || !v.blob() && !paddedSealed(len(v.Content)):
 				return bad("a sealed field of wrong length")
 			}
 		}

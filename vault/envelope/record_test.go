@@ -290,7 +290,7 @@ func TestDecodeRecordTellsNewer(t *testing.T) {
 	var grant encoder
 	grant.array(3).uint(4).uint(1).text("a grant of some later version")
 	var format encoder
-	format.array(2).uint(recordType).uint(recordFormat + 1)
+	format.array(2).uint(recordType).uint(blobFormat + 1)
 	for name, b := range map[string][]byte{"type": grant.b, "format": format.b} {
 		if _, err := DecodeRecord(b); !errors.Is(err, ErrNewer) {
 			t.Errorf("%s: got %v, want ErrNewer", name, err)

@@ -12,7 +12,11 @@ import (
 type Secret struct {
 	SignOnly secret.Bytes // required
 	Raw      secret.Bytes // the zero Bytes: the record has no such part
+	Blob     Blob         // takes the place of Raw
 }
+
+// hasRaw reports whether there is anything for the raw part.
+func (s Secret) hasRaw() bool { return !s.Raw.IsZero() || !s.Blob.DEK.IsZero() }
 
 func (s Secret) of(p Part) secret.Bytes {
 	if p == PartRaw {
@@ -29,7 +33,7 @@ func (k *Keys) SealRecord(m *Metadata, s Secret) (*Record, error) {
 		return nil, fmt.Errorf("drawing a record id: %w", err)
 	}
 	m.Parts = []Part{PartSignOnly}
-	if !s.Raw.IsZero() {
+	if s.hasRaw() {
 		m.Parts = append(m.Parts, PartRaw)
 	}
 	m.Versions = []Version{{Number: 1, Created: m.Created}}
@@ -40,7 +44,7 @@ func (k *Keys) SealRecord(m *Metadata, s Secret) (*Record, error) {
 // before stays; older ones go. m is what r holds as metadata; its Versions are
 // changed here, and anything else that was changed in it is sealed as well.
 func (k *Keys) Rotate(r *Record, m *Metadata, created uint64, s Secret) (*Record, error) {
-	if s.Raw.IsZero() != (r.part(PartRaw) == nil) {
+	if s.hasRaw() != (r.part(PartRaw) != nil) {
 		return nil, fmt.Errorf("%w: rotation with other parts than the record", ErrInput)
 	}
 	m.Versions = []Version{{Number: m.Current() + 1, Created: created}, m.Versions[0]}
@@ -115,6 +119,9 @@ func (k *Keys) sealVersion(old *Record, name Part, number uint64, ck secret.Byte
 		was := p.version(number)
 		v.Content = was.Content
 		dek, err = openKey(k.arena, ck, dekContext(k.vault, old.ID, number, name, oldHash), was.DEK)
+	} else if name == PartRaw && !fresh.Blob.DEK.IsZero() {
+		v.Content = fresh.Blob.Hash[:]
+		dek, err = k.arena.Clone(fresh.Blob.DEK)
 	} else {
 		dek, v.Content, err = k.sealContent(old.ID, name, number, fresh.of(name))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -12,12 +13,15 @@ import (
 // that is in canonical form, without a second copy of it. A piece is valid until
 // the next one.
 func form(s Snapshot) iter.Seq[[]byte] {
-	const pairs = 6
+	pairs, version := uint64(6), uint64(fileVersion)
+	if len(s.recent) > 0 {
+		pairs, version = 7, recentVersion
+	}
 	return func(yield func([]byte) bool) {
 		head := make([]byte, 0, 64)
 		head = appendHead(head, majorMap, pairs)
 		head = append(head, fileHead...)
-		head = appendHead(head, majorUint, fileVersion)
+		head = appendHead(head, majorUint, version)
 		head = appendHead(head, majorUint, keyGeneration)
 		head = appendHead(head, majorUint, s.Generation)
 		head = appendHead(head, majorUint, keyRoot)
@@ -39,10 +43,30 @@ func form(s Snapshot) iter.Seq[[]byte] {
 				return
 			}
 		}
+		if len(s.recent) > 0 && !yieldRecent(s.recent, yield) {
+			return
+		}
 		head = appendHead(head[:0], majorUint, keyChecksum)
 		head = appendHead(head, majorBytes, checksumSize)
 		yield(head)
 	}
+}
+
+// yieldRecent yields the pair of the new blobs, and reports whether to go on.
+func yieldRecent(recent map[BlobHash]recentBlob, yield func([]byte) bool) bool {
+	head := appendHead(nil, majorUint, keyRecent)
+	head = appendHead(head, majorMap, uint64(len(recent)))
+	for _, h := range slices.SortedFunc(maps.Keys(recent), func(a, b BlobHash) int { return bytes.Compare(a[:], b[:]) }) {
+		r := recent[h]
+		head = appendHead(appendBytes(head, h[:]), majorArray, 2)
+		head = appendHead(head, majorUint, r.Since)
+		head = appendHead(head, majorBytes, uint64(len(r.Blob)))
+		if !yield(head) || !yield(r.Blob) {
+			return false
+		}
+		head = head[:0]
+	}
+	return true
 }
 
 // isForm says whether data is the form of s followed by a checksum.

@@ -13,10 +13,11 @@ import (
 //
 //	{
 //	   0: "nsagent vault",          magic
-//	   1: 1,                        version of the format
+//	   1: 1,                        version of the format; 2 if there is a pair 5
 //	   2: generation,               uint, from 1
 //	   3: root,                     bytes
 //	   4: {id: record, ...},        bytes of length 16 to bytes
+//	   5: {hash: [since, blob]},    blobs that are new, by their SHA-256; not in version 1
 //	  23: checksum                  SHA-256 of all bytes of the file before these 32
 //	}
 //
@@ -26,10 +27,13 @@ import (
 const (
 	fileMagic   = "nsagent vault"
 	fileVersion = 1
+	// recentVersion is that of a file that holds blobs as well.
+	recentVersion = 2
 
 	keyGeneration = 2
 	keyRoot       = 3
 	keyRecords    = 4
+	keyRecent     = 5
 	keyChecksum   = 23 // the last that sorts within one byte
 
 	checksumSize = sha256.Size
@@ -41,12 +45,13 @@ const fileHead = "\x00\x6d" + fileMagic + "\x01"
 
 // document is the file as the strict decoder sees it.
 type document struct {
-	Magic      string             `cbor:"0,keyasint"`
-	Version    uint64             `cbor:"1,keyasint"`
-	Generation uint64             `cbor:"2,keyasint"`
-	Root       []byte             `cbor:"3,keyasint"`
-	Records    map[ID][]byte      `cbor:"4,keyasint"`
-	Checksum   [checksumSize]byte `cbor:"23,keyasint"`
+	Magic      string                  `cbor:"0,keyasint"`
+	Version    uint64                  `cbor:"1,keyasint"`
+	Generation uint64                  `cbor:"2,keyasint"`
+	Root       []byte                  `cbor:"3,keyasint"`
+	Records    map[ID][]byte           `cbor:"4,keyasint"`
+	Recent     map[BlobHash]recentBlob `cbor:"5,keyasint,omitempty"`
+	Checksum   [checksumSize]byte      `cbor:"23,keyasint"`
 }
 
 // encodeFile returns the file of s. Errors: ErrTooLarge.
@@ -87,7 +92,7 @@ func decodeFile(data []byte) (Snapshot, error) {
 	if err := mode.Unmarshal(data, &doc); err != nil {
 		return Snapshot{}, damaged("%v", err)
 	}
-	s := Snapshot{Generation: doc.Generation, Root: doc.Root, Records: doc.Records}
+	s := Snapshot{Generation: doc.Generation, Root: doc.Root, Records: doc.Records, recent: doc.Recent}
 	if s.Generation == 0 || s.Root == nil || s.Records == nil {
 		return Snapshot{}, damaged("a part is missing")
 	}
@@ -111,7 +116,7 @@ func checkEnvelope(data []byte) error {
 	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
 		return damaged("the checksum does not match: the file was cut or changed")
 	}
-	return checkVersion(body[start:], "vault file", fileVersion)
+	return checkVersion(body[start:], "vault file", recentVersion)
 }
 
 // checkVersion reads the version at the start of data and compares it with the
@@ -141,6 +146,11 @@ func checkLimits(s Snapshot) error {
 	for _, r := range s.Records {
 		if len(r) > MaxRecord {
 			return tooLarge("record", len(r), MaxRecord)
+		}
+	}
+	for _, r := range s.recent {
+		if len(r.Blob) > MaxBlob {
+			return tooLarge("blob", len(r.Blob), MaxBlob)
 		}
 	}
 	return nil

@@ -131,6 +131,7 @@ func TestOtherFormsAreRefused(t *testing.T) {
 		id1      = "50 01000000000000000000000000000000"
 		id2      = "50 02000000000000000000000000000000"
 		checksum = "17 58 20"
+		hash     = "58 20 0100000000000000000000000000000000000000000000000000000000000000"
 	)
 	for name, c := range map[string]struct {
 		body string
@@ -174,8 +175,16 @@ func TestOtherFormsAreRefused(t *testing.T) {
 		"version zero":              {head[:len(head)-1] + "0  02 01  03 40  04 a0" + checksum, ErrDamaged},
 		"version in two bytes":      {head[:len(head)-2] + "1801  02 01  03 40  04 a0" + checksum, ErrDamaged},
 		"version as text":           {head[:len(head)-2] + "6131  02 01  03 40  04 a0" + checksum, ErrDamaged},
-		"version 2":                 {head[:len(head)-1] + "2  02 01  03 40  04 a0" + checksum, ErrNewer},
-		"version 2 of another form": {"b7" + head[2:len(head)-1] + "2  61 61 f5 bf ff" + checksum, ErrNewer},
+		"version 2 without blobs":   {head[:len(head)-1] + "2  02 01  03 40  04 a0" + checksum, ErrDamaged},
+		"version 2, no blob":        {"a7" + head[2:len(head)-1] + "2  02 01  03 40  04 a0  05 a0" + checksum, ErrDamaged},
+		"version 2":                 {"a7" + head[2:len(head)-1] + "2  02 01  03 40  04 a0  05 a1" + hash + "82 01 41 aa" + checksum, nil},
+		"version 1 with blobs":      {"a7" + head[2:] + "02 01  03 40  04 a0  05 a1" + hash + "82 01 41 aa" + checksum, ErrDamaged},
+		"blob of three items":       {"a7" + head[2:len(head)-1] + "2  02 01  03 40  04 a0  05 a1" + hash + "83 01 41 aa 00" + checksum, ErrDamaged},
+		"blob null":                 {"a7" + head[2:len(head)-1] + "2  02 01  03 40  04 a0  05 a1" + hash + "82 01 f6" + checksum, ErrDamaged},
+		"blob named by 16 bytes":    {"a7" + head[2:len(head)-1] + "2  02 01  03 40  04 a0  05 a1" + id1 + "82 01 41 aa" + checksum, ErrDamaged},
+		"blob twice":                {"a7" + head[2:len(head)-1] + "2  02 01  03 40  04 a0  05 a2" + hash + "82 01 41 aa" + hash + "82 01 41 aa" + checksum, ErrDamaged},
+		"version 3":                 {head[:len(head)-1] + "3  02 01  03 40  04 a0" + checksum, ErrNewer},
+		"version 3 of another form": {"b7" + head[2:len(head)-1] + "3  61 61 f5 bf ff" + checksum, ErrNewer},
 		"version 2^64-1":            {head[:len(head)-2] + "1b ffffffffffffffff" + checksum, ErrNewer},
 		"nothing but a head":        {head, ErrDamaged},
 		"2^32 records claimed":      {head + "02 01  03 40  04 ba ffffffff" + checksum, ErrDamaged},
@@ -291,6 +300,7 @@ func TestGoldenFile(t *testing.T) {
 // one. What it accepts must come back as the same bytes; on error nothing comes.
 func FuzzDecodeFile(f *testing.F) {
 	f.Add(mustEncode(f, sample()))
+	f.Add(mustEncode(f, Snapshot{Generation: 1, Root: []byte{}, Records: map[ID][]byte{}, recent: map[BlobHash]recentBlob{{1}: {Since: 7, Blob: []byte("x")}, {2}: {Blob: []byte{}}}}))
 	f.Add(mustEncode(f, Snapshot{Generation: 1 << 63, Root: []byte{}, Records: map[ID][]byte{}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -7,14 +7,18 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"time"
 
 	"github.com/nsagent/nsagent/internal/atomicfile"
 )
 
 // File is a Store in one local file, replaced whole by each commit. Beside it
-// stand ".prev", the snapshot before the last commit, and ".lock". It holds
-// nothing open between calls.
-type File struct{ path string }
+// stand ".prev", the snapshot before the last commit, ".lock", and ".blobs", the
+// directory of the blobs. It holds nothing open between calls.
+type File struct {
+	path string
+	now  func() time.Time // nil means time.Now; only tests set it
+}
 
 var _ Store = (*File)(nil)
 
@@ -71,6 +75,7 @@ func (f *File) commit(ctx context.Context, base uint64, c Change) (uint64, error
 	if err != nil {
 		return 0, err
 	}
+	next.recent = c.recentAfter(present, f.time())
 	data, err := encodeFile(next)
 	if err != nil {
 		return 0, err
@@ -78,9 +83,13 @@ func (f *File) commit(ctx context.Context, base uint64, c Change) (uint64, error
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	if err := f.placeBlobs(c); err != nil {
+		return 0, err
+	}
 	if err := guard.Write(data, atomicfile.Options{Exclusive: base == 0}); err != nil {
 		return 0, err
 	}
+	f.collect(c.Named, next.recent)
 	return next.Generation, nil
 }
 

@@ -35,6 +35,9 @@ type Snapshot struct {
 	Generation uint64        // 1 for the first, one more with each commit
 	Root       []byte        // opaque; never nil
 	Records    map[ID][]byte // opaque; never nil
+
+	// recent are blobs that were added a short while ago; see blobs.go.
+	recent map[BlobHash]recentBlob
 }
 
 // Change is what a commit does to a snapshot. What it does not name stays.
@@ -42,6 +45,12 @@ type Change struct {
 	Root   []byte        // replaces the root; nil keeps it
 	Put    map[ID][]byte // added, or replaced where the ID exists
 	Delete []ID          // removed; each must exist and not be in Put
+
+	// Blobs are added. They are durable before the snapshot that names them.
+	Blobs map[BlobHash][]byte
+	// Named are the blobs that the new snapshot or the one before it names. Others
+	// are removed some time later.
+	Named map[BlobHash]bool
 }
 
 // Store keeps one snapshot. Implementations are safe for concurrent use by
@@ -59,4 +68,8 @@ type Store interface {
 	// Errors: ErrConflict if the generation is not base (ErrExists if base is 0),
 	// ErrChange, those of Load, and those of the medium.
 	Commit(ctx context.Context, base uint64, c Change) (generation uint64, err error)
+
+	// Blob returns the blob of that hash. Errors: ErrNotFound, ErrDamaged, ErrUnsafe,
+	// ErrTooLarge.
+	Blob(ctx context.Context, h BlobHash) ([]byte, error)
 }
