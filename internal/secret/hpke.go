@@ -124,8 +124,97 @@ func (a *Arena) open(key, sealed, info, aad []byte) (Bytes, error) {
 	return a.Take(plain)
 }
 
+// Opening opens a long message piece by piece, in the order in which they were
+// sealed.
+type Opening struct {
+	arena *Arena
+	from  *hpke.Recipient
+	aad   []byte
+}
+
+// Begin begins to open what SealPieces made for this key and context; enc is the
+// first piece, which holds the encapsulated key. Like Open it works once. The errors
+// are those of Open.
+func (r *Receiver) Begin(enc []byte, c SealContext) (*Opening, error) {
+	once, ok := r.key.b.claim()
+	if !ok {
+		return nil, ErrDestroyed
+	}
+	defer r.key.b.release()
+	info, aad, err := c.encode()
+	if err != nil {
+		return nil, err
+	}
+	o := &Opening{arena: r.arena, aad: aad}
+	Do(func() {
+		var k hpke.PrivateKey
+		if k, err = hpke.DHKEM(ecdh.X25519()).NewPrivateKey(once); err == nil {
+			o.from, err = hpke.NewRecipient(enc, k, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info)
+		}
+	})
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return o, nil
+}
+
+// Next opens the next piece, into the arena. The error is ErrOpen, also for a piece
+// that is left out, repeated or out of order, or one of Alloc's.
+func (o *Opening) Next(sealed []byte) (Bytes, error) {
+	var out Bytes
+	var err error
+	Do(func() {
+		var plain []byte
+		if plain, err = o.from.Open(o.aad, sealed); err != nil {
+			err = ErrOpen
+			return
+		}
+		out, err = o.arena.Take(plain)
+	})
+	return out, err
+}
+
 // Destroy wipes the private key, if Open has not.
 func (r *Receiver) Destroy() { r.key.Destroy() }
+
+// SealPieces seals plaintext to a Receiver's public key under a context, for
+// Receiver.Begin: it calls emit with the encapsulated key and then with one sealed
+// piece of at most size bytes after the other. plaintext stays the caller's. The
+// error is emit's, or as of SealTo.
+func SealPieces(publicKey []byte, c SealContext, plaintext Bytes, size int, emit func(piece []byte) error) error {
+	info, aad, err := c.encode()
+	if err != nil {
+		return err
+	}
+	pub, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(publicKey)
+	if err != nil {
+		return ErrPublicKey
+	}
+	return plaintext.Use(func(p []byte) error {
+		var to *hpke.Sender
+		var enc []byte
+		Do(func() { enc, to, err = hpke.NewSender(pub, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info) })
+		if err != nil {
+			return ErrPublicKey // the shared point is zero
+		}
+		if err := emit(bytes.Clone(enc)); err != nil {
+			return err
+		}
+		for len(p) > 0 {
+			n := min(size, len(p))
+			var ct []byte
+			Do(func() { ct, err = to.Seal(aad, p[:n]) })
+			if err != nil {
+				return err
+			}
+			if err := emit(bytes.Clone(ct)); err != nil {
+				return err
+			}
+			p = p[n:]
+		}
+		return nil
+	})
+}
 
 // SealTo seals plaintext to a Receiver's public key under a context: the
 // encapsulated key, 32 bytes, followed by the ciphertext, which is 16 bytes

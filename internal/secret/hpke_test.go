@@ -213,3 +213,74 @@ func FuzzReceiverOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestPieces seals a long message in pieces: it opens in order, and in no other way.
+func TestPieces(t *testing.T) {
+	a := newArena(t, ArenaConfig{})
+	c := SealContext{VaultID: []byte("v"), Instance: []byte("i"), Method: "m", Profile: "p", Field: "f"}
+	plain := bytes.Repeat([]byte("0123456789"), 1000)
+	seal := func(r *Receiver) [][]byte {
+		t.Helper()
+		b, err := a.Take(bytes.Clone(plain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Destroy()
+		var pieces [][]byte
+		if err := SealPieces(r.PublicKey(), c, b, 3000, func(p []byte) error { pieces = append(pieces, p); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return pieces
+	}
+	receiver := func() *Receiver {
+		t.Helper()
+		r, err := a.NewReceiver()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	open := func(r *Receiver, c SealContext, pieces [][]byte) (got []byte, err error) {
+		o, err := r.Begin(pieces[0], c)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range pieces[1:] {
+			b, err := o.Next(p)
+			if err != nil {
+				return got, err
+			}
+			_ = b.Use(func(p []byte) error { got = append(got, p...); return nil })
+			b.Destroy()
+		}
+		return got, nil
+	}
+	r := receiver()
+	pieces := seal(r)
+	if len(pieces) != 5 {
+		t.Fatalf("%d pieces", len(pieces))
+	}
+	if got, err := open(r, c, pieces); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("opened %d bytes, %v", len(got), err)
+	}
+	if _, err := open(r, c, pieces); !errors.Is(err, ErrDestroyed) {
+		t.Errorf("a second time: %v", err)
+	}
+	other := c
+	other.Profile = "q"
+	for name, change := range map[string]func([][]byte) ([][]byte, SealContext){
+		"a piece left out":   func(p [][]byte) ([][]byte, SealContext) { return append(p[:2:2], p[3:]...), c },
+		"a piece twice":      func(p [][]byte) ([][]byte, SealContext) { return append(p[:2:2], p[1:]...), c },
+		"pieces swapped":     func(p [][]byte) ([][]byte, SealContext) { p[1], p[2] = p[2], p[1]; return p, c },
+		"a piece changed":    func(p [][]byte) ([][]byte, SealContext) { p[1][5] ^= 1; return p, c },
+		"another context":    func(p [][]byte) ([][]byte, SealContext) { return p, other },
+		"another key's head": func(p [][]byte) ([][]byte, SealContext) { p[0] = receiver().PublicKey(); return p, c },
+		"a short head":       func(p [][]byte) ([][]byte, SealContext) { p[0] = p[0][:31]; return p, c },
+	} {
+		r := receiver()
+		pieces, c := change(seal(r))
+		if got, err := open(r, c, pieces); !errors.Is(err, ErrOpen) {
+			t.Errorf("%s: opened %d bytes, %v", name, len(got), err)
+		}
+	}
+}
