@@ -106,6 +106,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood}
 	counted.onClose = func() {
 		c.agent.seals.forget(peer)
+		c.agent.uploads.forget(peer)
 		c.agent.connections.Add(-1)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(handshakeTime))

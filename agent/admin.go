@@ -168,6 +168,7 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 		return nil, err
 	}
 	defer m.raw.Destroy()
+	defer m.long.Destroy()
 	signOnly, err := a.arena.Clone(m.signOnly)
 	if err != nil {
 		m.signOnly.Destroy()
@@ -183,7 +184,7 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 		if err != nil {
 			return fmt.Errorf("encoding the metadata record: %w", err)
 		}
-		return s.vault.Add(ctx, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw})
+		return s.vault.Add(ctx, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw, Long: m.long})
 	}); err != nil {
 		l.destroy()
 		if errors.Is(err, vault.ErrExists) {

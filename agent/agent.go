@@ -73,6 +73,7 @@ type Agent struct {
 	arena    *secret.Arena
 	audit    *audit.Log
 	seals    *sealKeys
+	uploads  *uploads
 	codec    profileCodec
 	boottime func() time.Duration
 	instance [16]byte
@@ -155,6 +156,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("preparing locked memory: %w", err)
 	}
 	a.seals = newSealKeys(a.arena, a.boottime)
+	a.uploads = newUploads(a.boottime)
 	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
 	}
@@ -310,6 +312,7 @@ func (a *Agent) sweepSealKeys(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			a.seals.sweep()
+			a.uploads.sweep()
 		}
 	}
 }

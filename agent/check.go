@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -96,6 +97,8 @@ func (t *profileTest) run() {
 	case authM2M:
 		t.m2mKey()
 		t.certificate()
+	case authSecret:
+		t.apiSecret()
 	}
 	t.destination()
 	t.previous()
@@ -107,6 +110,10 @@ func (t *profileTest) run() {
 func (t *profileTest) record() {
 	fault := func(err error) {
 		t.add("record", checkProblem, "the record in the vault does not open: "+refusalOf(err).Message, "check the vault:  nsagent vault fsck")
+	}
+	if err := t.session.vault.CheckRecord(t.live.Name); err != nil {
+		fault(err)
+		return
 	}
 	b, err := t.session.vault.OpenSignOnly(t.live.Name)
 	if err != nil {
@@ -132,7 +139,10 @@ func (t *profileTest) record() {
 
 // sameKey reports whether two live profiles sign alike.
 func (l *live) sameKey(other *live) (bool, error) {
-	if l.key != nil {
+	switch {
+	case l.Auth == authSecret:
+		return true, nil // the agent works with nothing of it
+	case l.key != nil:
 		own, ok := l.key.Public().(interface{ Equal(crypto.PublicKey) bool })
 		return ok && own.Equal(other.key.Public()), nil
 	}
@@ -177,12 +187,12 @@ func (t *profileTest) recomputed() (bool, error) {
 		return false, err
 	}
 	defer raw.Destroy()
-	got := make(secrets)
+	got := &secrets{fields: make(map[string]secret.Bytes)}
 	defer got.destroy()
 	if err := got.fillTBA(t.agent.arena, raw); err != nil {
 		return false, err
 	}
-	key, err := signingKey(t.agent.arena, got["consumer_secret"], got["token_secret"])
+	key, err := signingKey(t.agent.arena, got.fields["consumer_secret"], got.fields["token_secret"])
 	if err != nil {
 		return false, err
 	}
@@ -265,9 +275,28 @@ func (t *profileTest) certificateID(cert *x509.Certificate) {
 	t.add("kid", checkOK, "assertions name the certificate that is stored", "")
 }
 
+// apiSecret looks at what is known of an API secret without its value.
+func (t *profileTest) apiSecret() {
+	l := t.live
+	t.add("value", checkOK, "opens; it is kept for "+strings.Join(l.Hosts, ", ")+", and no call gives it out", "")
+	switch left := time.Unix(l.Expires, 0).Sub(t.now); {
+	case l.Expires == 0:
+		t.add("expiry", checkNote, "when it ends is not known", `say it:  {"expires":"2027-03-01"} to  nsagent profile edit `+l.Name+" --from -")
+	case left <= 0:
+		t.add("expiry", checkProblem, "it ended on "+time.Unix(l.Expires, 0).UTC().Format(time.DateOnly), "enter the new one:  nsagent profile edit "+l.Name)
+	case left < soon:
+		t.add("expiry", checkNote, "it ends on "+time.Unix(l.Expires, 0).UTC().Format(time.DateOnly)+", in "+days(left), "get a new one in time")
+	default:
+		t.add("expiry", checkOK, "it is good until "+time.Unix(l.Expires, 0).UTC().Format(time.DateOnly), "")
+	}
+}
+
 // destination looks at where the secret may go.
 func (t *profileTest) destination() {
 	l := t.live
+	if l.Endpoint == "" && l.Auth == authSecret {
+		return
+	}
 	if l.Endpoint == "" {
 		t.add("endpoint", checkOK, "none: NetSuite's own hosts, verified against the system's roots", "")
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // maxSecret is the longest consumer or token secret accepted, in bytes. NetSuite's
@@ -22,11 +23,13 @@ const maxSecret = 512
 type material struct {
 	signOnly secret.Bytes
 	raw      secret.Bytes
+	long     vault.Value // takes the place of raw where that is too long
 }
 
 func (m material) destroy() {
 	m.signOnly.Destroy()
 	m.raw.Destroy()
+	m.long.Destroy()
 }
 
 // newTBA makes the two forms of a TBA credential from its secrets: the HMAC

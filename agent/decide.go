@@ -136,7 +136,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if u.fault != nil {
 		return s, p, u.fault
 	}
-	if u.kind == policy.KindAssertion != (p.Auth == authM2M) {
+	if p.Auth == authSecret || u.kind == policy.KindAssertion != (p.Auth == authM2M) {
 		return s, p, wrongKind(p, u.kind)
 	}
 	if p.Expires != 0 && now.Unix() >= p.Expires {
@@ -184,8 +184,11 @@ func (s *session) noProfile(name string) error {
 // wrongKind tells what a profile's credential can make instead.
 func wrongKind(p *live, kind policy.Kind) error {
 	why := "it holds a TBA credential: it can sign, and make a passport or a connect-password"
-	if p.Auth == authM2M {
+	switch p.Auth {
+	case authM2M:
 		why = "it holds an M2M certificate: it can make an assertion"
+	case authSecret:
+		why = "it holds an API secret: no call gives that out, or signs with it"
 	}
 	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("profile %q cannot make: %s", p.Name, kind), why, "")
 }

@@ -42,13 +42,13 @@ func (a *Agent) editProfile(ctx context.Context, q *pb.EditProfileRequest) (*pro
 		return nil, err
 	}
 	e := &profileEdit{agent: a, session: s, old: old, q: q, now: time.Now()}
-	defer e.secret.destroy()
+	defer func() { e.secret.destroy() }()
 	next, err := e.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p, err := a.replaceProfile(ctx, s, old, next, audit.EventProfileEdit, e.detail(next.profile),
-		vault.Edit{SignOnly: e.secret.signOnly, Raw: e.secret.raw, UsePrevious: q.GetUsePrevious()})
+		vault.Edit{SignOnly: e.secret.signOnly, Raw: e.secret.raw, Long: e.secret.long, UsePrevious: q.GetUsePrevious()})
 	if err == nil && p.Previous != old.Previous {
 		a.keepUntil(p, a.boottime()+time.Duration(p.Previous.Until-e.now.Unix())*time.Second)
 	}
@@ -154,7 +154,7 @@ func (e *profileEdit) newSecret(ctx context.Context, p *profile) error {
 		return err
 	}
 	want, _ := secretFields(p.Auth)
-	if len(got) < len(want) {
+	if got.given() < len(want) {
 		if err := e.mayKeepSecret(); err != nil {
 			return err
 		}
@@ -174,19 +174,19 @@ func (e *profileEdit) newSecret(ctx context.Context, p *profile) error {
 
 // fillTBA adds the secrets that are missing from the raw form of a TBA credential;
 // see joinSecrets.
-func (s secrets) fillTBA(arena *secret.Arena, raw secret.Bytes) error {
+func (s *secrets) fillTBA(arena *secret.Arena, raw secret.Bytes) error {
 	return raw.Use(func(p []byte) error {
 		for _, name := range []string{"consumer_secret", "token_secret"} {
 			if len(p) < 2 || len(p)-2 < int(p[0])<<8|int(p[1]) {
 				return fmt.Errorf("reading the stored secrets: %w", vault.ErrDamaged)
 			}
 			n := int(p[0])<<8 | int(p[1])
-			if _, given := s[name]; !given {
+			if _, given := s.fields[name]; !given {
 				b, err := arena.Alloc(n)
 				if err != nil {
 					return err
 				}
-				s[name] = b
+				s.fields[name] = b
 				if err := b.Use(func(q []byte) error { copy(q, p[2:2+n]); return nil }); err != nil {
 					return err
 				}
@@ -251,7 +251,7 @@ func ofCertificate(field string) bool {
 }
 
 // boundFields are the fields that go with the secret: where it may go.
-func boundFields() []string { return []string{"account", "endpoint", "ca"} }
+func boundFields() []string { return []string{"account", "endpoint", "ca", "hosts", "header"} }
 
 // merge returns the profile with the fields that were given.
 func (e *profileEdit) merge() (*profile, error) {
@@ -264,6 +264,7 @@ func (e *profileEdit) merge() (*profile, error) {
 		"endpoint": {&p.Endpoint, m.GetEndpoint()}, "ca": {&p.CA, m.GetCa()}, "consumer_key": {&p.ConsumerKey, m.GetConsumerKey()},
 		"token_id": {&p.TokenID, m.GetTokenId()}, "client_id": {&p.ClientID, m.GetClientId()}, "certificate_id": {&p.CertificateID, m.GetCertificateId()},
 		"certificate": {&p.Certificate, m.GetCertificate()}, "alg": {&p.Alg, m.GetAlg()},
+		"header": {&p.Header, m.GetHeader()},
 	}
 	given := make(map[string]bool)
 	for _, f := range e.q.GetFields() {
@@ -275,6 +276,10 @@ func (e *profileEdit) merge() (*profile, error) {
 			*t.to = t.v
 		case f == "scopes":
 			p.Scopes = slices.Clone(m.GetScopes())
+		case f == "hosts":
+			p.Hosts = slices.Clone(m.GetHosts())
+		case f == "expires_at" && p.Auth == authSecret:
+			p.Expires = m.GetExpiresAt()
 		default:
 			return nil, credential(fmt.Sprintf("%.40q cannot be changed", f), "auth and name stay; to rename:  nsagent profile rename")
 		}

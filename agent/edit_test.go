@@ -65,6 +65,12 @@ func TestEditSecret(t *testing.T) {
 	f.addTBA("acme")
 	f.tbaWith("old", 2, 4)
 	f.tbaWith("new", 2, 9)
+	used := f.agent.arena.Info().Used
+	defer func() {
+		if got := f.agent.arena.Info().Used; got > used {
+			t.Errorf("edits left %d bytes of locked memory taken", got-used)
+		}
+	}()
 	p := f.edit("acme", client.ProfileEdit{
 		Fields: []string{"token_id"}, Profile: &pb.Profile{TokenId: sample(8)},
 		Secrets: map[string]client.Sealer{"token_secret": f.sealer(sample(9))},

@@ -15,7 +15,7 @@ type live struct {
 	identity signer.Identity
 	// endpoint is nil where NetSuite's own hosts are meant.
 	endpoint *signer.Target
-	// mac is set for tba, key for m2m.
+	// mac is set for tba, key for m2m, neither for secret.
 	mac *secret.HMACKey
 	key *secret.PrivateKey
 	// lastUsed is in Unix seconds; zero means never.
@@ -26,16 +26,19 @@ type live struct {
 }
 
 // newLive makes the handle from what the vault holds. It owns signOnly from here
-// on: HMAC midstates for tba, the private key's DER for m2m.
+// on: HMAC midstates for tba, the private key's DER for m2m, nothing of use for secret.
 func newLive(arena *secret.Arena, p *profile, signOnly secret.Bytes) (*live, error) {
 	l, err := describe(p)
 	if err != nil {
 		signOnly.Destroy()
 		return nil, err
 	}
-	if p.Auth == authM2M {
+	switch p.Auth {
+	case authM2M:
 		l.key, err = arena.NewPrivateKey(signOnly)
-	} else {
+	case authSecret:
+		signOnly.Destroy() // nothing is made from it
+	default:
 		l.mac, err = arena.ResumeHMACKey(signOnly)
 	}
 	if err != nil {

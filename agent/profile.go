@@ -19,8 +19,9 @@ import (
 
 // Kinds of credential.
 const (
-	authTBA = "tba"
-	authM2M = "m2m"
+	authTBA    = "tba"
+	authM2M    = "m2m"
+	authSecret = "secret" // an API secret, which no call gives out
 )
 
 // Values of a profile's access limit.
@@ -69,6 +70,9 @@ type bound struct {
 
 	// Expires is in Unix seconds; zero means never.
 	Expires int64 `cbor:"17,keyasint,omitempty"`
+
+	Hosts  []string `cbor:"18,keyasint,omitempty"`
+	Header string   `cbor:"19,keyasint,omitempty"`
 }
 
 // previous is what is kept of a profile for its previous secret.
@@ -130,6 +134,7 @@ func (p *profile) message() *pb.Profile {
 		Endpoint: p.Endpoint, Ca: p.CA, ConsumerKey: p.ConsumerKey, TokenId: p.TokenID,
 		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
 		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
+		Hosts: p.Hosts, Header: p.Header,
 	}
 	for i, v := range p.versions {
 		m := &pb.SecretVersion{Number: v.Number, State: "current", Since: v.Created.Unix()}
@@ -170,7 +175,11 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 		bound: bound{
 			ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),
 			CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(), Alg: m.GetAlg(), CA: m.GetCa(),
+			Hosts: m.GetHosts(), Header: m.GetHeader(),
 		},
+	}
+	if p.Auth == authSecret {
+		p.Expires = m.GetExpiresAt()
 	}
 	if p.Access == "" {
 		p.Access = accessWrite
@@ -191,7 +200,7 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 func (p *profile) check() error {
 	checks := []error{
 		oneOf("access", p.Access, accessRead, accessWrite),
-		oneOf("auth", p.Auth, authTBA, authM2M),
+		oneOf("auth", p.Auth, authTBA, authM2M, authSecret),
 		text("owner", p.Owner, 256), text("note", p.Note, 1024),
 	}
 	for _, err := range checks {
@@ -210,9 +219,16 @@ func (p *profile) check() error {
 func (p *profile) checkCredential() error {
 	tba := []field{{"consumer_key", p.ConsumerKey}, {"token_id", p.TokenID}}
 	m2m := []field{{"client_id", p.ClientID}}
-	need, other := tba, append(m2m, field{"certificate_id", p.CertificateID}, field{"certificate", p.Certificate}, field{"alg", p.Alg})
-	if p.Auth == authM2M {
-		need, other = m2m, tba
+	ofM2M := append(slices.Clone(m2m), field{"certificate_id", p.CertificateID}, field{"certificate", p.Certificate}, field{"alg", p.Alg}, field{"scopes", strings.Join(p.Scopes, " ")})
+	ofSecret := []field{{"hosts", strings.Join(p.Hosts, " ")}, {"header", p.Header}}
+	var need, other []field
+	switch p.Auth {
+	case authTBA:
+		need, other = tba, slices.Concat(ofM2M, ofSecret)
+	case authM2M:
+		need, other = m2m, slices.Concat(tba, ofSecret)
+	default:
+		other = slices.Concat(tba, ofM2M)
 	}
 	for _, f := range need {
 		if err := publicID(f.name, f.value); err != nil {
@@ -224,11 +240,11 @@ func (p *profile) checkCredential() error {
 			return credential(fmt.Sprintf("%s does not belong to a profile with auth %q", f.name, p.Auth), "")
 		}
 	}
-	if p.Auth == authTBA {
-		if len(p.Scopes) > 0 {
-			return credential("scopes do not belong to a profile with auth \"tba\"", "")
-		}
+	switch p.Auth {
+	case authTBA:
 		return nil
+	case authSecret:
+		return p.checkSecret()
 	}
 	if p.CertificateID == "" && p.Certificate == "" {
 		return credential("certificate_id or certificate is missing", "one of the two is needed for kid")

@@ -8,53 +8,86 @@ import (
 
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 )
 
-// secrets are the secrets of a credential as they came in, by field.
-type secrets map[string]secret.Bytes
+// secrets are the secrets of a credential as they came in.
+type secrets struct {
+	fields map[string]secret.Bytes
+	long   *upload // a value that came in pieces; nil: none did
+}
 
-func (s secrets) destroy() {
-	for _, b := range s {
+// given reports how many there are.
+func (s *secrets) given() int {
+	if s.long != nil {
+		return len(s.fields) + 1
+	}
+	return len(s.fields)
+}
+
+func (s *secrets) destroy() {
+	for _, b := range s.fields {
 		b.Destroy()
 	}
-}
-
-// secretFields returns the fields of a kind of credential, and how long each may be.
-func secretFields(auth string) (names []string, limit int) {
-	if auth == authM2M {
-		return []string{"private_key"}, maxKeyText
+	if s.long != nil {
+		s.long.value.Destroy()
 	}
-	return []string{"consumer_secret", "token_secret"}, maxSecret
 }
 
-// openSecrets opens the secrets that came in sealed for a profile.
-func (a *Agent) openSecrets(ctx context.Context, boxes []*pb.Sealed, p *profile, method string) (secrets, error) {
+// secretFields returns the fields of a kind of credential, and how many bytes each
+// may have.
+func secretFields(auth string) (names []string, limit int) {
+	switch auth {
+	case authM2M:
+		return []string{"private_key"}, maxKeyText
+	case authSecret:
+		return []string{"value"}, vault.MaxRaw
+	default:
+		return []string{"consumer_secret", "token_secret"}, maxSecret
+	}
+}
+
+// openSecrets opens the secrets that came in sealed for a profile. The caller
+// destroys what comes back, also with an error.
+func (a *Agent) openSecrets(ctx context.Context, boxes []*pb.Sealed, p *profile, method string) (*secrets, error) {
 	want, limit := secretFields(p.Auth)
-	got := make(secrets, len(want))
+	got := &secrets{fields: make(map[string]secret.Bytes, len(want))}
 	for _, m := range boxes {
 		name := m.GetField()
-		if _, twice := got[name]; twice || !slices.Contains(want, name) {
+		if _, twice := got.fields[name]; twice || got.long != nil || !slices.Contains(want, name) {
 			return got, credential(fmt.Sprintf("%.40s does not belong to a profile with auth %q, or is given twice", name, p.Auth), "")
+		}
+		if p.Auth == authSecret && len(m.GetBox()) == 0 {
+			u, err := a.uploads.take(m.GetKeyId(), callerOf(ctx).peer, uploadFor{method, p.Name, name})
+			if err != nil {
+				return got, err
+			}
+			got.long = u
+			continue
 		}
 		b, err := a.open(ctx, m, method, p.Name, limit)
 		if err != nil {
 			return got, err
 		}
-		got[name] = b
+		got.fields[name] = b
 	}
 	return got, nil
 }
 
 // newMaterial makes the stored forms of a whole credential, and completes p from it.
-func (a *Agent) newMaterial(p *profile, got secrets, now time.Time) (material, error) {
+func (a *Agent) newMaterial(p *profile, got *secrets, now time.Time) (material, error) {
 	want, _ := secretFields(p.Auth)
 	for _, name := range want {
-		if _, ok := got[name]; !ok {
+		if _, ok := got.fields[name]; !ok && got.long == nil {
 			return material{}, credential(name+" is missing", "")
 		}
 	}
-	if p.Auth == authM2M {
-		return newM2M(a.arena, p, got["private_key"], now)
+	switch p.Auth {
+	case authM2M:
+		return newM2M(a.arena, p, got.fields["private_key"], now)
+	case authSecret:
+		return a.newSecret(p, got)
+	default:
+		return newTBA(a.arena, got.fields["consumer_secret"], got.fields["token_secret"])
 	}
-	return newTBA(a.arena, got["consumer_secret"], got["token_secret"])
 }

@@ -134,6 +134,7 @@ func (a *Agent) takeLocked() *session {
 // a moment longer: the checkpoint that it signs covers the entry of the lock.
 func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
+	a.uploads.clear()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
 	c.fill(&e)

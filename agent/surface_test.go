@@ -147,11 +147,11 @@ func TestContract(t *testing.T) {
 	wantMethods := []string{
 		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
-		"Admin.Unlock",
+		"Admin.Unlock", "Admin.Upload",
 		"Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
-	wantBytesIn := []string{"Sealed.box", "Sealed.key_id", "SignRequest.body"}
-	wantBytesOut := []string{"SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id"}
+	wantBytesIn := []string{"Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
+	wantBytesOut := []string{"SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "UploadResponse.id"}
 
 	var got []string
 	in, out := make(map[protoreflect.FullName]protoreflect.FieldDescriptor), make(map[protoreflect.FullName]protoreflect.FieldDescriptor)

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"errors"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -133,6 +135,57 @@ func (a *Admin) AddProfile(ctx context.Context, p *pb.Profile, secrets map[strin
 	return out.GetProfile(), err
 }
 
+// LongSecret is a secret that goes to the agent in pieces. Seal seals it: it calls
+// emit with the encapsulated key and then with one sealed piece after the other.
+type LongSecret struct {
+	Length int // in bytes
+	Seal   func(to SealTo, emit func(piece []byte) error) error
+}
+
+// AddSecret is AddProfile for auth secret, whose value may be long: 1,000,000
+// characters. A short one, up to 64 KiB, may go the way of AddProfile.
+func (a *Admin) AddSecret(ctx context.Context, p *pb.Profile, value LongSecret) (*pb.Profile, error) {
+	box, err := a.upload(ctx, pb.Admin_AddProfile_FullMethodName, p.GetName(), "value", value)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.rpc.AddProfile(ctx, &pb.AddProfileRequest{Profile: p, Secrets: []*pb.Sealed{box}})
+	return out.GetProfile(), err
+}
+
+// upload sends a long secret, and returns what stands for it in the call that it is
+// for.
+func (a *Admin) upload(ctx context.Context, method, profile, field string, s LongSecret) (*pb.Sealed, error) {
+	keys, err := a.rpc.SealKey(ctx, &pb.SealKeyRequest{Count: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(keys.GetKeys()) != 1 {
+		return nil, &Error{Code: pb.CodeInternal, Message: "the agent gave the wrong number of seal keys"}
+	}
+	k := keys.GetKeys()[0]
+	stream, err := a.rpc.Upload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	start := &pb.UploadStart{Method: method, Profile: profile, Field: field, KeyId: k.GetId(), Length: int64(s.Length)}
+	to := SealTo{PublicKey: k.GetPublicKey(), VaultID: keys.GetVaultId(), Instance: keys.GetInstance(), Method: method, Profile: profile, Field: field}
+	err = s.Seal(to, func(piece []byte) error {
+		m := &pb.UploadRequest{Start: start, Piece: piece}
+		start = nil
+		return stream.Send(m)
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		_ = stream.CloseSend()
+		return nil, a.conn.wrap(ctx, err)
+	}
+	out, err := stream.CloseAndRecv() // after io.EOF too: it says why
+	if err != nil {
+		return nil, a.conn.wrap(ctx, err)
+	}
+	return &pb.Sealed{Field: field, KeyId: out.GetId()}, nil
+}
+
 // ShowProfile returns the public part of a profile.
 func (a *Admin) ShowProfile(ctx context.Context, name string) (*pb.Profile, error) {
 	out, err := a.rpc.ShowProfile(ctx, &pb.ShowProfileRequest{Name: text(name)})
@@ -155,6 +208,8 @@ type ProfileEdit struct {
 	// Secrets are new secrets, keyed as in AddProfile. Of a TBA credential one may
 	// stay as it is.
 	Secrets map[string]Sealer
+	// Value is the new value of a profile of auth secret, where it is long; nil: none.
+	Value *LongSecret
 	// Overlap is how long the previous secret is kept, 1 h to 30 d; zero means 1 h.
 	Overlap time.Duration
 	// UsePrevious goes back to the previous secret; nothing else may change then.
@@ -171,6 +226,13 @@ func (a *Admin) EditProfile(ctx context.Context, name string, e ProfileEdit) (*p
 	boxes, proof, err := a.sealWithProof(ctx, pb.Admin_EditProfile_FullMethodName, name, e.Secrets, e.Proof)
 	if err != nil {
 		return nil, err
+	}
+	if e.Value != nil {
+		box, err := a.upload(ctx, pb.Admin_EditProfile_FullMethodName, name, "value", *e.Value)
+		if err != nil {
+			return nil, err
+		}
+		boxes = append(boxes, box)
 	}
 	out, err := a.rpc.EditProfile(ctx, &pb.EditProfileRequest{
 		Name: text(name), Profile: e.Profile, Fields: e.Fields, Secrets: boxes, OverlapSeconds: seconds(e.Overlap), UsePrevious: e.UsePrevious, Proof: proof,

@@ -21,6 +21,40 @@ func (v *Vault) Check(ctx context.Context) error {
 	return nil
 }
 
+// CheckRecord opens everything in one record of the unlocked vault, and keeps nothing
+// of it. Errors: ErrNotFound, ErrLocked, and as of Check.
+func (v *Vault) CheckRecord(name string) error {
+	s, err := v.current()
+	if err == nil {
+		err = s.checkRecord(name)
+	}
+	if err != nil {
+		return fmt.Errorf("checking record %q: %w", name, err)
+	}
+	return nil
+}
+
+func (s *session) checkRecord(name string) error {
+	e := s.index.byName[name]
+	if e == nil {
+		return ErrNotFound
+	}
+	r, err := s.parse(e.ID)
+	if err != nil {
+		return err
+	}
+	o, err := s.keys.NewOpener()
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	m, err := o.Check(r)
+	if err == nil {
+		err = s.checkBlobs(o, r, m)
+	}
+	return classify(err)
+}
+
 func (v *Vault) check(ctx context.Context) error {
 	if v.Locked() {
 		seen := v.cfg.Memory.newest(v.id)

@@ -181,6 +181,10 @@ func (f *fixture) describe() goldenContent {
 }
 
 func (f *fixture) hex(o *envelope.Opener, r *envelope.Record, part envelope.Part, number uint64) (s string) {
+	if blob, err := o.Blob(r, number); err == nil && part == envelope.PartRaw && !blob.DEK.IsZero() {
+		defer blob.DEK.Destroy()
+		return f.blobSum(blob)
+	}
 	b, err := o.Content(r, part, number)
 	if err != nil {
 		return ""

@@ -3,7 +3,6 @@ package vault
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,7 +174,7 @@ func TestLongSecretTakesLittleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		if now := f.cfg.Arena.Info().Used; now-used > 17<<10 {
-			t.Fatal(fmt.Sprintf("%d bytes of locked memory", now-used))
+			t.Fatalf("%d bytes of locked memory", now-used)
 		}
 	}
 	v, err := w.Finish()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Opens an nsagent vault of format version 1 and prints what is in it as JSON.
+"""Opens an nsagent vault and prints what is in it as JSON.
 
 A second implementation, written from docs/vault-format.md alone; numbers in
 comments are sections of that page. It exists to show that the page is enough.
@@ -133,13 +133,16 @@ def read_file(data):  # 2
     need(len(data) > 52 and data[0] >> 5 == 5 and data[0] & 31 <= 23, "not a vault")
     need(data[1:17] == b"\0\x6d" + MAGIC.encode() + b"\1", "not a vault")
     need(H(data[:-32]) == data[-32:], "checksum")
-    if data[17] & 31 <= 27 and data[17] != 1:
+    if data[17] & 31 <= 27 and data[17] not in (1, 2):
         raise Newer("version of the file")
     f = decode(data, "file")
-    need(type(f) is dict and set(f) == {0, 1, 2, 3, 4, 23} and f[1] == 1, "file")
+    need(type(f) is dict and f[1] == (2 if 5 in f else 1) and set(f) - {5} == {0, 1, 2, 3, 4, 23}, "file")
+    recent = f.get(5, {0: None})
+    need(type(recent) is dict and len(recent) > 0, "new blobs")
+    need(5 not in f or all(is_bytes(h, 32) and is_list(b, 2) and is_uint(b[0]) and is_bytes(b[1]) for h, b in recent.items()), "new blobs")
     need(is_uint(f[2]) and f[2] >= 1 and is_bytes(f[3]) and type(f[4]) is dict, "file")
     need(len(f[4]) <= 100_000 and all(is_bytes(i, 16) and is_bytes(r) for i, r in f[4].items()), "records")
-    return f[2], f[3], f[4]
+    return f[2], f[3], f[4], {h: b[1] for h, b in f.get(5, {}).items()}
 
 
 def read_slot(slot):  # 3 and 7
@@ -218,9 +221,9 @@ def read_record(data, id):  # 4
     need(len(data) <= 1 << 20, "record too large")
     r = decode(data, "record")
     need(type(r) is list and len(r) >= 2 and is_uint(r[0]) and is_uint(r[1]), "record")
-    if r[0] > 3 or (r[0] == 3 and r[1] > 1):
+    if r[0] > 3 or (r[0] == 3 and r[1] > 2):
         raise Newer("object")
-    need(r[0] == 3 and r[1] == 1 and is_list(r, 5) and r[2] == id and is_bytes(r[3]), "record")
+    need(r[0] == 3 and r[1] in (1, 2) and is_list(r, 5) and r[2] == id and is_bytes(r[3]), "record")
     parts = r[4]
     need(is_list(parts, 1, 2) and all(is_list(p, 3) for p in parts), "parts")
     need([p[0] for p in parts] in (["sign-only"], ["sign-only", "raw"]), "parts")
@@ -231,6 +234,8 @@ def read_record(data, id):  # 4
         numbers = [v[0] for v in versions]
         need(numbers == sorted(set(numbers), reverse=True), "versions out of order")
         need(numbers == [v[0] for v in parts[0][2]], "versions differ between the parts")
+    blobs = [p[0] for p in parts for v in p[2] if len(v[2]) == 32]
+    need(set(blobs) == ({"raw"} if r[1] == 2 else set()), "blobs")
     return r
 
 
@@ -238,8 +243,8 @@ class Reader:
     def __init__(self, path, trace):
         with open(path, "rb") as f:
             data = f.read()
-        self.trace = trace
-        self.generation, root, self.records = read_file(data)
+        self.trace, self.path = trace, path
+        self.generation, root, self.records, self.recent = read_file(data)
         self.header, self.slots, self.manifest, m = read_root(root)
         self.vault = self.header[3]
         need(m[2] == self.generation, "generation")  # 8, step 6
@@ -289,6 +294,22 @@ class Reader:
         self.say("seed", seed)
         need(bytes(nacl.signing.SigningKey(seed).verify_key) == self.header[4], "signed by somebody else")
 
+    def blob(self, h, dek):  # 4
+        try:
+            with open(f"{self.path}.blobs/{h.hex()}", "rb") as f:
+                sealed = f.read((4 << 20) + 1)
+        except FileNotFoundError:
+            sealed = b""
+        if H(sealed) != h:
+            sealed = self.recent.get(h, b"")
+        need(H(sealed) == h, "blob")
+        size = 16384 + 73
+        chunks = [sealed[i:i + size] for i in range(0, len(sealed), size)]
+        plain = b"".join(open_sealed(dek, ["nsagent/v1 blob", 1, self.vault, i, len(chunks)], c) for i, c in enumerate(chunks))
+        n = int.from_bytes(plain[:8], "big")
+        need(1 <= n <= 4_000_000 and len(plain) == padded(8 + n) and not any(plain[8 + n:]), "does not open")
+        return plain[8:8 + n]
+
     def record(self, r):  # 4 and 5
         _, _, id, sealed, parts = r
         ck = {p[0]: open_sealed(self.vrk, ["nsagent/v1 ck", 1, self.vault, id, p[0]], p[1]) for p in parts}
@@ -303,8 +324,12 @@ class Reader:
             for name, _, sealed_versions in parts:
                 dek = open_sealed(ck[name], ["nsagent/v1 dek", 1, self.vault, id, number, name, H(sealed)], sealed_versions[i][1])
                 aad = ["nsagent/v1 content", 1, self.vault, id, number, name]
-                content = unpad(open_sealed(dek, aad, sealed_versions[i][2]))
-                out[name.replace("-", "_")] = content.hex()
+                if len(sealed_versions[i][2]) == 32:
+                    content = self.blob(sealed_versions[i][2], dek)
+                    out[name] = f"{len(content)} bytes, SHA-256 {H(content).hex()}"
+                else:
+                    content = unpad(open_sealed(dek, aad, sealed_versions[i][2]))
+                    out[name.replace("-", "_")] = content.hex()
                 self.say(f"{m[0]}: sealed CK of {name}", next(p[1] for p in parts if p[0] == name))
                 self.say(f"{m[0]}: CK of {name}", ck[name])
                 self.say(f"{m[0]}: sealed DEK of {name}, version {number}", sealed_versions[i][1])

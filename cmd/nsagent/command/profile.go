@@ -88,7 +88,7 @@ func (e *env) printProfile(p *pb.Profile) error {
 		{"name", p.GetName()}, {"account", p.GetAccount() + " (" + p.GetEnvironment() + ")"}, {"auth", p.GetAuth()}, {"access", p.GetAccess()},
 		{"owner", p.GetOwner()}, {"note", p.GetNote()}, {"endpoint", p.GetEndpoint()}, {"consumer key", p.GetConsumerKey()},
 		{"token ID", p.GetTokenId()}, {"client ID", p.GetClientId()}, {"certificate ID", p.GetCertificateId()}, {"algorithm", p.GetAlg()},
-		{"scopes", strings.Join(p.GetScopes(), " ")},
+		{"scopes", strings.Join(p.GetScopes(), " ")}, {"hosts", strings.Join(p.GetHosts(), " ")}, {"header", p.GetHeader()},
 		{"created", day(p.GetCreatedAt(), "")}, {"expires", day(p.GetExpiresAt(), "never")}, {"last used", day(p.GetLastUsed(), "never")},
 	}
 	for _, v := range p.GetVersions() {

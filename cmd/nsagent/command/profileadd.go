@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,12 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// maxProfile bounds the JSON of a profile, in bytes.
-const maxProfile = 16 << 10
+// maxProfile bounds the JSON of a profile, in bytes: a value of 1,000,000 characters,
+// each of them escaped, and the rest. maxSmall bounds files that are part of one.
+const (
+	maxProfile = 6_000_000 + 16<<10
+	maxSmall   = 16 << 10
+)
 
 func newProfileAdd(e *env) *cobra.Command {
 	var from string
@@ -30,6 +35,9 @@ func newProfileAdd(e *env) *cobra.Command {
 or, for machine to machine,
   {"account":"1234567","auth":"m2m","client_id":"…","certificate":"-----BEGIN…",
    "private_key":"-----BEGIN…","scopes":["rest_webservices"]}
+or, for an API secret of up to 1,000,000 characters,
+  {"account":"1234567","auth":"secret","value":"…","hosts":["sftp.example.com"],
+   "header":"Authorization","expires":"2027-03-01"}
 Also known are owner, note, certificate_id (in place of certificate), alg,
 endpoint (an origin to use in place of NetSuite's) and ca_file.
 
@@ -49,7 +57,7 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	arena, err := newArena()
+	arena, err := arenaFor(from)
 	if err != nil {
 		return err
 	}
@@ -79,11 +87,7 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 	if err := d.complete(e); err != nil {
 		return err
 	}
-	sealers := make(map[string]client.Sealer, len(d.secrets))
-	for field, b := range d.secrets {
-		sealers[field] = sealer(b)
-	}
-	p, err := a.AddProfile(c.Context(), d.profile, sealers)
+	p, err := d.add(c.Context(), a)
 	if err != nil {
 		return err
 	}
@@ -93,6 +97,18 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 	}
 	e.say("stored %s: account %s (%s), %s, access %s", p.GetName(), p.GetAccount(), strings.ToUpper(p.GetEnvironment()), p.GetAuth(), p.GetAccess())
 	return nil
+}
+
+// add stores the profile.
+func (d *draft) add(ctx context.Context, a *client.Admin) (*pb.Profile, error) {
+	if long := d.longValue(); long != nil {
+		return a.AddSecret(ctx, d.profile, *long)
+	}
+	sealers := make(map[string]client.Sealer, len(d.secrets))
+	for field, b := range d.secrets {
+		sealers[field] = sealer(b)
+	}
+	return a.AddProfile(ctx, d.profile, sealers)
 }
 
 // warnOfFile says of a file that secrets came from that it still holds them.
@@ -157,6 +173,12 @@ func (e *env) readDraft(arena *secret.Arena, from string) (*draft, error) {
 		if errors.Is(err, secret.ErrTooLong) {
 			why = fmt.Sprintf("it has more than %d bytes; is that the right file?", maxProfile)
 		}
+		if errors.Is(err, secret.ErrFull) {
+			return nil, &client.Error{
+				Code: pb.CodeMemory, Message: "there is too little lockable memory for so long a profile",
+				Why: "a secret is read into memory that never reaches the disk, and RLIMIT_MEMLOCK says how much there is", Next: "raise it (ulimit -l), and give the profile as a file",
+			}
+		}
 		return nil, usage("the profile cannot be read", why, "")
 	}
 	defer text.Destroy()
@@ -196,9 +218,9 @@ func readSmall(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
-	if err == nil && len(b) > maxProfile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxProfile)
+	b, err := io.ReadAll(io.LimitReader(f, maxSmall+1))
+	if err == nil && len(b) > maxSmall {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxSmall)
 	}
 	return b, err
 }

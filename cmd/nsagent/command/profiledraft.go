@@ -19,6 +19,13 @@ type draft struct {
 	given   []string // keys, in the order in which they came
 }
 
+const (
+	// shortValue is the most bytes of an API secret that go in one message, and
+	// pieceSize is how much of a longer one goes in one piece.
+	shortValue = 64 << 10
+	pieceSize  = 16 << 10
+)
+
 func newDraft() *draft {
 	return &draft{profile: &pb.Profile{}, secrets: make(map[string]secret.Bytes)}
 }
@@ -46,14 +53,17 @@ func (d *draft) complete(e *env) error {
 		if err != nil {
 			return err
 		}
-		if trimmed && d.profile.GetAuth() == "tba" {
+		if trimmed && d.profile.GetAuth() != "m2m" {
 			e.note("%s had blanks around it, which were left out", field)
 		}
 	}
-	if d.profile.GetAuth() == "tba" {
+	switch d.profile.GetAuth() {
+	case "tba":
 		d.warnTBA(e)
-	} else if err := d.mendM2M(); err != nil {
-		return err
+	case "m2m":
+		if err := d.mendM2M(); err != nil {
+			return err
+		}
 	}
 	if err := d.readCA(); err != nil {
 		return err
@@ -74,6 +84,9 @@ func (d *draft) readCA() error {
 	return nil
 }
 
+// kinds are the values of auth.
+const kinds = "it is tba (token-based authentication), m2m (OAuth 2.0 client credentials) or secret (an API secret)"
+
 // wanted returns the secret fields that the kind of credential has.
 func (d *draft) wanted() ([]string, error) {
 	switch d.profile.GetAuth() {
@@ -81,10 +94,12 @@ func (d *draft) wanted() ([]string, error) {
 		return []string{"consumer_secret", "token_secret"}, nil
 	case "m2m":
 		return []string{"private_key"}, nil
+	case "secret":
+		return []string{"value"}, nil
 	case "":
-		return nil, misfit("auth is missing", "it is tba (token-based authentication) or m2m (OAuth 2.0 client credentials)")
+		return nil, misfit("auth is missing", kinds)
 	default:
-		return nil, misfit(fmt.Sprintf("auth is %.40q", d.profile.GetAuth()), "it is tba (token-based authentication) or m2m (OAuth 2.0 client credentials)")
+		return nil, misfit(fmt.Sprintf("auth is %.40q", d.profile.GetAuth()), kinds)
 	}
 }
 
@@ -221,19 +236,26 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 		}
 	}
 	ask(&p.Account, "Account ID (such as 1234567_SB1): ")
-	ask(&p.Auth, "Kind of credential, tba or m2m [tba]: ")
+	ask(&p.Auth, "Kind of credential, tba, m2m or secret [tba]: ")
 	if p.Auth == "" {
 		p.Auth = "tba"
 	}
 	if err == nil {
 		_, err = d.wanted()
 	}
-	if p.Auth == "tba" {
+	switch p.Auth {
+	case "tba":
 		ask(&p.ConsumerKey, "Consumer key: ")
 		hide("consumer_secret", "Consumer secret (not shown): ")
 		ask(&p.TokenId, "Token ID: ")
 		hide("token_secret", "Token secret (not shown): ")
-	} else {
+	case "secret":
+		var hosts string
+		ask(&hosts, "Hosts that it may go to, separated by blanks: ")
+		ask(&p.Header, "HTTP header that takes it (empty: none): ")
+		p.Hosts = strings.Fields(hosts)
+		hide("value", "Value (not shown; a longer one than fits on a line comes by --from): ")
+	default:
 		var certificate, key, scopes string
 		ask(&p.ClientId, "Client ID: ")
 		ask(&certificate, "File with the certificate (PEM): ")
@@ -251,6 +273,18 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// longValue returns the value of an API secret where it is too long for a message,
+// and takes it out of the secrets.
+func (d *draft) longValue() *client.LongSecret {
+	b, ok := d.secrets["value"]
+	if !ok || b.Len() <= shortValue {
+		return nil
+	}
+	return &client.LongSecret{Length: b.Len(), Seal: func(to client.SealTo, emit func([]byte) error) error {
+		return secret.SealPieces(to.PublicKey, sealContext(to), b, pieceSize, emit)
+	}}
 }
 
 // readFiles reads an M2M certificate and, into the arena, its key. An empty name
@@ -272,7 +306,7 @@ func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
 		return usage("the private key cannot be read", err.Error(), "")
 	}
 	defer func() { _ = f.Close() }()
-	if d.secrets["private_key"], err = arena.ReadAll(f, maxProfile); err != nil {
+	if d.secrets["private_key"], err = arena.ReadAll(f, maxSmall); err != nil {
 		return usage("the private key cannot be read", readFault(err), "")
 	}
 	d.given = append(d.given, "private_key")

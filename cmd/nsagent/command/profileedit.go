@@ -31,8 +31,8 @@ func newProfileEdit(e *env) *cobra.Command {
 after the other; an empty answer keeps what there is.
 
 --from reads one JSON object with the keys to change, as profile add has them;
-null clears one. account, endpoint and ca_file change only together with every
-secret of the profile: a stored secret goes nowhere else than where it was
+null clears one. account, endpoint, ca_file, hosts and header change only with
+every secret of the profile: a stored secret goes nowhere else than where it was
 entered for.
 
 A new secret becomes the current version, which everything is signed with from
@@ -67,7 +67,7 @@ func runProfileEdit(c *cobra.Command, e *env, name string, o editOptions) error 
 	if c.Flags().Changed("access") && o.access != "read" && o.access != "write" {
 		return usage("--access is read or write", "", "")
 	}
-	arena, err := newArena()
+	arena, err := arenaFor(o.from)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func runProfileEdit(c *cobra.Command, e *env, name string, o editOptions) error 
 		return err
 	}
 	change.Overlap, change.UsePrevious = time.Duration(o.overlap), o.usePrevious
-	if len(change.Fields) == 0 && len(change.Secrets) == 0 && !o.usePrevious {
+	if len(change.Fields) == 0 && len(change.Secrets) == 0 && change.Value == nil && !o.usePrevious {
 		e.say("nothing changed in %s", name)
 		if e.json() {
 			return e.printJSON(old.JSON())
@@ -121,13 +121,14 @@ func runProfileEdit(c *cobra.Command, e *env, name string, o editOptions) error 
 	if err != nil {
 		return err
 	}
-	if o.from != "" && len(change.Secrets) > 0 {
+	fresh := len(change.Secrets) > 0 || change.Value != nil
+	if o.from != "" && fresh {
 		e.warnOfFile(o.from)
 	}
 	if e.json() {
 		return e.printJSON(p.JSON())
 	}
-	e.sayEdited(p, len(change.Secrets) > 0 || o.usePrevious)
+	e.sayEdited(p, fresh || o.usePrevious)
 	return nil
 }
 
@@ -157,10 +158,14 @@ func (d *draft) edit(e *env, old *pb.Profile) (client.ProfileEdit, error) {
 			if _, ok := d.secrets[key]; !ok {
 				return out, misfitEdit(key+" cannot be cleared", "leave it out to keep it")
 			}
-			out.Secrets[key] = sealer(d.secrets[key])
+			if out.Value = d.longValue(); key != "value" || out.Value == nil {
+				out.Secrets[key] = sealer(d.secrets[key])
+			}
 		case key == "auth" && d.profile.GetAuth() == old.GetAuth():
 		case key == "ca_file":
 			out.Fields = append(out.Fields, "ca")
+		case key == "expires":
+			out.Fields = append(out.Fields, "expires_at")
 		default:
 			out.Fields = append(out.Fields, key)
 		}
@@ -179,7 +184,7 @@ func (d *draft) completeEdit(e *env) error {
 		if b.Len() == 0 {
 			return misfitEdit(field+" is empty", "leave it out to keep it")
 		}
-		if trimmed && d.profile.GetAuth() == "tba" {
+		if trimmed && d.profile.GetAuth() != "m2m" {
 			e.note("%s had blanks around it, which were left out", field)
 		}
 	}
@@ -235,12 +240,15 @@ func (e *env) askEdit(arena *secret.Arena, old *pb.Profile) (*draft, error) {
 	ask("access", "Access, read or write", &p.Access, old.GetAccess())
 	ask("owner", "Owner", &p.Owner, old.GetOwner())
 	ask("note", "Note", &p.Note, old.GetNote())
-	if old.GetAuth() == "tba" {
+	switch old.GetAuth() {
+	case "tba":
 		ask("consumer_key", "Consumer key", &p.ConsumerKey, old.GetConsumerKey())
 		hide("consumer_secret", "New consumer secret (not shown): ")
 		ask("token_id", "Token ID", &p.TokenId, old.GetTokenId())
 		hide("token_secret", "New token secret (not shown): ")
-	} else {
+	case "secret":
+		hide("value", "New value (not shown; a longer one than fits on a line comes by --from): ")
+	default:
 		var certificate, key string
 		ask("", "File with the new certificate (PEM)", &certificate, "")
 		ask("", "File with the new private key (PEM)", &key, "")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -14,7 +15,7 @@ import (
 
 // secretFields are the keys of a profile's JSON whose values never become Go
 // strings.
-var secretFields = map[string]bool{"consumer_secret": true, "token_secret": true, "private_key": true}
+var secretFields = map[string]bool{"consumer_secret": true, "token_secret": true, "private_key": true, "value": true}
 
 // parseDraft reads the JSON object of a profile. It is strict: unknown, duplicate
 // and case-variant keys are refused. Secrets go from text to the arena, byte by
@@ -84,13 +85,18 @@ func (d *draft) set(arena *secret.Arena, key string, v jsontext.Value) error {
 	public := map[string]*string{
 		"account": &p.Account, "auth": &p.Auth, "access": &p.Access, "owner": &p.Owner, "note": &p.Note,
 		"endpoint": &p.Endpoint, "ca_file": &d.caFile, "consumer_key": &p.ConsumerKey, "token_id": &p.TokenId,
-		"client_id": &p.ClientId, "certificate_id": &p.CertificateId, "certificate": &p.Certificate, "alg": &p.Alg,
+		"client_id": &p.ClientId, "certificate_id": &p.CertificateId, "certificate": &p.Certificate, "alg": &p.Alg, "header": &p.Header,
 	}
 	if to, ok := public[key]; ok {
 		return text(to, key, v)
 	}
-	if key == "scopes" {
-		return d.setScopes(v)
+	switch key {
+	case "scopes":
+		return setList(&p.Scopes, key, v)
+	case "hosts":
+		return setList(&p.Hosts, key, v)
+	case "expires":
+		return setDay(&p.ExpiresAt, key, v)
 	}
 	if other := caseVariant(key, public); other != "" {
 		return usage(fmt.Sprintf("unknown key %.40q in the profile", key), "keys are written in lower case: "+other, "")
@@ -100,7 +106,7 @@ func (d *draft) set(arena *secret.Arena, key string, v jsontext.Value) error {
 
 func caseVariant(key string, public map[string]*string) string {
 	folded := string(bytes.ToLower([]byte(key)))
-	if _, ok := public[folded]; ok || secretFields[folded] || folded == "scopes" {
+	if _, ok := public[folded]; ok || secretFields[folded] || folded == "scopes" || folded == "hosts" || folded == "expires" {
 		return folded
 	}
 	return ""
@@ -123,23 +129,40 @@ func text(to *string, key string, v jsontext.Value) error {
 	}
 }
 
-// setScopes reads a list of strings or null.
-func (d *draft) setScopes(v jsontext.Value) error {
+// setList reads a list of strings or null.
+func setList(to *[]string, key string, v jsontext.Value) error {
 	if v.Kind() == 'n' {
 		return nil
 	}
+	wrong := usage(key+" is not a list of strings", "", "see:  nsagent profile add --help")
 	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
-		return usage("scopes is not a list of strings", "", "see:  nsagent profile add --help")
+		return wrong
 	}
 	for dec.PeekKind() != ']' {
 		tok, err := dec.ReadToken()
 		if err != nil || tok.Kind() != '"' {
-			return usage("scopes is not a list of strings", "", "see:  nsagent profile add --help")
+			return wrong
 		}
-		d.profile.Scopes = append(d.profile.Scopes, tok.String())
+		*to = append(*to, tok.String())
 	}
 	return nil
+}
+
+// setDay reads a day or an instant, or null. A day ends a secret as it begins, in
+// UTC.
+func setDay(to *int64, key string, v jsontext.Value) error {
+	var s string
+	if err := text(&s, key, v); err != nil || s == "" {
+		return err
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			*to = t.Unix()
+			return nil
+		}
+	}
+	return usage(key+" is not a day", "it looks like 2027-03-01, or 2027-03-01T12:00:00Z", "")
 }
 
 // setSecret decodes a string into the arena.

@@ -40,8 +40,30 @@ func (f *passphraseFlags) register(c *cobra.Command) {
 func (f *passphraseFlags) given() bool { return f.file != "" || f.fd >= 0 }
 
 // newArena returns the locked memory of one command.
-func newArena() (*secret.Arena, error) {
-	a, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: cliArena})
+func newArena() (*secret.Arena, error) { return newArenaOf(cliArena) }
+
+// arenaFor returns locked memory for a profile that comes from a file, which is as
+// large as that needs, or from stdin, which is as large as the limit allows.
+func arenaFor(from string) (*secret.Arena, error) {
+	if from == "" {
+		return newArena()
+	}
+	if from != "-" {
+		if fi, err := os.Stat(from); err == nil && fi.Mode().IsRegular() {
+			// The text, and a value nearly as long; while the text is read, twice the text.
+			n := int(min(fi.Size(), maxProfile))
+			if n <= maxSmall {
+				return newArena()
+			}
+			return newArenaOf(3*n + 64<<10)
+		}
+	}
+	return newArenaOf(0)
+}
+
+// newArenaOf returns so much locked memory; 0 means what the limit allows.
+func newArenaOf(size int) (*secret.Arena, error) {
+	a, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: size})
 	if err != nil {
 		why, next, _ := strings.Cut(plain(err), "; ")
 		return nil, &client.Error{Code: pb.CodeMemory, Message: "there is too little lockable memory", Why: why, Next: next}
@@ -163,8 +185,10 @@ func (e *env) terminal() (*term.TTY, error) {
 // sealer returns how b gets sealed to the agent.
 func sealer(b secret.Bytes) client.Sealer {
 	return func(to client.SealTo) ([]byte, error) {
-		return secret.SealTo(to.PublicKey, secret.SealContext{
-			VaultID: to.VaultID, Instance: to.Instance, Method: to.Method, Profile: to.Profile, Field: to.Field,
-		}, b)
+		return secret.SealTo(to.PublicKey, sealContext(to), b)
 	}
+}
+
+func sealContext(to client.SealTo) secret.SealContext {
+	return secret.SealContext{VaultID: to.VaultID, Instance: to.Instance, Method: to.Method, Profile: to.Profile, Field: to.Field}
 }

@@ -147,6 +147,8 @@ type ProfileJSON struct {
 	Certificate   string   `json:"certificate,omitempty"`
 	Scopes        []string `json:"scopes,omitempty"`
 	Alg           string   `json:"alg,omitempty"`
+	Hosts         []string `json:"hosts,omitempty"`
+	Header        string   `json:"header,omitempty"`
 	CreatedAt     *string  `json:"created_at"`
 	ExpiresAt     *string  `json:"expires_at"`
 	LastUsed      *string  `json:"last_used"`
@@ -170,8 +172,8 @@ func (m *Profile) JSON() ProfileJSON {
 		versions = append(versions, VersionJSON{Version: v.GetNumber(), State: v.GetState(), Since: *instant(v.GetSince()), Until: instantOrNull(v.GetUntil())})
 	}
 	return ProfileJSON{
-		Versions: versions,
-		Schema:   SchemaProfile, Name: m.GetName(), Account: m.GetAccount(), Environment: m.GetEnvironment(),
+		Versions: versions, Hosts: m.GetHosts(), Header: m.GetHeader(),
+		Schema: SchemaProfile, Name: m.GetName(), Account: m.GetAccount(), Environment: m.GetEnvironment(),
 		Auth: m.GetAuth(), Access: m.GetAccess(), Owner: m.GetOwner(), Note: m.GetNote(),
 		Endpoint: textOrNull(m.GetEndpoint()), CA: textOrNull(m.GetCa()),
 		ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),

@@ -975,7 +975,7 @@ type ProfileSummary struct {
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	// "production" or "sandbox".
 	Environment string `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
-	// "tba" or "m2m".
+	// "tba", "m2m" or "secret".
 	Auth string `protobuf:"bytes,4,opt,name=auth,proto3" json:"auth,omitempty"`
 	// "ready" or "expired".
 	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
@@ -1753,9 +1753,9 @@ type Sealed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Name of the field, such as "consumer_secret".
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
-	// Required. Id of the key.
+	// Required. Id of the key, or of an upload.
 	KeyId []byte `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// Required.
+	// Required, unless the secret was uploaded.
 	Box           []byte `protobuf:"bytes,3,opt,name=box,proto3" json:"box,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2745,7 +2745,7 @@ type Profile struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Required. Account ID in either spelling.
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. "tba" or "m2m".
+	// Required. "tba", "m2m" or "secret".
 	Auth string `protobuf:"bytes,3,opt,name=auth,proto3" json:"auth,omitempty"`
 	// "read" or "write". Empty means write for a sandbox, read for production.
 	Access string `protobuf:"bytes,4,opt,name=access,proto3" json:"access,omitempty"`
@@ -2769,14 +2769,20 @@ type Profile struct {
 	Alg string `protobuf:"bytes,15,opt,name=alg,proto3" json:"alg,omitempty"`
 	// Output only. Unix seconds.
 	CreatedAt int64 `protobuf:"varint,16,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// Output only. Unix seconds; 0 means that it does not expire.
+	// Unix seconds; 0 means that it does not expire. Output only, except for auth
+	// "secret".
 	ExpiresAt int64 `protobuf:"varint,17,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Output only. Unix seconds; 0 means never.
 	LastUsed int64 `protobuf:"varint,18,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
 	// Output only.
 	Environment string `protobuf:"bytes,19,opt,name=environment,proto3" json:"environment,omitempty"`
 	// Output only. The versions of the secret that are kept, the current one first.
-	Versions      []*SecretVersion `protobuf:"bytes,20,rep,name=versions,proto3" json:"versions,omitempty"`
+	Versions []*SecretVersion `protobuf:"bytes,20,rep,name=versions,proto3" json:"versions,omitempty"`
+	// secret
+	// Hosts that the secret may go to, exactly as they are written.
+	Hosts []string `protobuf:"bytes,21,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// Name of the HTTP header that takes it; empty: it is none.
+	Header        string `protobuf:"bytes,22,opt,name=header,proto3" json:"header,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2951,6 +2957,20 @@ func (x *Profile) GetVersions() []*SecretVersion {
 	return nil
 }
 
+func (x *Profile) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *Profile) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
 // SecretVersion says of a version of a secret what is not secret.
 type SecretVersion struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -3027,7 +3047,7 @@ type AddProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
-	// Required. tba: consumer_secret and token_secret; m2m: private_key.
+	// Required. tba: consumer_secret and token_secret; m2m: private_key; secret: value.
 	Secrets       []*Sealed `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3210,6 +3230,185 @@ func (x *ShowProfileResponse) GetProfile() *Profile {
 	return nil
 }
 
+type UploadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required in the first message, and only there.
+	Start *UploadStart `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	// The next piece, at most 32 KiB sealed. The first message has the encapsulated
+	// key in its place (RFC 9180); the others follow each other in its context.
+	Piece         []byte `protobuf:"bytes,2,opt,name=piece,proto3" json:"piece,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadRequest) Reset() {
+	*x = UploadRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadRequest) ProtoMessage() {}
+
+func (x *UploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
+func (*UploadRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *UploadRequest) GetStart() *UploadStart {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *UploadRequest) GetPiece() []byte {
+	if x != nil {
+		return x.Piece
+	}
+	return nil
+}
+
+type UploadStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Full name of the method, profile and field that the secret is for.
+	Method  string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Field   string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	// Required. Id of a key of SealKey.
+	KeyId []byte `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Required. Bytes of the secret, at most 4,000,000 in at most 1,000,000 characters.
+	Length        int64 `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadStart) Reset() {
+	*x = UploadStart{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadStart) ProtoMessage() {}
+
+func (x *UploadStart) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
+func (*UploadStart) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *UploadStart) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *UploadStart) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *UploadStart) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *UploadStart) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *UploadStart) GetLength() int64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+type UploadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stands as key_id in a Sealed without a box.
+	Id            []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadResponse) Reset() {
+	*x = UploadResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadResponse) ProtoMessage() {}
+
+func (x *UploadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
+func (*UploadResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *UploadResponse) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 type EditProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -3219,7 +3418,8 @@ type EditProfileRequest struct {
 	// Names of fields of Profile that change; an empty value clears a field. These
 	// may change: access, owner, note, consumer_key, token_id, client_id,
 	// certificate_id, certificate, scopes, alg; and only together with every secret of
-	// the profile: account, endpoint, ca.
+	// the profile: account, endpoint, ca, hosts, header. Of auth "secret" expires_at
+	// may change too.
 	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
 	// New secrets, as in AddProfileRequest. Of a TBA credential one may stay.
 	Secrets []*Sealed `protobuf:"bytes,4,rep,name=secrets,proto3" json:"secrets,omitempty"`
@@ -3237,7 +3437,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3449,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3462,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -3323,7 +3523,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3535,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3548,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -3370,7 +3570,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3582,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3595,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -3421,7 +3621,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3433,7 +3633,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3446,7 +3646,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -3466,7 +3666,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3678,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3691,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -3513,7 +3713,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3525,7 +3725,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3538,7 +3738,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -3579,7 +3779,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3591,7 +3791,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3604,7 +3804,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Check) GetName() string {
@@ -3645,7 +3845,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3657,7 +3857,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3670,7 +3870,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -3688,7 +3888,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3700,7 +3900,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3713,7 +3913,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 type StopRequest struct {
@@ -3724,7 +3924,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3736,7 +3936,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3749,7 +3949,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 type StopResponse struct {
@@ -3760,7 +3960,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +3972,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +3985,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -3987,7 +4187,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\r\n" +
 	"\vLockRequest\"\x0e\n" +
-	"\fLockResponse\"\xbb\x04\n" +
+	"\fLockResponse\"\xe9\x04\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
@@ -4011,7 +4211,9 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"expires_at\x18\x11 \x01(\x03R\texpiresAt\x12\x1b\n" +
 	"\tlast_used\x18\x12 \x01(\x03R\blastUsed\x12 \n" +
 	"\venvironment\x18\x13 \x01(\tR\venvironment\x125\n" +
-	"\bversions\x18\x14 \x03(\v2\x19.nsagent.v1.SecretVersionR\bversions\"i\n" +
+	"\bversions\x18\x14 \x03(\v2\x19.nsagent.v1.SecretVersionR\bversions\x12\x14\n" +
+	"\x05hosts\x18\x15 \x03(\tR\x05hosts\x12\x16\n" +
+	"\x06header\x18\x16 \x01(\tR\x06header\"i\n" +
 	"\rSecretVersion\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
@@ -4025,7 +4227,18 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x12ShowProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"D\n" +
 	"\x13ShowProfileResponse\x12-\n" +
-	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"\x92\x02\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"T\n" +
+	"\rUploadRequest\x12-\n" +
+	"\x05start\x18\x01 \x01(\v2\x17.nsagent.v1.UploadStartR\x05start\x12\x14\n" +
+	"\x05piece\x18\x02 \x01(\fR\x05piece\"\x84\x01\n" +
+	"\vUploadStart\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x18\n" +
+	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x14\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\x12\x15\n" +
+	"\x06key_id\x18\x04 \x01(\fR\x05keyId\x12\x16\n" +
+	"\x06length\x18\x05 \x01(\x03R\x06length\" \n" +
+	"\x0eUploadResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"\x92\x02\n" +
 	"\x12EditProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
 	"\aprofile\x18\x02 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12\x16\n" +
@@ -4065,13 +4278,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x0fConnectPassword\x12\".nsagent.v1.ConnectPasswordRequest\x1a#.nsagent.v1.ConnectPasswordResponse\x12H\n" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x84\t\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xc7\t\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
 	"\x04Lock\x12\x17.nsagent.v1.LockRequest\x1a\x18.nsagent.v1.LockResponse\x12K\n" +
 	"\n" +
-	"AddProfile\x12\x1d.nsagent.v1.AddProfileRequest\x1a\x1e.nsagent.v1.AddProfileResponse\x12N\n" +
+	"AddProfile\x12\x1d.nsagent.v1.AddProfileRequest\x1a\x1e.nsagent.v1.AddProfileResponse\x12A\n" +
+	"\x06Upload\x12\x19.nsagent.v1.UploadRequest\x1a\x1a.nsagent.v1.UploadResponse(\x01\x12N\n" +
 	"\vShowProfile\x12\x1e.nsagent.v1.ShowProfileRequest\x1a\x1f.nsagent.v1.ShowProfileResponse\x12N\n" +
 	"\vEditProfile\x12\x1e.nsagent.v1.EditProfileRequest\x1a\x1f.nsagent.v1.EditProfileResponse\x12T\n" +
 	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12N\n" +
@@ -4097,7 +4311,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),              // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),             // 1: nsagent.v1.SignResponse
@@ -4146,17 +4360,20 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*AddProfileResponse)(nil),       // 44: nsagent.v1.AddProfileResponse
 	(*ShowProfileRequest)(nil),       // 45: nsagent.v1.ShowProfileRequest
 	(*ShowProfileResponse)(nil),      // 46: nsagent.v1.ShowProfileResponse
-	(*EditProfileRequest)(nil),       // 47: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),      // 48: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),     // 49: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),    // 50: nsagent.v1.RenameProfileResponse
-	(*TestProfileRequest)(nil),       // 51: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),      // 52: nsagent.v1.TestProfileResponse
-	(*Check)(nil),                    // 53: nsagent.v1.Check
-	(*RemoveProfileRequest)(nil),     // 54: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),    // 55: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),              // 56: nsagent.v1.StopRequest
-	(*StopResponse)(nil),             // 57: nsagent.v1.StopResponse
+	(*UploadRequest)(nil),            // 47: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),              // 48: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),           // 49: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),       // 50: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),      // 51: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),     // 52: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),    // 53: nsagent.v1.RenameProfileResponse
+	(*TestProfileRequest)(nil),       // 54: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),      // 55: nsagent.v1.TestProfileResponse
+	(*Check)(nil),                    // 56: nsagent.v1.Check
+	(*RemoveProfileRequest)(nil),     // 57: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),    // 58: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),              // 59: nsagent.v1.StopRequest
+	(*StopResponse)(nil),             // 60: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -4189,61 +4406,64 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	24, // 27: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
 	41, // 28: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
 	41, // 29: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	41, // 30: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	24, // 31: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	25, // 32: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	41, // 33: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	41, // 34: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	53, // 35: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	0,  // 36: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 37: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 38: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 39: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 40: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 41: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	14, // 42: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	21, // 43: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	26, // 44: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	39, // 45: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	43, // 46: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	45, // 47: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	47, // 48: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	49, // 49: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	51, // 50: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	54, // 51: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	29, // 52: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	31, // 53: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	33, // 54: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	35, // 55: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	37, // 56: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	56, // 57: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 58: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 59: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 60: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 61: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 62: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 63: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	15, // 64: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	22, // 65: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	27, // 66: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	40, // 67: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	44, // 68: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	46, // 69: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	48, // 70: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	50, // 71: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	52, // 72: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	55, // 73: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	30, // 74: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	32, // 75: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	34, // 76: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	36, // 77: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	38, // 78: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	57, // 79: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	58, // [58:80] is the sub-list for method output_type
-	36, // [36:58] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	48, // 30: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	41, // 31: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	24, // 32: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	25, // 33: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	41, // 34: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	41, // 35: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	56, // 36: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	0,  // 37: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 38: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 39: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 40: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 41: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 42: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	14, // 43: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	21, // 44: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	26, // 45: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	39, // 46: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	43, // 47: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	47, // 48: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	45, // 49: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	50, // 50: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	52, // 51: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	54, // 52: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	57, // 53: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	29, // 54: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	31, // 55: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	33, // 56: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	35, // 57: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	37, // 58: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	59, // 59: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 60: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 61: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 62: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 63: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 64: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 65: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	15, // 66: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	22, // 67: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	27, // 68: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	40, // 69: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	44, // 70: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	49, // 71: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	46, // 72: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	51, // 73: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	53, // 74: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	55, // 75: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	58, // 76: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	30, // 77: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	32, // 78: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	34, // 79: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	36, // 80: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	38, // 81: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	60, // 82: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	60, // [60:83] is the sub-list for method output_type
+	37, // [37:60] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -4261,7 +4481,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   58,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -378,6 +378,7 @@ const (
 	Admin_Unlock_FullMethodName           = "/nsagent.v1.Admin/Unlock"
 	Admin_Lock_FullMethodName             = "/nsagent.v1.Admin/Lock"
 	Admin_AddProfile_FullMethodName       = "/nsagent.v1.Admin/AddProfile"
+	Admin_Upload_FullMethodName           = "/nsagent.v1.Admin/Upload"
 	Admin_ShowProfile_FullMethodName      = "/nsagent.v1.Admin/ShowProfile"
 	Admin_EditProfile_FullMethodName      = "/nsagent.v1.Admin/EditProfile"
 	Admin_RenameProfile_FullMethodName    = "/nsagent.v1.Admin/RenameProfile"
@@ -407,6 +408,9 @@ type AdminClient interface {
 	// AddProfile stores a profile with its credential. It is durable when it
 	// returns.
 	AddProfile(ctx context.Context, in *AddProfileRequest, opts ...grpc.CallOption) (*AddProfileResponse, error)
+	// Upload takes a secret that is too long for one message, in pieces. A call on the
+	// same connection that follows within 60 seconds names it in place of a seal key.
+	Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadRequest, UploadResponse], error)
 	// ShowProfile gives the public part of one profile.
 	ShowProfile(ctx context.Context, in *ShowProfileRequest, opts ...grpc.CallOption) (*ShowProfileResponse, error)
 	// EditProfile changes a profile. A new secret becomes its current version, and the
@@ -481,6 +485,19 @@ func (c *adminClient) AddProfile(ctx context.Context, in *AddProfileRequest, opt
 	}
 	return out, nil
 }
+
+func (c *adminClient) Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadRequest, UploadResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Admin_ServiceDesc.Streams[0], Admin_Upload_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[UploadRequest, UploadResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_UploadClient = grpc.ClientStreamingClient[UploadRequest, UploadResponse]
 
 func (c *adminClient) ShowProfile(ctx context.Context, in *ShowProfileRequest, opts ...grpc.CallOption) (*ShowProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -608,6 +625,9 @@ type AdminServer interface {
 	// AddProfile stores a profile with its credential. It is durable when it
 	// returns.
 	AddProfile(context.Context, *AddProfileRequest) (*AddProfileResponse, error)
+	// Upload takes a secret that is too long for one message, in pieces. A call on the
+	// same connection that follows within 60 seconds names it in place of a seal key.
+	Upload(grpc.ClientStreamingServer[UploadRequest, UploadResponse]) error
 	// ShowProfile gives the public part of one profile.
 	ShowProfile(context.Context, *ShowProfileRequest) (*ShowProfileResponse, error)
 	// EditProfile changes a profile. A new secret becomes its current version, and the
@@ -654,6 +674,9 @@ func (UnimplementedAdminServer) Lock(context.Context, *LockRequest) (*LockRespon
 }
 func (UnimplementedAdminServer) AddProfile(context.Context, *AddProfileRequest) (*AddProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddProfile not implemented")
+}
+func (UnimplementedAdminServer) Upload(grpc.ClientStreamingServer[UploadRequest, UploadResponse]) error {
+	return status.Error(codes.Unimplemented, "method Upload not implemented")
 }
 func (UnimplementedAdminServer) ShowProfile(context.Context, *ShowProfileRequest) (*ShowProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowProfile not implemented")
@@ -780,6 +803,13 @@ func _Admin_AddProfile_Handler(srv interface{}, ctx context.Context, dec func(in
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _Admin_Upload_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AdminServer).Upload(&grpc.GenericServerStream[UploadRequest, UploadResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_UploadServer = grpc.ClientStreamingServer[UploadRequest, UploadResponse]
 
 func _Admin_ShowProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ShowProfileRequest)
@@ -1047,6 +1077,12 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Admin_Stop_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Upload",
+			Handler:       _Admin_Upload_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "nsagent/v1/nsagent.proto",
 }
