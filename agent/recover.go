@@ -38,8 +38,9 @@ func (s adminService) Recover(ctx context.Context, q *pb.RecoverRequest) (*pb.Re
 				e.Detail = "ledger=new"
 			}
 			return slotChange{e, func() error {
+				warnings = open.notes
 				if lost {
-					warnings = append(warnings, fmt.Sprintf("the ledger of this machine was started anew, since its key is lost; the old one is %s", s.cfg.Paths.Ledger+oldLedger))
+					warnings = []string{fmt.Sprintf("the ledger of this machine was started anew, since its key is lost: that this is the newest copy of the vault, only you can tell; the old ledger is %s", s.cfg.Paths.Ledger+oldLedger)}
 					if err := s.renewLedger(ctx, open, slot.Kind.NeedsShare()); err != nil {
 						return err
 					}

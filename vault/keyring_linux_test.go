@@ -139,3 +139,70 @@ func TestRealKeyring(t *testing.T) {
 	}
 	g.integrity()
 }
+
+// TestRealKeyringLost loses items of a real keyring, one after the other: the share,
+// which Recover makes again while the pin still holds, and then the machine key.
+func TestRealKeyringLost(t *testing.T) {
+	ctx := t.Context()
+	session := keyringtest.Start(t, keyringtest.Unlocked)
+	path := filepath.Join(t.TempDir(), "vault.nsv")
+	f := &fixture{t: t}
+	f.cfg = Config{Store: store.NewFile(path), Arena: newArena(t), MachineKeyFile: filepath.Join(filepath.Dir(path), "machine.key")}
+	door := keyring.New(f.cfg.Arena, launch(session))
+	f.cfg.Keyring = door
+	v, err := Create(ctx, f.cfg, f.slot(SlotKeyringPassphrase), f.slot(SlotRecovery))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Vault = v
+	f.add("a")
+	first, _ := f.mustMAC()
+	older, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := door.Delete(ctx, f.item(itemShare)); err != nil {
+		t.Fatal(err)
+	}
+	g := f.another()
+	wantError(t, "without the share", g.unlock(testPassphrase), keyring.ErrNotFound)
+	if err := g.UnlockBy(ctx, f.proof(SlotRecovery)); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Recover(ctx, Slot{Kind: SlotKeyringPassphrase, KDF: KDFLow, Passphrase: f.bytesOf("new")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.another().unlock("new"); err != nil {
+		t.Errorf("by the new share and passphrase: %v", err)
+	}
+	if again, _ := g.mustMAC(); again != first {
+		t.Error("the machine key went with the share")
+	}
+	if err := os.WriteFile(path+".older", older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := g.cfg
+	cfg.Store = store.NewFile(path + ".older")
+	h, err := Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "the copy from before, by its code", h.UnlockBy(ctx, f.proof(SlotRecovery)), ErrRollback)
+
+	if err := door.Delete(ctx, f.item(itemMachine)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := g.MachineKey(ctx); !errors.Is(err, ErrKeyring) {
+		t.Errorf("a lost machine key: got %v, want ErrKeyring", err)
+	}
+	key, weak, err := g.NewMachineKey(ctx, true)
+	if err != nil || weak {
+		t.Fatalf("a new machine key: weak %v, %v", weak, err)
+	}
+	key.Destroy()
+	if again, weak := g.mustMAC(); weak || again == first {
+		t.Errorf("the new machine key is weak: %v, or the old one: %v", weak, again == first)
+	}
+	g.integrity()
+}

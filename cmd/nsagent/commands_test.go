@@ -48,6 +48,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"kill9":        cmdKill9,
 		"m2m":          cmdM2M,
 		"otherversion": cmdOtherVersion,
+		"recoverycode": cmdRecoveryCode,
 		"replay":       cmdReplay,
 		"scan":         cmdScan,
 		"screen":       cmdScreen,

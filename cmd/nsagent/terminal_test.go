@@ -27,6 +27,7 @@ import (
 //	type text    type this, without return
 //	key c        press this key: ^C, ^D, ^U, ^H, ^I, ^\\
 //	echo on|off  what is typed is shown, or is not
+//	words        type the two words of the recovery code that are asked for
 //	signal NAME  send this signal: INT, TERM, HUP, QUIT, KILL
 //	size R C     the terminal gets this many rows and columns
 //
@@ -96,7 +97,7 @@ func environment(ts *testscript.TestScript) []string {
 	var out []string
 	for _, name := range []string{
 		"PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME",
-		"PS1", "TERM", "NO_COLOR", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_NO_INPUT", "NSAGENT_PROFILE",
+		"PS1", "TERM", "NO_COLOR", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_NO_INPUT", "CREDENTIALS_DIRECTORY", "NSAGENT_PROFILE",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			out = append(out, name+"="+v)
@@ -255,6 +256,8 @@ func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) er
 			}
 		case "size":
 			err = t.resize(text)
+		case "words":
+			err = t.typeWords(done)
 		case "signal":
 			err = p.Signal(signals[text])
 		default:

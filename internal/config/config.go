@@ -2,8 +2,8 @@
 // command line share.
 //
 // Nothing in it widens a right: what a profile may do is kept in the vault, and
-// whoever can write this file can at most make the agent lock later or use
-// another kind of locked memory. The decoder is strict: an unknown key, a key in
+// whoever can write this file can at most make the agent lock later, use another
+// kind of locked memory, or have the wrong key file read. The decoder is strict: an unknown key, a key in
 // another case or a value of the wrong type is an error that names it.
 package config
 
@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type Config struct {
 	// IdleLock and HardLock are how long the agent stays unlocked unused, and at
 	// most.
 	IdleLock, HardLock time.Duration
+	// KeyFile is the path of the key file that unlock reads; absolute.
+	KeyFile string
 	// Durability is "normal" or "strict": whether a use waits for its fsync.
 	Durability string
 	// StartByHand is true where start_on_demand is false: no command starts an agent
@@ -87,6 +90,8 @@ func (c *Config) set(key string, v any) (err error) {
 	switch key {
 	case "default_profile":
 		c.DefaultProfile, err = word(key, v)
+	case "key_file":
+		c.KeyFile, err = absolute(key, v)
 	case "memory":
 		c.Memory, err = word(key, v, "auto", "memfd_secret", "mlock")
 	case "idle_lock":
@@ -124,6 +129,15 @@ func word(key string, v any, allowed ...string) (string, error) {
 		return "", fmt.Errorf("%w: %s is one of %s", ErrConfig, key, strings.Join(allowed, ", "))
 	}
 	return s, nil
+}
+
+// absolute reads an absolute path.
+func absolute(key string, v any) (string, error) {
+	s, err := word(key, v)
+	if err == nil && !filepath.IsAbs(s) {
+		return "", fmt.Errorf("%w: %s is an absolute path", ErrConfig, key)
+	}
+	return s, err
 }
 
 // duration reads a string such as "45m"; it is between a second and a year.

@@ -51,6 +51,9 @@ func Open() (*TTY, error) {
 // Close closes the terminal.
 func (t *TTY) Close() error { return t.f.Close() }
 
+// Write shows p. What is secret in it leaves no copy in this process.
+func (t *TTY) Write(p []byte) (int, error) { return t.f.Write(p) }
+
 // Line asks and returns what was typed, without blanks around it.
 func (t *TTY) Line(prompt string) (string, error) {
 	if _, err := fmt.Fprint(t.f, prompt); err != nil {

@@ -22,8 +22,12 @@ import (
 )
 
 type initOptions struct {
-	unlock, kdf string
-	passphrase  passphraseFlags
+	unlock, kdf  string
+	passphrase   passphraseFlags
+	keyFile      string
+	recovery     bool
+	recoverySaid bool // the flag was given
+	recoveryFile string
 }
 
 func newInit(e *env) *cobra.Command {
@@ -34,16 +38,26 @@ func newInit(e *env) *cobra.Command {
 		Long: `Make the vault. Without --unlock it asks for a passphrase: with one, both the
 passphrase and a share in the OS keyring are needed to open the vault; with an
 empty one the keyring alone opens it. On a machine without a keyring, say
---unlock passphrase. More on the choice:  nsagent help modes`,
+--unlock passphrase or, for a server, --unlock key-file, which makes the file
+where it is not there. More on the choice:  nsagent help modes
+
+Who is asked for the passphrase is offered a recovery code as well.`,
 		Example: `  nsagent init
   nsagent init --unlock passphrase
-  nsagent init --unlock keyring+passphrase --passphrase-file FILE`,
+  nsagent init --unlock keyring+passphrase --passphrase-file FILE
+  nsagent init --unlock key-file --key-file /etc/nsagent.key`,
 		Args: takes(),
-		RunE: func(c *cobra.Command, _ []string) error { return runInit(c.Context(), e, o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.recoverySaid = c.Flags().Changed("recovery")
+			return runInit(c.Context(), e, o)
+		},
 	}
-	c.Flags().StringVar(&o.unlock, "unlock", "", "what opens the vault: `MODE` is keyring, passphrase or keyring+passphrase")
+	c.Flags().StringVar(&o.unlock, "unlock", "", "what opens the vault: `MODE` is keyring, passphrase, keyring+passphrase or key-file")
 	c.Flags().StringVar(&o.kdf, "kdf", "default", "what a try at the passphrase costs: `COST` is default (256 MiB) or low (19 MiB)")
 	o.passphrase.register(c)
+	c.Flags().StringVar(&o.keyFile, "key-file", "", "the key file of --unlock key-file: `FILE`, made where it is not there")
+	c.Flags().BoolVar(&o.recovery, "recovery", false, "make a recovery code, and show it at the terminal; =false does not offer it")
+	c.Flags().StringVar(&o.recoveryFile, "recovery-file", "", "make a recovery code, and write it to `FILE`, which must not exist")
 	return c
 }
 
@@ -64,28 +78,42 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 		return err
 	}
 	defer func() { _ = arena.Close() }()
-	if err := o.fillPassphrase(e, arena, &slot); err != nil {
-		return err
-	}
-	defer slot.Passphrase.Destroy()
-	// From here on a share may be in the keyring, which an interrupt takes out again.
-	ctx, stop := interruptible(ctx)
-	defer stop()
-	id, recorded, err := createVault(ctx, e, arena, p, slot)
+	made, err := o.fill(e, arena, slot)
 	if err != nil {
 		return err
 	}
+	defer made.destroy()
+	// Until the vault is there a share may be in the keyring, which an interrupt takes out
+	// again.
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	id, recorded, err := createVault(ctx, e, arena, p, made, stop)
+	if err != nil && id == nil {
+		made.undo()
+	}
+	if err != nil {
+		return err
+	}
+	kind := made.slots[0].Kind
 	if e.json() {
 		return e.printJSON(struct {
-			Schema  string `json:"schema"`
-			Vault   string `json:"vault"`
-			VaultID string `json:"vault_id"`
-			Unlock  string `json:"unlock"`
-		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(slot.Kind)})
+			Schema  string   `json:"schema"`
+			Vault   string   `json:"vault"`
+			VaultID string   `json:"vault_id"`
+			Unlock  string   `json:"unlock"`
+			Slots   []string `json:"slots"`
+		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(kind), made.kinds()})
 	}
 	e.say("vault   %s", p.Vault)
-	e.say("unlock  %s", unlockSentence(slot.Kind))
-	e.say("next    nsagent unlock")
+	e.say("unlock  %s", unlockSentence(kind))
+	next := "nsagent unlock"
+	if kind == vault.SlotKeyFile {
+		next += " --key-file " + o.keyFile
+	}
+	e.say("next    %s", next)
+	for _, f := range made.files {
+		e.note("%s was made: keep it apart from the vault and its copies", f)
+	}
 	if !recorded {
 		e.note("a running agent holds the audit log, so it has no entry of this init")
 	}
@@ -111,55 +139,64 @@ func checkPlace(p socketpath.Paths) error {
 	return nil
 }
 
-// createVault records that a vault is made, makes it and returns its id. If that
-// fails, nothing is left of it, and the log says so. A running agent, which has no
-// vault yet, holds the log; then nobody else can record anything.
-func createVault(ctx context.Context, e *env, arena *secret.Arena, p socketpath.Paths, slot vault.Slot) (id []byte, recorded bool, err error) {
+// createVault records that a vault is made, makes it, shows its recovery code and
+// returns its id. If it cannot be made, nothing is left of it, and the log says so; if
+// nobody takes the code down, the vault is there and the error says what it lacks. A
+// running agent, which has no vault yet, holds the log; then nobody else can record
+// anything. made is called once the vault is there.
+func createVault(ctx context.Context, e *env, arena *secret.Arena, p socketpath.Paths, s newSlots, made func()) (id []byte, recorded bool, err error) {
 	const what = "the vault cannot be made"
 	for _, dir := range []string{filepath.Dir(p.Vault), p.AuditDir} {
 		if err := socketpath.EnsureDir(dir); err != nil {
 			return nil, false, agentFailure(what, err)
 		}
 	}
-	entry := audit.Event{
-		Event: audit.EventVaultCreate, Outcome: audit.OutcomeOK, UID: os.Geteuid(), PID: os.Getpid(), Detail: string(slot.Kind),
-	}
-	entry.Exe, _ = os.Readlink(self) // evidence only
+	kind := s.slots[0].Kind
 	log, err := audit.Open(p.AuditDir, audit.Options{})
-	record := func() error {
+	record := func(entry audit.Event) error {
+		entry.UID, entry.PID = os.Geteuid(), os.Getpid()
+		entry.Exe, _ = os.Readlink(self) // evidence only
+		if entry.Outcome == "" {
+			entry.Outcome = audit.OutcomeOK
+		}
 		_, err := log.AppendSync(entry)
 		return err
 	}
 	switch {
 	case errors.Is(err, audit.ErrInUse):
-		record = func() error { return nil }
+		record = func(audit.Event) error { return nil }
 	case err != nil:
 		return nil, false, agentFailure(what, fmt.Errorf("opening the audit log: %w", err))
 	default:
 		recorded = true
 		defer func() { _ = log.Close() }() // every entry was fsynced
 	}
-	if err := record(); err != nil {
+	entry := audit.Event{Event: audit.EventVaultCreate, Detail: strings.Join(s.kinds(), " ")}
+	if err := record(entry); err != nil {
 		return nil, false, agentFailure(what, fmt.Errorf("recording the new vault: %w", err))
 	}
 	cfg := vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: e.keyringDoor(arena), MachineKeyFile: p.MachineKey}
-	v, err := vault.Create(ctx, cfg, slot)
+	v, err := vault.Create(ctx, cfg, s.slots[0], s.slots[1:]...)
 	if err != nil {
-		failed := initFailure(what, err, slot.Kind)
+		failed := initFailure(what, err, kind)
 		entry.Outcome, entry.Reason = audit.OutcomeFailed, string(failure(failed).Code)
-		return nil, false, errors.Join(failed, record())
+		return nil, false, errors.Join(failed, record(entry))
 	}
 	defer v.Lock()
-	e.makeMachineKey(ctx, v, cfg, slot.Kind)
-	return v.ID(), recorded, nil
+	e.makeMachineKey(ctx, v, cfg, kind)
+	made()
+	if s.show {
+		err = s.showRecovery(context.WithoutCancel(ctx), e, arena, v, record)
+	}
+	return v.ID(), recorded, err
 }
 
-// makeMachineKey makes the key of the ledger. A vault that its passphrase alone
-// opens must not depend on a keyring that did not answer: it may be locked for good,
+// makeMachineKey makes the key of the ledger. A vault that opens without the keyring
+// must not depend on a keyring that did not answer: it may be locked for good,
 // as in a session over SSH. Where no key can be made now, the first unlock tries
 // again.
 func (e *env) makeMachineKey(ctx context.Context, v *vault.Vault, cfg vault.Config, kind vault.SlotKind) {
-	if protection := v.RollbackProtection(); kind == vault.SlotPassphrase && strings.HasPrefix(protection, "weak") {
+	if protection := v.RollbackProtection(); !kind.NeedsShare() && strings.HasPrefix(protection, "weak") {
 		cfg.Keyring = nil
 		var err error
 		if v, err = vault.Open(ctx, cfg); err != nil {
@@ -178,7 +215,7 @@ func initFailure(what string, err error, kind vault.SlotKind) error {
 		return fmt.Errorf("making the vault: %w", context.Canceled)
 	}
 	err = agentFailure(what, fmt.Errorf("making the vault: %w", err))
-	if f := failure(err); f.Code == pb.CodeKeyring && kind != vault.SlotPassphrase {
+	if f := failure(err); f.Code == pb.CodeKeyring && kind.NeedsShare() {
 		return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: "do without it:  nsagent init --unlock passphrase   (nsagent help modes)"}
 	}
 	return err
@@ -189,9 +226,9 @@ func initFailure(what string, err error, kind vault.SlotKind) error {
 func (o initOptions) slot() (vault.Slot, error) {
 	s := vault.Slot{Kind: vault.SlotKind(o.unlock)}
 	switch s.Kind {
-	case "", vault.SlotKeyring, vault.SlotPassphrase, vault.SlotKeyringPassphrase:
+	case "", vault.SlotKeyring, vault.SlotPassphrase, vault.SlotKeyringPassphrase, vault.SlotKeyFile:
 	default:
-		return s, usage(fmt.Sprintf("unknown way to unlock %.40q", o.unlock), "it is keyring, passphrase or keyring+passphrase", "see:  nsagent help modes")
+		return s, usage(fmt.Sprintf("unknown way to unlock %.40q", o.unlock), "it is keyring, passphrase, keyring+passphrase or key-file", "see:  nsagent help modes")
 	}
 	switch o.kdf {
 	case "default":
@@ -200,6 +237,14 @@ func (o initOptions) slot() (vault.Slot, error) {
 		s.KDF = vault.KDFLow
 	default:
 		return s, usage(fmt.Sprintf("unknown cost %.20q", o.kdf), "it is default or low", "see:  nsagent init --help")
+	}
+	switch file := s.Kind == vault.SlotKeyFile; {
+	case file && o.keyFile == "":
+		return s, usage("--unlock key-file needs a file", "", "name it, it is made where it is not there:  --key-file F")
+	case file && o.passphrase.given():
+		return s, usage("--unlock key-file takes no passphrase", "", "did you mean:  --unlock passphrase")
+	case !file && o.keyFile != "":
+		return s, usage("--key-file belongs to --unlock key-file", "", "did you mean:  nsagent init --unlock key-file --key-file F")
 	}
 	if s.Kind == vault.SlotKeyring && o.passphrase.given() {
 		return s, usage("--unlock keyring takes no passphrase", "", "did you mean:  --unlock keyring+passphrase")
@@ -252,6 +297,8 @@ func unlockSentence(k vault.SlotKind) string {
 		return "keyring: any program that runs as you can read its share"
 	case vault.SlotPassphrase:
 		return "passphrase"
+	case vault.SlotKeyFile:
+		return "key file: whoever can read both it and the vault can open the vault"
 	default:
 		return "passphrase and keyring together; neither alone opens the vault"
 	}

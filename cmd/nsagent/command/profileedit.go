@@ -19,7 +19,7 @@ type editOptions struct {
 	access      string
 	overlap     duration
 	usePrevious bool
-	passphrase  passphraseFlags
+	opener      openerFlags
 }
 
 func newProfileEdit(e *env) *cobra.Command {
@@ -53,7 +53,7 @@ Widening access or scopes takes the passphrase again.`,
 	c.Flags().StringVar(&o.access, "access", "", "limit it to read, or let it write (`read|write`)")
 	c.Flags().Var(&o.overlap, "overlap", "keep the previous secret for `TIME`, 1h to 30d (1h if left out)")
 	c.Flags().BoolVar(&o.usePrevious, "use-previous", false, "go back to the previous secret, while it is kept")
-	o.passphrase.register(c)
+	o.opener.register(c)
 	return c
 }
 
@@ -113,7 +113,7 @@ func runProfileEdit(c *cobra.Command, e *env, name string, o editOptions) error 
 		return nil
 	}
 	var p *pb.Profile
-	err = e.proved(arena, o.passphrase, func(proof client.Proof) (err error) {
+	err = e.proved(arena, o.opener, func(proof client.Proof) (err error) {
 		change.Proof = proof
 		p, err = a.EditProfile(c.Context(), name, change)
 		return err

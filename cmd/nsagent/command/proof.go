@@ -9,17 +9,17 @@ import (
 	"github.com/nsagent/nsagent/internal/term"
 )
 
-// proved makes a call that may need a fresh proof: with the passphrase that the
-// flags name, or without, and then again with what is asked for at the terminal.
-// Without a terminal the agent's refusal stands.
-func (e *env) proved(arena *secret.Arena, from passphraseFlags, call func(client.Proof) error) error {
+// proved makes a call that may need a fresh proof: with the passphrase or key file that
+// the flags name, or without, and then again with what is asked for at the terminal or
+// with the key file of the configuration. Without any the agent's refusal stands.
+func (e *env) proved(arena *secret.Arena, from openerFlags, call func(client.Proof) error) error {
 	if from.given() {
-		b, err := from.read(e, arena)
+		proof, b, err := from.read(e, arena)
 		if err != nil {
 			return err
 		}
 		defer b.Destroy()
-		return call(client.Proof{Passphrase: sealer(b)})
+		return call(proof)
 	}
 	err := call(client.Proof{})
 	switch {
@@ -33,6 +33,13 @@ func (e *env) proved(arena *secret.Arena, from passphraseFlags, call func(client
 		}
 		defer b.Destroy()
 		return call(client.Proof{Passphrase: sealer(b)})
+	case errors.Is(err, client.ErrKey):
+		key, fault := e.configuredKeyFile(arena)
+		if fault != nil || key.IsZero() {
+			return errors.Join(fault, err)
+		}
+		defer key.Destroy()
+		return call(client.Proof{KeyFile: sealer(key)})
 	case errors.Is(err, client.ErrConfirm):
 		t, asked := e.terminal()
 		if asked != nil {

@@ -99,7 +99,7 @@ background signs with them, so that scripts never see a secret.`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newDoctor(e), newProfile(e))
+	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newDoctor(e), newKey(e), newProfile(e))
 	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e))
 	help := newHelp(e, root)
 	add(groupOther, newAudit(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)

@@ -96,6 +96,7 @@ Settings in config.toml
   idle_lock = "1h"               lock after this time without use
   hard_lock = "12h"              lock after this time at the latest
   durability = "strict"          no use is answered before it is on the disk
+  key_file = "/etc/nsagent.key"  key file that nsagent unlock reads
   memory = "auto"                kind of locked memory: auto, memfd_secret, mlock
   start_on_demand = false        let no command start the agent by itself
 `
@@ -110,6 +111,11 @@ const helpModes = `What opens the vault is chosen once, by nsagent init --unlock
   passphrase           The passphrase alone. For servers, containers and SSH
                        sessions, where there is no keyring. Older copies of the
                        vault are noticed only while the agent runs.
+  key-file             A file that nsagent makes. For servers that start without
+                       anybody. Whoever can read it and the vault can open it.
+
+A recovery code, 13 words on paper, opens any of them as well. nsagent init
+offers one; nsagent key add recovery makes one later. More:  nsagent key --help
 
 The OS keyring is a Secret Service on the D-Bus session: gnome-keyring, KWallet
 or KeePassXC. A passphrase is asked at the terminal; without one it is read:
@@ -126,10 +132,10 @@ When the keyring does not help
   no Secret Service runs          start gnome-keyring, KWallet or KeePassXC
   the keyring is locked           unlock it: log in, or open Passwords and Keys
   no answer within 5 seconds      look for its prompt on another screen
-  no share for this vault         the vault comes from another machine; it opens
-                                  there only
+  no share for this vault         the vault comes from another machine, or the
+                                  keyring was reset:  nsagent key recover
 
-There is never a vault that opens without a passphrase or a keyring.
+There is never a vault that opens without any of these.
 `
 
 const helpClients = `Any program signs through the agent's socket, as JSON over HTTP:

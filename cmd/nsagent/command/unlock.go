@@ -14,8 +14,10 @@ import (
 )
 
 type unlockOptions struct {
-	passphrase passphraseFlags
-	hard       duration
+	opener       openerFlags
+	recovery     bool
+	recoveryFile string
+	hard         duration
 }
 
 func newUnlock(e *env) *cobra.Command {
@@ -24,15 +26,23 @@ func newUnlock(e *env) *cobra.Command {
 		Use:   "unlock",
 		Short: "Open the vault, so that the agent can sign",
 		Long: `Open the vault, so that the agent can sign. It asks for the passphrase where
-there is one. The vault locks by itself after an hour without use, and after
-twelve hours at the latest; config.toml can say otherwise.`,
+there is one. A key file comes from --key-file, from the credential nsagent.key
+of a systemd unit, or from key_file in config.toml. With --recovery it asks for
+the recovery code, which needs neither passphrase nor keyring.
+
+The vault locks by itself after an hour without use, and after twelve hours at
+the latest; config.toml can say otherwise.`,
 		Example: `  nsagent unlock
   nsagent unlock --for 8h
-  nsagent unlock --passphrase-file FILE`,
+  nsagent unlock --passphrase-file FILE
+  nsagent unlock --key-file FILE
+  nsagent unlock --recovery`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runUnlock(c, e, o) },
 	}
-	o.passphrase.register(c)
+	o.opener.register(c)
+	c.Flags().BoolVar(&o.recovery, "recovery", false, "open it by the recovery code, which is asked for")
+	c.Flags().StringVar(&o.recoveryFile, "recovery-file", "", "open it by the recovery code in `FILE`")
 	c.Flags().Var(&o.hard, "for", "lock again after `TIME` at the latest, such as 8h")
 	return c
 }
@@ -53,11 +63,11 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	}
 	defer func() { _ = a.Close() }()
 
-	r, err := e.unlock(c.Context(), a, arena, o.passphrase, hard)
+	r, err := e.unlock(c.Context(), a, arena, o, hard)
 	if err != nil {
 		return err
 	}
-	if e.verbose {
+	if e.verbose || o.byCode() {
 		for _, w := range r.GetWarnings() {
 			e.note("%s", w)
 		}
@@ -74,19 +84,46 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	e.say("unlocked: %s; locks after %s without use, and after %s at the latest",
 		count(uint64(max(r.GetProfiles(), 0)), "profile"), // #nosec G115 -- not negative
 		seconds(min(r.GetIdleSeconds(), r.GetHardSeconds())), seconds(r.GetHardSeconds()))
+	if o.byCode() {
+		e.say("next  set a new passphrase, or bind it to the keyring of this machine:  nsagent key recover")
+	}
 	return nil
 }
 
-// unlock opens the vault with the passphrase that the flags name; without one it
-// tries the keyring, and asks if that is not enough.
-func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, from passphraseFlags, hard time.Duration) (*pb.UnlockResponse, error) {
-	if from.given() {
-		b, err := from.read(e, arena)
+// byCode reports whether the recovery code is to open the vault.
+func (o unlockOptions) byCode() bool { return o.recovery || o.recoveryFile != "" }
+
+// unlock opens the vault with what the flags name; without any it tries the key file of
+// the configuration and the keyring, and asks if that is not enough.
+func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, o unlockOptions, hard time.Duration) (*pb.UnlockResponse, error) {
+	switch {
+	case o.byCode() && (o.opener.given() || o.recovery && o.recoveryFile != ""):
+		return nil, usage("there is more than one way to unlock", "--recovery, --recovery-file, --key-file and the passphrase exclude each other", "")
+	case o.byCode():
+		code, err := e.recoveryCode(arena, o.recoveryFile)
+		if err != nil {
+			return nil, err
+		}
+		defer code.Destroy()
+		return a.UnlockBy(ctx, client.Proof{Recovery: sealer(code)}, hard)
+	case o.opener.given():
+		proof, b, err := o.opener.read(e, arena)
 		if err != nil {
 			return nil, err
 		}
 		defer b.Destroy()
-		return a.Unlock(ctx, sealer(b), hard)
+		return a.UnlockBy(ctx, proof, hard)
+	}
+	key, err := e.configuredKeyFile(arena)
+	if err != nil {
+		return nil, err
+	}
+	if !key.IsZero() {
+		defer key.Destroy()
+		r, err := a.UnlockBy(ctx, client.Proof{KeyFile: sealer(key)}, hard)
+		if !errors.Is(err, &client.Error{Code: pb.CodeNotFound}) { // the vault may have no such slot
+			return r, err
+		}
 	}
 	r, err := a.Unlock(ctx, nil, hard)
 	if !needsPassphrase(err) {
@@ -104,6 +141,14 @@ func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, 
 	}
 	defer b.Destroy()
 	return a.Unlock(ctx, sealer(b), hard)
+}
+
+// recoveryCode returns the key of the recovery code in a file, or asks for it.
+func (e *env) recoveryCode(arena *secret.Arena, file string) (secret.Bytes, error) {
+	if file != "" {
+		return readRecovery(arena, file)
+	}
+	return e.askRecovery(arena)
 }
 
 // needsPassphrase reports whether asking for a passphrase may help.

@@ -1,0 +1,158 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/slotkey"
+	"github.com/nsagent/nsagent/internal/term"
+	"github.com/nsagent/nsagent/vault"
+)
+
+// newSlots are the key slots of a vault to be made, with the files that were made for
+// them.
+type newSlots struct {
+	slots []vault.Slot
+	files []string
+	show  bool // the recovery code is still to be shown
+}
+
+// undo takes the files away again.
+func (s *newSlots) undo() {
+	for _, f := range s.files {
+		_ = os.Remove(f)
+	}
+}
+
+func (s *newSlots) destroy() {
+	for _, slot := range s.slots {
+		slot.Passphrase.Destroy()
+		slot.Key.Destroy()
+	}
+}
+
+func (s *newSlots) kinds() []string {
+	var out []string
+	for _, slot := range s.slots {
+		out = append(out, string(slot.Kind))
+	}
+	return out
+}
+
+// fill gets what the key slots of a new vault open by: the passphrase or the key file
+// for first, and a recovery code where it is wanted.
+func (o initOptions) fill(e *env, arena *secret.Arena, first vault.Slot) (s newSlots, err error) {
+	defer func() {
+		if err != nil {
+			s.destroy()
+			s.undo()
+		}
+	}()
+	if first.Kind == vault.SlotKeyFile {
+		made := false
+		if first.Key, made, err = o.getKeyFile(arena); made {
+			s.files = append(s.files, o.keyFile)
+		}
+	} else {
+		err = o.fillPassphrase(e, arena, &first)
+	}
+	s.slots = append(s.slots, first)
+	if err != nil {
+		return s, err
+	}
+	wanted, err := o.wantsRecovery(e, first.Kind)
+	if err != nil || !wanted {
+		return s, err
+	}
+	slot := vault.Slot{Kind: vault.SlotRecovery}
+	if o.recoveryFile != "" {
+		slot.Key, err = e.newRecovery(arena, o.recoveryFile)
+	} else {
+		slot.Key, err = arena.Random(slotkey.CodeSize)
+		s.show = true
+	}
+	if err != nil {
+		return s, err
+	}
+	s.slots = append(s.slots, slot)
+	if o.recoveryFile != "" {
+		s.files = append(s.files, o.recoveryFile)
+	}
+	return s, nil
+}
+
+// showRecovery shows the recovery code of the vault that was made, which is the last of
+// its slots. Where the person does not take it down, the slot goes again, and the error
+// says so.
+func (s *newSlots) showRecovery(ctx context.Context, e *env, arena *secret.Arena, v *vault.Vault, record func(audit.Event) error) error {
+	code, err := slotkey.EncodeCode(arena, s.slots[len(s.slots)-1].Key)
+	if err != nil {
+		return err
+	}
+	defer code.Destroy()
+	refused := e.showCode(arena, code)
+	if refused == nil {
+		return nil
+	}
+	for _, slot := range v.Slots() {
+		if slot.Kind == vault.SlotRecovery {
+			err = errors.Join(err, record(audit.Event{Event: audit.EventKeyRemove, Kind: string(slot.Kind)}), v.RemoveSlot(ctx, slot.ID))
+		}
+	}
+	if err != nil {
+		return agentFailure("the recovery code cannot be taken back", err)
+	}
+	f := failure(refused)
+	return &client.Error{Code: f.Code, Message: "the vault is made, without a recovery code", Why: f.Message, Next: "make one later:  nsagent key add recovery"}
+}
+
+// getKeyFile returns the key of the key file, which it makes where there is none.
+func (o initOptions) getKeyFile(arena *secret.Arena) (key secret.Bytes, made bool, err error) {
+	if _, err := os.Lstat(o.keyFile); errors.Is(err, fs.ErrNotExist) {
+		key, err := newKeyFile(arena, o.keyFile)
+		return key, err == nil, err
+	}
+	key, err = readKeyFile(arena, o.keyFile)
+	return key, false, err
+}
+
+// wantsRecovery reports whether a recovery code is to be made: where a flag says so, or
+// where somebody who was asked for the passphrase says so.
+func (o initOptions) wantsRecovery(e *env, kind vault.SlotKind) (bool, error) {
+	asked := !o.passphrase.given() && kind != vault.SlotKeyFile && o.unlock != string(vault.SlotKeyring)
+	switch {
+	case o.recoveryFile != "":
+		return true, nil
+	case o.recoverySaid && !o.recovery, !o.recoverySaid && !asked:
+		return false, nil
+	}
+	t, err := e.terminal()
+	if errors.Is(err, term.ErrNoTerminal) {
+		return false, usage("there is no terminal to show the recovery code on", "", "have it in a file:  --recovery-file F")
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = t.Close() }()
+	if o.recoverySaid {
+		return true, nil
+	}
+	return yes(t, "Make a recovery code? It opens the vault if the passphrase is forgotten or the\nkeyring lost. [Y/n]: ")
+}
+
+// yes asks a question that return alone says yes to.
+func yes(t *term.TTY, question string) (bool, error) {
+	answer, err := t.Line(question)
+	switch strings.ToLower(answer) {
+	case "", "y", "yes":
+		return err == nil, err
+	default:
+		return false, err
+	}
+}
