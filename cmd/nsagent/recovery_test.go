@@ -14,9 +14,27 @@ import (
 // shownCode is a recovery code as it stands on a screen, in rows.
 var shownCode = regexp.MustCompile(`NSR1-(?:[a-z]+-\s*){12}[a-z]+`)
 
-// codeOn returns the recovery code on a screen, on one line; "" if there is none.
+// codeOn returns the last recovery code on a screen, on one line; "" if there is none.
 func codeOn(screen string) string {
-	return strings.Join(strings.Fields(shownCode.FindString(screen)), "")
+	all := shownCode.FindAllString(screen, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return strings.Join(strings.Fields(all[len(all)-1]), "")
+}
+
+// askedLast matches a word of the code that is asked for at the end of a screen.
+var askedLast = regexp.MustCompile(`Word ([0-9]+): *$`)
+
+// lastWord returns the word of the recovery code that is asked for last; "" if none is.
+func lastWord(screen string) string {
+	words := strings.Split(codeOn(screen), "-")
+	if m := askedLast.FindStringSubmatch(screen); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil && n < len(words) {
+			return words[n]
+		}
+	}
+	return ""
 }
 
 // typeWords types the words of the recovery code that are asked for, as somebody does

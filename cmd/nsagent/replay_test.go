@@ -31,7 +31,8 @@ const hidden = "········"
 // The transcript is the console blocks of a page of docs/, in one shell. In it "…"
 // stands for anything within a line, and alone for any lines. ANSWERS has a line for
 // each kind of question, "how the question begins = what to type"; the shell's
-// variables may be used, and CODE is the last recovery code that was shown. A question
+// variables may be used, CODE is the last recovery code that was shown, and WORD the
+// word of it that is asked for. A question
 // is a line of the transcript that ends in dots, which stand for what is typed
 // unseen, or in "…" if ANSWERS knows it.
 func cmdReplay(ts *testscript.TestScript, neg bool, args []string) {
@@ -186,18 +187,21 @@ func (s *replay) question(line string) (string, func() string, bool) {
 	return "", nil, false
 }
 
-// recoveryCode finds the code that init or key add has shown.
-var recoveryCode = regexp.MustCompile(`NSR1(-[a-z0-9]+)+`)
-
 func (s *replay) variable(name string) string {
-	if name != "CODE" {
+	switch name {
+	case "CODE":
+		return codeOn(s.t.text())
+	case "WORD":
+		// The number comes behind the word by which the question is known.
+		for deadline := time.Now().Add(waitTime); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+			if word := lastWord(s.t.text()); word != "" {
+				return word
+			}
+		}
+		return ""
+	default:
 		return s.getenv(name)
 	}
-	all := recoveryCode.FindAllString(s.t.text(), -1)
-	if len(all) == 0 {
-		return ""
-	}
-	return all[len(all)-1]
 }
 
 // compare compares what a command printed with what a transcript shows.

@@ -143,7 +143,7 @@ func (o initOptions) wantsRecovery(e *env, kind vault.SlotKind) (bool, error) {
 	if o.recoverySaid {
 		return true, nil
 	}
-	return yes(t, "Make a recovery code? It opens the vault if the passphrase is forgotten or the\nkeyring lost. [Y/n]: ")
+	return yes(t, "Make a recovery code, in case passphrase or keyring get lost? [Y/n]: ")
 }
 
 // yes asks a question that return alone says yes to.
