@@ -55,6 +55,7 @@ func TestEveryEventIsRecorded(t *testing.T) {
 		{func() { _, _ = f.signer.ConnectPassword(ctx, "m2m") }, []string{"connect-password denied NSA-REQUEST m2m"}},
 		{func() { _, _ = f.signer.Assertion(ctx, client.AssertionRequest{Profile: "m2m"}) }, []string{"assertion ok  m2m"}},
 		{func() { _, _ = f.signer.Assertion(ctx, client.AssertionRequest{Profile: "m2m", Scopes: []string{"x"}}) }, []string{"assertion denied NSA-DENIED m2m"}},
+		{func() { _, _ = f.admin.CheckVault(ctx) }, []string{"vault.check ok  "}},
 		{func() { _, _ = f.signer.Status(ctx); _, _ = f.signer.Profiles(ctx) }, nil},
 		{func() { _ = f.admin.RemoveProfile(ctx, "none") }, []string{"profile.remove denied NSA-NOPROFILE none"}},
 		{func() { _ = f.admin.RemoveProfile(ctx, "m2m") }, []string{"profile.remove ok  m2m"}},

@@ -145,7 +145,7 @@ func TestMethodNames(t *testing.T) {
 // sealed. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload",
 		"Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",

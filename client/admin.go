@@ -250,3 +250,9 @@ func (a *Admin) RenameProfile(ctx context.Context, name, to string) (*pb.Profile
 func (a *Admin) TestProfile(ctx context.Context, name string) (*pb.TestProfileResponse, error) {
 	return a.rpc.TestProfile(ctx, &pb.TestProfileRequest{Name: text(name)})
 }
+
+// CheckVault looks at everything that the vault consists of, as far as that goes
+// where it is locked.
+func (a *Admin) CheckVault(ctx context.Context) (*pb.CheckVaultResponse, error) {
+	return a.rpc.CheckVault(ctx, &pb.CheckVaultRequest{})
+}

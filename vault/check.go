@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nsagent/nsagent/vault/envelope"
@@ -19,6 +20,80 @@ func (v *Vault) Check(ctx context.Context) error {
 		return fmt.Errorf("checking the vault: %w", err)
 	}
 	return nil
+}
+
+// Summary is what a state of the vault says without a key.
+type Summary struct {
+	ID         []byte // 16 bytes
+	Generation uint64
+	Records    int
+	Blobs      map[store.BlobHash]bool // that it names
+}
+
+// Inspect checks the structure and the signature of a state of the vault: the present
+// one, or that of ".prev". Whether the signature is the vault's own takes a key.
+// Errors: ErrDamaged, ErrNewer.
+func Inspect(loaded store.Snapshot) (Summary, error) {
+	s, err := verified(loaded)
+	if err != nil {
+		return Summary{}, err
+	}
+	out := Summary{ID: s.root.Vault[:], Generation: s.root.Generation(), Records: len(s.raw), Blobs: make(map[store.BlobHash]bool)}
+	for id := range s.raw {
+		r, err := s.parse(id)
+		if err != nil {
+			return Summary{}, err
+		}
+		for _, h := range r.Blobs() {
+			out.Blobs[store.BlobHash(h)] = true
+		}
+	}
+	return out, nil
+}
+
+// CheckPin compares the vault with the pin in the keyring, which needs no key of the
+// vault. protection says what RollbackProtection would. The error is ErrRollback, or
+// as of Open.
+func (v *Vault) CheckPin(ctx context.Context) (protection string, err error) {
+	s, err := v.load(ctx)
+	if err != nil {
+		return "", fmt.Errorf("checking the rollback pin: %w", err)
+	}
+	c, err := v.checkPin(ctx, s.root)
+	if err != nil {
+		return "", fmt.Errorf("checking the rollback pin: %w", err)
+	}
+	return c.protection, nil
+}
+
+// CheckRecords opens everything in every record of the unlocked vault, as Check does,
+// and goes on where one does not open. faults has those, by name. Errors as of Check.
+func (v *Vault) CheckRecords(ctx context.Context) (n int, faults map[string]error, err error) {
+	v.work.Lock()
+	s, err := v.refresh(ctx)
+	v.work.Unlock()
+	if err != nil {
+		return 0, nil, fmt.Errorf("checking the records: %w", err)
+	}
+	defer v.cfg.Arena.ReleaseMemory()
+	all := s.index.sorted()
+	found := make([]error, len(all))
+	err = parallel(s.keys, len(all), func(o *envelope.Opener, i int) error {
+		if found[i] = s.checkEntry(o, all[i]); errors.Is(found[i], ErrLocked) {
+			return found[i]
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("checking the records: %w", err)
+	}
+	faults = make(map[string]error)
+	for i, err := range found {
+		if err != nil {
+			faults[all[i].Name] = err
+		}
+	}
+	return len(all), faults, nil
 }
 
 // CheckRecord opens everything in one record of the unlocked vault, and keeps nothing
@@ -39,15 +114,20 @@ func (s *session) checkRecord(name string) error {
 	if e == nil {
 		return ErrNotFound
 	}
-	r, err := s.parse(e.ID)
-	if err != nil {
-		return err
-	}
 	o, err := s.keys.NewOpener()
 	if err != nil {
 		return err
 	}
 	defer o.Close()
+	return s.checkEntry(o, e)
+}
+
+// checkEntry opens everything in one record.
+func (s *session) checkEntry(o *envelope.Opener, e *entry) error {
+	r, err := s.parse(e.ID)
+	if err != nil {
+		return err
+	}
 	m, err := o.Check(r)
 	if err == nil {
 		err = s.checkBlobs(o, r, m)

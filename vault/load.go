@@ -23,7 +23,12 @@ func (v *Vault) load(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	s := &snapshot{raw: loaded.Records, leaves: make(map[store.ID]envelope.Leaf, len(loaded.Records))}
+	return verified(loaded)
+}
+
+// verified checks what a store gave; see load.
+func verified(loaded store.Snapshot) (s *snapshot, err error) {
+	s = &snapshot{raw: loaded.Records, leaves: make(map[store.ID]envelope.Leaf, len(loaded.Records))}
 	if s.root, err = envelope.DecodeRoot(loaded.Root); err != nil {
 		return nil, classify(err)
 	}

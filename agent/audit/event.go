@@ -20,6 +20,7 @@ const (
 	EventProfileTest     = "profile.test"
 	EventProfileRemove   = "profile.remove"
 	EventSecretErase     = "secret.erase"
+	EventVaultCheck      = "vault.check"
 	EventKeyAdd          = "key.add"
 	EventKeyRemove       = "key.remove"
 	EventKeyPassphrase   = "key.passphrase"
@@ -108,7 +109,7 @@ func knownEvent(name string) bool {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventSecretErase, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
+		EventSecretErase, EventVaultCheck, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventPeerRefused, EventRecovered, EventAuditKey:
 		return true
 	}

@@ -83,6 +83,16 @@ func (f *File) readBlob(h BlobHash) ([]byte, error) {
 	return b, nil
 }
 
+// BlobFile returns the blob of that hash from its own file, whatever the snapshot
+// holds of it. Errors as of Blob.
+func (f *File) BlobFile(h BlobHash) ([]byte, error) {
+	b, err := f.readBlob(h)
+	if err != nil {
+		return nil, fmt.Errorf("reading blob %s: %w", h, translate(err))
+	}
+	return b, nil
+}
+
 // Blobs returns the blobs that there are files of, in no order.
 func (f *File) Blobs(context.Context) ([]BlobInfo, error) {
 	entries, err := os.ReadDir(f.blobDir())

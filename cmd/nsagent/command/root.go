@@ -102,7 +102,7 @@ background signs with them, so that scripts never see a secret.`,
 	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newDoctor(e), newKey(e), newProfile(e))
 	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e))
 	help := newHelp(e, root)
-	add(groupOther, newAudit(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
+	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)
 	root.AddCommand(newKeyringHelper(e), newMan(root))
 	finish(root)

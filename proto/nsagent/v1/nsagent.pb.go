@@ -3762,6 +3762,95 @@ func (x *TestProfileResponse) GetEnvironment() string {
 	return ""
 }
 
+type CheckVaultRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckVaultRequest) Reset() {
+	*x = CheckVaultRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckVaultRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckVaultRequest) ProtoMessage() {}
+
+func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
+func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+}
+
+type CheckVaultResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were made.
+	Checks        []*Check `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	Locked        bool     `protobuf:"varint,2,opt,name=locked,proto3" json:"locked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckVaultResponse) Reset() {
+	*x = CheckVaultResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckVaultResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckVaultResponse) ProtoMessage() {}
+
+func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
+func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *CheckVaultResponse) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *CheckVaultResponse) GetLocked() bool {
+	if x != nil {
+		return x.Locked
+	}
+	return false
+}
+
 // Check is one thing that was looked at.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3779,7 +3868,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3880,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3893,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Check) GetName() string {
@@ -3845,7 +3934,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +3946,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +3959,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -3888,7 +3977,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3900,7 +3989,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3913,7 +4002,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 type StopRequest struct {
@@ -3924,7 +4013,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +4025,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +4038,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 type StopResponse struct {
@@ -3960,7 +4049,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3972,7 +4061,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3985,7 +4074,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -4259,7 +4348,11 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x13TestProfileResponse\x12)\n" +
 	"\x06checks\x18\x01 \x03(\v2\x11.nsagent.v1.CheckR\x06checks\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
-	"\venvironment\x18\x03 \x01(\tR\venvironment\"a\n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\"\x13\n" +
+	"\x11CheckVaultRequest\"W\n" +
+	"\x12CheckVaultResponse\x12)\n" +
+	"\x06checks\x18\x01 \x03(\v2\x11.nsagent.v1.CheckR\x06checks\x12\x16\n" +
+	"\x06locked\x18\x02 \x01(\bR\x06locked\"a\n" +
 	"\x05Check\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
@@ -4278,7 +4371,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x0fConnectPassword\x12\".nsagent.v1.ConnectPasswordRequest\x1a#.nsagent.v1.ConnectPasswordResponse\x12H\n" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xc7\t\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x94\n" +
+	"\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -4289,7 +4383,9 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\vShowProfile\x12\x1e.nsagent.v1.ShowProfileRequest\x1a\x1f.nsagent.v1.ShowProfileResponse\x12N\n" +
 	"\vEditProfile\x12\x1e.nsagent.v1.EditProfileRequest\x1a\x1f.nsagent.v1.EditProfileResponse\x12T\n" +
 	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12N\n" +
-	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12T\n" +
+	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12K\n" +
+	"\n" +
+	"CheckVault\x12\x1d.nsagent.v1.CheckVaultRequest\x1a\x1e.nsagent.v1.CheckVaultResponse\x12T\n" +
 	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x12Q\n" +
 	"\fListKeySlots\x12\x1f.nsagent.v1.ListKeySlotsRequest\x1a .nsagent.v1.ListKeySlotsResponse\x12K\n" +
 	"\n" +
@@ -4311,7 +4407,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),              // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),             // 1: nsagent.v1.SignResponse
@@ -4369,11 +4465,13 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*RenameProfileResponse)(nil),    // 53: nsagent.v1.RenameProfileResponse
 	(*TestProfileRequest)(nil),       // 54: nsagent.v1.TestProfileRequest
 	(*TestProfileResponse)(nil),      // 55: nsagent.v1.TestProfileResponse
-	(*Check)(nil),                    // 56: nsagent.v1.Check
-	(*RemoveProfileRequest)(nil),     // 57: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),    // 58: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),              // 59: nsagent.v1.StopRequest
-	(*StopResponse)(nil),             // 60: nsagent.v1.StopResponse
+	(*CheckVaultRequest)(nil),        // 56: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),       // 57: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                    // 58: nsagent.v1.Check
+	(*RemoveProfileRequest)(nil),     // 59: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),    // 60: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),              // 61: nsagent.v1.StopRequest
+	(*StopResponse)(nil),             // 62: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -4412,58 +4510,61 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	25, // 33: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
 	41, // 34: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
 	41, // 35: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	56, // 36: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	0,  // 37: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 38: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 39: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 40: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 41: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 42: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	14, // 43: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	21, // 44: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	26, // 45: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	39, // 46: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	43, // 47: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	47, // 48: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	45, // 49: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	50, // 50: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	52, // 51: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	54, // 52: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	57, // 53: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	29, // 54: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	31, // 55: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	33, // 56: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	35, // 57: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	37, // 58: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	59, // 59: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 60: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 61: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 62: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 63: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 64: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 65: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	15, // 66: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	22, // 67: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	27, // 68: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	40, // 69: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	44, // 70: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	49, // 71: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	46, // 72: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	51, // 73: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	53, // 74: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	55, // 75: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	58, // 76: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	30, // 77: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	32, // 78: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	34, // 79: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	36, // 80: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	38, // 81: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	60, // 82: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	60, // [60:83] is the sub-list for method output_type
-	37, // [37:60] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	58, // 36: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	58, // 37: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	0,  // 38: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 39: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 40: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 41: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 42: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 43: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	14, // 44: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	21, // 45: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	26, // 46: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	39, // 47: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	43, // 48: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	47, // 49: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	45, // 50: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	50, // 51: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	52, // 52: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	54, // 53: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	56, // 54: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	59, // 55: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	29, // 56: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	31, // 57: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	33, // 58: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	35, // 59: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	37, // 60: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	61, // 61: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 62: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 63: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 64: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 65: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 66: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 67: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	15, // 68: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	22, // 69: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	27, // 70: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	40, // 71: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	44, // 72: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	49, // 73: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	46, // 74: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	51, // 75: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	53, // 76: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	55, // 77: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	57, // 78: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	60, // 79: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	30, // 80: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	32, // 81: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	34, // 82: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	36, // 83: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	38, // 84: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	62, // 85: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	62, // [62:86] is the sub-list for method output_type
+	38, // [38:62] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -4481,7 +4582,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   61,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

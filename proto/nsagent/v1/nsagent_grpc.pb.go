@@ -383,6 +383,7 @@ const (
 	Admin_EditProfile_FullMethodName      = "/nsagent.v1.Admin/EditProfile"
 	Admin_RenameProfile_FullMethodName    = "/nsagent.v1.Admin/RenameProfile"
 	Admin_TestProfile_FullMethodName      = "/nsagent.v1.Admin/TestProfile"
+	Admin_CheckVault_FullMethodName       = "/nsagent.v1.Admin/CheckVault"
 	Admin_RemoveProfile_FullMethodName    = "/nsagent.v1.Admin/RemoveProfile"
 	Admin_ListKeySlots_FullMethodName     = "/nsagent.v1.Admin/ListKeySlots"
 	Admin_AddKeySlot_FullMethodName       = "/nsagent.v1.Admin/AddKeySlot"
@@ -420,6 +421,9 @@ type AdminClient interface {
 	RenameProfile(ctx context.Context, in *RenameProfileRequest, opts ...grpc.CallOption) (*RenameProfileResponse, error)
 	// TestProfile checks a profile as far as that goes without asking NetSuite.
 	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
+	// CheckVault looks at everything that the vault consists of. It works while
+	// locked, as far as that goes.
+	CheckVault(ctx context.Context, in *CheckVaultRequest, opts ...grpc.CallOption) (*CheckVaultResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(ctx context.Context, in *RemoveProfileRequest, opts ...grpc.CallOption) (*RemoveProfileResponse, error)
 	// ListKeySlots tells what opens the vault. It works while locked.
@@ -539,6 +543,16 @@ func (c *adminClient) TestProfile(ctx context.Context, in *TestProfileRequest, o
 	return out, nil
 }
 
+func (c *adminClient) CheckVault(ctx context.Context, in *CheckVaultRequest, opts ...grpc.CallOption) (*CheckVaultResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckVaultResponse)
+	err := c.cc.Invoke(ctx, Admin_CheckVault_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) RemoveProfile(ctx context.Context, in *RemoveProfileRequest, opts ...grpc.CallOption) (*RemoveProfileResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveProfileResponse)
@@ -637,6 +651,9 @@ type AdminServer interface {
 	RenameProfile(context.Context, *RenameProfileRequest) (*RenameProfileResponse, error)
 	// TestProfile checks a profile as far as that goes without asking NetSuite.
 	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
+	// CheckVault looks at everything that the vault consists of. It works while
+	// locked, as far as that goes.
+	CheckVault(context.Context, *CheckVaultRequest) (*CheckVaultResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error)
 	// ListKeySlots tells what opens the vault. It works while locked.
@@ -689,6 +706,9 @@ func (UnimplementedAdminServer) RenameProfile(context.Context, *RenameProfileReq
 }
 func (UnimplementedAdminServer) TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestProfile not implemented")
+}
+func (UnimplementedAdminServer) CheckVault(context.Context, *CheckVaultRequest) (*CheckVaultResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckVault not implemented")
 }
 func (UnimplementedAdminServer) RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveProfile not implemented")
@@ -883,6 +903,24 @@ func _Admin_TestProfile_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_CheckVault_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckVaultRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).CheckVault(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_CheckVault_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).CheckVault(ctx, req.(*CheckVaultRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_RemoveProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveProfileRequest)
 	if err := dec(in); err != nil {
@@ -1047,6 +1085,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TestProfile",
 			Handler:    _Admin_TestProfile_Handler,
+		},
+		{
+			MethodName: "CheckVault",
+			Handler:    _Admin_CheckVault_Handler,
 		},
 		{
 			MethodName: "RemoveProfile",

@@ -1,0 +1,103 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/agent"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+func newVault(e *env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "vault",
+		Short: "Check the files of the vault",
+	}
+	c.AddCommand(newVaultFsck(e))
+	return c
+}
+
+func newVaultFsck(e *env) *cobra.Command {
+	var from passphraseFlags
+	c := &cobra.Command{
+		Use:   "fsck",
+		Short: "Check every file of the vault, and say what to do",
+		Long: `Check every file of the vault: the vault itself, the generation before it, the
+blobs of long secrets, the ledger, and the pin in the keyring against older
+copies. Where an agent has the vault unlocked, or the passphrase is given,
+everything that is sealed is opened as well. It changes nothing and repairs
+nothing, says what to do about each finding, and exits with 9 if there is a
+problem. It starts no agent, so that a damaged vault can be looked at too.`,
+		Example: `  nsagent vault fsck
+  nsagent vault fsck --passphrase-file FILE
+  nsagent vault fsck -o json`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runVaultFsck(c.Context(), e, from) },
+	}
+	from.register(c)
+	return c
+}
+
+func runVaultFsck(ctx context.Context, e *env, from passphraseFlags) error {
+	p, err := e.paths()
+	if err != nil {
+		return err
+	}
+	all, err := e.fsckByAgent(ctx, p, from)
+	if errors.Is(err, client.ErrAgent) {
+		all, err = e.fsckHere(ctx, p, from)
+	}
+	if err != nil {
+		return err
+	}
+	return e.printChecks(pb.ChecksForm("", all))
+}
+
+// fsckByAgent asks the agent that runs, if one does. Where a passphrase is given and
+// the agent is locked, there is more to see here.
+func (e *env) fsckByAgent(ctx context.Context, p socketpath.Paths, from passphraseFlags) ([]*pb.Check, error) {
+	a, err := client.DialAdmin(ctx, client.WithSocket(p.Admin))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = a.Close() }()
+	r, err := a.CheckVault(ctx)
+	if err == nil && r.GetLocked() && from.given() {
+		return e.fsckHere(ctx, p, from)
+	}
+	return r.GetChecks(), err
+}
+
+// fsckHere looks at the files in this process.
+func (e *env) fsckHere(ctx context.Context, p socketpath.Paths, from passphraseFlags) ([]*pb.Check, error) {
+	arena, err := newArenaOf(0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = arena.Close() }()
+	cfg := agent.FsckConfig{Paths: p, Arena: arena, Keyring: e.keyringDoor(arena)}
+	if from.given() {
+		passphrase, err := from.read(e, arena)
+		if err != nil {
+			return nil, err
+		}
+		defer passphrase.Destroy()
+		v, err := vault.Open(ctx, vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: cfg.Keyring, MachineKeyFile: p.MachineKey})
+		if err == nil { // one that does not open is what Fsck finds
+			if err := v.Unlock(ctx, passphrase); err != nil && !errors.Is(err, vault.ErrDamaged) && !errors.Is(err, vault.ErrRollback) {
+				return nil, agentFailure("the vault cannot be opened", fmt.Errorf("unlocking: %w", err))
+			} else if err == nil {
+				defer v.Lock()
+				cfg.Open = v
+			}
+		}
+	}
+	return agent.Fsck(ctx, cfg), nil
+}
