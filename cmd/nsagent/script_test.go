@@ -96,6 +96,11 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Defer(func() { _ = os.RemoveAll(runtimeDir) })
 	env.Defer(func() { s.stopAgents(env.WorkDir, runtimeDir) })
+	env.Defer(func() { // a tmux that a script has left
+		if socket := filepath.Join(env.WorkDir, "tmux.sock"); exists(socket) {
+			_ = exec.Command("tmux", "-S", socket, "kill-server").Run()
+		}
+	})
 	for _, name := range []string{"PASS", "CK", "CS", "TI", "TS"} {
 		value := randomHex()
 		env.Vars = append(env.Vars, name+"="+value)
@@ -156,6 +161,11 @@ func required(name string) bool {
 		}
 	}
 	return false
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // installed reports whether all of these programs are there, or are wanted: then what

@@ -25,7 +25,8 @@ import (
 //	> text       wait until this stands on the screen, behind what was waited for
 //	< text       type this and press return; variables are replaced
 //	type text    type this, without return
-//	key c        press this key: ^C, ^D, ^U, ^H, ^I, ^\\
+//	paste text   type this at once; \\r is a return
+//	key c        press this key: ^C, ^D, ^U, ^H, ^I, ^Z, ^\\
 //	echo on|off  what is typed is shown, or is not
 //	words        type the two words of the recovery code that are asked for
 //	signal NAME  send this signal: INT, TERM, HUP, QUIT, KILL
@@ -75,6 +76,7 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 		<-done
 		fault = errors.Join(fault, errors.New("it did not end"))
 	}
+	fault = errors.Join(fault, t.readAll())
 	stateOf(ts).screen = t.text()
 	ts.Logf("[screen]\n%s", t.text())
 	if fault != nil {
@@ -169,6 +171,19 @@ func (t *terminal) text() string {
 	return strings.ReplaceAll(t.screen.String(), "\r\n", "\n")
 }
 
+// readAll waits until all that was written to the terminal is on the screen.
+func (t *terminal) readAll() error {
+	const end = "\x00that was all\x00"
+	if _, err := t.slave.WriteString(end); err != nil {
+		return err
+	}
+	err := t.await(end, nil)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.screen.Truncate(max(0, t.screen.Len()-len(end)))
+	return err
+}
+
 // await waits until text stands on the screen.
 func (t *terminal) await(text string, done <-chan struct{}) error {
 	over := false
@@ -234,7 +249,7 @@ func (t *terminal) resize(text string) error {
 
 // talk goes through a dialogue.
 func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) error {
-	keys := map[string]string{"^C": "\x03", "^D": "\x04", "^U": "\x15", "^H": "\x7f", "^I": "\t", `^\`: "\x1c"}
+	keys := map[string]string{"^C": "\x03", "^D": "\x04", "^U": "\x15", "^H": "\x7f", "^I": "\t", "^Z": "\x1a", `^\`: "\x1c"}
 	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}
 	for line := range strings.Lines(dialogue) {
 		what, text, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
@@ -249,6 +264,8 @@ func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) er
 			_, err = t.master.WriteString(keys[text])
 		case "type":
 			_, err = t.master.WriteString(text)
+		case "paste":
+			_, err = t.master.WriteString(strings.ReplaceAll(text, `\r`, "\r"))
 		case "echo":
 			var on bool
 			if on, err = t.echoes(); err == nil && on != (text == "on") {

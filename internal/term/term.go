@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 
@@ -33,7 +32,10 @@ const noControl = syscall.O_NOCTTY
 const maxLine = 4096
 
 // TTY is the terminal of the process, whatever standard input is.
-type TTY struct{ f *os.File }
+type TTY struct {
+	f      *os.File
+	hidden bool // a secret was asked for
+}
 
 // Open opens the controlling terminal or, in a session that has none, standard
 // input if that is a terminal. Where neither is, the error is ErrNoTerminal.
@@ -45,11 +47,17 @@ func Open() (*TTY, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
-	return &TTY{f}, nil
+	return &TTY{f: f}, nil
 }
 
-// Close closes the terminal.
-func (t *TTY) Close() error { return t.f.Close() }
+// Close closes the terminal. Where a secret was asked for, what was pasted behind the
+// last answer is thrown away: the shell would run it, and keep it in its history.
+func (t *TTY) Close() error {
+	if t.hidden && t.dropRest() {
+		_, _ = fmt.Fprintln(t.f, "nsagent: more than one line was pasted; what stood behind it was left out")
+	}
+	return t.f.Close()
+}
 
 // Write shows p. What is secret in it leaves no copy in this process.
 func (t *TTY) Write(p []byte) (int, error) { return t.f.Write(p) }
@@ -81,27 +89,19 @@ func (t *TTY) Line(prompt string) (string, error) {
 // Secret asks and reads an answer of at most limit bytes without showing it. The
 // answer is never outside arena; the caller destroys it.
 func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Bytes, error) {
-	// Raw mode also keeps Ctrl-C from ending the process while echo is off.
-	old, err := term.MakeRaw(int(t.f.Fd())) // #nosec G115 -- a descriptor fits
+	h, err := t.hide(prompt)
 	if err != nil {
-		return secret.Bytes{}, fmt.Errorf("hiding what is typed: %w", err)
+		return secret.Bytes{}, err
 	}
-	restore := func() {
-		_ = term.Restore(int(t.f.Fd()), old) // #nosec G115 -- a descriptor fits
-		_, _ = fmt.Fprintln(t.f)
-	}
-	defer dieInOrder(restore)() // after restore, which is deferred later
-	defer restore()
-	if _, err := fmt.Fprint(t.f, prompt); err != nil {
-		return secret.Bytes{}, fmt.Errorf("asking: %w", err)
-	}
+	defer h.end()
+	t.hidden = true
 	answer, err := arena.Alloc(limit + 1)
 	if err != nil {
 		return secret.Bytes{}, err
 	}
 	n := 0
 	err = answer.Use(func(p []byte) (err error) {
-		n, err = readHidden(t.f, p)
+		n, err = readHidden(t.f, p, h.suspend)
 		return err
 	})
 	if err == nil {
@@ -114,38 +114,13 @@ func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Byte
 	return answer, nil
 }
 
-// dieInOrder restores the terminal when a signal comes that ends the process, and
-// then lets it. The caller calls stop once the terminal is as it was.
-func dieInOrder(restore func()) (stop func()) {
-	signals, done := make(chan os.Signal, 1), make(chan struct{})
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	go func() {
-		select {
-		case s := <-signals:
-			restore()
-			signal.Reset(s)
-			if self, err := os.FindProcess(os.Getpid()); err == nil {
-				_ = self.Signal(s)
-			}
-		case <-done:
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
-	}
-}
-
 // readHidden reads a line from a terminal in raw mode into p, which has one byte
-// more than the answer may have, and handles the keys that edit.
-func readHidden(r io.Reader, p []byte) (int, error) {
+// more than the answer may have, and handles the keys that edit. It calls suspend for
+// the key that stops a job, behind which the answer begins anew.
+func readHidden(r io.Reader, p []byte, suspend func()) (int, error) {
 	const (
-		ctrlC, ctrlD, ctrlU = 3, 4, 21
-		backspace, del      = 8, 127
+		ctrlC, ctrlD, ctrlU, ctrlZ, quit = 3, 4, 21, 26, 28
+		backspace, del                   = 8, 127
 	)
 	for n := 0; ; {
 		got, err := r.Read(p[n : n+1])
@@ -156,11 +131,15 @@ func readHidden(r io.Reader, p []byte) (int, error) {
 		case '\r', '\n':
 			p[n] = 0
 			return n, nil
-		case ctrlC, ctrlD:
+		case ctrlC, ctrlD, quit:
 			return 0, ErrInterrupted
-		case ctrlU:
+		case ctrlU, ctrlZ:
+			stop := p[n] == ctrlZ
 			clear(p[:n+1])
 			n = 0
+			if stop {
+				suspend()
+			}
 		case backspace, del:
 			p[n] = 0
 			// One character may be several bytes of UTF-8.
