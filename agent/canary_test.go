@@ -139,6 +139,10 @@ func TestNoSecretComesOut(t *testing.T) {
 		note(admin.ShowProfile(ctx, "acme"))
 		note(admin.ShowProfile(ctx, "m2m"))
 		note(admin.ShowProfile(ctx, "none"))
+		note(admin.TestProfile(ctx, "acme"))
+		note(admin.TestProfile(ctx, "m2m"))
+		note(admin.TestProfile(ctx, "api"))
+		note(admin.CheckVault(ctx))
 	}
 	add := func(p *pb.Profile, s map[string]client.Sealer) { note(admin.AddProfile(ctx, p, s)) }
 
@@ -158,6 +162,25 @@ func TestNoSecretComesOut(t *testing.T) {
 	add(other, keyOf(c.privateKey))
 	add(other, keyOf(c.privateKey[:len(c.privateKey)/2]))
 	add(other, keyOf(c.privateKey+c.privateKey))
+	// Edits and API secrets, well and badly. A long value holds the canaries too.
+	long := strings.Repeat(c.consumerSecret+c.tokenSecret, 1_000)
+	value, wrong := longSecret(longArena(t), long), longSecret(longArena(t), long+"\n")
+	note(admin.AddSecret(ctx, apiSecret("api"), value))
+	note(admin.AddSecret(ctx, apiSecret("bad"), wrong))
+	add(apiSecret("short"), map[string]client.Sealer{"value": sealWith(d.arena, c.consumerSecret)})
+	for _, e := range []client.ProfileEdit{
+		{Secrets: tbaOf(c.tokenSecret, c.consumerSecret)}, {UsePrevious: true}, {Secrets: tbaOf(c.tokenSecret, c.tokenSecret)},
+		{Secrets: keyOf(c.privateKey)}, {Fields: []string{"access"}, Profile: &pb.Profile{Access: "read"}},
+		{Fields: []string{"access"}, Profile: &pb.Profile{Access: "write"}, Proof: client.Proof{Passphrase: sealWith(d.arena, testPassphrase+"x")}},
+		{Fields: []string{"access"}, Profile: &pb.Profile{Access: "write"}, Proof: client.Proof{Passphrase: sealWith(d.arena, testPassphrase)}},
+	} {
+		note(admin.EditProfile(ctx, "acme", e))
+	}
+	note(admin.EditProfile(ctx, "api", client.ProfileEdit{Value: &value}))
+	note(admin.EditProfile(ctx, "api", client.ProfileEdit{Value: &wrong}))
+	note(admin.EditProfile(ctx, "m2m", client.ProfileEdit{Secrets: keyOf(c.consumerSecret)}))
+	note(admin.RenameProfile(ctx, "short", "brief"))
+	note(admin.RenameProfile(ctx, "brief", "../x"))
 	use()
 	note(nil, admin.Lock(ctx))
 	use()
@@ -215,7 +238,7 @@ func (c canaries) searchHome(t *testing.T, d *daemon) {
 		c.search(t, path, b)
 		return err
 	})
-	if err != nil || files < 5 { // vault and its .prev, ledger, machine key, audit log
+	if err != nil || files < 6 { // vault and its .prev, a blob, ledger, machine key, audit log
 		t.Errorf("searched %d files, %v", files, err)
 	}
 }

@@ -18,12 +18,16 @@ func Place(path string, data []byte) error {
 		return err
 	}
 	defer d.close()
+	return d.place(base, data)
+}
+
+func (d *dir) place(base string, data []byte) error {
 	switch old, err := d.lstat(base); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
 	default:
-		if err := checkFile(path, old); err != nil {
+		if err := checkFile(d.join(base), old); err != nil {
 			return err
 		}
 	}
