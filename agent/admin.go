@@ -84,6 +84,9 @@ func (a *Agent) open(ctx context.Context, m *pb.Sealed, method, profile string, 
 		return secret.Bytes{}, err
 	}
 	b, err := r.Open(m.GetBox(), secret.SealContext{VaultID: id, Instance: a.instance[:], Method: method, Profile: profile, Field: m.GetField()})
+	if errors.Is(err, secret.ErrFull) {
+		return secret.Bytes{}, fmt.Errorf("opening a sealed field: %w", err)
+	}
 	if err != nil {
 		return secret.Bytes{}, refuse(errors.Join(ErrRequest, err), pb.CodeRequest, fmt.Sprintf("the sealed %.40s cannot be opened", m.GetField()),
 			"it was sealed for another call, or changed on its way", "")

@@ -252,6 +252,32 @@ func TestUploadRefusals(t *testing.T) {
 	}
 }
 
+// TestLongSecretInLittleMemory guards M-05 for API secrets: in the locked memory that a
+// limit of 64 KiB leaves, a secret of a million characters is stored, and one that has to
+// be opened as a whole is refused for the memory, and not for something else.
+func TestLongSecretInLittleMemory(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	a := f.agent.arena
+	info := a.Info()
+	ballast, err := a.Alloc(info.Size - info.Used - 40<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ballast.Destroy()
+	own := longArena(t)
+	if _, err := f.admin.AddSecret(t.Context(), apiSecret("api"), longSecret(own, strings.Repeat("x", maxValueChars))); err != nil {
+		t.Errorf("a long secret: %v", err)
+	}
+	if r, err := f.admin.TestProfile(t.Context(), "api"); err != nil || checks(r.GetChecks()).problems() != 0 {
+		t.Errorf("testing it: %v, %v", r, err)
+	}
+	_, err = f.admin.AddProfile(t.Context(), apiSecret("mid"), map[string]client.Sealer{"value": sealWith(own, strings.Repeat("x", 60_000))})
+	if errorCode(err) != string(pb.CodeMemory) {
+		t.Errorf("a secret in one message: got %v, want %s", err, pb.CodeMemory)
+	}
+}
+
 // TestHostileSecretProfiles guards I-05 for API secrets.
 func TestHostileSecretProfiles(t *testing.T) {
 	f := start(t)

@@ -70,7 +70,7 @@ func rows() []row {
 		{sentinel: store.ErrBusy, code: pb.CodeLimited, message: "another process works on the vault", next: "try again"},
 		{sentinel: keyring.ErrUnavailable, code: pb.CodeKeyring, message: "the OS keyring failed", open: true},
 		{sentinel: vault.ErrKeyring, code: pb.CodeKeyring, message: "the OS keyring is needed", open: true},
-		{sentinel: secret.ErrFull, code: pb.CodeMemory, message: "the locked memory is full", why: "RLIMIT_MEMLOCK is too small for so many profiles", next: "raise it (ulimit -l) and start the agent again"},
+		{sentinel: secret.ErrFull, code: pb.CodeMemory, message: "the locked memory is full", why: "RLIMIT_MEMLOCK is too small for so many profiles, or for so long a secret", next: "raise it (ulimit -l) and start the agent again"},
 		{sentinel: secret.ErrMemlock, code: pb.CodeMemory, message: "there is too little lockable memory", open: true, next: "raise it (ulimit -l) and start the agent again"},
 		{sentinel: signer.ErrURL, code: pb.CodeURL, message: "the URL cannot be signed", open: true},
 		{sentinel: signer.ErrHost, code: pb.CodeHost, message: "the host is not one of the profile's account", open: true},

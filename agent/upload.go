@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -232,6 +233,9 @@ func (a *Agent) receive(ctx context.Context, first *pb.UploadRequest, pieces <-c
 // add opens one piece and seals it for the vault.
 func (u *upload) add(w *vault.ValueWriter, opening *secret.Opening, piece []byte) error {
 	b, err := opening.Next(piece)
+	if errors.Is(err, secret.ErrFull) {
+		return fmt.Errorf("opening a piece: %w", err)
+	}
 	if err != nil {
 		return refuse(ErrRequest, pb.CodeRequest, "a piece of the upload cannot be opened", "it was sealed for another call, or changed on its way", "")
 	}
