@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,11 +17,18 @@ import (
 // systemdScript makes a mount namespace in which a machine looks as if it were booted
 // with systemd, with a journal of its own, and becomes the systemd of a user. The
 // cgroup has a name from which the journal reads whose services are in it.
+//
+// Before systemd runs, the file system of the machine is read-only to all of it, but
+// for the directories of the script: what units do to a machine is not for a test.
 const systemdScript = `set -e
+mount --bind "$1" "$1"
+mount --bind "$XDG_RUNTIME_DIR" "$XDG_RUNTIME_DIR"
 mount -t tmpfs none /run/systemd
 mkdir -p /run/systemd/system /run/log
 mount -t tmpfs none /run/log
 [ -s /etc/machine-id ] || { systemd-id128 new >"$1/machine-id"; touch /etc/machine-id; mount --bind "$1/machine-id" /etc/machine-id; }
+mount -o remount,bind,ro /
+if touch /var/tmp/nsagent-test 2>/dev/null; then echo "the file system can be written"; exit 1; fi
 mkdir -p /run/log/journal/$(cat /etc/machine-id)
 /lib/systemd/systemd-journald >"$1/journald.log" 2>&1 &
 until [ -S /run/systemd/journal/stdout ]; do sleep 0.01; done
@@ -43,10 +52,14 @@ func cmdSystemd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	units := filepath.Join(ts.Getenv("HOME"), ".config/systemd/user")
 	ts.Check(os.MkdirAll(units, 0o700))
-	installed, err := filepath.Glob("/usr/lib/systemd/user/sockets.target.wants/*")
-	ts.Check(err)
-	for _, path := range installed {
-		ts.Check(os.Symlink("/dev/null", filepath.Join(units, filepath.Base(path))))
+	for _, dir := range []string{"/usr/lib", "/etc"} {
+		installed, err := filepath.Glob(dir + "/systemd/user/*.target.wants/*")
+		ts.Check(err)
+		for _, path := range installed {
+			if err := os.Symlink("/dev/null", filepath.Join(units, filepath.Base(path))); !errors.Is(err, fs.ErrExist) {
+				ts.Check(err)
+			}
+		}
 	}
 	cgroup := fmt.Sprintf("nsagenttest%d.slice/user@%d.service", time.Now().UnixNano(), os.Getuid())
 	log, err := os.Create(filepath.Join(ts.Getenv("WORK"), "systemd.log"))
