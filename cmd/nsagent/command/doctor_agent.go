@@ -83,7 +83,7 @@ func (e *env) examineSockets(p socketpath.Paths) (out []doctor.Finding, there bo
 		out = append(out, f)
 	}
 	if len(out) == 0 {
-		out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "no agent runs here: there is no " + p.Agent, Fix: "start one:  nsagent agent start"})
+		out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "no agent runs here: there is no " + p.Agent, Fix: "none is needed yet: a command that needs one starts it, or:  nsagent agent start"})
 	}
 	return out, there
 }

@@ -31,7 +31,8 @@ func (e *env) examineVault(ctx context.Context, p socketpath.Paths) []doctor.Fin
 }
 
 // readVault says whether the vault is sound, as far as that is known while it is
-// locked, and how it opens. needs is true where nothing but a keyring opens it.
+// locked, and how it opens. needs is true where without a keyring nothing opens it but
+// the recovery code, which nobody types every day.
 func readVault(ctx context.Context, arena *secret.Arena, p socketpath.Paths) (out []doctor.Finding, needs bool) {
 	const check = "vault"
 	v, err := vault.Open(ctx, vault.Config{Store: store.NewFile(p.Vault), Arena: arena})
@@ -48,7 +49,7 @@ func readVault(ctx context.Context, arena *secret.Arena, p socketpath.Paths) (ou
 	needs = true
 	for _, s := range v.Slots() {
 		kinds = append(kinds, string(s.Kind))
-		needs = needs && strings.HasPrefix(string(s.Kind), string(vault.SlotKeyring))
+		needs = needs && (strings.HasPrefix(string(s.Kind), string(vault.SlotKeyring)) || s.Kind == vault.SlotRecovery)
 	}
 	out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "its signature is right; it opens by " + strings.Join(kinds, " or ")})
 	if slices.Contains(kinds, string(vault.SlotKeyring)) {

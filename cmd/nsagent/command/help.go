@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -99,8 +100,17 @@ func usageLine(c *cobra.Command) string {
 	return line + " [flags]"
 }
 
-// commandList lists the commands below c: by group, in the order of the groups,
-// and within a group by name.
+// inOrder returns the commands below c that people see, in the order of their group,
+// or else by name.
+func inOrder(c *cobra.Command) []*cobra.Command {
+	all := slices.DeleteFunc(slices.Clone(c.Commands()), func(sub *cobra.Command) bool { return sub.Hidden })
+	slices.SortStableFunc(all, func(a, b *cobra.Command) int {
+		return strings.Compare(a.Annotations[orderInGroup], b.Annotations[orderInGroup])
+	})
+	return all
+}
+
+// commandList lists the commands below c by group, in the order of the groups.
 func commandList(c *cobra.Command) string {
 	groups := c.Groups()
 	if len(groups) == 0 {
@@ -112,8 +122,8 @@ func commandList(c *cobra.Command) string {
 	}
 	var b strings.Builder
 	for _, g := range groups {
-		for _, sub := range c.Commands() {
-			if !sub.Hidden && sub.GroupID == g.ID {
+		for _, sub := range inOrder(c) {
+			if sub.GroupID == g.ID {
 				fmt.Fprintf(&b, "  %-*s  %s\n", width, sub.Name(), sub.Short)
 			}
 		}

@@ -51,6 +51,10 @@ const (
 	groupOther = "other"
 )
 
+// orderInGroup is the annotation of a command that says where it stands in its group:
+// in the order in which people come to need it.
+const orderInGroup = "order"
+
 // newRoot returns the tree of commands.
 func newRoot(e *env) *cobra.Command {
 	var version bool
@@ -94,12 +98,13 @@ background signs with them, so that scripts never see a secret.`,
 		&cobra.Group{ID: groupStart}, &cobra.Group{ID: groupUse}, &cobra.Group{ID: groupOther},
 	)
 	add := func(group string, commands ...*cobra.Command) {
-		for _, c := range commands {
+		for i, c := range commands {
 			c.GroupID = group
+			c.Annotations = map[string]string{orderInGroup: fmt.Sprintf("%02d", i)}
 			root.AddCommand(c)
 		}
 	}
-	add(groupStart, newInit(e), newAgent(e), newUnlock(e), newLock(e), newStatus(e), newDoctor(e), newKey(e), newProfile(e))
+	add(groupStart, newInit(e), newUnlock(e), newProfile(e), newStatus(e), newDoctor(e), newLock(e), newAgent(e), newKey(e))
 	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e))
 	help := newHelp(e, root)
 	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -21,7 +22,7 @@ func newStatus(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := e.dial(c.Context())
 			if err != nil {
-				return err
+				return e.beforeTheFirst(err)
 			}
 			defer func() { _ = cl.Close() }()
 			r, err := cl.Status(c.Context())
@@ -38,6 +39,17 @@ func newStatus(e *env) *cobra.Command {
 			return e.printStatus(r, p)
 		},
 	}
+}
+
+// beforeTheFirst tells who has no vault yet to make one, rather than to start an agent
+// that has nothing to open.
+func (e *env) beforeTheFirst(err error) error {
+	p, lost := e.paths()
+	f := failure(err)
+	if lost != nil || f.Code != pb.CodeAgent || !noVaultYet(p) {
+		return err
+	}
+	return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: "there is no vault yet, either; make one:  nsagent init"}
 }
 
 func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
