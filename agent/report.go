@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/audit"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 )
@@ -60,13 +62,12 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 // status collects what the agent knows of itself. Nothing in it is secret.
 func (a *Agent) status() *pb.StatusResponse {
 	mem := a.arena.Info()
-	seq, head := a.audit.Head()
 	p := a.cfg.Paths
 	out := &pb.StatusResponse{
 		Version: a.cfg.Version, Pid: int32(os.Getpid()), Locked: true, Profiles: -1, // #nosec G115 -- a pid fits
 		Unlock:  &pb.UnlockStatus{},
 		Memory:  &pb.MemoryStatus{Mode: string(mem.Mode), Why: mem.Why, Grade: mem.Grade, Size: int64(mem.Size), Used: int64(mem.Used)},
-		Audit:   &pb.AuditStatus{Ok: a.audit.Err() == nil, Seq: seq, Head: hex.EncodeToString(head[:]), Path: p.AuditDir},
+		Audit:   a.auditStatus(),
 		Sockets: []*pb.SocketStatus{{Name: "agent", Path: p.Agent}, {Name: "admin", Path: p.Admin}},
 		Sandbox: &pb.SandboxStatus{Seccomp: a.sandbox.Seccomp, LandlockAbi: int32(a.sandbox.LandlockABI)}, // #nosec G115 -- a small number
 	}
@@ -86,7 +87,29 @@ func (a *Agent) status() *pb.StatusResponse {
 	if err := a.audit.Err(); err != nil {
 		out.Warnings = append(out.Warnings, "the audit log cannot be written; nothing is signed")
 	}
+	switch err := a.audit.CheckpointStatus().Err; {
+	case errors.Is(err, audit.ErrBroken):
+		out.Warnings = append(out.Warnings, "the audit log does not fit to its checkpoints; no more are made: nsagent audit verify")
+	case err != nil:
+		out.Warnings = append(out.Warnings, "no checkpoint of the audit log can be made; it is tried again")
+	}
 	return out
+}
+
+func (a *Agent) auditStatus() *pb.AuditStatus {
+	seq, head := a.audit.Head()
+	last := a.audit.CheckpointStatus()
+	s := &pb.AuditStatus{
+		Ok: a.audit.Err() == nil, Seq: seq, Head: hex.EncodeToString(head[:]), Path: a.cfg.Paths.AuditDir, Durability: "normal",
+		CheckpointSize: last.Size, Checkpoints: last.Active,
+	}
+	if a.cfg.Strict {
+		s.Durability = "strict"
+	}
+	if last.Size > 0 {
+		s.CheckpointTime = last.Time.Unix()
+	}
+	return s
 }
 
 func slotKinds(v *vault.Vault) []string {

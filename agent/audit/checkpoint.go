@@ -161,6 +161,12 @@ func (c *Checkpoint) key(s string) (ed25519.PublicKey, bool) {
 	return key, err == nil && verifierKey(c.Origin, key) == s
 }
 
+// ValidKey reports whether s is a verifier key of a chain of checkpoints.
+func ValidKey(s string) bool {
+	key, err := parseKey(s)
+	return err == nil && originOf(key) == s[:len(originPrefix)+16]
+}
+
 // parseKey returns the key of a verifier key.
 func parseKey(s string) (ed25519.PublicKey, error) {
 	name, rest, _ := strings.Cut(s, "+")

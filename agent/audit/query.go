@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -15,21 +16,48 @@ import (
 type Filter struct {
 	// Since is the earliest time, Until the first that is too late.
 	Since, Until time.Time
-	// After lets through only entries with a greater number.
-	After                                                        uint64
-	Event, Outcome, Reason, Profile, Account, Kind, Method, Host string
-	// UID lets through only this user; nil means every one.
-	UID *int
+	// First and Last are the least and the greatest number.
+	First, Last                                            uint64
+	Event, Outcome, Reason, Profile, Account, Kind, Method string
+	// In Host and Path an asterisk stands for any text. Exe may be the last element of the
+	// path of the program alone.
+	Host, Path, Exe string
+	// UID and PID let through only this user and this process; nil means every one.
+	UID, PID *int
 }
 
 func (f *Filter) match(v *view) bool {
-	return v.seq > f.After &&
+	return v.seq >= f.First && (f.Last == 0 || v.seq <= f.Last) &&
 		(f.Since.IsZero() || !v.time.Before(f.Since)) &&
 		(f.Until.IsZero() || v.time.Before(f.Until)) &&
 		same(f.Event, v.event) && same(f.Outcome, v.outcome) && same(f.Reason, v.reason) &&
 		same(f.Profile, v.profile) && same(f.Account, v.account) && same(f.Kind, v.kind) &&
-		same(f.Method, v.method) && same(f.Host, v.host) &&
-		(f.UID == nil || *f.UID == v.uid)
+		same(f.Method, v.method) && like(f.Host, v.host) && like(f.Path, v.path) && program(f.Exe, v.exe) &&
+		(f.UID == nil || *f.UID == v.uid) && (f.PID == nil || *f.PID == v.pid)
+}
+
+// like is same for a pattern in which an asterisk stands for any text.
+func like(pattern string, raw []byte) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return same(pattern, raw)
+	}
+	text, ok := strings.CutPrefix(unescape(raw), parts[0])
+	if !ok {
+		return false
+	}
+	last := len(parts) - 1
+	for _, part := range parts[1:last] {
+		if _, text, ok = strings.Cut(text, part); !ok {
+			return false
+		}
+	}
+	return strings.HasSuffix(text, parts[last])
+}
+
+// program reports whether raw is the path want, or ends in it as its last element.
+func program(want string, raw []byte) bool {
+	return want == "" || want == unescape(raw) || want == filepath.Base(unescape(raw))
 }
 
 func same(want string, raw []byte) bool {

@@ -70,6 +70,28 @@ func ReadCheckpoints(r io.Reader) ([]Checkpoint, error) {
 	}
 }
 
+// Starts returns the verifier keys that the chains of checkpoints of dir start with, the
+// oldest first: one, unless a key was lost. What cannot be read is left out.
+func Starts(dir string) ([]string, error) {
+	p, err := openCheckpoints(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	var starts []string
+	for next := checkpointItems(p); ; {
+		it, err := next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return starts, nil
+		case err != nil:
+			return nil, err
+		case it.checkpoint != nil && it.checkpoint.Start != "":
+			starts = append(starts, it.checkpoint.Start)
+		}
+	}
+}
+
 // LastCheckpoint returns the newest checkpoint of dir; nil if there is none.
 func LastCheckpoint(dir string) (*Checkpoint, error) {
 	end, err := readCheckpointEnd(dir)
@@ -138,6 +160,9 @@ func readCheckpoint(b *bufio.Reader) (item, error) {
 	for blank := 0; blank < 2; {
 		line, err := b.ReadSlice('\n')
 		if errors.Is(err, io.EOF) && len(msg)+len(line) > 0 {
+			if c, err := ParseCheckpoint(append(msg, line...)); err == nil {
+				return item{checkpoint: &c}, nil // one alone needs no blank line behind it
+			}
 			return item{fault: cutOff}, nil
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {

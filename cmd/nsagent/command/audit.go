@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
@@ -22,14 +23,86 @@ func newAudit(e *env) *cobra.Command {
 		Use:   "audit",
 		Short: "Read and check the log of every use, denial and change",
 	}
-	c.AddCommand(newAuditQuery(e), newAuditVerify(e))
+	c.AddCommand(newAuditQuery(e), newAuditTail(e), newAuditVerify(e), newAuditExport(e))
 	return c
 }
 
-type queryOptions struct {
+// filterFlags are the flags that pick entries.
+type filterFlags struct {
 	audit.Filter
-	since duration
-	last  int
+	since, until moment
+	seq          seqRange
+	uid, pid     int
+}
+
+func (o *filterFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&o.Event, "event", "", "only this `EVENT`, such as sign or profile.add")
+	f.StringVar(&o.Outcome, "outcome", "", "only this `OUTCOME`: ok, denied or failed")
+	f.StringVar(&o.Reason, "reason", "", "only this `CODE`, such as NSA-READONLY")
+	f.StringVar(&o.Account, "account", "", "only this `ACCOUNT`")
+	f.StringVar(&o.Method, "method", "", "only this HTTP `METHOD`")
+	f.StringVar(&o.Host, "host", "", "only requests to this `HOST`; * stands for any text")
+	f.StringVar(&o.Path, "path", "", "only requests for this `PATH`; * stands for any text")
+	f.StringVar(&o.Exe, "exe", "", "only this `PROGRAM`: its path, or the last part of it")
+	f.IntVar(&o.pid, "pid", -1, "only the process of this `NUMBER`")
+	f.IntVar(&o.uid, "uid", -1, "only the user of this `NUMBER`")
+	f.Var(&o.since, "since", "only from this `TIME` on: 24h or 30d ago, or a date such as 2026-11-28 or 2026-11-28T09:30")
+	f.Var(&o.until, "until", "only before this `TIME`")
+	f.Var(&o.seq, "seq", "only the entries of these `NUMBERS`: 7, 7-90 or 7-")
+}
+
+// filter returns what the flags pick. -p picks a profile.
+func (o *filterFlags) filter(e *env) (audit.Filter, error) {
+	f := o.Filter
+	f.Profile = e.profile
+	f.Since, f.Until = time.Time(o.since), time.Time(o.until)
+	f.First, f.Last = o.seq.first, o.seq.last
+	if o.pid >= 0 {
+		f.PID = &o.pid
+	}
+	if o.uid >= 0 {
+		f.UID = &o.uid
+	}
+	f.Method = strings.ToUpper(f.Method)
+	if f.Outcome != "" && !slices.Contains([]string{audit.OutcomeOK, audit.OutcomeDenied, audit.OutcomeFailed}, f.Outcome) {
+		return f, usage(fmt.Sprintf("unknown outcome %.20q", f.Outcome), "it is ok, denied or failed", "")
+	}
+	return f, nil
+}
+
+// seqRange is a flag for numbers of entries. Zero means no bound.
+type seqRange struct{ first, last uint64 }
+
+var errSeq = errors.New("it takes a number of an entry, or two such as 7-90")
+
+// Set reads 7, 7-90, 7- or -90.
+func (r *seqRange) Set(s string) error {
+	from, to, two := strings.Cut(s, "-")
+	if !two {
+		to = from
+	}
+	var err, err2 error
+	if from != "" {
+		r.first, err = strconv.ParseUint(from, 10, 64)
+	}
+	if to != "" {
+		r.last, err2 = strconv.ParseUint(to, 10, 64)
+	}
+	if s == "" || s == "-" || err != nil || err2 != nil || r.last > 0 && r.last < r.first || to == "0" {
+		return errSeq
+	}
+	return nil
+}
+
+// String returns the value as it is shown in the help.
+func (r *seqRange) String() string { return "" }
+
+// Type names the value in the help.
+func (r *seqRange) Type() string { return "numbers" }
+
+type queryOptions struct {
+	filterFlags
+	last int
 }
 
 func newAuditQuery(e *env) *cobra.Command {
@@ -41,70 +114,72 @@ func newAuditQuery(e *env) *cobra.Command {
 With -o jsonl each line is as it stands in the log. -p picks a profile.`,
 		Example: `  nsagent audit query --last 20
   nsagent audit query --outcome denied --since 7d -o jsonl
-  nsagent audit query -p acme-sb1 --event sign`,
+  nsagent audit query -p acme-sb1 --event sign --path '/services/rest/record/*'`,
 		Args: takes(),
 		RunE: func(*cobra.Command, []string) error { return runAuditQuery(e, o) },
 	}
-	f := c.Flags()
-	f.StringVar(&o.Event, "event", "", "only this `EVENT`, such as sign or profile.add")
-	f.StringVar(&o.Outcome, "outcome", "", "only this `OUTCOME`: ok, denied or failed")
-	f.StringVar(&o.Host, "host", "", "only requests to this `HOST`")
-	f.Var(&o.since, "since", "only the last `TIME`, such as 24h or 30d")
-	f.IntVar(&o.last, "last", 0, "only the newest `N` that match")
+	o.register(c.Flags())
+	c.Flags().IntVar(&o.last, "last", 0, "only the newest `N` that match")
 	return c
 }
 
 func runAuditQuery(e *env, o queryOptions) error {
-	o.Profile = e.profile
-	if o.since > 0 {
-		o.Since = time.Now().Add(-time.Duration(o.since))
+	f, err := o.filter(e)
+	if err != nil {
+		return err
 	}
 	if o.last < 0 {
 		return usage("--last is negative", "it takes a number of entries", "")
 	}
-	if o.Outcome != "" && !slices.Contains([]string{audit.OutcomeOK, audit.OutcomeDenied, audit.OutcomeFailed}, o.Outcome) {
-		return usage(fmt.Sprintf("unknown outcome %.20q", o.Outcome), "it is ok, denied or failed", "")
-	}
 	p := newEntryPrinter(e)
-	if !e.json() && o.last == 0 {
+	if o.last > 0 {
+		kept, err := e.newest(f, o.last)
+		if err != nil {
+			return err
+		}
+		for _, x := range kept {
+			p.fit(x)
+		}
+		for _, x := range kept {
+			if err := p.print(x); err != nil {
+				return err
+			}
+		}
+		return p.end()
+	}
+	if !e.json() {
 		// The log may be long: it is read twice rather than kept.
-		if err := e.eachEntry(o, func(x audit.Entry) error { p.fit(x); return nil }); err != nil {
+		if err := e.eachEntry(f, func(x audit.Entry) error { p.fit(x); return nil }); err != nil {
 			return err
 		}
 	}
+	if err := e.eachEntry(f, p.print); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// newest returns the last n entries that the filter lets through.
+func (e *env) newest(f audit.Filter, n int) ([]audit.Entry, error) {
 	var kept []audit.Entry
-	err := e.eachEntry(o, func(x audit.Entry) error {
-		if o.last == 0 {
-			return p.print(x)
-		}
-		if len(kept) == o.last {
+	err := e.eachEntry(f, func(x audit.Entry) error {
+		if len(kept) == n {
 			kept = kept[1:]
 		}
 		kept = append(kept, x)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, x := range kept {
-		p.fit(x)
-	}
-	for _, x := range kept {
-		if err := p.print(x); err != nil {
-			return err
-		}
-	}
-	return p.end()
+	return kept, err
 }
 
 // eachEntry calls f for each entry of the log that the filter lets through.
-func (e *env) eachEntry(o queryOptions, f func(audit.Entry) error) error {
+func (e *env) eachEntry(filter audit.Filter, f func(audit.Entry) error) error {
 	r, err := e.openAudit()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	for x, err := range audit.Query(r, o.Filter) {
+	for x, err := range audit.Query(r, filter) {
 		if err != nil {
 			return auditBroken(plain(err))
 		}
@@ -113,63 +188,6 @@ func (e *env) eachEntry(o queryOptions, f func(audit.Entry) error) error {
 		}
 	}
 	return nil
-}
-
-func newAuditVerify(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify",
-		Short: "Check that nobody changed the log",
-		Long: `Check that nobody changed the log: every entry holds the hash of the one before.
-It prints ok, or the number of the first bad entry, and then exits with 9. It
-needs no agent and no passphrase.`,
-		Args: takes(),
-		RunE: func(*cobra.Command, []string) error {
-			r, err := e.openAudit()
-			if err != nil {
-				return err
-			}
-			defer func() { _ = r.Close() }()
-			res, err := audit.Verify(r)
-			if err != nil {
-				return fmt.Errorf("reading the audit log: %w", err)
-			}
-			return e.printVerdict(res)
-		},
-	}
-}
-
-func (e *env) printVerdict(res audit.Result) error {
-	if e.json() {
-		var firstBad *uint64
-		if !res.OK {
-			firstBad = &res.FirstBad
-		}
-		if err := e.printJSON(struct {
-			Schema  string  `json:"schema"`
-			OK      bool    `json:"ok"`
-			Entries uint64  `json:"entries"`
-			Seq     *uint64 `json:"seq"`
-			Why     string  `json:"why,omitempty"`
-			Head    string  `json:"head"`
-		}{"nsagent.audit-verify/v1", res.OK, res.Entries, firstBad, res.Why, fmt.Sprintf("%x", res.Head.Hash[:])}); err != nil {
-			return err
-		}
-	} else if res.OK {
-		if err := e.print("ok"); err != nil {
-			return err
-		}
-		e.say("%s, head %x", count(res.Entries, "entry"), res.Head.Hash[:])
-	} else if err := e.print(strconv.FormatUint(res.FirstBad, 10)); err != nil {
-		return err
-	}
-	if res.OK {
-		return nil
-	}
-	why := res.Why
-	if !strings.Contains(why, "entry ") {
-		why = fmt.Sprintf("entry %d: %s", res.FirstBad, why)
-	}
-	return auditBroken(why + "; what stands before is as it was written")
 }
 
 func auditBroken(why string) error {
@@ -183,11 +201,20 @@ func (e *env) openAudit() (io.ReadCloser, error) {
 		return nil, err
 	}
 	r, err := audit.OpenReader(p.AuditDir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &client.Error{Code: pb.CodeNotFound, Message: "there is no audit log yet", Why: "no agent has run here: " + p.AuditDir + " is empty", Next: "start one:  nsagent unlock"}
-	case err != nil:
-		return nil, agentFailure("the audit log cannot be read", err)
+	if err != nil {
+		return nil, noAudit(err, p.AuditDir)
 	}
 	return r, nil
+}
+
+// noAudit says why the log of dir cannot be read.
+func noAudit(err error, dir string) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &client.Error{Code: pb.CodeNotFound, Message: "there is no audit log yet", Why: "no agent has run here: " + dir + " is empty", Next: "start one:  nsagent agent start"}
+	case errors.Is(err, audit.ErrLine), errors.Is(err, audit.ErrCheckpoint), errors.Is(err, audit.ErrBroken):
+		return auditBroken(plain(err))
+	default:
+		return agentFailure("the audit log cannot be read", err)
+	}
 }

@@ -13,6 +13,7 @@ type entryPrinter struct {
 	e       *env
 	columns columns
 	printed bool
+	endless bool // nobody knows what comes, or whether it ends
 }
 
 func newEntryPrinter(e *env) *entryPrinter {
@@ -39,6 +40,13 @@ func entryRow(x audit.Entry) []string {
 	return row
 }
 
+// stream prepares for entries that come one by one: columns have room for what is usual,
+// and each is a JSON document of its own.
+func (p *entryPrinter) stream() {
+	p.endless = true
+	p.columns.fit([]string{"1234567", "2006-01-02 15:04:05", "denied", "vault.unlock", "acme-production", "DELETE", "NSA-READONLY", ""})
+}
+
 // fit makes room for an entry that will be printed.
 func (p *entryPrinter) fit(x audit.Entry) { p.columns.fit(entryRow(x)) }
 
@@ -46,10 +54,10 @@ func (p *entryPrinter) print(x audit.Entry) error {
 	first := !p.printed
 	p.printed = true
 	line := strings.TrimRight(string(x.AppendLine(nil)), "\n")
-	switch p.e.output {
-	case "jsonl":
+	switch {
+	case p.e.output == "jsonl", p.e.output == "json" && p.endless:
 		return p.e.print(line)
-	case "json":
+	case p.e.output == "json":
 		if first {
 			return p.e.print("[\n  " + line)
 		}

@@ -122,6 +122,42 @@ func secretHint(name string) string {
 // errDuration says what a duration looks like.
 var errDuration = errors.New("it takes a time such as 45m, 8h or 30d")
 
+var errMoment = errors.New("it takes a time ago such as 24h or 30d, or a date such as 2026-11-28 or 2026-11-28T09:30")
+
+// moment is a flag for a point in time: so long ago, or a date.
+type moment time.Time
+
+// Set reads 8h, 30d, 2026-11-28, 2026-11-28T09:30, or a time with its zone.
+func (m *moment) Set(s string) error {
+	var ago duration
+	if err := ago.Set(s); err == nil {
+		*m = moment(time.Now().Add(-time.Duration(ago)))
+		return nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		*m = moment(t)
+		return nil
+	}
+	for _, layout := range []string{time.DateOnly, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			*m = moment(t)
+			return nil
+		}
+	}
+	return errMoment
+}
+
+// String returns the value as it is shown in the help.
+func (m *moment) String() string {
+	if t := time.Time(*m); !t.IsZero() {
+		return t.Format(time.RFC3339)
+	}
+	return ""
+}
+
+// Type names the value in the help.
+func (m *moment) Type() string { return "time" }
+
 // duration is a flag that also knows days.
 type duration time.Duration
 

@@ -102,10 +102,15 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 			VaultID string   `json:"vault_id"`
 			Unlock  string   `json:"unlock"`
 			Slots   []string `json:"slots"`
-		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(kind), made.kinds()})
+			// AuditKey is the first public key of the audit log; null if there is none yet.
+			AuditKey *string `json:"audit_key"`
+		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(kind), made.kinds(), firstAuditKey(p, recorded)})
 	}
 	e.say("vault   %s", p.Vault)
 	e.say("unlock  %s", unlockSentence(kind))
+	if key := firstAuditKey(p, recorded); key != nil {
+		e.say("audit   %s", *key)
+	}
 	next := "nsagent unlock"
 	if kind == vault.SlotKeyFile {
 		next += " --key-file " + o.keyFile
@@ -118,6 +123,16 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 		e.note("a running agent holds the audit log, so it has no entry of this init")
 	}
 	return nil
+}
+
+// firstAuditKey returns the verifier key that the audit log of the new vault starts with,
+// if it was made.
+func firstAuditKey(p socketpath.Paths, recorded bool) *string {
+	starts, err := audit.Starts(p.AuditDir)
+	if err != nil || !recorded || len(starts) == 0 {
+		return nil
+	}
+	return &starts[len(starts)-1]
 }
 
 // checkPlace refuses a place that has a vault, or what an earlier one left behind:
@@ -183,6 +198,13 @@ func createVault(ctx context.Context, e *env, arena *secret.Arena, p socketpath.
 		return nil, false, errors.Join(failed, record(entry))
 	}
 	defer v.Lock()
+	if recorded {
+		// The first checkpoint: its key is what an auditor starts from. If it cannot be
+		// made now, the first unlock tries again.
+		if keys, err := agent.CheckpointKeys(arena, v); err == nil {
+			log.StartCheckpoints(keys).Stop()
+		}
+	}
 	e.makeMachineKey(ctx, v, cfg, kind)
 	made()
 	if s.show {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,14 +75,12 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 		}
 		rows = append(rows, [2]string{"opens by", opens}, [2]string{"rollback", rollback(u)})
 	}
-	audit := count(r.GetAudit().GetSeq(), "entry") + " in " + r.GetAudit().GetPath()
-	if !r.GetAudit().GetOk() {
-		audit = "cannot be written: " + r.GetAudit().GetPath()
-	}
+	audit := auditSentence(r.GetAudit())
 	rows = append(rows,
 		[2]string{"memory", r.GetMemory().GetGrade() + " (" + r.GetMemory().GetWhy() + ")"},
 		[2]string{"sandbox", sandbox(r.GetSandbox())},
-		[2]string{"audit", audit})
+		[2]string{"audit", audit},
+		[2]string{"checkpoint", checkpoint(r.GetAudit())})
 	for _, s := range r.GetSockets() {
 		rows = append(rows, [2]string{s.GetName() + ".sock", s.GetPath()})
 	}
@@ -99,6 +98,24 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 func noVaultYet(p socketpath.Paths) bool {
 	_, err := os.Lstat(p.Vault)
 	return errors.Is(err, fs.ErrNotExist) && !p.SocketNamed
+}
+
+func auditSentence(a *pb.AuditStatus) string {
+	switch {
+	case !a.GetOk():
+		return "cannot be written: " + a.GetPath()
+	case a.GetDurability() == "strict":
+		return count(a.GetSeq(), "entry") + ", each on the disk before its answer, in " + a.GetPath()
+	}
+	return count(a.GetSeq(), "entry") + " in " + a.GetPath()
+}
+
+// checkpoint tells of the last checkpoint of the audit log.
+func checkpoint(a *pb.AuditStatus) string {
+	if a.GetCheckpointSize() == 0 {
+		return "none yet"
+	}
+	return fmt.Sprintf("of %s at %s", count(a.GetCheckpointSize(), "entry"), localTime(time.Unix(a.GetCheckpointTime(), 0)))
 }
 
 // rollback says how an older vault would be noticed, without what went on between

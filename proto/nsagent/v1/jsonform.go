@@ -246,10 +246,20 @@ type MemoryJSON struct {
 
 // AuditJSON says where the audit log stands.
 type AuditJSON struct {
-	OK   bool   `json:"ok"`
-	Seq  uint64 `json:"seq"`
-	Head string `json:"head"`
-	Path string `json:"path"`
+	OK         bool           `json:"ok"`
+	Seq        uint64         `json:"seq"`
+	Head       string         `json:"head"`
+	Path       string         `json:"path"`
+	Durability string         `json:"durability"`
+	Checkpoint CheckpointJSON `json:"checkpoint"`
+}
+
+// CheckpointJSON is the last checkpoint of the audit log: how many entries it covers and
+// when it was signed, and whether more are being made.
+type CheckpointJSON struct {
+	Size   uint64  `json:"size"`
+	Time   *string `json:"time"`
+	Active bool    `json:"active"`
 }
 
 // SandboxJSON says which kernel fences are up around the agent.
@@ -269,7 +279,7 @@ func (m *StatusResponse) JSON() StatusJSON {
 		},
 		MemoryGrade: m.GetMemory().GetGrade(),
 		Memory:      MemoryJSON{Mode: m.GetMemory().GetMode(), Why: m.GetMemory().GetWhy(), Size: m.GetMemory().GetSize(), Used: m.GetMemory().GetUsed()},
-		Audit:       AuditJSON{OK: m.GetAudit().GetOk(), Seq: m.GetAudit().GetSeq(), Head: m.GetAudit().GetHead(), Path: m.GetAudit().GetPath()},
+		Audit:       auditJSON(m.GetAudit()),
 		Sockets:     make(map[string]string),
 		Sandbox:     SandboxJSON{Seccomp: m.GetSandbox().GetSeccomp(), LandlockABI: m.GetSandbox().GetLandlockAbi()},
 		Warnings:    append([]string{}, m.GetWarnings()...),
@@ -296,6 +306,13 @@ type ErrorBodyJSON struct {
 	Message string `json:"message"`
 	Why     string `json:"why,omitempty"`
 	Next    string `json:"next,omitempty"`
+}
+
+func auditJSON(m *AuditStatus) AuditJSON {
+	return AuditJSON{
+		OK: m.GetOk(), Seq: m.GetSeq(), Head: m.GetHead(), Path: m.GetPath(), Durability: m.GetDurability(),
+		Checkpoint: CheckpointJSON{Size: m.GetCheckpointSize(), Time: instantOrNull(m.GetCheckpointTime()), Active: m.GetCheckpoints()},
+	}
 }
 
 func instant(unix int64) *string {

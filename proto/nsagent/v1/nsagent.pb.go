@@ -1408,8 +1408,16 @@ type AuditStatus struct {
 	// Number of the last entry.
 	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Hex SHA-256 of the last entry.
-	Head          string `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
-	Path          string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Head string `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	// "normal", or "strict": every use waits for its fsync.
+	Durability string `protobuf:"bytes,5,opt,name=durability,proto3" json:"durability,omitempty"`
+	// How many entries the last checkpoint covers; 0 if there is none.
+	CheckpointSize uint64 `protobuf:"varint,6,opt,name=checkpoint_size,json=checkpointSize,proto3" json:"checkpoint_size,omitempty"`
+	// Unix seconds of the last checkpoint.
+	CheckpointTime int64 `protobuf:"varint,7,opt,name=checkpoint_time,json=checkpointTime,proto3" json:"checkpoint_time,omitempty"`
+	// Checkpoints are being made: the vault is unlocked.
+	Checkpoints   bool `protobuf:"varint,8,opt,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1470,6 +1478,34 @@ func (x *AuditStatus) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+func (x *AuditStatus) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
+}
+
+func (x *AuditStatus) GetCheckpointSize() uint64 {
+	if x != nil {
+		return x.CheckpointSize
+	}
+	return 0
+}
+
+func (x *AuditStatus) GetCheckpointTime() int64 {
+	if x != nil {
+		return x.CheckpointTime
+	}
+	return 0
+}
+
+func (x *AuditStatus) GetCheckpoints() bool {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return false
 }
 
 type SocketStatus struct {
@@ -4186,12 +4222,18 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x03why\x18\x02 \x01(\tR\x03why\x12\x14\n" +
 	"\x05grade\x18\x03 \x01(\tR\x05grade\x12\x12\n" +
 	"\x04size\x18\x04 \x01(\x03R\x04size\x12\x12\n" +
-	"\x04used\x18\x05 \x01(\x03R\x04used\"W\n" +
+	"\x04used\x18\x05 \x01(\x03R\x04used\"\xeb\x01\n" +
 	"\vAuditStatus\x12\x0e\n" +
 	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\tR\x04head\x12\x12\n" +
-	"\x04path\x18\x04 \x01(\tR\x04path\"6\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x1e\n" +
+	"\n" +
+	"durability\x18\x05 \x01(\tR\n" +
+	"durability\x12'\n" +
+	"\x0fcheckpoint_size\x18\x06 \x01(\x04R\x0echeckpointSize\x12'\n" +
+	"\x0fcheckpoint_time\x18\a \x01(\x03R\x0echeckpointTime\x12 \n" +
+	"\vcheckpoints\x18\b \x01(\bR\vcheckpoints\"6\n" +
 	"\fSocketStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"L\n" +
