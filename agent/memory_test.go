@@ -7,7 +7,6 @@ import (
 	mrand "math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -267,65 +266,6 @@ func TestProcessesAreUnreadable(t *testing.T) {
 		if got := p.line(); got != "" {
 			t.Errorf("of the %s a spy gets %q, want nothing", who, got)
 		}
-	}
-}
-
-// TestLittleLockableMemory guards M-05 with the product, as a normal user: with
-// 64 KiB it works or says NSA-MEMORY, and with next to nothing it does not start and
-// says so; it never hangs.
-func TestLittleLockableMemory(t *testing.T) {
-	d := newDaemon(t, normalUser(), "")
-	d.wrap = []string{"/proc/self/exe", roleLimited, "65536"}
-	d.start()
-	begin := time.Now()
-	d.unlock()
-	for i := range 5 {
-		d.addByFile(fmt.Sprintf("p%d", i), sample(2), sample(4))
-	}
-	d.must("profile", "rm", "p1")
-	count := make(map[string]int)
-	url := sandboxURL
-	d.env = append(d.env, "NSAGENT_PROFILE=p0")
-	t.Setenv("NSAGENT_PROFILE", "p0")
-	for line := range strings.Lines(startRole(t, d.uid, roleSignMany, d.paths.Agent, "200", url).rest()) {
-		code, times, _ := strings.Cut(strings.TrimSpace(line), " ")
-		n, err := strconv.Atoi(times)
-		if err != nil {
-			t.Fatalf("the signer says %q", line)
-		}
-		count[code] += n
-	}
-	if count["ok"]+count[string(pb.CodeMemory)] != 200 || count["ok"] == 0 {
-		t.Errorf("200 signatures at once: got %v, want ok or %s", count, pb.CodeMemory)
-	}
-	if took := time.Since(begin); took > 30*time.Second {
-		t.Errorf("it took %s", took)
-	}
-	if s := d.must("status"); !strings.Contains(s, "vault       unlocked, 4 profiles") {
-		t.Errorf("status: got %s", s)
-	}
-	d.stop()
-
-	for _, limit := range []string{"0", "4096", "12288"} {
-		c := exec.Command("/proc/self/exe", roleLimited, limit, productPath(t), "agent", "run") // #nosec G204 -- the program under test
-		c.Dir, c.Env = d.home, d.env
-		d.become(c)
-		var stderr output
-		c.Stderr = &stderr
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		hang := time.AfterFunc(10*time.Second, func() { _ = c.Process.Kill() })
-		err := c.Wait()
-		if !hang.Stop() {
-			t.Errorf("with %s bytes it hangs", limit)
-		}
-		if err == nil || !strings.Contains(stderr.String(), string(pb.CodeMemory)) {
-			t.Errorf("with %s bytes: got %v, %q, want %s", limit, err, stderr.String(), pb.CodeMemory)
-		}
-	}
-	if files, err := filepath.Glob(filepath.Join(filepath.Dir(d.paths.Agent), "*.sock")); err != nil || len(files) != 0 {
-		t.Errorf("sockets of agents that did not start: %v, %v", files, err)
 	}
 }
 

@@ -140,9 +140,9 @@ func TestMethodNames(t *testing.T) {
 	}
 }
 
-// TestContract guards G-01 and G-02: the contract has these methods and no other,
-// bytes go in and out in these fields and no other, and what could be a secret is
-// sealed. Who adds to the contract adds here, and thinks about it.
+// TestContract guards G-01, G-02 and A-10: the contract has these methods and no
+// other, bytes go in and out in these fields and no other, what could be a secret is
+// sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
 		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
@@ -174,6 +174,13 @@ func TestContract(t *testing.T) {
 	}
 	if got := bytesFields(out); !slices.Equal(got, wantBytesOut) {
 		t.Errorf("bytes in answers: got %v, want %v", got, wantBytesOut)
+	}
+	for _, f := range in {
+		for _, word := range []string{"audit", "log", "sink", "path", "dir", "filename"} {
+			if strings.Contains(string(f.Name()), word) {
+				t.Errorf("a request may say %s", f.FullName())
+			}
+		}
 	}
 	for _, side := range []map[protoreflect.FullName]protoreflect.FieldDescriptor{in, out} {
 		for _, f := range side {

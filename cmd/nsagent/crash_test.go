@@ -113,7 +113,7 @@ func TestKillDuringAdd(t *testing.T) {
 	points := 25
 	switch {
 	case long():
-		points = 100
+		points = 500
 	case raceEnabled:
 		points = 5
 	}
@@ -175,4 +175,32 @@ func TestKillDuringAdd(t *testing.T) {
 func sampleProfile() string {
 	return fmt.Sprintf(`{"account":"1234567_SB1","auth":"tba","consumer_key":%q,"consumer_secret":%q,"token_id":%q,"token_secret":%q}`,
 		randomHex(), randomHex(), randomHex(), randomHex())
+}
+
+// TestTwentyCommandsAtOnce guards C-07 as users meet it: twenty processes store a
+// profile each at the same time, and none is lost.
+func TestTwentyCommandsAtOnce(t *testing.T) {
+	const writers = 20
+	u := newUser(t)
+	passphrase := randomHex()
+	u.must(passphrase, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
+	a, _ := u.startAgent(passphrase)
+	failed := make(chan error, writers)
+	for i := range writers {
+		go func() {
+			_, err := u.try(sampleProfile(), "profile", "add", fmt.Sprintf("w%d", i), "--from", "-", "-q")
+			failed <- err
+		}()
+	}
+	for range writers {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	a.kill() // what was acknowledged is in the file
+	a, names := u.startAgent(passphrase)
+	defer a.kill()
+	if len(names) != writers {
+		t.Errorf("%d profiles are there, want %d: %v", len(names), writers, names)
+	}
 }
