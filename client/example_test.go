@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
 	"github.com/nsagent/nsagent/client"
 )
 
@@ -200,6 +203,29 @@ func ExampleClient_Assertion() {
 	}
 	fmt.Println(resp.Status, token.TokenType, token.AccessToken != "")
 	// Output: 200 OK bearer true
+}
+
+// An oauth2.TokenSource whose tokens come without a secret, and are renewed.
+func ExampleAssertionTransport() {
+	c, err := client.Dial(context.Background(), client.WithProfile("acme-sb1-m2m"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{Transport: &client.AssertionTransport{Client: c}})
+	config := clientcredentials.Config{
+		TokenURL:  "https://1234567-sb1.suitetalk.api.netsuite.com/services/rest/auth/oauth2/v1/token",
+		AuthStyle: oauth2.AuthStyleInParams,
+	}
+	netsuite := oauth2.NewClient(context.Background(), config.TokenSource(ctx))
+	resp, err := netsuite.Get("https://1234567-sb1.suitetalk.api.netsuite.com/services/rest/record/v1/customer?limit=5")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
 }
 
 // ConnectPassword gives user and password of one ODBC or JDBC session.
