@@ -280,7 +280,12 @@ func (w *world) lockAndUnlock(ctx context.Context) {
 		if err != nil {
 			continue // killed
 		}
-		if strings.Contains(string(out), `"locked":true`) {
+		var status struct{ Locked bool }
+		if err := json.Unmarshal(out, &status); err != nil {
+			w.fail("status says %.100q: %v", out, err)
+			return
+		}
+		if status.Locked {
 			w.unlock(ctx)
 			continue
 		}
