@@ -252,7 +252,7 @@ func (a *Agent) changeSlots(ctx context.Context, prove func(*session) (string, e
 		return nil, err
 	}
 	change.event.Outcome = audit.OutcomeOK
-	change.event.Detail = strings.TrimSpace(change.event.Detail + " proof=" + by)
+	change.event.Detail = strings.Join(strings.Fields(change.event.Kind+" "+change.event.Detail+" proof="+by), " ")
 	if err := a.carryOut(callerOf(ctx), change.event, change.make); err != nil {
 		return nil, err
 	}

@@ -175,6 +175,11 @@ func TestRemoveKeySlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	remove(client.Proof{Recovery: f.sealer(testCode)}, "key-file", "only the recovery code opens the vault now", "recovery")
+	for name, proof := range map[string]client.Proof{"nothing": {}, "a yes": {Confirmed: true}} {
+		if _, err := f.admin.AddKeySlot(ctx, proof, client.NewSlot{Kind: "passphrase", Opener: f.sealer("mine"), Cost: "low"}); !errors.Is(err, client.ErrKey) {
+			t.Errorf("%s where the recovery code alone opens the vault: got %v", name, err)
+		}
+	}
 	if _, err := f.admin.UnlockBy(ctx, file, 0); !errors.Is(err, &client.Error{Code: pb.CodeNotFound}) {
 		t.Errorf("unlock by the key file that is gone: got %v", err)
 	}
@@ -272,7 +277,7 @@ func TestLostMachineKey(t *testing.T) {
 		t.Errorf("status still warns: %q, %v", s.GetWarnings(), err)
 	}
 	e := f.entries()[len(f.entries())-1]
-	if e.Event != "key.recover" || e.Detail != "ledger=new proof=recovery" {
+	if e.Event != "key.recover" || e.Detail != "passphrase ledger=new proof=recovery" {
 		t.Errorf("the log says %s %q", e.Event, e.Detail)
 	}
 	f.restart()
@@ -289,7 +294,7 @@ func TestKeySlotsWithoutAuditLog(t *testing.T) {
 	f.addSlot("recovery", testCode)
 	before, _ := f.kinds()
 	for _, e := range f.entries() {
-		if strings.HasPrefix(e.Event, "key.") && (e.Event != "key.add" || e.Kind != "recovery" || e.Detail != "proof=passphrase") {
+		if strings.HasPrefix(e.Event, "key.") && (e.Event != "key.add" || e.Kind != "recovery" || e.Detail != "recovery proof=passphrase") {
 			t.Errorf("entry %+v", e)
 		}
 	}

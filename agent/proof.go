@@ -15,7 +15,8 @@ import (
 //
 // Where a key slot takes a passphrase or a key file, that is the proof, and wrong
 // passphrases count as they do at unlock; the recovery code is always one. In a vault
-// without any of them the word of a terminal has to do.
+// that the keyring opens, and no passphrase or key file, the word of a terminal has to
+// do.
 //
 // The caller holds its turn to change the vault (beginAdmin). The one-time key of
 // the proof is used up, or dropped with the call.
@@ -23,10 +24,13 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	slots := s.vault.Slots()
 	passphrase := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind.NeedsPassphrase() })
 	file := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyFile })
+	keyring := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyring })
 	sealed := p.GetPassphrase()
 	switch {
 	case p.GetKey() != nil:
 		sealed = p.GetKey()
+	case !passphrase && !file && !keyring:
+		return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
 	case !passphrase && !file && !p.GetConfirmed():
 		return "", refuse(ErrProof, pb.CodeConfirm, what+" has to be confirmed", "the vault has no passphrase that could be asked for", "do it at a terminal, and say yes")
 	case !passphrase && !file:

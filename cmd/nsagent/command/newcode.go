@@ -25,7 +25,7 @@ func (e *env) newRecovery(arena *secret.Arena, file string) (secret.Bytes, error
 	if err == nil {
 		defer code.Destroy()
 		if file != "" {
-			err = writeNew("recovery code", file, code)
+			err = writeCode(arena, file, code)
 		} else {
 			err = e.showCode(arena, code)
 		}
@@ -53,6 +53,25 @@ func newKeyFile(arena *secret.Arena, file string) (secret.Bytes, error) {
 		return secret.Bytes{}, err
 	}
 	return key, nil
+}
+
+// writeCode writes a recovery code, as a line, to a file that must not be there yet.
+func writeCode(arena *secret.Arena, file string, code secret.Bytes) error {
+	line, err := arena.Alloc(code.Len() + 1)
+	if err != nil {
+		return err
+	}
+	defer line.Destroy()
+	err = code.Use(func(p []byte) error {
+		return line.Use(func(q []byte) error {
+			q[copy(q, p)] = '\n'
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return writeNew("recovery code", file, line)
 }
 
 // writeNew writes a secret to a file that must not be there yet.
