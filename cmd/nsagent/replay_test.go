@@ -31,9 +31,8 @@ const hidden = "········"
 // The transcript is the console blocks of a page of docs/, in one shell. In it "…"
 // stands for anything within a line, and alone for any lines. ANSWERS has a line for
 // each kind of question, "how the question begins = what to type"; the shell's
-// variables may be used, CODE is the last recovery code that was shown, and WORD the
-// word of it that is asked for. A question
-// is a line of the transcript that ends in dots, which stand for what is typed
+// variables may be used, CODE is the last recovery code that was shown, here or before,
+// and WORD the word of it that is asked for. A question is a line of the transcript that ends in dots, which stand for what is typed
 // unseen, or in "…" if ANSWERS knows it.
 func cmdReplay(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
@@ -190,7 +189,10 @@ func (s *replay) question(line string) (string, func() string, bool) {
 func (s *replay) variable(name string) string {
 	switch name {
 	case "CODE":
-		return codeOn(s.t.text())
+		if code := codeOn(s.t.text()); code != "" {
+			return code
+		}
+		return s.getenv(name) // of an earlier terminal
 	case "WORD":
 		// The number comes behind the word by which the question is known.
 		for deadline := time.Now().Add(waitTime); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
