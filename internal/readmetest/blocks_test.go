@@ -78,11 +78,14 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	top, err := filepath.Glob("../../*.md")
-	if err != nil {
-		t.Fatal(err)
+	for _, more := range []string{"../../docs/*/*.md", "../../*.md"} {
+		found, err := filepath.Glob(more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
 	}
-	for _, page := range append(pages, top...) {
+	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
