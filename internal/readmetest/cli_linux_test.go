@@ -69,7 +69,7 @@ var (
 	flag     = regexp.MustCompile(`--[a-z-]+`)
 	listed   = regexp.MustCompile(`(?m)^  ([a-z-]+) +[A-Z]`)
 	// long are the flags that the synopsis writes in their short form.
-	long = []string{"--profile", "--output", "--quiet", "--verbose", "--request"}
+	long = []string{"--profile", "--output", "--quiet", "--verbose", "--request", "--number"}
 )
 
 // flagsIn returns the long flags that a text defines, in order, once each.
