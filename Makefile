@@ -18,6 +18,8 @@ FUZZTIME ?= 20s
 SOAKTIME ?= 30m
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
+# A whole run is held against the table of docs/threat-model.md.
+REQUIREMENTS = $(if $(filter ./...,$(PKGS)),-requirements docs/threat-model.md)
 # PLAIN lists the packages that run a second time without the race detector,
 # because they look at memory, count allocations or run the program as shipped.
 PLAIN   ?= ./internal/secret ./internal/memscan ./agent/... ./signer ./cmd/...
@@ -47,7 +49,7 @@ demo: ## build, then show every channel against a NetSuite of our own
 
 test: ## everything, with the race detector; fuzz targets for 5 s each
 	@tools/setup test
-	@NSAGENT_TEST_REQUIRE=all $(RUN) -race -plain '$(PLAIN)' -fuzztime 5s $(PKGS)
+	@NSAGENT_TEST_REQUIRE=all $(RUN) -race -plain '$(PLAIN)' -fuzztime 5s $(REQUIREMENTS) $(PKGS)
 
 race: ## the tests with the race detector only
 	@tools/setup test
