@@ -109,7 +109,7 @@ func (e *env) showCode(arena *secret.Arena, code secret.Bytes) error {
 	}
 	fmt.Fprint(t, "\nTo be sure that you have it, two of its words:\n")
 	first := 1 + rand.IntN(slotkey.Words-1)              // #nosec G404 -- which words are asked is no secret
-	second := first + 1 + rand.IntN(slotkey.Words-first) // #nosec G404
+	second := first + 1 + rand.IntN(slotkey.Words-first) // #nosec G404 -- nor is this
 	for _, n := range []int{first, second} {
 		if err := askWord(t, arena, code, n); err != nil {
 			return err
