@@ -30,7 +30,7 @@ func listenAs(t *testing.T, uid int, ours bool) rogue {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil { // #nosec G302 -- the other user makes the socket
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil { // #nosec G302 -- the other user makes the socket
 		t.Fatal(err)
 	}
 	r := rogue{filepath.Join(dir, "s"), make(chan int, 16)}
@@ -111,8 +111,17 @@ func TestRogueListener(t *testing.T) {
 
 	// The control: the same listener as ourselves is spoken to.
 	r := listenAs(t, os.Geteuid(), true)
-	go func() { _, _ = client.Dial(t.Context(), client.WithSocket(r.path)) }()
-	if n := <-r.bytes; n == 0 {
-		t.Error("control: a server of our own user received nothing")
+	dialed := make(chan error, 1)
+	go func() {
+		_, err := client.Dial(t.Context(), client.WithSocket(r.path))
+		dialed <- err
+	}()
+	select {
+	case n := <-r.bytes:
+		if n == 0 {
+			t.Error("control: a server of our own user received nothing")
+		}
+	case err := <-dialed:
+		t.Errorf("control: a server of our own user was not spoken to: %v", err)
 	}
 }
