@@ -81,7 +81,7 @@ func rows() []row {
 		{sentinel: signer.ErrRequest, code: pb.CodeRequest, message: "the request cannot be signed", open: true},
 		{sentinel: peercred.ErrPeerGone, code: pb.CodePeer, message: "the process that opened this connection is gone", why: "a descriptor that was handed on does not sign", next: "connect again"},
 		{sentinel: audit.ErrInUse, code: pb.CodeRunning, message: "an agent is running already", why: "another process has the audit log open", next: "see it:  nsagent status"},
-		{sentinel: audit.ErrBroken, code: pb.CodeAuditBad, message: "the audit log was changed", open: true, next: "check it, then move audit.jsonl aside:  nsagent audit verify"},
+		{sentinel: audit.ErrBroken, code: pb.CodeAuditBad, message: "the audit log was changed", open: true, next: "check it, then move its directory aside:  nsagent audit verify"},
 		{sentinel: audit.ErrUnsafe, code: pb.CodeUnsafe, message: "the audit log is not safe to use", open: true},
 		{sentinel: socketpath.ErrTooLong, code: pb.CodeSocket, message: "the socket path is too long", open: true},
 		{sentinel: socketpath.ErrUnsafe, code: pb.CodeUnsafe, message: "a directory is not safe to use", open: true},

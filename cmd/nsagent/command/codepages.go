@@ -176,7 +176,7 @@ func agentPages() []codePage {
 		{pb.CodeAuditBad,
 			"The audit log does not fit together: a line was changed, removed, swapped or put in. Lines before the first bad one are as they were written.",
 			[]string{"somebody edited it", "a copy that broke off, or a disk that lost a write"},
-			[]string{"see where:  nsagent audit verify", "keep a copy, then move audit.jsonl aside; the agent begins a new one", "compare with a head that you kept elsewhere"}},
+			[]string{"see where:  nsagent audit verify", "move the whole audit directory aside, and keep it; the agent begins a new log", "compare with a head that you kept elsewhere"}},
 		{pb.CodeMemory,
 			"The process may not lock enough memory to keep secrets from swap, so it does not take them.",
 			[]string{"a low RLIMIT_MEMLOCK: 64 KiB do, 8 MiB hold 10,000 profiles", "a container or service with a limit of its own"},
