@@ -14,7 +14,17 @@ import (
 )
 
 // used returns how much of the agent's locked memory is taken.
-func (f *fixture) used() int { return f.agent.arena.Info().Used }
+func (f *fixture) used() int {
+	f.t.Helper()
+	// The key of the audit log's checkpoints is there soon after an unlock.
+	eventually(f.t, 5*time.Second, func() string {
+		if f.locked() || f.agent.audit.CheckpointStatus().Active {
+			return ""
+		}
+		return "checkpoints are not being made"
+	})
+	return f.agent.arena.Info().Used
+}
 
 // awaitUsed waits until locked memory is back to what it was: a session that was
 // replaced or dropped may be in its last call.

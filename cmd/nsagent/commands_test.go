@@ -16,13 +16,16 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nsagent/nsagent/internal/keyringtest"
 )
 
 // state is what a script's commands remember.
 type state struct {
 	dir      string
 	canaries []canary
-	screen   string // of the last terminal
+	screen   string               // of the last terminal
+	keyring  *keyringtest.Session // nil until the script asks for it
 }
 
 // canary is a secret of the script, by the name of its variable.

@@ -103,7 +103,16 @@ func cmdKeyring(ts *testscript.TestScript, neg bool, args []string) {
 	case args[0] == "none":
 		ts.Setenv("DBUS_SESSION_BUS_ADDRESS", "")
 	case args[0] == "unlocked":
-		ts.Setenv("DBUS_SESSION_BUS_ADDRESS", shared.keyring.Address)
+		s := stateOf(ts)
+		if s.keyring == nil {
+			// Each script has one of its own: gnome-keyring does not bear many programs
+			// at once, and has died of them.
+			var err error
+			s.keyring, err = keyringtest.New(keyringtest.Unlocked)
+			ts.Check(err)
+			ts.Defer(func() { _ = s.keyring.Stop() })
+		}
+		ts.Setenv("DBUS_SESSION_BUS_ADDRESS", s.keyring.Address)
 	case !known:
 		ts.Fatalf("unknown keyring %q", args[0])
 	default:
