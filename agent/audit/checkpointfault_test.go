@@ -100,7 +100,20 @@ func TestLostKey(t *testing.T) {
 // A state of the key, or a file of checkpoints, that is older than the other is not gone
 // on with: a key would sign twice.
 func TestOlderFilesAreNotContinued(t *testing.T) {
-	first := signedLog(t, 1, 300)
+	t.Run("several times", func(t *testing.T) { testOlderFiles(t, signedLog(t, 1, 300)) })
+
+	// A key file that holds the chain from its beginning was once continued.
+	dir := newDir(t)
+	l := openSmall(t, dir)
+	mustAppend(t, l, 300)
+	mustAppendSync(t, l)
+	l.StartCheckpoints(newKeys()).Stop()
+	mustHaveCovered(t, l)
+	mustClose(t, l)
+	t.Run("all at once", func(t *testing.T) { testOlderFiles(t, dir) })
+}
+
+func testOlderFiles(t *testing.T, first string) {
 	second := newDir(t)
 	copyLog(t, first, second)
 	l := openSmall(t, second)

@@ -108,8 +108,13 @@ func (c *Checkpoints) resume(state *keyState) error {
 		}
 	}
 	first := &state.signed[0]
-	if len(missing) == len(state.signed) && first.Start == "" && (c.end.last == nil || !first.signedBy(c.end.last.Next)) {
-		return fmt.Errorf("%w: checkpoints are missing at the end of %s", ErrBroken, checkpointsName)
+	if len(missing) == len(state.signed) {
+		switch last := c.end.last; {
+		case first.Start != "" && last != nil && last.Origin == c.origin:
+			return fmt.Errorf("%w: %s is older than the checkpoints", ErrBroken, keyFile)
+		case first.Start == "" && (last == nil || !first.signedBy(last.Next)):
+			return fmt.Errorf("%w: checkpoints are missing at the end of %s", ErrBroken, checkpointsName)
+		}
 	}
 	if len(missing) > 0 {
 		if c.end, err = appendCheckpoints(c.log.dir, c.end, missing); err != nil {
