@@ -30,6 +30,9 @@ const (
 	// plateau is what memory may grow by from one half of the last third of the time
 	// to the other.
 	plateau = 24 << 20
+	// judged is how many samples, four a second, each half must have: in less time a
+	// heap under load is still finding its size.
+	judged = 120
 	// most is how many failures are kept.
 	mostFailures = 20
 )
@@ -258,7 +261,7 @@ func (w *world) quiet(ctx context.Context) (holding, error) {
 		}
 		if h.goroutines <= w.before.goroutines+few && h.Descriptors <= w.before.Descriptors+few {
 			half := len(w.samples) / 2
-			if half > 0 && median(w.samples[half:]) > median(w.samples[:half])+plateau {
+			if half >= judged && median(w.samples[half:]) > median(w.samples[:half])+plateau {
 				return h, fmt.Errorf("memory grows: %d MiB, then %d MiB", median(w.samples[:half])>>20, median(w.samples[half:])>>20)
 			}
 			return h, nil
