@@ -30,8 +30,8 @@ const (
 	// plateau is what memory may grow by from one half of the last third of the time
 	// to the other.
 	plateau = 24 << 20
-	// judged is how many samples, four a second, each half must have: in less time a
-	// heap under load is still finding its size.
+	// judged is how many samples, four a second, each half must have. Shorter runs do
+	// not judge growth; whether what they show is a leak, a long one has to tell.
 	judged = 120
 	// most is how many failures are kept.
 	mostFailures = 20
