@@ -67,14 +67,15 @@ func (w *world) disturb(ctx context.Context) {
 // watch samples what the agent holds until the time is over, while its clock jumps.
 func (w *world) watch(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
-		h, err := w.holds()
+		h, err := w.holds(sayReport)
 		if err != nil {
 			w.fail("looking at the agent: %v", err)
 			return
 		}
 		w.samples = append(w.samples, h.Resident)
 		w.most.Resident, w.most.Threads = max(w.most.Resident, h.Resident), max(w.most.Threads, h.Threads)
-		w.most.Descriptors, w.most.goroutines = max(w.most.Descriptors, h.Descriptors), max(w.most.goroutines, h.goroutines)
+		w.most.Descriptors, w.most.Goroutines = max(w.most.Descriptors, h.Descriptors), max(w.most.Goroutines, h.Goroutines)
+		w.most.Live = max(w.most.Live, h.Live)
 		if n%40 == 39 {
 			w.jump(2 * time.Hour)
 		}

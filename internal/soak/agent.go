@@ -20,11 +20,26 @@ import (
 const (
 	sayJump   = "jump " // and a duration: the boot clock goes forward
 	sayReport = "report"
+	sayLive   = "live" // a report after a garbage collection
 )
 
 // report is what the agent's process says about itself.
 type report struct {
 	Goroutines int `json:"goroutines"`
+	// Live is what the heap holds, in bytes; after a collection it is what is in use.
+	Live int64 `json:"live"`
+}
+
+// reportNow reports on this process, if exact after it has collected its garbage:
+// twice, since the first time frees what finalizers and cleanups hold.
+func reportNow(exact bool) report {
+	if exact {
+		runtime.GC()
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return report{runtime.NumGoroutine(), int64(m.HeapAlloc)} // #nosec G115 -- no heap is that large
 }
 
 // runAgent is the process of the agent. It ends with its input.
@@ -52,7 +67,7 @@ func runAgent(ctx context.Context, in io.Reader, out io.Writer) error {
 				}
 				continue
 			}
-			if err := json.NewEncoder(out).Encode(report{runtime.NumGoroutine()}); err != nil {
+			if err := json.NewEncoder(out).Encode(reportNow(lines.Text() == sayLive)); err != nil {
 				return
 			}
 		}

@@ -30,9 +30,12 @@ const (
 	// plateau is what memory may grow by from one half of the last third of the time
 	// to the other.
 	plateau = 24 << 20
-	// judged is how many samples, four a second, each half must have. Shorter runs do
-	// not judge growth; whether what they show is a leak, a long one has to tell.
+	// judged is how many samples, four a second, each half must have: until then a heap
+	// under load is still finding its size.
 	judged = 120
+	// leak is how much more the agent may use, garbage collected, after its last client
+	// than before its first: profiles and caches with a limit.
+	leak = 8 << 20
 	// most is how many failures are kept.
 	mostFailures = 20
 )
@@ -40,10 +43,12 @@ const (
 // holding is what the agent holds at a moment.
 type holding struct {
 	realagent.Use
-	goroutines int
+	report
 }
 
-func (h holding) String() string { return fmt.Sprintf("%s, %d goroutines", h.Use, h.goroutines) }
+func (h holding) String() string {
+	return fmt.Sprintf("%s, %d goroutines, %.1f MiB of heap", h.Use, h.Goroutines, float64(h.Live)/(1<<20))
+}
 
 // world is the agent, what it has acknowledged, and what went wrong.
 type world struct {
@@ -94,7 +99,7 @@ func newWorld(ctx context.Context, o options) (w *world, err error) {
 	if _, err = w.home.Run(ctx, "", "sign", "-q", realagent.URL); err != nil {
 		return nil, err
 	}
-	w.before, err = w.holds()
+	w.before, err = w.holds(sayLive)
 	return w, err
 }
 
@@ -130,15 +135,15 @@ func (w *world) start(ctx context.Context) error {
 	return err
 }
 
-// holds asks the agent what it holds.
-func (w *world) holds() (holding, error) {
+// holds asks the agent what it holds, by sayReport or sayLive.
+func (w *world) holds(say string) (holding, error) {
 	w.process.Lock()
 	defer w.process.Unlock()
 	u, err := w.agent.Use()
 	if err != nil {
 		return holding{}, err
 	}
-	if _, err := fmt.Fprintln(w.tell, sayReport); err != nil {
+	if _, err := fmt.Fprintln(w.tell, say); err != nil {
 		return holding{}, err
 	}
 	line, err := w.hear.ReadBytes('\n')
@@ -149,7 +154,7 @@ func (w *world) holds() (holding, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return holding{}, err
 	}
-	return holding{u, r.Goroutines}, nil
+	return holding{u, r}, nil
 }
 
 // fail notes what should not have happened.
@@ -255,11 +260,11 @@ func (w *world) jump(d time.Duration) {
 // anybody did.
 func (w *world) quiet(ctx context.Context) (holding, error) {
 	for deadline := time.Now().Add(settle); ; pause(ctx, 50*time.Millisecond) {
-		h, err := w.holds()
+		h, err := w.holds(sayLive)
 		if err != nil {
 			return h, fmt.Errorf("the agent at the end: %w", err)
 		}
-		if h.goroutines <= w.before.goroutines+few && h.Descriptors <= w.before.Descriptors+few {
+		if h.Goroutines <= w.before.Goroutines+few && h.Descriptors <= w.before.Descriptors+few && h.Live <= w.before.Live+leak {
 			half := len(w.samples) / 2
 			if half >= judged && median(w.samples[half:]) > median(w.samples[:half])+plateau {
 				return h, fmt.Errorf("memory grows: %d MiB, then %d MiB", median(w.samples[:half])>>20, median(w.samples[half:])>>20)
