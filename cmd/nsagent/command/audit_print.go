@@ -64,11 +64,26 @@ func (p *entryPrinter) print(x audit.Entry) error {
 		return p.e.print("  , " + line)
 	}
 	if first {
-		if err := p.e.print(p.columns.line(entryHead())); err != nil {
+		p.toScreen()
+		if err := p.e.printRow(p.columns, entryHead(), true); err != nil {
 			return err
 		}
 	}
-	return p.e.print(p.columns.line(entryRow(x)))
+	return p.e.printRow(p.columns, entryRow(x), false)
+}
+
+// toScreen makes the columns fit a terminal. Numbers and times stay whole, and where
+// nobody knows how long the last column gets, it takes what is left.
+func (p *entryPrinter) toScreen() {
+	width := p.e.screen.columns
+	if width == 0 {
+		return
+	}
+	const whole = 2
+	if p.endless {
+		p.columns[len(p.columns)-1] += max(0, width-p.columns.total())
+	}
+	p.columns.shrink(width, whole)
 }
 
 // end closes what print has opened.

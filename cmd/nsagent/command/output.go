@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,21 +85,30 @@ func (e *env) table(rows [][]string) error {
 		c.fit(r)
 	}
 	if e.screen.columns > 0 {
-		c.shrink(e.screen.columns)
+		c.shrink(e.screen.columns, 0)
 	}
 	for i, r := range rows {
-		for j, cell := range r {
-			r[j] = cut(oneLine(cell), c[j])
-		}
-		line := c.line(r)
-		if i == 0 {
-			line = e.screen.paint(bold, line)
-		}
-		if err := e.print(line); err != nil {
+		if err := e.printRow(c, r, i == 0); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printRow writes one row of a table, which may be its heads. On a terminal, cells are cut
+// to their columns.
+func (e *env) printRow(c columns, row []string, heads bool) error {
+	if e.screen.columns > 0 {
+		row = slices.Clone(row)
+		for i, cell := range row {
+			row[i] = cut(oneLine(cell), c[i])
+		}
+	}
+	line := c.line(row)
+	if heads {
+		line = e.screen.paint(bold, line)
+	}
+	return e.print(line)
 }
 
 // sheet writes names and values, one a line, long values over several lines.

@@ -111,22 +111,29 @@ func pad(text string, columns int) string {
 // leastColumn is how narrow a column of a table may get.
 const leastColumn = 6
 
-// shrink narrows the widest columns until a line takes at most this many.
-func (c columns) shrink(most int) {
+// shrink narrows the widest columns until a line takes at most this many. The first ones,
+// as many as whole says, are not cut.
+func (c columns) shrink(most, whole int) {
+	narrow := c[min(whole, len(c)):]
+	for total := c.total(); total > most && len(narrow) > 0; total-- {
+		widest := 0
+		for i, n := range narrow {
+			if n > narrow[widest] {
+				widest = i
+			}
+		}
+		if narrow[widest] <= leastColumn {
+			return // the terminal breaks the line
+		}
+		narrow[widest]--
+	}
+}
+
+// total returns how many columns of a terminal a line takes.
+func (c columns) total() int {
 	total := 2 * (len(c) - 1)
 	for _, n := range c {
 		total += n
 	}
-	for ; total > most; total-- {
-		widest := 0
-		for i, n := range c {
-			if n > c[widest] {
-				widest = i
-			}
-		}
-		if c[widest] <= leastColumn {
-			return // the terminal breaks the line
-		}
-		c[widest]--
-	}
+	return total
 }
