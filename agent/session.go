@@ -21,6 +21,8 @@ type session struct {
 	weakMachineKey bool
 	// notes are sentences about how the vault was opened, for status.
 	notes []string
+	// auditCut names the entry that the audit log should hold and does not; empty if it does.
+	auditCut string
 
 	// since, idle and hard are boot-clock times: the unlock, how long the session
 	// survives unused, and how long it lives at most.

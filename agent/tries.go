@@ -17,6 +17,8 @@ const (
 	ledgerUnlockFailures store.Kind = 1 // how many wrong passphrases in a row
 	ledgerLastFailure    store.Kind = 2 // Unix milliseconds of the last one
 	ledgerGeneration     store.Kind = 3 // the newest generation of the vault that was unlocked
+	ledgerAuditSize      store.Kind = 4 // how many entries the newest checkpoint of the audit log covered at an unlock
+	ledgerAuditHead      store.Kind = 5 // the start of the hash of the last of them
 )
 
 // freeTries is how many wrong passphrases cost no wait; each further one doubles
@@ -86,7 +88,8 @@ func (a *Agent) tryUnlock(ctx context.Context, s *session, proof vault.Proof) er
 	}
 	defer func() { _ = l.Close() }()
 	_, seen := l.Get(ledgerGeneration, v.ID())
-	if err := a.counted(ctx, v, l, proof, v.UnlockBy); err != nil {
+	a.notePin(l, s)
+	if err := a.counted(ctx, v, l, proof, v.UnlockBy, a.auditPin(v.ID())...); err != nil {
 		return err
 	}
 	if byCode && !seen {
@@ -110,8 +113,9 @@ func (a *Agent) proveBy(ctx context.Context, s *session, proof vault.Proof) erro
 }
 
 // counted calls try with proof unless too many wrong passphrases came before, and
-// counts one more where it was wrong. The count is durable before counted returns.
-func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof vault.Proof, try func(context.Context, vault.Proof) error) error {
+// counts one more where it was wrong. Where it was right, it notes more. All that is
+// durable before counted returns.
+func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof vault.Proof, try func(context.Context, vault.Proof) error, more ...store.Entry) error {
 	subject := v.ID()
 	failures, _ := l.Get(ledgerUnlockFailures, subject)
 	last, _ := l.Get(ledgerLastFailure, subject)
@@ -141,10 +145,10 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof va
 			return fmt.Errorf("counting a wrong passphrase: %w", werr)
 		}
 	case err == nil:
-		if werr := l.Append(
+		if werr := l.Append(append(more,
 			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: 0},
 			store.Entry{Kind: ledgerGeneration, Subject: subject, Value: v.Generation()},
-		); werr != nil {
+		)...); werr != nil {
 			return fmt.Errorf("noting the unlock: %w", werr)
 		}
 	}

@@ -58,7 +58,11 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 			e.Detail += " by=" + by
 		}
 	}
-	if _, werr := a.audit.AppendSync(e); werr != nil {
+	_, werr := a.audit.AppendSync(e)
+	if werr == nil && err == nil {
+		werr = a.recordCut(c, s)
+	}
+	if werr != nil {
 		if err == nil {
 			s.destroy()
 		}

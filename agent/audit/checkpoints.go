@@ -50,9 +50,10 @@ type Checkpoints struct {
 
 // CheckpointStatus says where the checkpoints of a log stand.
 type CheckpointStatus struct {
-	// Size is how many entries the last one covers, and Time when it was signed; zero if
-	// there is none.
+	// Size is how many entries the last one covers, Head the hash of the last of them, and
+	// Time when it was signed; zero if there is none.
 	Size uint64
+	Head Hash
 	Time time.Time
 	// Active reports that checkpoints are being made: the vault is unlocked.
 	Active bool
@@ -115,7 +116,7 @@ func (c *Checkpoints) report(active bool, err error) {
 	s := &c.log.checkpointed
 	s.Active, s.Err = active, err
 	if c.last != nil {
-		s.Size, s.Time = c.last.Size, c.last.Time
+		s.Size, s.Head, s.Time = c.last.Size, c.last.Head, c.last.Time
 	}
 }
 

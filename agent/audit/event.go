@@ -34,6 +34,7 @@ const (
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
+	EventAuditCut        = "audit.cut"
 )
 
 // The outcomes.
@@ -110,7 +111,7 @@ func knownEvent(name string) bool {
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
 		EventSecretErase, EventVaultCheck, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
-		EventPeerRefused, EventRecovered, EventAuditKey:
+		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}
 	return false

@@ -3,6 +3,8 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -272,6 +274,25 @@ func LastSeq(dir string) (uint64, error) {
 		return 0, err
 	}
 	return lastSeqOf(filepath.Join(dir, segmentName(firsts[len(firsts)-1])))
+}
+
+// Holds reports whether the log holds entry seq, and the hash of its line begins with
+// head, as a number. An entry that was deleted with its segment counts as held.
+func (l *Log) Holds(seq, head uint64) (bool, error) {
+	lines, err := newFollower(l.dir, seq)
+	if err != nil {
+		return false, err
+	}
+	defer func() { lines.close() }()
+	line, err := lines.line()
+	switch n := seqOf(line); {
+	case err != nil || n < seq:
+		return false, err
+	case n > seq:
+		return true, nil
+	}
+	hash := sha256.Sum256(line)
+	return binary.BigEndian.Uint64(hash[:]) == head, nil
 }
 
 func lastSeqOf(path string) (uint64, error) {

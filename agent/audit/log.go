@@ -79,14 +79,14 @@ func Open(dir string, opts Options) (*Log, error) {
 	}
 	l.current.Store(w)
 	if end, err := readCheckpointEnd(dir); err == nil && end.last != nil {
-		l.checkpointed = CheckpointStatus{Size: end.last.Size, Time: end.last.Time}
+		l.checkpointed = CheckpointStatus{Size: end.last.Size, Head: end.last.Head, Time: end.last.Time}
 	}
 	return l, nil
 }
 
 // Append adds an entry and returns its number once it has been written to the file;
-// the fsync follows, unless Options.Strict says that it comes first. It is for uses. If it fails, what the entry records must not
-// happen. The error wraps ErrUnavailable, ErrClosed or ErrEvent.
+// the fsync follows, unless Options.Strict says that it comes first. It is for uses. If it
+// fails, what the entry records must not happen. The error wraps ErrUnavailable, ErrClosed or ErrEvent.
 func (l *Log) Append(e Event) (seq uint64, err error) {
 	if err := e.check(); err != nil {
 		return 0, err
