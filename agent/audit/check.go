@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,12 @@ type Report struct {
 	Starts []string
 	// Gaps are the times in which no agent ran.
 	Gaps []Gap
+	// Proved is the entry of a proof; nil if a log was checked.
+	Proved *Entry
+	// KeyOlder reports that the key file is older than the checkpoints. It is no fault of
+	// the log, and a copy made while the agent ran may be so, but the agent makes no
+	// checkpoint with it.
+	KeyOlder bool
 }
 
 // Covered returns the number of the last entry that a checkpoint covers.
@@ -60,10 +67,11 @@ type Gap struct {
 }
 
 // item is what a log holds one after the other: a line, or a checkpoint of the lines
-// before it. A malformed checkpoint has neither, and why.
+// before it, or in the place of all lines a proof. What is malformed has only its fault.
 type item struct {
 	line       []byte
 	checkpoint *Checkpoint
+	proof      *Proof
 	fault      string
 }
 
@@ -96,6 +104,8 @@ func check(next items, trust Trust, whole bool) (Report, error) {
 			res, err = c.line(it.line)
 		case it.checkpoint != nil:
 			res = c.fault(c.take(it.checkpoint))
+		case it.proof != nil:
+			return c.report(c.prove(it.proof)), nil
 		default:
 			res = c.fault("a checkpoint cannot be read: " + it.fault)
 		}
@@ -302,6 +312,22 @@ func (c *checker) keyOf(p *Checkpoint) (key, why string) {
 		return "", "the first checkpoint is signed by another key than the one you hold"
 	}
 	return "", fmt.Sprintf("a key was lost: the checkpoint of %d entries starts a new chain, with key %s, which you do not hold", p.Size, p.Start)
+}
+
+// prove checks a proof, which ends what is checked.
+func (c *checker) prove(p *Proof) Result {
+	if c.r.First > 0 {
+		return c.fault("a proof stands behind entries")
+	}
+	if why := c.take(&p.Checkpoint); why != "" {
+		return c.fault(why)
+	}
+	e, err := p.entry()
+	if err != nil {
+		return Result{FirstBad: p.Index + 1, Why: fmt.Sprintf("entry %d is not proved: %v", p.Index+1, err)}
+	}
+	c.r.Proved, c.r.First, c.r.From, c.r.To = &e, e.Seq, e.Time, e.Time
+	return Result{OK: true, Entries: 1, Head: Head{Seq: e.Seq, Hash: sha256.Sum256(p.Line)}}
 }
 
 // held returns the size of the greatest checkpoint that the verifier holds.

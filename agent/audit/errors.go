@@ -32,6 +32,15 @@ var (
 // ErrLine means that a line is not an audit entry in its one right form.
 var ErrLine = errors.New("audit: malformed line")
 
+// Errors of proving an entry.
+var (
+	// ErrNotCovered means that no checkpoint covers the entry, or the given one does not.
+	ErrNotCovered = errors.New("audit: no checkpoint covers the entry")
+
+	// ErrNoEntry means that the log does not hold an entry any more.
+	ErrNoEntry = errors.New("audit: entry is not in the log")
+)
+
 // ErrCheckpoint means that a checkpoint, a verifier key or the file of the signing key is
 // not in its one right form.
 var ErrCheckpoint = errors.New("audit: malformed checkpoint")

@@ -30,18 +30,18 @@ func Export(w io.Writer, dir string, r Range) error {
 	if err != nil {
 		return err
 	}
-	p, err := openCheckpoints(dir)
+	all, err := openCheckpoints(dir)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer all.Close()
 	log, err := OpenReader(dir)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	out := bufio.NewWriterSize(w, 64<<10)
-	next := merge(newLineReader(log), checkpointItems(p))
+	next := merge(newLineReader(log), all.next)
 	for {
 		it, err := next()
 		if errors.Is(err, io.EOF) {
@@ -102,14 +102,14 @@ func (r *Range) bounds(dir string) (first, last uint64, err error) {
 		}
 		first, last = max(first, from), min(last, to)
 	}
-	p, err := openCheckpoints(dir)
+	all, err := openCheckpoints(dir)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer p.Close()
+	defer all.Close()
 	before, after := uint64(0), uint64(math.MaxUint64)
-	for next := checkpointItems(p); ; {
-		it, err := next()
+	for {
+		it, err := all.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return before + 1, after, nil

@@ -2,12 +2,9 @@ package audit
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path/filepath"
 	"time"
 )
 
@@ -32,20 +29,23 @@ func CheckDir(dir string, trust Trust) (Report, error) {
 
 func checkDir(dir string, trust Trust) (Report, error) {
 	// The checkpoints first: what they cover is in the log that is opened then.
-	p, err := openCheckpoints(dir)
+	all, err := openCheckpoints(dir)
 	if err != nil {
 		return Report{}, err
 	}
-	defer p.Close()
+	defer all.Close()
 	log, err := OpenReader(dir)
 	if err != nil {
 		return Report{}, err
 	}
 	defer log.Close()
-	return check(merge(newLineReader(log), checkpointItems(p)), trust, true)
+	r, err := check(merge(newLineReader(log), all.next), trust, true)
+	// Read after the checkpoints, it can be older than they are only if somebody put it back.
+	r.KeyOlder = older(signedLast(dir), r.Last)
+	return r, err
 }
 
-// Check is CheckDir for an export, or for a file of the log itself.
+// Check is CheckDir for an export, a proof, or a file of the log itself.
 func Check(r io.Reader, trust Trust) (Report, error) {
 	return check(exported(r), trust, false)
 }
@@ -70,57 +70,8 @@ func ReadCheckpoints(r io.Reader) ([]Checkpoint, error) {
 	}
 }
 
-// Starts returns the verifier keys that the chains of checkpoints of dir start with, the
-// oldest first: one, unless a key was lost. What cannot be read is left out.
-func Starts(dir string) ([]string, error) {
-	p, err := openCheckpoints(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	var starts []string
-	for next := checkpointItems(p); ; {
-		it, err := next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return starts, nil
-		case err != nil:
-			return nil, err
-		case it.checkpoint != nil && it.checkpoint.Start != "":
-			starts = append(starts, it.checkpoint.Start)
-		}
-	}
-}
-
-// LastCheckpoint returns the newest checkpoint of dir; nil if there is none.
-func LastCheckpoint(dir string) (*Checkpoint, error) {
-	end, err := readCheckpointEnd(dir)
-	return end.last, err
-}
-
-// openCheckpoints opens the file of checkpoints as it is now. There are none if there is
-// no file.
-func openCheckpoints(dir string) (io.ReadCloser, error) {
-	f, err := openRead(filepath.Join(dir, checkpointsName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return io.NopCloser(bytes.NewReader(nil)), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("audit: opening the checkpoints: %w", err)
-	}
-	fi, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("audit: opening the checkpoints: %w", err)
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(f, fi.Size()), f}, nil
-}
-
-// exported reads the one stream of an export: a line that begins with a brace is an entry,
-// and anything else a part of a checkpoint.
+// exported reads the one stream of an export or a proof. What a part is, its first letter
+// tells.
 func exported(r io.Reader) items {
 	b := bufio.NewReaderSize(r, 16*MaxLine)
 	lines := lineReader{b}
@@ -129,26 +80,18 @@ func exported(r io.Reader) items {
 		if err != nil {
 			return item{}, readError(err)
 		}
-		if first[0] != originPrefix[0] {
+		switch first[0] {
+		case originPrefix[0]:
+			return readCheckpoint(b)
+		case proofHead[0]:
+			return readProof(b)
+		default:
 			line, err := lines.next()
 			if errors.Is(err, io.EOF) && len(line) > 0 {
 				err = nil
 			}
 			return item{line: line}, readError(err)
 		}
-		return readCheckpoint(b)
-	}
-}
-
-// checkpointItems reads a file of checkpoints. One that is cut off at the end is left out.
-func checkpointItems(r io.Reader) items {
-	b := bufio.NewReaderSize(r, 16*MaxLine)
-	return func() (item, error) {
-		it, err := readCheckpoint(b)
-		if it.fault == cutOff {
-			err = io.EOF
-		}
-		return it, err
 	}
 }
 

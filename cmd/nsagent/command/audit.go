@@ -23,7 +23,7 @@ func newAudit(e *env) *cobra.Command {
 		Use:   "audit",
 		Short: "Read and check the log of every use, denial and change",
 	}
-	c.AddCommand(newAuditQuery(e), newAuditTail(e), newAuditVerify(e), newAuditExport(e))
+	c.AddCommand(newAuditQuery(e), newAuditTail(e), newAuditVerify(e), newAuditExport(e), newAuditProve(e))
 	return c
 }
 

@@ -57,17 +57,24 @@ func runAuditExport(e *env, o exportOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	write := func(w io.Writer) error { return o.export(w, p.AuditDir) }
+	return e.written(e.writeTo(args, func(w io.Writer) error { return o.export(w, p.AuditDir) }), p.AuditDir)
+}
+
+// writeTo lets write fill the file that the argument names, or standard output.
+func (e *env) writeTo(args []string, write func(io.Writer) error) error {
 	if len(args) == 0 || args[0] == "-" {
-		err = write(e.stdout)
-	} else {
-		err = intoNewFile(args[0], write)
+		return write(e.stdout)
 	}
+	return intoNewFile(args[0], write)
+}
+
+// written says what went wrong with reading the log of dir or writing what was asked for.
+func (e *env) written(err error, dir string) error {
 	var shown *client.Error
 	if err == nil || errors.As(err, &shown) || e.stdout.failed() != nil {
 		return err
 	}
-	return noAudit(err, p.AuditDir)
+	return noAudit(err, dir)
 }
 
 // export writes what the flags ask for.

@@ -31,16 +31,17 @@ and checkpoints are signed by keys that sign once. It prints ok, or the number
 of the first bad entry, and then exits with 9. It needs no agent and no
 passphrase.
 
-FILE is what audit export wrote, and DIR a copy of the log's directory; without
-either it is the log of this machine. What you hold from elsewhere makes the
-answer one that no program here could have forged: with --key the first public
-key, which init showed and audit export --key prints, with --checkpoint what
-audit export --checkpoint printed once. A log whose end was cut off shows
-against such a checkpoint, and one whose start was deleted on purpose verifies
-from it.`,
+FILE is what audit export or audit prove wrote, and DIR a copy of the log's
+directory; without either it is the log of this machine. What you hold from
+elsewhere makes the answer one that no program here could have forged: with
+--key the first public key, which init showed and audit export --key prints,
+with --checkpoint what audit export --checkpoint printed once. A log whose end
+was cut off shows against such a checkpoint, and one whose start was deleted on
+purpose verifies from it.`,
 		Example: `  nsagent audit verify
   nsagent audit verify --key acme.pub export.txt
-  nsagent audit verify --checkpoint kept.txt`,
+  nsagent audit verify --checkpoint kept.txt
+  nsagent audit verify --key acme.pub proof.txt`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runAuditVerify(e, o, args) },
 	}
@@ -185,6 +186,10 @@ type verdict struct {
 	Covered     uint64       `json:"covered"`
 	Keys        []string     `json:"keys"`
 	Gaps        []verdictGap `json:"gaps"`
+	// Proved is the entry of a proof; left out for a log.
+	Proved *audit.Entry `json:"proved,omitempty"`
+	// KeyOlder is there if an older audit.key was put back.
+	KeyOlder bool `json:"key_older,omitzero"`
 }
 
 type verdictGap struct {
@@ -198,6 +203,7 @@ func verdictOf(r audit.Report) verdict {
 	v := verdict{
 		Schema: "nsagent.audit-verify/v1", OK: r.OK, Entries: r.Entries, Why: r.Why, Head: fmt.Sprintf("%x", r.Head.Hash[:]),
 		First: r.First, Checkpoints: r.Checkpoints, Covered: r.Covered(), Keys: append([]string{}, r.Starts...), Gaps: []verdictGap{},
+		Proved: r.Proved, KeyOlder: r.KeyOlder,
 	}
 	if !r.OK {
 		v.Seq = &r.FirstBad
@@ -210,6 +216,25 @@ func verdictOf(r audit.Report) verdict {
 
 // sayVerdict tells people what was verified, and what that proves.
 func (e *env) sayVerdict(r audit.Report, trust audit.Trust) {
+	if r.Proved != nil {
+		e.say("entry %d is in the log, under the checkpoint of %s of %s", r.Proved.Seq, count(r.Covered(), "entry"), localTime(r.Last.Time))
+		e.say("%s", strings.TrimRight(string(r.Proved.AppendLine(nil)), "\n"))
+	} else {
+		e.sayLog(r)
+	}
+	if len(r.Starts) > 1 {
+		e.say("a signing key was lost %s: a new chain of checkpoints began each time", count(uint64(len(r.Starts)-1), "time")) // #nosec G115 -- not negative
+	}
+	if r.KeyOlder {
+		e.say("audit.key is older than the checkpoints, so that no more can be made: in the agent's own directory, remove it while no agent runs, and a new chain of checkpoints begins")
+	}
+	if len(trust.Keys)+len(trust.Held) == 0 && len(r.Starts) > 0 {
+		e.say("by its own first key %s", r.Starts[0])
+	}
+}
+
+// sayLog tells of what a log holds.
+func (e *env) sayLog(r audit.Report) {
 	e.say("%s, head %x", count(r.Entries, "entry"), r.Head.Hash[:])
 	if r.First > 1 {
 		e.say("it begins with entry %d; those before are not here", r.First)
@@ -233,12 +258,6 @@ func (e *env) sayVerdict(r audit.Report, trust audit.Trust) {
 			what = "agent ended without a word"
 		}
 		e.say("gap after entry %d: %s, %s to %s", g.After, what, localTime(g.From), localTime(g.To))
-	}
-	if len(r.Starts) > 1 {
-		e.say("a signing key was lost %s: a new chain of checkpoints began each time", count(uint64(len(r.Starts)-1), "time")) // #nosec G115 -- not negative
-	}
-	if len(trust.Keys)+len(trust.Held) == 0 && len(r.Starts) > 0 {
-		e.say("by its own first key %s", r.Starts[0])
 	}
 }
 
