@@ -9,49 +9,43 @@ import (
 // BenchmarkAppend is the whole of an entry, with its write to the file system that
 // holds the temporary directory, alone and from 64 callers.
 func BenchmarkAppend(b *testing.B) {
-	e := use(1)
-	b.Run("callers=1", func(b *testing.B) {
+	benchCallers(b, func(b *testing.B) *Log { return mustOpen(b, newDir(b)) })
+}
+
+// BenchmarkAppendSigned is BenchmarkAppend while checkpoints are made.
+func BenchmarkAppendSigned(b *testing.B) {
+	benchCallers(b, func(b *testing.B) *Log {
 		l := mustOpen(b, newDir(b))
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := l.Append(e); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("callers=64", func(b *testing.B) {
-		l := mustOpen(b, newDir(b))
-		b.ReportAllocs()
-		done := make(chan error)
-		share := b.N/64 + 1
-		for range 64 {
-			go func() {
-				for range share {
-					if _, err := l.Append(e); err != nil {
-						done <- err
-						return
-					}
-				}
-				done <- nil
-			}()
-		}
-		for range 64 {
-			if err := <-done; err != nil {
-				b.Fatal(err)
-			}
-		}
+		l.StartCheckpoints(newKeys())
+		return l
 	})
 }
 
-func BenchmarkAppendSync(b *testing.B) {
+// BenchmarkStrict is BenchmarkAppend where each entry is fsynced before it is
+// acknowledged.
+func BenchmarkStrict(b *testing.B) {
+	var d *faultyDisk // counts fsyncs
+	benchCallers(b, func(b *testing.B) (l *Log) {
+		l, d, _ = openFaulty(b)
+		l.opts.Strict = true
+		b.Cleanup(func() { b.ReportMetric(float64(d.syncs.Load())/float64(b.N), "fsyncs/op") })
+		return l
+	})
+}
+
+// benchCallers measures Append by 1 caller and by 64.
+func benchCallers(b *testing.B, open func(*testing.B) *Log) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
-			l := mustOpen(b, newDir(b))
-			done := make(chan error)
-			for range callers {
+			l := open(b)
+			e := use(1)
+			done := make(chan error, callers)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range callers {
 				go func() {
-					for range b.N/callers + 1 {
-						if _, err := l.AppendSync(use(1)); err != nil {
+					for n := i; n < b.N; n += callers {
+						if _, err := l.Append(e); err != nil {
 							done <- err
 							return
 						}
@@ -64,6 +58,7 @@ func BenchmarkAppendSync(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			b.StopTimer()
 		})
 	}
 }

@@ -54,7 +54,7 @@ func (d *faultyDisk) Truncate(n int64) error {
 }
 
 // openFaulty opens a new log whose file is a faultyDisk.
-func openFaulty(t *testing.T) (*Log, *faultyDisk, string) {
+func openFaulty(t testing.TB) (*Log, *faultyDisk, string) {
 	t.Helper()
 	dir := newDir(t)
 	opts, err := Options{}.withDefaults()

@@ -13,7 +13,7 @@ func (w *writer) appendSync(e *Event) (uint64, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.synced < seq {
+	for w.synced.Seq < seq {
 		if w.err != nil {
 			return 0, w.err
 		}
@@ -53,8 +53,8 @@ func (w *writer) flushLoop() {
 // again: the kernel may have dropped the pages, and a second one would report success.
 func (w *writer) flush() error {
 	w.mu.Lock()
-	seq, err := w.written.Seq, w.err
-	clean := seq == w.synced
+	head, err := w.written, w.err
+	clean := head == w.synced
 	w.dirty = false
 	w.mu.Unlock()
 	if err != nil {
@@ -69,7 +69,7 @@ func (w *writer) flush() error {
 	if err == nil {
 		w.chaining.Lock()
 		if err = w.inPlace(); err == nil && w.size >= w.limit {
-			seq, err = w.rollLocked(seq)
+			head, err = w.rollLocked(head)
 		}
 		w.chaining.Unlock()
 	}
@@ -79,7 +79,7 @@ func (w *writer) flush() error {
 	if err != nil {
 		return w.failLocked(err)
 	}
-	w.synced = seq
+	w.synced = head
 	w.durable.Broadcast()
 	notify(w.settled)
 	return nil
@@ -113,8 +113,8 @@ func (w *writer) finish(reason error, last *Event) error {
 	}
 	w.mu.Lock()
 	err := w.err
-	seq := w.written.Seq
-	unsynced := w.synced != seq
+	head := w.written
+	unsynced := w.synced != head
 	w.err = reason
 	w.durable.Broadcast()
 	w.mu.Unlock()
@@ -125,7 +125,7 @@ func (w *writer) finish(reason error, last *Event) error {
 		return fmt.Errorf("%w: fsync: %w", ErrUnavailable, err)
 	}
 	w.mu.Lock()
-	w.synced = seq
+	w.synced = head
 	w.mu.Unlock()
 	return nil
 }

@@ -36,6 +36,20 @@ func (h Head) follow(dst, body []byte) ([]byte, Head) {
 	return dst, Head{Seq: h.Seq + 1, Hash: sha256.Sum256(dst[start:])}
 }
 
+// ends returns the number and the prev of a line, by its two ends; zeros where they are
+// not those of a line.
+func ends(line []byte) (seq uint64, prev Hash) {
+	end := len(line) - len("\"}\n")
+	start := end - 2*len(prev)
+	if start < 0 {
+		return 0, Hash{}
+	}
+	if _, err := hex.Decode(prev[:], line[start:end]); err != nil {
+		return 0, Hash{}
+	}
+	return seqOf(line), prev
+}
+
 // appendBody appends the part of the line that does not depend on the chain: all
 // between seq and prev. It allocates nothing if dst has room and the texts are plain.
 func appendBody(dst []byte, e *Event) []byte {

@@ -183,10 +183,10 @@ func (l *Log) finish(last *Event) error {
 
 // failureDetail says what a failure may have cost: entries that were acknowledged and
 // are not in the file, and entries whose fsync did not succeed.
-func failureDetail(last Head, synced uint64, w *writer) string {
+func failureDetail(last, synced Head, w *writer) string {
 	detail := "after=failure"
-	if synced < last.Seq {
-		detail += fmt.Sprintf(" unsynced=%d-%d", synced+1, last.Seq)
+	if synced.Seq < last.Seq {
+		detail += fmt.Sprintf(" unsynced=%d-%d", synced.Seq+1, last.Seq)
 	}
 	if found, _, _ := w.state(); found != last {
 		detail += fmt.Sprintf(" expected=%d:%x found=%d", last.Seq, last.Hash[:8], found.Seq)

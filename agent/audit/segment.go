@@ -58,7 +58,7 @@ func segments(dir string) ([]uint64, error) {
 // file gets its second name, and only then the new one takes the first. Each name is
 // durable before the next step. What cannot be begun for want of room, or on a file
 // system without links, is put off: the segment goes on growing.
-func (w *writer) rollLocked(synced uint64) (uint64, error) {
+func (w *writer) rollLocked(synced Head) (Head, error) {
 	dir := filepath.Dir(w.path)
 	closed := filepath.Join(dir, segmentName(w.first))
 	next, self, err := prepareNext(dir)
@@ -71,7 +71,7 @@ func (w *writer) rollLocked(synced uint64) (uint64, error) {
 		return synced, fmt.Errorf("fsync: %w", err)
 	}
 	w.mu.Lock()
-	last := w.written.Seq
+	last := w.written
 	w.mu.Unlock()
 	if err := os.Link(w.path, closed); err != nil {
 		_ = next.Close()
@@ -91,7 +91,7 @@ func (w *writer) rollLocked(synced uint64) (uint64, error) {
 		return last, fmt.Errorf("beginning a new segment: %w", err)
 	}
 	_ = w.file.Close() // fsynced; the lock on the new file is held already
-	w.file, w.self, w.size, w.first = next, self, 0, last+1
+	w.file, w.self, w.size, w.first = next, self, 0, last.Seq+1
 	return last, nil
 }
 

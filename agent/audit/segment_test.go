@@ -368,8 +368,8 @@ func TestStrictSharesFsyncs(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if _, synced, _ := l.current.Load().state(); synced < seq {
-					t.Errorf("entry %d was acknowledged, fsynced is %d", seq, synced)
+				if _, synced, _ := l.current.Load().state(); synced.Seq < seq {
+					t.Errorf("entry %d was acknowledged, fsynced is %d", seq, synced.Seq)
 				}
 			}
 		})

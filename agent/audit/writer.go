@@ -47,8 +47,8 @@ type writer struct {
 	mu      sync.Mutex
 	err     error // the first failure
 	written Head  // of the last line in the file
-	synced  uint64
-	dirty   bool // the flusher has work
+	synced  Head  // of the last line that was fsynced
+	dirty   bool  // the flusher has work
 	durable sync.Cond
 
 	dirtied chan struct{} // something was written
@@ -74,7 +74,7 @@ func newWriter(a active, opts Options, settled chan struct{}) *writer {
 	w := &writer{
 		path: a.path, every: opts.FlushEvery, limit: opts.SegmentSize,
 		file: a.file, self: a.self, first: a.first, size: a.size, line: make([]byte, 0, MaxLine),
-		written: a.head, synced: a.head.Seq,
+		written: a.head, synced: a.head,
 		dirtied: make(chan struct{}, 1), urgent: make(chan struct{}, 1), settled: settled,
 		quit: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -165,7 +165,7 @@ func (w *writer) failLocked(err error) error {
 	return w.err
 }
 
-func (w *writer) state() (written Head, synced uint64, err error) {
+func (w *writer) state() (written, synced Head, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.written, w.synced, w.err
