@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,12 +10,25 @@ import (
 	"testing"
 )
 
-// most is the exposure that systemd-analyze 252 finds in the unit, in tenths; see
-// docs/service.md. A change of the unit may lower it.
-const most = "59"
-
-// inRepository is where the units are for people who package nsagent.
+// inRepository is where a user's units are for people who package nsagent.
 const inRepository = "../../contrib/systemd/user"
+
+// packageOf is a pair of units as they are in the repository.
+type packageOf struct {
+	dir  string
+	args []string // of systemd-analyze
+	// most is the exposure that systemd-analyze 252 finds in the service, in tenths; see
+	// docs/service.md. A change of the unit may lower it.
+	most int
+}
+
+// packages are the units that people install.
+func packages() map[string]packageOf {
+	return map[string]packageOf{
+		"user":   {inRepository, []string{"--user"}, 59},
+		"system": {"../../contrib/systemd/system", nil, 4},
+	}
+}
 
 func TestUnitsAreThoseInTheRepository(t *testing.T) {
 	units, err := Units(packaged, nil)
@@ -55,7 +69,7 @@ func TestUnitsQuote(t *testing.T) {
 }
 
 // analyze runs systemd-analyze on the units, with a program that exists.
-func analyze(t *testing.T, edit func(string) string, args ...string) (string, error) {
+func (p packageOf) analyze(t *testing.T, edit func(string) string, args ...string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
@@ -65,20 +79,21 @@ func analyze(t *testing.T, edit func(string) string, args ...string) (string, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	units, err := Units(exe, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, u := range units {
-		if err := os.WriteFile(filepath.Join(dir, u.Name), []byte(edit(string(u.Text))), 0o600); err != nil {
+	for _, name := range []string{Service, ForSocket} {
+		text, err := os.ReadFile(filepath.Join(p.dir, name))
+		if err != nil {
 			t.Fatal(err)
 		}
-		args = append(args, filepath.Join(dir, u.Name))
+		edited := edit(strings.ReplaceAll(string(text), packaged, exe))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, filepath.Join(dir, name))
 		if args[0] == "security" {
 			break // it takes the service alone
 		}
 	}
-	c := exec.Command("systemd-analyze", append([]string{"--user", "--no-pager"}, args...)...) // #nosec G204 -- a test
+	c := exec.Command("systemd-analyze", append(append([]string{"--no-pager"}, p.args...), args...)...) // #nosec G204 -- a test
 	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "LANG=C.UTF-8"}
 	out, err := c.CombinedOutput()
 	return string(out), err
@@ -86,72 +101,87 @@ func analyze(t *testing.T, edit func(string) string, args ...string) (string, er
 
 func asItIs(s string) string { return s }
 
-// TestUnitsAreUnderstood has systemd read the units: it warns of what it does not know.
-func TestUnitsAreUnderstood(t *testing.T) {
-	out, err := analyze(t, asItIs, "verify", "--man=no")
-	if err != nil || out != "" {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
-	}
-	out, _ = analyze(t, func(s string) string { return strings.ReplaceAll(s, "LockPersonality=", "LockPersonalty=") }, "verify", "--man=no")
-	if !strings.Contains(out, "LockPersonalty") {
-		t.Errorf("a word that systemd does not know goes unnoticed:\n%s", out)
+// forEach runs a test for every package of units.
+func forEach(t *testing.T, test func(*testing.T, packageOf)) {
+	for name, p := range packages() {
+		t.Run(name, func(t *testing.T) { test(t, p) })
 	}
 }
 
-// TestExposureIsDocumented keeps docs/service.md with the number that is guarded.
+// TestUnitsAreUnderstood has systemd read the units: it warns of what it does not know.
+func TestUnitsAreUnderstood(t *testing.T) {
+	forEach(t, func(t *testing.T, p packageOf) {
+		out, err := p.analyze(t, asItIs, "verify", "--man=no")
+		if err != nil || out != "" {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
+		out, _ = p.analyze(t, func(s string) string { return strings.ReplaceAll(s, "LockPersonality=", "LockPersonalty=") }, "verify", "--man=no")
+		if !strings.Contains(out, "LockPersonalty") {
+			t.Errorf("a word that systemd does not know goes unnoticed:\n%s", out)
+		}
+	})
+}
+
+// TestExposureIsDocumented keeps docs/service.md with the numbers that are guarded.
 func TestExposureIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/service.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "**" + most[:1] + "." + most[1:] + "**"; !strings.Contains(string(page), want) {
-		t.Errorf("docs/service.md does not say %s", want)
-	}
+	forEach(t, func(t *testing.T, p packageOf) {
+		if want := fmt.Sprintf("**%d.%d**", p.most/10, p.most%10); !strings.Contains(string(page), want) {
+			t.Errorf("docs/service.md does not say %s", want)
+		}
+	})
 }
 
-// TestExposure guards the hardening of the unit: less of it would be seen.
+// TestExposure guards the hardening of the units: less of it would be seen.
 func TestExposure(t *testing.T) {
-	if out, err := analyze(t, asItIs, "security", "--offline=true", "--threshold="+most); err != nil {
-		t.Errorf("the exposure is above %s tenths: %v\n%s", most, err, out)
-	}
-	weaker := func(s string) string { return strings.ReplaceAll(s, "SystemCallFilter=", "# ") }
-	if out, err := analyze(t, weaker, "security", "--offline=true", "--threshold="+most); err == nil {
-		t.Errorf("without a filter of system calls the exposure is not above %s tenths:\n%s", most, out)
-	}
+	forEach(t, func(t *testing.T, p packageOf) {
+		if out, err := p.analyze(t, asItIs, "security", "--offline=true", fmt.Sprintf("--threshold=%d", p.most)); err != nil {
+			t.Errorf("the exposure is above %d tenths: %v\n%s", p.most, err, out)
+		}
+		weaker := func(s string) string { return strings.ReplaceAll(s, "SystemCallFilter=", "# ") }
+		if out, err := p.analyze(t, weaker, "security", "--offline=true", fmt.Sprintf("--threshold=%d", p.most)); err == nil {
+			t.Errorf("without a filter of system calls the exposure is not above %d tenths:\n%s", p.most, out)
+		}
+	})
 }
 
-// TestEveryOmissionHasAReason: what systemd-analyze misses in the unit, its comments
+// TestEveryOmissionHasAReason: what systemd-analyze misses in a unit, its comments
 // explain.
 func TestEveryOmissionHasAReason(t *testing.T) {
-	out, err := analyze(t, asItIs, "security", "--offline=true")
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	unit, err := os.ReadFile(filepath.Join(inRepository, Service))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, reasons, ok := strings.Cut(string(unit), "# Off, and why:")
-	if !ok {
-		t.Fatal("the unit gives no reasons")
-	}
-	missing := 0
-	for line := range strings.Lines(out) {
-		name, found := strings.CutPrefix(line, "✗ ")
-		if !found {
-			continue
+	forEach(t, func(t *testing.T, p packageOf) {
+		out, err := p.analyze(t, asItIs, "security", "--offline=true")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
 		}
-		missing++
-		name, _, _ = strings.Cut(name, " ")
-		for _, directive := range strings.Split(name, "/") {
-			directive, _, _ = strings.Cut(directive, "=")
-			// AF_UNIX is explained where it is allowed.
-			if directive != "RestrictAddressFamilies" && directive != "DynamicUser" && !strings.Contains(reasons, directive+"=") {
-				t.Errorf("%s is off, and the unit does not say why", directive)
+		unit, err := os.ReadFile(filepath.Join(p.dir, Service))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, reasons, ok := strings.Cut(string(unit), "# Off, and why:")
+		if !ok {
+			t.Fatal("the unit gives no reasons")
+		}
+		missing := 0
+		for line := range strings.Lines(out) {
+			name, found := strings.CutPrefix(line, "✗ ")
+			if !found {
+				continue
+			}
+			missing++
+			name, _, _ = strings.Cut(name, " ")
+			for _, directive := range strings.Split(name, "/") {
+				directive, _, _ = strings.Cut(directive, "=")
+				// AF_UNIX is explained where it is allowed.
+				if directive != "RestrictAddressFamilies" && directive != "DynamicUser" && !strings.Contains(reasons, directive+"=") {
+					t.Errorf("%s is off, and the unit does not say why", directive)
+				}
 			}
 		}
-	}
-	if missing == 0 {
-		t.Errorf("nothing is off:\n%s", out)
-	}
+		if missing == 0 {
+			t.Errorf("nothing is off:\n%s", out)
+		}
+	})
 }
