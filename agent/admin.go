@@ -240,6 +240,15 @@ func (a *Agent) showProfile(name string) (*pb.Profile, error) {
 	return m, nil
 }
 
+// changed returns the public part of a profile after a change, as it is shown; where
+// somebody locked meanwhile, as it was stored.
+func (a *Agent) changed(p *profile) *pb.Profile {
+	if m, err := a.showProfile(p.Name); err == nil {
+		return m
+	}
+	return p.message()
+}
+
 // RemoveProfile removes a profile and its credential.
 func (s adminService) RemoveProfile(ctx context.Context, q *pb.RemoveProfileRequest) (*pb.RemoveProfileResponse, error) {
 	if err := s.removeProfile(ctx, q.GetName()); err != nil {
@@ -366,5 +375,5 @@ func (a *Agent) publish(s *session, change func(map[string]*live), orphan *live)
 
 func exists(name string) error {
 	return refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q exists already", name), "a profile is never replaced by adding it again",
-		"remove it first:  nsagent profile rm "+name)
+		"change it:  nsagent profile edit "+name)
 }

@@ -102,6 +102,8 @@ type Agent struct {
 	// came about in its time.
 	keep map[kept]time.Duration
 
+	slots slotsSeen // of the vault while it is locked
+
 	stopping    atomic.Bool // the last checkpoint is that of the stop
 	connections atomic.Int32
 	awaited     atomic.Int32 // calls whose message is not there yet

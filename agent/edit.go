@@ -27,7 +27,7 @@ func (s adminService) EditProfile(ctx context.Context, q *pb.EditProfileRequest)
 	if err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileEdit, q.GetName(), err))
 	}
-	return &pb.EditProfileResponse{Profile: p.message()}, nil
+	return &pb.EditProfileResponse{Profile: s.changed(p)}, nil
 }
 
 func (a *Agent) editProfile(ctx context.Context, q *pb.EditProfileRequest) (*profile, error) {

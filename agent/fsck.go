@@ -66,13 +66,19 @@ func (a *Agent) checkVault(ctx context.Context) (*pb.CheckVaultResponse, error) 
 // crash, as each unlock does.
 func Fsck(ctx context.Context, cfg FsckConfig) []*pb.Check {
 	f := &fsck{cfg: cfg, file: store.NewFile(cfg.Paths.Vault)}
-	if f.vaultFile(ctx) {
-		f.previous(ctx)
-		f.blobs(ctx)
+	if f.files(ctx) {
 		f.ledger(ctx)
 		f.pin(ctx)
 		f.contents(ctx)
 	}
+	return f.checks
+}
+
+// FsckFiles is the part of Fsck that takes no key and no keyring, and writes nothing at
+// all: vault file, previous one and blobs.
+func FsckFiles(ctx context.Context, cfg FsckConfig) []*pb.Check {
+	f := &fsck{cfg: cfg, file: store.NewFile(cfg.Paths.Vault)}
+	f.files(ctx)
 	return f.checks
 }
 
@@ -102,6 +108,17 @@ func (f *fsck) fault(name, what string, err error, remedy string) {
 		remedy = strings.TrimSuffix(fix, ")")
 	}
 	f.add(name, checkProblem, detail, remedy)
+}
+
+// files looks at all that is in files of the vault. It returns false where there is
+// nothing else to look at.
+func (f *fsck) files(ctx context.Context) bool {
+	if !f.vaultFile(ctx) {
+		return false
+	}
+	f.previous(ctx)
+	f.blobs(ctx)
+	return true
 }
 
 // vaultFile looks at the file itself. Without it there is nothing else to look at.

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/internal/socketpath"
-	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // listeners are the two bound sockets and the lock that makes them ours.
@@ -66,24 +65,6 @@ func (ls *listeners) close() {
 		}
 	}
 	_ = ls.lock.Close()
-}
-
-// lockFile takes the lock of the socket directory, which a process holds for as
-// long as it lives.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600) // #nosec G304 -- our own runtime directory
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock %s: %w", path, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // #nosec G115 -- a descriptor fits
-		_ = f.Close()
-		return nil, running(path)
-	}
-	return f, nil
-}
-
-func running(path string) error {
-	return refuse(ErrRunning, pb.CodeRunning, "an agent is running already", "it serves "+filepath.Dir(path), "see it:  nsagent status")
 }
 
 // answers reports whether somebody takes connections at path.

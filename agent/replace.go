@@ -17,7 +17,7 @@ func (s adminService) RenameProfile(ctx context.Context, q *pb.RenameProfileRequ
 	if err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileRename, q.GetName(), err))
 	}
-	return &pb.RenameProfileResponse{Profile: p.message()}, nil
+	return &pb.RenameProfileResponse{Profile: s.changed(p)}, nil
 }
 
 func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, error) {

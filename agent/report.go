@@ -65,20 +65,22 @@ func (a *Agent) status() *pb.StatusResponse {
 	p := a.cfg.Paths
 	out := &pb.StatusResponse{
 		Version: a.cfg.Version, Pid: int32(os.Getpid()), Locked: true, Profiles: -1, // #nosec G115 -- a pid fits
-		Unlock:  &pb.UnlockStatus{},
 		Memory:  &pb.MemoryStatus{Mode: string(mem.Mode), Why: mem.Why, Grade: mem.Grade, Size: int64(mem.Size), Used: int64(mem.Used)},
 		Audit:   a.auditStatus(),
 		Sockets: []*pb.SocketStatus{{Name: "agent", Path: p.Agent}, {Name: "admin", Path: p.Admin}},
 		Sandbox: &pb.SandboxStatus{Seccomp: a.sandbox.Seccomp, LandlockAbi: int32(a.sandbox.LandlockABI)}, // #nosec G115 -- a small number
 	}
+	closed := a.closedSlots()
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	if s, err := a.currentLocked(); err == nil {
+	if s, err := a.currentLocked(); err != nil {
+		out.Unlock = &pb.UnlockStatus{Slots: slotKinds(closed), Weakest: string(vault.Weakest(closed))}
+	} else {
 		now := a.boottime()
 		idle, hard := s.left(now)
 		out.Locked, out.Profiles = false, int32(len(s.profiles)) // #nosec G115 -- at most 100,000
 		out.Unlock = &pb.UnlockStatus{
-			Slots: slotKinds(s.vault), Weakest: string(vault.Weakest(s.vault.Slots())), Rollback: s.vault.RollbackProtection(),
+			Slots: slotKinds(s.vault.Slots()), Weakest: string(vault.Weakest(s.vault.Slots())), Rollback: s.vault.RollbackProtection(),
 			Since:    time.Now().Add(s.since - now).Unix(),
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
@@ -112,9 +114,9 @@ func (a *Agent) auditStatus() *pb.AuditStatus {
 	return s
 }
 
-func slotKinds(v *vault.Vault) []string {
+func slotKinds(slots []vault.SlotInfo) []string {
 	var kinds []string
-	for _, s := range v.Slots() {
+	for _, s := range slots {
 		kinds = append(kinds, string(s.Kind))
 	}
 	return kinds

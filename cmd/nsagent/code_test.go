@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -16,29 +17,39 @@ import (
 
 // cmdCode runs a program that must end with this code:
 //
-//	code [-within 6s] N program args...
+//	code [-within 6s | -atbest 6s] N program args...
+//
+// -within bounds the time that it takes. -atbest is for a promise that is tighter than a
+// busy machine: what may be run again is run up to three times, and the quickest counts.
+// Other work makes a program slower, and never quicker.
 //
 // An error of nsagent must have the shape of one.
 func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
-	limit := time.Duration(0)
-	if len(args) > 2 && args[0] == "-within" {
+	limit, tries := time.Duration(0), 1
+	if len(args) > 2 && (args[0] == "-within" || args[0] == "-atbest") {
 		var err error
 		limit, err = time.ParseDuration(args[1])
 		ts.Check(err)
+		if args[0] == "-atbest" {
+			tries = 3
+		}
 		args = args[2:]
 	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: code [-within D] N program args...")
+		ts.Fatalf("usage: code [-within D | -atbest D] N program args...")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	begin := time.Now()
-	got := run(ts, args[1], args[2:]...)
-	if got != want {
-		ts.Fatalf("got exit code %d, want %d", got, want)
+	best := time.Duration(math.MaxInt64)
+	for try := 0; try == 0 || try < tries && best > limit; try++ {
+		begin := time.Now()
+		if got := run(ts, args[1], args[2:]...); got != want {
+			ts.Fatalf("got exit code %d, want %d", got, want)
+		}
+		best = min(best, time.Since(begin))
 	}
-	if took := time.Since(begin); limit > 0 && took > limit {
-		ts.Fatalf("it took %s, more than %s", took, limit)
+	if limit > 0 && best > limit {
+		ts.Fatalf("it took %s, more than %s", best, limit)
 	}
 	if filepath.Base(args[1]) == "nsagent" && want != 0 && want < 128 {
 		if fault := errorShape(ts.ReadFile("stderr")); fault != "" {

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -14,12 +13,10 @@ import (
 	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/agent/supervise"
 	"github.com/nsagent/nsagent/client"
-	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	"github.com/nsagent/nsagent/internal/systemd"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
-	"github.com/nsagent/nsagent/vault/keyring"
 )
 
 func newAgent(e *env) *cobra.Command {
@@ -180,48 +177,5 @@ func (e *env) inherited(p socketpath.Paths) []string {
 	return args
 }
 
-func stopAgent(ctx context.Context, e *env) error {
-	a, err := e.dialAdmin(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = a.Close() }()
-	if err := a.Stop(ctx); err != nil {
-		return err
-	}
-	if e.json() {
-		return e.printJSON(struct {
-			Schema  string `json:"schema"`
-			Stopped bool   `json:"stopped"`
-		}{"nsagent.agent-stop/v1", true})
-	}
-	e.say("agent stopped")
-	return nil
-}
-
 // self is this very program, also after its file was replaced.
 const self = "/proc/self/exe"
-
-// keyringDoor returns the way to the OS keyring for a command that has no
-// supervisor: it starts the helper itself.
-func (e *env) keyringDoor(arena *secret.Arena) *keyring.Door {
-	return keyring.New(arena, keyring.Launch(supervise.LaunchDirect(self, []string{"keyring-helper"}, os.Environ())))
-}
-
-func newKeyringHelper(*env) *cobra.Command {
-	return &cobra.Command{
-		Use:    "keyring-helper",
-		Hidden: true,
-		Args:   takes(),
-		RunE: func(*cobra.Command, []string) error {
-			conn, err := supervise.ParentConn()
-			if err != nil {
-				return usage("this command is for the agent", "", "")
-			}
-			if _, err := harden.Helper(); err != nil {
-				return fmt.Errorf("putting up the sandbox: %w", err)
-			}
-			return keyring.Serve(conn)
-		},
-	}
-}

@@ -32,9 +32,14 @@ func needsAgent(c *cobra.Command) bool {
 }
 
 // reach connects by dial. Where there is no agent it starts one, and connects to
-// that.
-func reach[T any](ctx context.Context, e *env, p socketpath.Paths, dial func() (T, error)) (T, error) {
-	c, err := dial()
+// that, unless the command is one that does without.
+func reach[T any](ctx context.Context, e *env, p socketpath.Paths, dial func() (T, error)) (c T, err error) {
+	if !e.needsAgent {
+		if err := e.asleep(p); err != nil {
+			return c, err
+		}
+	}
+	c, err = dial()
 	if err == nil || !absent(err) {
 		return c, err
 	}

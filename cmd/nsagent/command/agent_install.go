@@ -3,14 +3,8 @@ package command
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,13 +35,6 @@ func newAgentUninstall(e *env) *cobra.Command {
 		Args:  takes(),
 		RunE:  func(c *cobra.Command, _ []string) error { return uninstallAgent(c.Context(), e) },
 	}
-}
-
-// installed is a unit file that is to be there, and what is there now.
-type installed struct {
-	systemd.Unit
-	path  string
-	there []byte // nil: nothing
 }
 
 func installAgent(ctx context.Context, e *env) error {
@@ -176,141 +163,4 @@ func (e *env) servicePaths() (socketpath.Paths, error) {
 		return p, usage("XDG_RUNTIME_DIR is not set", "your systemd puts the sockets there", "set it:  export XDG_RUNTIME_DIR=/run/user/$(id -u)")
 	}
 	return p, nil
-}
-
-// units returns the unit files as they should be, and as they are. It refuses where
-// one of them is somebody else's.
-func (e *env) units(p socketpath.Paths) ([]installed, error) {
-	exe, err := os.Executable()
-	if err == nil {
-		_, err = os.Stat(exe)
-	}
-	if err != nil {
-		return nil, agentFailure("the program cannot be found", err)
-	}
-	var set []string
-	for _, name := range []string{"NSAGENT_CONFIG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"} {
-		if value := e.getenv(name); filepath.IsAbs(value) {
-			set = append(set, name+"="+value)
-		}
-	}
-	texts, err := systemd.Units(exe, set)
-	if err != nil {
-		return nil, usage("the unit cannot be written", plain(err), "install nsagent, and put its directories, under a plain path")
-	}
-	// Where systemd looks: beside our own directory, under the same rules.
-	dir := filepath.Join(filepath.Dir(p.ConfigDir), "systemd", "user")
-	var units []installed
-	for _, u := range texts {
-		i := installed{Unit: u, path: filepath.Join(dir, u.Name)}
-		fi, err := os.Lstat(i.path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return nil, agentFailure("the unit cannot be looked at", err)
-		case !fi.Mode().IsRegular():
-			return nil, foreign(i.path)
-		default:
-			if i.there, err = os.ReadFile(i.path); err != nil {
-				return nil, agentFailure("the unit cannot be read", err)
-			}
-			if !systemd.Ours(i.there) {
-				return nil, foreign(i.path)
-			}
-		}
-		units = append(units, i)
-	}
-	return units, nil
-}
-
-func foreign(path string) error {
-	return &client.Error{
-		Code: pb.CodeExists, Message: "there is a unit that nsagent did not write", Why: path + " is left as it is",
-		Next: "move it away, or keep it and do without agent install",
-	}
-}
-
-func paths(units []installed) []string {
-	var all []string
-	for _, u := range units {
-		all = append(all, u.path)
-	}
-	return all
-}
-
-// writeUnit replaces a unit file as a whole.
-func writeUnit(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // #nosec G301 -- no secret; as systemctl makes it
-		return fmt.Errorf("making a directory: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".nsagent-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
-}
-
-// unlink removes a file that may be gone already.
-func unlink(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing %s: %w", path, err)
-	}
-	return nil
-}
-
-// manager is the systemd of this user.
-type manager struct {
-	systemctl string
-	answers   bool
-}
-
-// managerTime bounds one command of it.
-const managerTime = 30 * time.Second
-
-func findManager(ctx context.Context) manager {
-	path, err := exec.LookPath("systemctl")
-	if err != nil {
-		return manager{}
-	}
-	m := manager{systemctl: path, answers: true}
-	m.answers = m.do(ctx, "show-environment") == nil
-	return m
-}
-
-// do gives one command.
-func (m manager) do(ctx context.Context, args ...string) error {
-	if !m.answers {
-		return errors.New("no systemd of this user answers")
-	}
-	ctx, cancel := context.WithTimeout(ctx, managerTime)
-	defer cancel()
-	c := exec.CommandContext(ctx, m.systemctl, append([]string{"--user"}, args...)...) // #nosec G204 -- fixed words
-	var said bytes.Buffer
-	c.Stderr = &said
-	if err := c.Run(); err != nil {
-		line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
-		return &client.Error{
-			Code: pb.CodeInternal, Message: "systemd did not do what it was asked to", Why: line,
-			Next: "see:  systemctl --user " + strings.Join(args, " "),
-		}
-	}
-	return nil
-}
-
-// all gives commands until one fails.
-func (m manager) all(ctx context.Context, commands [][]string) error {
-	for _, c := range commands {
-		if err := m.do(ctx, c...); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -18,20 +18,17 @@ endpoint, for machine-to-machine profiles. It is good for five minutes.`,
   nsagent assertion -o json`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dialProfile(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = cl.Close() }()
-			r, err := cl.Assertion(c.Context(), client.AssertionRequest{Scopes: scopes, Audience: aud})
-			if err != nil {
-				return err
-			}
-			e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
-			if e.json() {
-				return e.printJSON(r.JSON())
-			}
-			return e.print(r.GetAssertion())
+			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
+				r, err := cl.Assertion(c.Context(), client.AssertionRequest{Scopes: scopes, Audience: aud})
+				if err != nil {
+					return err
+				}
+				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
+				if e.json() {
+					return e.printJSON(r.JSON())
+				}
+				return e.print(r.GetAssertion())
+			})
 		},
 	}
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "only these `SCOPES`, separated by commas (else all of the profile's)")

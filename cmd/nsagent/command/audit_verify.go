@@ -165,6 +165,11 @@ func (e *env) printVerdict(r audit.Report, trust audit.Trust) error {
 	if r.OK {
 		return nil
 	}
+	return brokenAt(r)
+}
+
+// brokenAt says of a log that was changed where that shows first.
+func brokenAt(r audit.Report) error {
 	why := r.Why
 	if !strings.Contains(why, "entry ") {
 		why = fmt.Sprintf("entry %d: %s", r.FirstBad, why)

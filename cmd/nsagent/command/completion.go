@@ -14,6 +14,8 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/nearest"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 func shells() []string { return []string{"bash", "zsh", "fish"} }
@@ -184,14 +186,12 @@ func (e *env) knownProfiles() []string {
 	var names []string
 	ctx, cancel := context.WithTimeout(context.Background(), nameTime)
 	defer cancel()
-	if c, err := client.Dial(ctx, client.WithSocket(p.Agent)); err == nil {
-		defer func() { _ = c.Close() }()
-		if list, err := c.Profiles(ctx); err == nil {
-			for _, s := range list.GetProfiles() {
-				names = append(names, s.GetName())
-			}
-			return names
+	list, err := e.profilesOfAgent(ctx, p)
+	if err == nil {
+		for _, s := range list.GetProfiles() {
+			names = append(names, s.GetName())
 		}
+		return names
 	}
 	if name := e.getenv("NSAGENT_PROFILE"); name != "" {
 		names = append(names, name)
@@ -200,4 +200,17 @@ func (e *env) knownProfiles() []string {
 		names = append(names, c.DefaultProfile)
 	}
 	return names
+}
+
+// profilesOfAgent asks an agent that runs.
+func (e *env) profilesOfAgent(ctx context.Context, p socketpath.Paths) (*pb.ListProfilesResponse, error) {
+	if err := e.asleep(p); err != nil {
+		return nil, err
+	}
+	c, err := client.Dial(ctx, client.WithSocket(p.Agent))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	return c.Profiles(ctx)
 }

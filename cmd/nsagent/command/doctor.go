@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -19,7 +18,8 @@ func newDoctor(e *env) *cobra.Command {
 		Short: "Look for what is wrong here, and say what to type",
 		Long: `Look at all that nsagent needs of this machine: clock, keyring, lockable memory,
 swap and hibernation, protections of the kernel, directories and files, the
-vault, the agent and its socket, and dates on which credentials end.
+vault and its blobs, the audit log, the agent and its socket, and dates on
+which credentials end.
 
 Each finding is ok, warn or problem, and says what to type. With problems it
 exits with 9; warnings alone do not count. It changes nothing but for a test
@@ -51,6 +51,7 @@ func (e *env) examine(ctx context.Context) []doctor.Finding {
 	out = append(append(append(out, host.Kernel()...), place...), tools(e.getenv)...)
 	if err == nil {
 		out = append(out, e.examineVault(ctx, p)...)
+		out = append(out, examineAudit(p))
 		out = append(out, e.examineAgent(ctx, p)...)
 	}
 	return out
@@ -123,38 +124,9 @@ func (e *env) printFindings(all []doctor.Finding, n map[doctor.Level]uint64) err
 		}
 		return nil
 	}
-	width := 0
+	rows := make([]found, 0, len(all))
 	for _, f := range all {
-		width = max(width, len(f.Check))
+		rows = append(rows, found{string(f.Level), f.Check, f.Text, f.Why, f.Fix})
 	}
-	for _, f := range all {
-		if err := e.printFinding(f, width); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// printFinding prints a finding with its reason and what to type below it.
-func (e *env) printFinding(f doctor.Finding, width int) error {
-	const level = len(doctor.Problem)
-	colours := map[doctor.Level]colour{doctor.OK: green, doctor.Warn: yellow, doctor.Problem: red}
-	head := fmt.Sprintf("%s  %-*s  ", e.screen.paint(colours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), width, f.Check)
-	indent := level + width + 4
-	lines := wrap(oneLine(f.Text), e.screen.sheet()-indent)
-	if f.Why != "" {
-		lines = append(lines, wrap(oneLine(f.Why), e.screen.sheet()-indent)...)
-	}
-	if f.Fix != "" {
-		lines = append(lines, "-> "+oneLine(f.Fix)) // whole, to be copied
-	}
-	for i, line := range lines {
-		if i > 0 {
-			head = fmt.Sprintf("%*s", indent, "")
-		}
-		if err := e.print(head + line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.printFound(rows)
 }

@@ -24,6 +24,10 @@ const askTime = 5 * time.Second
 
 // examineAgent looks at the sockets, and asks an agent that is there.
 func (e *env) examineAgent(ctx context.Context, p socketpath.Paths) []doctor.Finding {
+	if e.asleep(p) != nil {
+		return []doctor.Finding{{Check: "socket", Level: doctor.OK, Text: "no agent runs here; systemd has " + p.Agent + ", or an agent left it behind",
+			Fix: "none is needed yet: a command that needs one starts it, or:  nsagent agent start"}}
+	}
 	out, there := e.examineSockets(p)
 	if !there {
 		return out
@@ -137,7 +141,6 @@ const soon = 30 * 24 * time.Hour
 // expiries lists what has ended or will soon.
 func expiries(list *pb.ListProfilesResponse, now time.Time) []doctor.Finding {
 	const check = "expiry"
-	const fix = "make a new certificate in NetSuite (Setup > Integration > OAuth 2.0 Client Credentials), and store it with the profile"
 	var out []doctor.Finding
 	for _, p := range list.GetProfiles() {
 		if p.GetExpiresAt() == 0 {
@@ -145,7 +148,7 @@ func expiries(list *pb.ListProfilesResponse, now time.Time) []doctor.Finding {
 		}
 		ends := time.Unix(p.GetExpiresAt(), 0)
 		left := ends.Sub(now)
-		when := day(p.GetExpiresAt(), "")
+		when, fix := day(p.GetExpiresAt(), ""), renewal(p)
 		switch {
 		case left <= 0:
 			out = append(out, doctor.Finding{Check: check, Level: doctor.Problem, Text: fmt.Sprintf("%s (%s) ended at %s", p.GetName(), p.GetAccount(), when), Why: "nothing is signed with it", Fix: fix})
@@ -157,4 +160,13 @@ func expiries(list *pb.ListProfilesResponse, now time.Time) []doctor.Finding {
 		out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "no credential ends within 30 days"})
 	}
 	return out
+}
+
+// renewal says how a credential that ends is replaced.
+func renewal(p *pb.ProfileSummary) string {
+	store := "store it:  nsagent profile edit " + p.GetName()
+	if p.GetAuth() == "m2m" {
+		return "make a new certificate in NetSuite (Setup > Integration > OAuth 2.0 Client Credentials), and " + store
+	}
+	return "get a new secret from whoever gave it out, and " + store
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
@@ -14,6 +13,7 @@ import (
 	"github.com/nsagent/nsagent/internal/doctor"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // examinePlace looks at where everything is. The error says why that is not known.
@@ -26,7 +26,7 @@ func (e *env) examinePlace(host doctor.Host) (socketpath.Paths, []doctor.Finding
 	if p.RuntimeFallback && !p.SocketNamed {
 		out = append(out, doctor.Finding{Check: "place", Level: doctor.OK, Text: "XDG_RUNTIME_DIR is not set; the sockets are in " + p.RuntimeDir})
 	}
-	for _, dir := range []string{p.DataDir, p.StateDir, p.AuditDir, filepath.Dir(p.Agent), filepath.Dir(p.Admin)} {
+	for _, dir := range []string{p.DataDir, p.Vault + store.BlobSuffix, p.StateDir, p.AuditDir, filepath.Dir(p.Agent), filepath.Dir(p.Admin)} {
 		if f, bad := examineDir(dir); bad && (len(out) == 0 || out[len(out)-1] != f) {
 			out = append(out, f)
 		}
@@ -102,10 +102,8 @@ func tools(getenv func(string) string) []doctor.Finding {
 			Fix: "install it:  sudo apt-get install curl"}
 	}
 	systemd := doctor.Finding{Check: "tools.systemd", Level: doctor.OK, Text: "no user manager here; nsagent agent start does without"}
-	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
-		if _, err := os.Lstat(filepath.Join(dir, "systemd", "private")); err == nil {
-			systemd.Text = fmt.Sprintf("the user manager runs (%s)", filepath.Join(dir, "systemd"))
-		}
+	if dir := managerOf(getenv); dir != "" {
+		systemd.Text = fmt.Sprintf("the user manager runs (%s)", dir)
 	}
 	return []doctor.Finding{curl, systemd}
 }

@@ -27,7 +27,21 @@ func (e *env) examineVault(ctx context.Context, p socketpath.Paths) []doctor.Fin
 	}
 	defer func() { _ = arena.Close() }()
 	found, needs := readVault(ctx, arena, p)
+	found = append(found, examineCopies(ctx, arena, p)...)
 	return append(found, e.tryKeyring(ctx, arena, needs))
+}
+
+// examineCopies looks at the files beside a vault that can be read: the generation before,
+// and the blobs of long secrets.
+func examineCopies(ctx context.Context, arena *secret.Arena, p socketpath.Paths) []doctor.Finding {
+	levels := map[string]doctor.Level{"ok": doctor.OK, "note": doctor.Warn, "problem": doctor.Problem}
+	var out []doctor.Finding
+	for _, c := range agent.FsckFiles(ctx, agent.FsckConfig{Paths: p, Arena: arena}) {
+		if name := c.GetName(); name == "previous" || name == "blobs" {
+			out = append(out, doctor.Finding{Check: "vault." + name, Level: levels[c.GetState()], Text: c.GetDetail(), Fix: c.GetRemedy()})
+		}
+	}
+	return out
 }
 
 // readVault says whether the vault is sound, as far as that is known while it is

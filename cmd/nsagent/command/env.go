@@ -10,6 +10,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/config"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/term"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -25,6 +26,8 @@ type env struct {
 	profile, output, socket string
 	quiet, verbose, noInput bool
 
+	// command is how the command that runs is called, such as "nsagent profile ls".
+	command string
 	// needsAgent is true for a command that starts an agent where there is none.
 	needsAgent bool
 }
@@ -128,4 +131,12 @@ func (e *env) dialAdmin(ctx context.Context) (*client.Admin, error) {
 		return nil, err
 	}
 	return reach(ctx, e, p, func() (*client.Admin, error) { return client.DialAdmin(ctx, client.WithSocket(p.Admin)) })
+}
+
+// terminal returns the terminal to ask on, unless asking is off.
+func (e *env) terminal() (*term.TTY, error) {
+	if e.noInput {
+		return nil, fmt.Errorf("asking is off: %w", term.ErrNoTerminal)
+	}
+	return term.Open()
 }

@@ -41,8 +41,12 @@ func (e *env) exit(err error) int {
 		return 1 // who read the output has gone, as head does
 	}
 	f := failure(err)
+	next := f.Next
+	if next == "" && f.Code == pb.CodeUsage && e.command != "" {
+		next = "see:  " + e.command + " --help"
+	}
 	lines := []string{"nsagent: " + oneLine(f.Message)}
-	for _, more := range []string{f.Why, f.Next} {
+	for _, more := range []string{f.Why, next} {
 		if more = plainText(oneLine(more)); more != "" {
 			lines = append(lines, "  "+more)
 		}

@@ -68,7 +68,7 @@ func afterLast(s, sep string) string {
 // valueFault says what a flag takes, from the parser's complaint.
 func valueFault(cause string) string {
 	switch {
-	case cause == errDuration.Error():
+	case slices.Contains([]string{errDuration.Error(), errMoment.Error(), errSeq.Error()}, cause):
 		return cause
 	case strings.Contains(cause, "ParseInt"):
 		return "it takes a number"
@@ -102,7 +102,7 @@ func flagHint(c *cobra.Command, name string) string {
 	if hint != "" && slices.ContainsFunc(names, begins) {
 		return hint // one such as --passphrase is meant to take the value itself
 	}
-	if near := nearest.Name(name, names); near != "" {
+	if near := nearest.Name(name, names); near != "" && (hint == "" || secretHint(near) != "") {
 		return didYouMean("--" + near)
 	}
 	return hint

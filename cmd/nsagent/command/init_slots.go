@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -43,6 +44,76 @@ func (s *newSlots) kinds() []string {
 		out = append(out, string(slot.Kind))
 	}
 	return out
+}
+
+// slot returns the key slot that the flags name; its kind is empty where the
+// person is to be asked.
+func (o initOptions) slot() (vault.Slot, error) {
+	s := vault.Slot{Kind: vault.SlotKind(o.unlock)}
+	switch s.Kind {
+	case "", vault.SlotKeyring, vault.SlotPassphrase, vault.SlotKeyringPassphrase, vault.SlotKeyFile:
+	default:
+		return s, usage(fmt.Sprintf("unknown way to unlock %.40q", o.unlock), "it is keyring, passphrase, keyring+passphrase or key-file", "see:  nsagent help modes")
+	}
+	switch o.kdf {
+	case "default":
+		s.KDF = vault.KDFDefault
+	case "low":
+		s.KDF = vault.KDFLow
+	default:
+		return s, usage(fmt.Sprintf("unknown cost %.20q", o.kdf), "it is default or low", "see:  nsagent init --help")
+	}
+	switch file := s.Kind == vault.SlotKeyFile; {
+	case file && o.keyFile == "":
+		return s, usage("--unlock key-file needs a file", "", "name it, it is made where it is not there:  --key-file F")
+	case file && o.passphrase.given():
+		return s, usage("--unlock key-file takes no passphrase", "", "did you mean:  --unlock passphrase")
+	case !file && o.keyFile != "":
+		return s, usage("--key-file belongs to --unlock key-file", "", "did you mean:  nsagent init --unlock key-file --key-file F")
+	}
+	if s.Kind == vault.SlotKeyring && o.passphrase.given() {
+		return s, usage("--unlock keyring takes no passphrase", "", "did you mean:  --unlock keyring+passphrase")
+	}
+	return s, nil
+}
+
+// fillPassphrase gets the passphrase, and decides on the kind of slot where no
+// flag did.
+func (o initOptions) fillPassphrase(e *env, arena *secret.Arena, s *vault.Slot) (err error) {
+	if s.Kind == vault.SlotKeyring {
+		return nil
+	}
+	if o.passphrase.given() {
+		if s.Kind == "" {
+			s.Kind = vault.SlotKeyringPassphrase
+		}
+		s.Passphrase, err = o.passphrase.read(e, arena)
+		return err
+	}
+	prompt := "Passphrase (empty: the keyring alone opens the vault): "
+	if s.Kind != "" {
+		prompt = "Passphrase: "
+	}
+	s.Passphrase, err = e.askPassphrase(arena, prompt, true)
+	switch {
+	case errors.Is(err, term.ErrNoTerminal) && s.Kind == "":
+		return usage("there is no terminal to ask for a passphrase on", "say what opens the vault:  nsagent help modes",
+			"nsagent init --unlock keyring, or --unlock passphrase --passphrase-file F")
+	case errors.Is(err, term.ErrNoTerminal):
+		return usage("there is no terminal to ask for a passphrase on", "", "nsagent init --unlock "+string(s.Kind)+" --passphrase-file F")
+	case err != nil:
+		return err
+	}
+	empty := s.Passphrase.Len() == 0
+	switch {
+	case s.Kind != "" && empty:
+		return usage("the passphrase is empty", "--unlock "+string(s.Kind)+" needs one", "")
+	case s.Kind == "" && empty:
+		s.Kind = vault.SlotKeyring
+	case s.Kind == "":
+		s.Kind = vault.SlotKeyringPassphrase
+	}
+	return nil
 }
 
 // fill gets what the key slots of a new vault open by: the passphrase or the key file

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
 )
 
 func newPassport(e *env) *cobra.Command {
@@ -20,20 +22,17 @@ header of the envelope. It is good for one send within five minutes.`,
 			if format != "xml" && format != "json" {
 				return usage(fmt.Sprintf("unknown format %.20q", format), "it is xml or json", "")
 			}
-			cl, err := e.dialProfile(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = cl.Close() }()
-			r, err := cl.Passport(c.Context(), "", version)
-			if err != nil {
-				return err
-			}
-			e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
-			if e.json() || format == "json" {
-				return e.printJSON(r.JSON())
-			}
-			return e.print(r.GetXml())
+			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
+				r, err := cl.Passport(c.Context(), "", version)
+				if err != nil {
+					return err
+				}
+				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
+				if e.json() || format == "json" {
+					return e.printJSON(r.JSON())
+				}
+				return e.print(r.GetXml())
+			})
 		},
 	}
 	c.Flags().StringVar(&version, "version", "2025_2", "the `VERSION` of the SOAP endpoint")

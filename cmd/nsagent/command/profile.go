@@ -1,12 +1,14 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/client"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -25,39 +27,38 @@ func newProfileList(e *env) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List the profiles",
 		Args:    takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dial(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = cl.Close() }()
-			r, err := cl.Profiles(c.Context())
-			if err != nil {
-				return err
-			}
-			switch e.output {
-			case "json":
-				return e.printJSON(r.JSON())
-			case "jsonl":
-				for _, p := range r.JSON() {
-					if err := e.printJSON(p); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			if len(r.GetProfiles()) == 0 {
-				e.say("no profiles yet; add one:  nsagent profile add NAME")
-				return nil
-			}
-			rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
-			for _, p := range r.GetProfiles() {
-				rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
-					p.GetState(), day(p.GetExpiresAt(), "never"), day(p.GetLastUsed(), "never")})
-			}
-			return e.table(rows)
-		},
+		RunE:    func(c *cobra.Command, _ []string) error { return runProfileList(c.Context(), e) },
 	}
+}
+
+func runProfileList(ctx context.Context, e *env) error {
+	return e.ask(ctx, func(cl *client.Client) error {
+		r, err := cl.Profiles(ctx)
+		if err != nil {
+			return err
+		}
+		switch e.output {
+		case "json":
+			return e.printJSON(r.JSON())
+		case "jsonl":
+			for _, p := range r.JSON() {
+				if err := e.printJSON(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		if len(r.GetProfiles()) == 0 {
+			e.say("no profiles yet; add one:  nsagent profile add NAME")
+			return nil
+		}
+		rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
+		for _, p := range r.GetProfiles() {
+			rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
+				p.GetState(), day(p.GetExpiresAt(), "never"), day(p.GetLastUsed(), "never")})
+		}
+		return e.table(rows)
+	})
 }
 
 func newProfileShow(e *env) *cobra.Command {
@@ -66,19 +67,16 @@ func newProfileShow(e *env) *cobra.Command {
 		Short: "Show a profile; its secrets are never shown",
 		Args:  takes("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := e.dialAdmin(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = a.Close() }()
-			p, err := a.ShowProfile(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if e.json() {
-				return e.printJSON(p.JSON())
-			}
-			return e.printProfile(p)
+			return e.manage(c.Context(), func(a *client.Admin) error {
+				p, err := a.ShowProfile(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if e.json() {
+					return e.printJSON(p.JSON())
+				}
+				return e.printProfile(p)
+			})
 		},
 	}
 }
@@ -101,28 +99,79 @@ func (e *env) printProfile(p *pb.Profile) error {
 	return e.sheet(slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" }))
 }
 
+func newProfileRename(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename OLD NEW",
+		Short: "Give a profile another name",
+		Args:  takes("OLD", "NEW"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkName(args[1]); err != nil {
+				return err
+			}
+			return e.manage(c.Context(), func(a *client.Admin) error {
+				p, err := a.RenameProfile(c.Context(), args[0], args[1])
+				if err != nil {
+					return err
+				}
+				if e.json() {
+					return e.printJSON(p.JSON())
+				}
+				e.say("%s is now %s", args[0], p.GetName())
+				return nil
+			})
+		},
+	}
+}
+
 func newProfileRemove(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a profile and its credential from the vault",
 		Args:  takes("NAME"),
-		RunE: func(c *cobra.Command, args []string) error {
-			a, err := e.dialAdmin(c.Context())
-			if err != nil {
-				return err
+		RunE:  func(c *cobra.Command, args []string) error { return runProfileRemove(c.Context(), e, args[0]) },
+	}
+}
+
+func runProfileRemove(ctx context.Context, e *env, name string) error {
+	return e.manage(ctx, func(a *client.Admin) error {
+		kind := e.kindOf(ctx, name)
+		if err := a.RemoveProfile(ctx, name); err != nil {
+			return err
+		}
+		if e.json() {
+			return e.printJSON(struct {
+				Schema string `json:"schema"`
+				Name   string `json:"name"`
+			}{"nsagent.profile-rm/v1", name})
+		}
+		e.say("removed %s; %s", name, revocation(kind))
+		return nil
+	})
+}
+
+// kindOf returns the kind of credential that a profile has; "" where that cannot be
+// learnt, which whoever acts on the profile learns anyway.
+func (e *env) kindOf(ctx context.Context, name string) (kind string) {
+	_ = e.ask(ctx, func(cl *client.Client) error {
+		r, err := cl.Profiles(ctx)
+		for _, p := range r.GetProfiles() {
+			if p.GetName() == name {
+				kind = p.GetAuth()
 			}
-			defer func() { _ = a.Close() }()
-			if err := a.RemoveProfile(c.Context(), args[0]); err != nil {
-				return err
-			}
-			if e.json() {
-				return e.printJSON(struct {
-					Schema string `json:"schema"`
-					Name   string `json:"name"`
-				}{"nsagent.profile-rm/v1", args[0]})
-			}
-			e.say("removed %s; revoke its token in NetSuite too, if nobody else uses it", args[0])
-			return nil
-		},
+		}
+		return err
+	})
+	return kind
+}
+
+// revocation says what ends a credential of a kind, which its removal here does not.
+func revocation(kind string) string {
+	switch kind {
+	case "tba":
+		return "revoke its token in NetSuite too, if nobody else uses it"
+	case "m2m":
+		return "revoke its certificate in NetSuite too, if nobody else uses it"
+	default:
+		return "have the secret revoked by whoever gave it out, if nobody else uses it"
 	}
 }

@@ -14,12 +14,12 @@ import (
 // with the key file of the configuration. Without any the agent's refusal stands.
 func (e *env) proved(arena *secret.Arena, from openerFlags, call func(client.Proof) error) error {
 	if from.given() {
-		proof, b, err := from.read(e, arena)
+		o, err := from.read(e, arena)
 		if err != nil {
 			return err
 		}
-		defer b.Destroy()
-		return call(proof)
+		defer o.Destroy()
+		return call(o.proof())
 	}
 	err := call(client.Proof{})
 	switch {

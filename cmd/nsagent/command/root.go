@@ -71,7 +71,7 @@ background signs with them, so that scripts never see a secret.`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			e.needsAgent = needsAgent(c)
+			e.command, e.needsAgent = c.CommandPath(), needsAgent(c)
 			return e.checkGlobals()
 		},
 		RunE: func(c *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,31 +21,33 @@ func newStatus(e *env) *cobra.Command {
 		Use:   "status",
 		Short: "Tell how the agent is, and how well it is protected",
 		Args:  takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dial(c.Context())
-			if err != nil {
-				return e.beforeTheFirst(err)
-			}
-			defer func() { _ = cl.Close() }()
-			r, err := cl.Status(c.Context())
-			if err != nil {
-				return err
-			}
-			if e.json() {
-				return e.printJSON(r.JSON())
-			}
-			p, err := e.paths()
-			if err != nil {
-				return err
-			}
-			return e.printStatus(r, p)
-		},
+		RunE:  func(c *cobra.Command, _ []string) error { return e.beforeTheFirst(runStatus(c.Context(), e)) },
 	}
+}
+
+func runStatus(ctx context.Context, e *env) error {
+	return e.ask(ctx, func(cl *client.Client) error {
+		r, err := cl.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if e.json() {
+			return e.printJSON(r.JSON())
+		}
+		p, err := e.paths()
+		if err != nil {
+			return err
+		}
+		return e.printStatus(r, p)
+	})
 }
 
 // beforeTheFirst tells who has no vault yet to make one, rather than to start an agent
 // that has nothing to open.
 func (e *env) beforeTheFirst(err error) error {
+	if err == nil {
+		return nil
+	}
 	p, lost := e.paths()
 	f := failure(err)
 	if lost != nil || f.Code != pb.CodeAgent || !noVaultYet(p) {
@@ -68,12 +71,11 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 		{"agent", fmt.Sprintf("%s, pid %d", r.GetVersion(), r.GetPid())},
 		{"vault", state},
 	}
+	if len(u.GetSlots()) > 0 {
+		rows = append(rows, [2]string{"opens by", opensBy(u.GetSlots(), u.GetWeakest())})
+	}
 	if !r.GetLocked() {
-		opens := strings.Join(u.GetSlots(), " or ")
-		if len(u.GetSlots()) > 1 {
-			opens += "; the weakest is " + u.GetWeakest()
-		}
-		rows = append(rows, [2]string{"opens by", opens}, [2]string{"rollback", rollback(u)})
+		rows = append(rows, [2]string{"rollback", rollback(u)})
 	}
 	audit := auditSentence(r.GetAudit())
 	rows = append(rows,

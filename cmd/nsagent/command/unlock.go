@@ -14,10 +14,8 @@ import (
 )
 
 type unlockOptions struct {
-	opener       openerFlags
-	recovery     bool
-	recoveryFile string
-	hard         duration
+	anyOpenerFlags
+	hard duration
 }
 
 func newUnlock(e *env) *cobra.Command {
@@ -40,9 +38,7 @@ the latest; config.toml can say otherwise.`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runUnlock(c, e, o) },
 	}
-	o.opener.register(c)
-	c.Flags().BoolVar(&o.recovery, "recovery", false, "open it by the recovery code, which is asked for")
-	c.Flags().StringVar(&o.recoveryFile, "recovery-file", "", "open it by the recovery code in `FILE`")
+	o.register(c)
 	c.Flags().Var(&o.hard, "for", "lock again after `TIME` at the latest, such as 8h")
 	return c
 }
@@ -52,18 +48,11 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	if c.Flags().Changed("for") && hard < time.Second {
 		return usage("--for is too short", errDuration.Error(), "")
 	}
-	arena, err := newArena()
-	if err != nil {
+	var r *pb.UnlockResponse
+	err := e.manageSecretly(c.Context(), func(a *client.Admin, arena *secret.Arena) (err error) {
+		r, err = e.unlock(c.Context(), a, arena, o, hard)
 		return err
-	}
-	defer func() { _ = arena.Close() }()
-	a, err := e.dialAdmin(c.Context())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = a.Close() }()
-
-	r, err := e.unlock(c.Context(), a, arena, o, hard)
+	})
 	if err != nil {
 		return err
 	}
@@ -90,29 +79,16 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	return nil
 }
 
-// byCode reports whether the recovery code is to open the vault.
-func (o unlockOptions) byCode() bool { return o.recovery || o.recoveryFile != "" }
-
 // unlock opens the vault with what the flags name; without any it tries the key file of
 // the configuration and the keyring, and asks if that is not enough.
 func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, o unlockOptions, hard time.Duration) (*pb.UnlockResponse, error) {
-	switch {
-	case o.byCode() && (o.opener.given() || o.recovery && o.recoveryFile != ""):
-		return nil, usage("there is more than one way to unlock", "--recovery, --recovery-file, --key-file and the passphrase exclude each other", "")
-	case o.byCode():
-		code, err := e.recoveryCode(arena, o.recoveryFile)
+	if o.given() {
+		by, err := o.read(e, arena)
 		if err != nil {
 			return nil, err
 		}
-		defer code.Destroy()
-		return a.UnlockBy(ctx, client.Proof{Recovery: sealer(code)}, hard)
-	case o.opener.given():
-		proof, b, err := o.opener.read(e, arena)
-		if err != nil {
-			return nil, err
-		}
-		defer b.Destroy()
-		return a.UnlockBy(ctx, proof, hard)
+		defer by.Destroy()
+		return a.UnlockBy(ctx, by.proof(), hard)
 	}
 	key, err := e.configuredKeyFile(arena)
 	if err != nil {
@@ -143,14 +119,6 @@ func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, 
 	return a.Unlock(ctx, sealer(b), hard)
 }
 
-// recoveryCode returns the key of the recovery code in a file, or asks for it.
-func (e *env) recoveryCode(arena *secret.Arena, file string) (secret.Bytes, error) {
-	if file != "" {
-		return readRecovery(arena, file)
-	}
-	return e.askRecovery(arena)
-}
-
 // needsPassphrase reports whether asking for a passphrase may help.
 func needsPassphrase(err error) bool {
 	var f *client.Error
@@ -164,13 +132,8 @@ func newLock(e *env) *cobra.Command {
 		Long:  "Drop every key from memory. The agent goes on, and signs again after unlock.",
 		Args:  takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			a, err := e.dialAdmin(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = a.Close() }()
-			if err := a.Lock(c.Context()); err != nil {
-				return err
+			if err := e.manage(c.Context(), func(a *client.Admin) error { return a.Lock(c.Context()) }); err != nil {
+				return nothingThere(err)
 			}
 			if e.json() {
 				return e.printJSON(struct {

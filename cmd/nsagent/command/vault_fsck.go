@@ -25,18 +25,19 @@ func newVault(e *env) *cobra.Command {
 }
 
 func newVaultFsck(e *env) *cobra.Command {
-	var from passphraseFlags
+	var from anyOpenerFlags
 	c := &cobra.Command{
 		Use:   "fsck",
 		Short: "Check every file of the vault, and say what to do",
 		Long: `Check every file of the vault: the vault itself, the generation before it, the
 blobs of long secrets, the ledger, and the pin in the keyring against older
-copies. Where an agent has the vault unlocked, or the passphrase is given,
+copies. Where an agent has the vault unlocked, or what opens it is given,
 everything that is sealed is opened as well. It changes nothing and repairs
 nothing, says what to do about each finding, and exits with 9 if there is a
 problem. It starts no agent, so that a damaged vault can be looked at too.`,
 		Example: `  nsagent vault fsck
   nsagent vault fsck --passphrase-file FILE
+  nsagent vault fsck --recovery
   nsagent vault fsck -o json`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runVaultFsck(c.Context(), e, from) },
@@ -45,7 +46,7 @@ problem. It starts no agent, so that a damaged vault can be looked at too.`,
 	return c
 }
 
-func runVaultFsck(ctx context.Context, e *env, from passphraseFlags) error {
+func runVaultFsck(ctx context.Context, e *env, from anyOpenerFlags) error {
 	p, err := e.paths()
 	if err != nil {
 		return err
@@ -60,9 +61,12 @@ func runVaultFsck(ctx context.Context, e *env, from passphraseFlags) error {
 	return e.printChecks(pb.ChecksForm("", all))
 }
 
-// fsckByAgent asks the agent that runs, if one does. Where a passphrase is given and
-// the agent is locked, there is more to see here.
-func (e *env) fsckByAgent(ctx context.Context, p socketpath.Paths, from passphraseFlags) ([]*pb.Check, error) {
+// fsckByAgent asks the agent that runs, if one does. Where the agent is locked and what
+// opens the vault is given, there is more to see here.
+func (e *env) fsckByAgent(ctx context.Context, p socketpath.Paths, from anyOpenerFlags) ([]*pb.Check, error) {
+	if err := e.asleep(p); err != nil {
+		return nil, err
+	}
 	a, err := client.DialAdmin(ctx, client.WithSocket(p.Admin))
 	if err != nil {
 		return nil, err
@@ -76,7 +80,7 @@ func (e *env) fsckByAgent(ctx context.Context, p socketpath.Paths, from passphra
 }
 
 // fsckHere looks at the files in this process.
-func (e *env) fsckHere(ctx context.Context, p socketpath.Paths, from passphraseFlags) ([]*pb.Check, error) {
+func (e *env) fsckHere(ctx context.Context, p socketpath.Paths, from anyOpenerFlags) ([]*pb.Check, error) {
 	arena, err := newArenaOf(0)
 	if err != nil {
 		return nil, err
@@ -84,14 +88,14 @@ func (e *env) fsckHere(ctx context.Context, p socketpath.Paths, from passphraseF
 	defer func() { _ = arena.Close() }()
 	cfg := agent.FsckConfig{Paths: p, Arena: arena, Keyring: e.keyringDoor(arena)}
 	if from.given() {
-		passphrase, err := from.read(e, arena)
+		by, err := from.read(e, arena)
 		if err != nil {
 			return nil, err
 		}
-		defer passphrase.Destroy()
+		defer by.Destroy()
 		v, err := vault.Open(ctx, vault.Config{Store: store.NewFile(p.Vault), Arena: arena, Keyring: cfg.Keyring, MachineKeyFile: p.MachineKey})
 		if err == nil { // one that does not open is what Fsck finds
-			if err := v.Unlock(ctx, passphrase); err != nil && !errors.Is(err, vault.ErrDamaged) && !errors.Is(err, vault.ErrRollback) {
+			if err := v.UnlockBy(ctx, vaultProof(by)); err != nil && !errors.Is(err, vault.ErrDamaged) && !errors.Is(err, vault.ErrRollback) {
 				return nil, agentFailure("the vault cannot be opened", fmt.Errorf("unlocking: %w", err))
 			} else if err == nil {
 				defer v.Lock()
@@ -100,4 +104,16 @@ func (e *env) fsckHere(ctx context.Context, p socketpath.Paths, from passphraseF
 		}
 	}
 	return agent.Fsck(ctx, cfg), nil
+}
+
+// vaultProof returns how what opens a vault goes to one in this process.
+func vaultProof(o opening) vault.Proof {
+	switch o.kind {
+	case kindRecovery:
+		return vault.Proof{Recovery: o.Bytes}
+	case kindKeyFile:
+		return vault.Proof{KeyFile: o.Bytes}
+	default:
+		return vault.Proof{Passphrase: o.Bytes}
+	}
 }

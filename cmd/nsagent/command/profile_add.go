@@ -47,13 +47,13 @@ is asked at a terminal, and read without one.`,
   nsagent profile add acme-sb1 --from acme-sb1.json
   secret-tool lookup netsuite sb1 | nsagent profile add acme-sb1 --from -`,
 		Args: takes("NAME"),
-		RunE: func(c *cobra.Command, args []string) error { return runProfileAdd(c, e, args[0], from) },
+		RunE: func(c *cobra.Command, args []string) error { return runProfileAdd(c.Context(), e, args[0], from) },
 	}
 	c.Flags().StringVar(&from, "from", "", "read the JSON from `FILE`, or - for stdin")
 	return c
 }
 
-func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
+func runProfileAdd(ctx context.Context, e *env, name, from string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -62,41 +62,68 @@ func runProfileAdd(c *cobra.Command, e *env, name, from string) error {
 		return err
 	}
 	defer func() { _ = arena.Close() }()
-	var d *draft
-	var a *client.Admin
-	if from != "" {
-		if d, err = e.readDraft(arena, from); err == nil {
-			defer d.destroy()
-			a, err = e.dialAdmin(c.Context())
-		}
-	} else {
-		// Nobody types a credential for an agent that cannot take it.
-		if a, err = e.dialForAdd(c, name); err == nil {
-			if d, err = e.askDraft(arena); err == nil {
-				defer d.destroy()
-			}
-		}
+	if from == "" {
+		return e.addAsked(ctx, arena, name)
 	}
-	if a != nil {
-		defer func() { _ = a.Close() }()
-	}
+	d, err := e.readDraft(arena, from)
 	if err != nil {
 		return err
 	}
+	defer d.destroy()
+	if err := e.manage(ctx, func(a *client.Admin) error { return e.store(ctx, a, name, d) }); err != nil {
+		return err
+	}
+	e.warnOfFile(from)
+	return nil
+}
+
+// addAsked asks for the profile, once it is known that the agent could store one of that
+// name: nobody types a credential in vain.
+func (e *env) addAsked(ctx context.Context, arena *secret.Arena, name string) error {
+	t, err := e.terminal()
+	if err != nil {
+		return usage("there is no terminal to ask on", "", "give the profile as JSON:  --from FILE, or --from - for stdin")
+	}
+	_ = t.Close()
+	return e.manage(ctx, func(a *client.Admin) error {
+		switch _, err := a.ShowProfile(ctx, name); {
+		case err == nil:
+			return &client.Error{
+				Code: pb.CodeExists, Message: fmt.Sprintf("profile %q exists already", name), Why: "a profile is never replaced by adding it again",
+				Next: "change it:  nsagent profile edit " + name,
+			}
+		case !errors.Is(err, client.ErrNoProfile):
+			return err
+		}
+		d, err := e.askDraft(arena)
+		if err != nil {
+			return err
+		}
+		defer d.destroy()
+		return e.store(ctx, a, name, d)
+	})
+}
+
+// store has the agent store a profile under a name, and says so.
+func (e *env) store(ctx context.Context, a *client.Admin, name string, d *draft) error {
 	d.profile.Name = name
 	if err := d.complete(e); err != nil {
 		return err
 	}
-	p, err := d.add(c.Context(), a)
+	p, err := d.add(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer e.warnOfFile(from)
 	if e.json() {
 		return e.printJSON(p.JSON())
 	}
-	e.say("stored %s: account %s (%s), %s, access %s", p.GetName(), p.GetAccount(), strings.ToUpper(p.GetEnvironment()), p.GetAuth(), p.GetAccess())
+	e.say("stored %s: %s", p.GetName(), summary(p))
 	return nil
+}
+
+// summary says in a line what a profile is for.
+func summary(p *pb.Profile) string {
+	return fmt.Sprintf("account %s (%s), %s, access %s", p.GetAccount(), strings.ToUpper(p.GetEnvironment()), p.GetAuth(), p.GetAccess())
 }
 
 // add stores the profile.
@@ -131,30 +158,6 @@ func checkName(name string) error {
 	return nil
 }
 
-// dialForAdd connects to the agent, and refuses where it could not store a profile
-// of that name.
-func (e *env) dialForAdd(c *cobra.Command, name string) (*client.Admin, error) {
-	t, err := e.terminal()
-	if err != nil {
-		return nil, usage("there is no terminal to ask on", "", "give the profile as JSON:  --from FILE, or --from - for stdin")
-	}
-	_ = t.Close()
-	a, err := e.dialAdmin(c.Context())
-	if err != nil {
-		return nil, err
-	}
-	switch _, err := a.ShowProfile(c.Context(), name); {
-	case err == nil:
-		return a, &client.Error{
-			Code: pb.CodeExists, Message: fmt.Sprintf("profile %q exists already", name), Why: "a profile is never replaced by adding it again",
-			Next: "remove it first:  nsagent profile rm " + name,
-		}
-	case !errors.Is(err, client.ErrNoProfile):
-		return a, err
-	}
-	return a, nil
-}
-
 // readDraft reads the JSON of a profile from a file or stdin, straight into the
 // arena.
 func (e *env) readDraft(arena *secret.Arena, from string) (*draft, error) {
@@ -184,32 +187,6 @@ func (e *env) readDraft(arena *secret.Arena, from string) (*draft, error) {
 	defer text.Destroy()
 	return parseDraft(arena, text)
 }
-
-// askAccess asks whether a production profile may write, where somebody can
-// answer. Without an answer the agent decides, and decides for reading only.
-func (e *env) askAccess(p *pb.Profile) error {
-	if p.GetAccess() != "" || p.GetEnvironment() == "sandbox" || sandboxAccount(p.GetAccount()) {
-		return nil
-	}
-	t, err := e.terminal()
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = t.Close() }()
-	answer, err := t.Line("This is PRODUCTION. May the profile write? [y/N]: ")
-	if err != nil {
-		return err
-	}
-	p.Access = "read"
-	if a := strings.ToLower(answer); a == "y" || a == "yes" {
-		p.Access = "write"
-	}
-	return nil
-}
-
-// sandboxAccount tells an account ID that carries a suffix, as sandboxes and
-// release previews do. It only decides whether to ask; the agent knows better.
-func sandboxAccount(id string) bool { return strings.ContainsAny(id, "_-") }
 
 // readSmall reads a file that has no business being large.
 func readSmall(path string) ([]byte, error) {

@@ -1,6 +1,10 @@
 package command
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+)
 
 func newConnectPassword(e *env) *cobra.Command {
 	return &cobra.Command{
@@ -11,20 +15,17 @@ The password is good for one session, to be opened within five minutes.`,
 		Example: `  nsagent connect-password -p acme-prod`,
 		Args:    takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dialProfile(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = cl.Close() }()
-			r, err := cl.ConnectPassword(c.Context(), "")
-			if err != nil {
-				return err
-			}
-			e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
-			if e.json() {
-				return e.printJSON(r.JSON())
-			}
-			return e.print(r.GetPassword())
+			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
+				r, err := cl.ConnectPassword(c.Context(), "")
+				if err != nil {
+					return err
+				}
+				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
+				if e.json() {
+					return e.printJSON(r.JSON())
+				}
+				return e.print(r.GetPassword())
+			})
 		},
 	}
 }

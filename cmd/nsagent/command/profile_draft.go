@@ -216,65 +216,6 @@ func trimBlanks(b secret.Bytes) (trimmed bool, err error) {
 	return true, b.Truncate(n)
 }
 
-// askDraft asks for a profile at the terminal.
-func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
-	t, err := e.terminal()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = t.Close() }()
-	d := newDraft()
-	p := d.profile
-	ask := func(to *string, prompt string) {
-		if err == nil {
-			*to, err = t.Line(prompt)
-		}
-	}
-	hide := func(field, prompt string) {
-		if err == nil {
-			d.secrets[field], err = t.Secret(arena, prompt, maxPassphrase)
-		}
-	}
-	ask(&p.Account, "Account ID (such as 1234567_SB1): ")
-	ask(&p.Auth, "Kind of credential, tba, m2m or secret [tba]: ")
-	if p.Auth == "" {
-		p.Auth = "tba"
-	}
-	if err == nil {
-		_, err = d.wanted()
-	}
-	switch p.Auth {
-	case "tba":
-		ask(&p.ConsumerKey, "Consumer key: ")
-		hide("consumer_secret", "Consumer secret (not shown): ")
-		ask(&p.TokenId, "Token ID: ")
-		hide("token_secret", "Token secret (not shown): ")
-	case "secret":
-		var hosts string
-		ask(&hosts, "Hosts that it may go to, separated by blanks: ")
-		ask(&p.Header, "HTTP header that takes it (empty: none): ")
-		p.Hosts = strings.Fields(hosts)
-		hide("value", "Value (not shown; a longer one than fits on a line comes by --from): ")
-	default:
-		var certificate, key, scopes string
-		ask(&p.ClientId, "Client ID: ")
-		ask(&certificate, "File with the certificate (PEM): ")
-		ask(&key, "File with the private key (PEM): ")
-		ask(&scopes, "Scopes, separated by blanks [rest_webservices restlets]: ")
-		if err == nil {
-			err = d.readFiles(arena, certificate, key)
-		}
-		if p.Scopes = strings.Fields(scopes); len(p.Scopes) == 0 {
-			p.Scopes = []string{"rest_webservices", "restlets"}
-		}
-	}
-	if err != nil {
-		d.destroy()
-		return nil, err
-	}
-	return d, nil
-}
-
 // longValue returns the value of an API secret where it is too long for a message,
 // and takes it out of the secrets.
 func (d *draft) longValue() *client.LongSecret {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
@@ -157,5 +158,13 @@ func askWord(t *term.TTY, arena *secret.Arena, code secret.Bytes, n int) error {
 			return usage(fmt.Sprintf("word %d of the recovery code is another one", n), "nothing was made of this code", "begin again, and write the code down")
 		}
 		fmt.Fprintln(t, "That is another word.")
+	}
+}
+
+// removeNew takes a file away that was made for a key slot, unless the slot may have
+// been made all the same.
+func removeNew(path string, err error) {
+	if path != "" && err != nil && !errors.Is(err, client.ErrAgent) {
+		_ = os.Remove(path)
 	}
 }

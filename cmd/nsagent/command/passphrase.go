@@ -3,26 +3,19 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/term"
-	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-const (
-	// maxPassphrase bounds a passphrase, in bytes.
-	maxPassphrase = 1 << 10
-	// cliArena is the locked memory of one command, in bytes: enough for a profile
-	// and a key, small enough for a limit of 64 KiB.
-	cliArena = 40 << 10
-)
+// maxPassphrase bounds a passphrase, in bytes.
+const maxPassphrase = 1 << 10
 
 // passphraseFlags say where a passphrase comes from. No flag takes its value.
 type passphraseFlags struct {
@@ -31,45 +24,13 @@ type passphraseFlags struct {
 }
 
 func (f *passphraseFlags) register(c *cobra.Command) {
-	c.Flags().StringVar(&f.file, "passphrase-file", "", "read the passphrase from `FILE`")
+	c.Flags().StringVar(&f.file, "passphrase-file", "", "read the passphrase from `FILE`, or - for stdin")
 	c.Flags().IntVar(&f.fd, "passphrase-fd", -1, "read the passphrase from descriptor `N`")
 	c.Flags().Lookup("passphrase-fd").DefValue = "0" // says nothing in the help
 }
 
 // given reports whether a flag names a source.
 func (f *passphraseFlags) given() bool { return f.file != "" || f.fd >= 0 }
-
-// newArena returns the locked memory of one command.
-func newArena() (*secret.Arena, error) { return newArenaOf(cliArena) }
-
-// arenaFor returns locked memory for a profile that comes from a file, which is as
-// large as that needs, or from stdin, which is as large as the limit allows.
-func arenaFor(from string) (*secret.Arena, error) {
-	if from == "" {
-		return newArena()
-	}
-	if from != "-" {
-		if fi, err := os.Stat(from); err == nil && fi.Mode().IsRegular() {
-			// The text, and a value nearly as long; while the text is read, twice the text.
-			n := int(min(fi.Size(), maxProfile))
-			if n <= maxSmall {
-				return newArena()
-			}
-			return newArenaOf(3*n + 64<<10)
-		}
-	}
-	return newArenaOf(0)
-}
-
-// newArenaOf returns so much locked memory; 0 means what the limit allows.
-func newArenaOf(size int) (*secret.Arena, error) {
-	a, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: size})
-	if err != nil {
-		why, next, _ := strings.Cut(plain(err), "; ")
-		return nil, &client.Error{Code: pb.CodeMemory, Message: "there is too little lockable memory", Why: why, Next: next}
-	}
-	return a, nil
-}
 
 // read reads the passphrase from where the flags say. One line end after it is
 // not part of it.
@@ -101,7 +62,10 @@ func (f *passphraseFlags) read(e *env, arena *secret.Arena) (secret.Bytes, error
 }
 
 // open opens the source that the flags name.
-func (f *passphraseFlags) open(e *env) (*os.File, error) {
+func (f *passphraseFlags) open(e *env) (io.ReadCloser, error) {
+	if f.file == "-" {
+		return io.NopCloser(e.stdin), nil
+	}
 	if f.file == "" {
 		if !inherited(f.fd) {
 			return nil, fmt.Errorf("descriptor %d was not given to nsagent, as by %d< FILE", f.fd, f.fd)
@@ -169,26 +133,43 @@ func (e *env) askPassphrase(arena *secret.Arena, prompt string, twice bool) (sec
 	defer second.Destroy()
 	if !first.Equal(second) {
 		first.Destroy()
-		return secret.Bytes{}, usage("the two passphrases differ", "", "")
+		return secret.Bytes{}, usage("the two passphrases differ", "nothing was changed", "try again")
 	}
 	return first, nil
 }
 
-// terminal returns the terminal to ask on, unless asking is off.
-func (e *env) terminal() (*term.TTY, error) {
-	if e.noInput {
-		return nil, fmt.Errorf("asking is off: %w", term.ErrNoTerminal)
-	}
-	return term.Open()
+// newPassphraseFlags say where a new passphrase comes from.
+type newPassphraseFlags struct {
+	passphraseFlags
+	kdf string
 }
 
-// sealer returns how b gets sealed to the agent.
-func sealer(b secret.Bytes) client.Sealer {
-	return func(to client.SealTo) ([]byte, error) {
-		return secret.SealTo(to.PublicKey, sealContext(to), b)
-	}
+func (f *newPassphraseFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.file, "new-passphrase-file", "", "read the new passphrase from `FILE`, or - for stdin")
+	c.Flags().IntVar(&f.fd, "new-passphrase-fd", -1, "read the new passphrase from descriptor `N`")
+	c.Flags().Lookup("new-passphrase-fd").DefValue = "0" // says nothing in the help
+	c.Flags().StringVar(&f.kdf, "kdf", "", "what a try at the new passphrase costs: `COST` is default (256 MiB) or low (19 MiB)")
 }
 
-func sealContext(to client.SealTo) secret.SealContext {
-	return secret.SealContext{VaultID: to.VaultID, Instance: to.Instance, Method: to.Method, Profile: to.Profile, Field: to.Field}
+func (f *newPassphraseFlags) check() error {
+	if f.kdf != "" && f.kdf != "default" && f.kdf != "low" {
+		return usage(fmt.Sprintf("unknown cost %.20q", f.kdf), "it is default or low", "")
+	}
+	return nil
+}
+
+// get returns the new passphrase; it asks for it twice where no flag names a source.
+func (f *newPassphraseFlags) get(e *env, arena *secret.Arena) (secret.Bytes, error) {
+	if f.given() {
+		return f.read(e, arena)
+	}
+	b, err := e.askPassphrase(arena, "New passphrase: ", true)
+	switch {
+	case errors.Is(err, term.ErrNoTerminal):
+		return b, usage("there is no terminal to ask for the new passphrase on", "", "give it as a file:  --new-passphrase-file F")
+	case err == nil && b.Len() == 0:
+		b.Destroy()
+		return secret.Bytes{}, usage("the new passphrase is empty", "", "")
+	}
+	return b, err
 }

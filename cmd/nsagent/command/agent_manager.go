@@ -1,0 +1,78 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// managerOf returns where the systemd is that starts services for whoever has this
+// environment; "" if there is none.
+func managerOf(getenv func(string) string) string {
+	dir := getenv("XDG_RUNTIME_DIR")
+	if !filepath.IsAbs(dir) {
+		return ""
+	}
+	dir = filepath.Join(dir, "systemd")
+	if _, err := os.Lstat(filepath.Join(dir, "private")); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// manager is the systemd of this user.
+type manager struct {
+	systemctl string
+	answers   bool
+}
+
+// managerTime bounds one command of it.
+const managerTime = 30 * time.Second
+
+func findManager(ctx context.Context) manager {
+	path, err := exec.LookPath("systemctl")
+	if err != nil {
+		return manager{}
+	}
+	m := manager{systemctl: path, answers: true}
+	m.answers = m.do(ctx, "show-environment") == nil
+	return m
+}
+
+// do gives one command.
+func (m manager) do(ctx context.Context, args ...string) error {
+	if !m.answers {
+		return errors.New("no systemd of this user answers")
+	}
+	ctx, cancel := context.WithTimeout(ctx, managerTime)
+	defer cancel()
+	c := exec.CommandContext(ctx, m.systemctl, append([]string{"--user"}, args...)...) // #nosec G204 -- fixed words
+	var said bytes.Buffer
+	c.Stderr = &said
+	if err := c.Run(); err != nil {
+		line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
+		return &client.Error{
+			Code: pb.CodeInternal, Message: "systemd did not do what it was asked to", Why: line,
+			Next: "see:  systemctl --user " + strings.Join(args, " "),
+		}
+	}
+	return nil
+}
+
+// all gives commands until one fails.
+func (m manager) all(ctx context.Context, commands [][]string) error {
+	for _, c := range commands {
+		if err := m.do(ctx, c...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
