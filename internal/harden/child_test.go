@@ -37,6 +37,7 @@ func children() map[string]func(args []string) error {
 		"confined": childConfined,
 		"free":     childFree,
 		"helper":   childHelper,
+		"network":  childNetwork,
 		"foreign":  childForeign,
 		"working":  childWorking,
 		"missing":  childMissing,

@@ -19,6 +19,16 @@ type AgentSandbox struct {
 	ReadOnly []string
 }
 
+// NetworkSandbox says what a process that talks to the network may use.
+type NetworkSandbox struct {
+	// ReadOnly are files and directories that may be read: those of name resolution.
+	// Missing ones are left out. None may be written.
+	ReadOnly []string
+	// Ports are the TCP ports that may be connected to; nil means all. Kernels before
+	// 6.7 do not know this limit.
+	Ports []uint16
+}
+
 // Report says what holds for this process.
 type Report struct {
 	// NonDumpable is true where other processes of the user cannot read or trace

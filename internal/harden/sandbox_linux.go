@@ -49,6 +49,30 @@ func Helper() (Report, error) {
 	return r, nil
 }
 
+// Network confines the calling process for good, on all threads: it can connect over
+// IP, listen nowhere, make no Unix socket, and write no file.
+func Network(s NetworkSandbox) (Report, error) {
+	r := state()
+	rules, err := rulesOf(AgentSandbox{ReadOnly: s.ReadOnly})
+	if err != nil {
+		return r, fmt.Errorf("confining files: %w", err)
+	}
+	config := landlock.V11
+	if s.Ports == nil {
+		config.HandledAccessNet &^= llsys.AccessNetConnectTCP
+	}
+	for _, port := range s.Ports {
+		rules = append(rules, landlock.ConnectTCP(port))
+	}
+	if err := restrict(config, rules, &r); err != nil {
+		return r, fmt.Errorf("confining files: %w", err)
+	}
+	if err := filterCalls(&r, networkRole); err != nil {
+		return r, fmt.Errorf("filtering system calls: %w", err)
+	}
+	return r, nil
+}
+
 // confineFiles applies Landlock with every kind of right that the kernel knows:
 // files, TCP, and, from ABI 6, signals and abstract sockets to processes outside.
 func confineFiles(s AgentSandbox, r *Report) error {
@@ -56,12 +80,16 @@ func confineFiles(s AgentSandbox, r *Report) error {
 	if err != nil {
 		return err
 	}
+	return restrict(landlock.V11, rules, r)
+}
+
+// restrict applies config, as far as the kernel knows it, with rules.
+func restrict(config landlock.Config, rules []landlock.Rule, r *Report) error {
 	abi, err := llsys.LandlockGetABIVersion()
 	if err != nil || abi < 1 {
 		r.missing("it can open every file of this user: the kernel has no Landlock, or it is off (%s)", noLandlock(err))
 		return nil
 	}
-	config := landlock.V11
 	if abi < threadSyncABI && !signalsToThreads() {
 		config.Scoped &^= llsys.ScopeSignal
 		r.missing("it can send signals to other processes: the kernel's Landlock would stop signals between its own threads")

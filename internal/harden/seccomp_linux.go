@@ -60,6 +60,16 @@ func conditionalForHelper() []seccomp.NameWithConditions {
 	}
 }
 
+// conditionalForNetwork leaves sockets of IP, by which NetSuite and name servers are
+// reached.
+func conditionalForNetwork() []seccomp.NameWithConditions {
+	var c []seccomp.NameWithConditions
+	for _, number := range []uint64{2, 4, 8} { // bind, listen, socketpair
+		c = append(c, only("socketcall", 0, seccomp.Equal, number))
+	}
+	return append(c, only("socket", 0, seccomp.NotEqual, unix.AF_INET, unix.AF_INET6))
+}
+
 // conditional are system calls denied for some arguments.
 func conditional() []seccomp.NameWithConditions {
 	return []seccomp.NameWithConditions{
@@ -74,9 +84,13 @@ func conditional() []seccomp.NameWithConditions {
 	}
 }
 
-// only names a call for one condition on one argument.
-func only(name string, arg uint32, op seccomp.Operation, value uint64) seccomp.NameWithConditions {
-	return seccomp.NameWithConditions{Name: name, Conditions: seccomp.ArgumentConditions{{Argument: arg, Operation: op, Value: value}}}
+// only names a call for a condition on one argument, which has to hold for each value.
+func only(name string, arg uint32, op seccomp.Operation, values ...uint64) seccomp.NameWithConditions {
+	c := seccomp.NameWithConditions{Name: name}
+	for _, value := range values {
+		c.Conditions = append(c.Conditions, seccomp.Condition{Argument: arg, Operation: op, Value: value})
+	}
+	return c
 }
 
 // role is whose filter it is.
@@ -85,6 +99,7 @@ type role int
 const (
 	helperRole role = iota
 	agentRole
+	networkRole
 )
 
 // policy returns the filter for an architecture: everything is allowed but what is
@@ -92,9 +107,12 @@ const (
 // said not to exist, and the C library falls back to clone.
 func policy(info *arch.Info, who role) seccomp.Policy {
 	names, conditions := denied(), conditional()
-	if who == agentRole {
+	switch who {
+	case agentRole:
 		names, conditions = append(names, deniedToAgent()...), append(conditions, conditionalForAgent()...)
-	} else {
+	case networkRole:
+		names, conditions = append(names, "socketpair", "bind", "listen"), append(conditions, conditionalForNetwork()...)
+	default:
 		conditions = append(conditions, conditionalForHelper()...)
 	}
 	eperm := seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.EPERM)}
