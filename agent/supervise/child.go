@@ -23,30 +23,33 @@ func LaunchDirect(exe string, args, env []string) func(context.Context) (*net.Un
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		return startHelper(copied(), args, env, make(chan struct{}, 1))
+		return startHelper(copied(), helpers{name: "keyring helper", args: args, life: helperTime}, env, func() {})
 	}
 }
 
-// startHelper starts a helper process and returns our end of its socketpair. It is
-// killed after helperTime; reaped gets a value once it is gone.
-func startHelper(prog *program, args, env []string, reaped chan<- struct{}) (*net.UnixConn, error) {
+// startHelper starts a process of kind h and returns our end of its socketpair. It is
+// killed when its life is over; reaped is called once it is gone.
+func startHelper(prog *program, h helpers, env []string, reaped func()) (*net.UnixConn, error) {
 	ours, theirs, err := socketpair(unix.SOCK_STREAM)
 	if err != nil {
 		return nil, err
 	}
 	helper, ended, err := prog.start(func(exe string) *exec.Cmd {
-		return command(exe, args, env, theirs, syscall.SIGKILL)
+		return command(exe, h.args, env, theirs, syscall.SIGKILL)
 	})
 	_ = theirs.Close()
 	if err != nil {
 		_ = ours.Close()
-		return nil, fmt.Errorf("starting the keyring helper: %w", err)
+		return nil, fmt.Errorf("starting the %s: %w", h.name, err)
 	}
-	kill := time.AfterFunc(helperTime, func() { _ = helper.Process.Kill() })
+	kill := func() bool { return true }
+	if h.life > 0 {
+		kill = time.AfterFunc(h.life, func() { _ = helper.Process.Kill() }).Stop
+	}
 	go func() {
 		<-ended // its answer says how it went
-		kill.Stop()
-		reaped <- struct{}{}
+		kill()
+		reaped()
 	}()
 	return ours, nil
 }
@@ -76,11 +79,16 @@ func start(c *exec.Cmd) (ended <-chan error, err error) {
 func command(exe string, args, env []string, link *os.File, death syscall.Signal, more ...*os.File) *exec.Cmd {
 	c := exec.Command(exe, args...) // #nosec G204 -- this very program
 	c.Args[0] = "nsagent"           // exe is mostly a descriptor, which says nothing in a list of processes
-	c.Env = ChildEnv(env)
+	c.Env = append(ChildEnv(env), clobber)
 	c.ExtraFiles = append([]*os.File{link}, more...)
 	c.SysProcAttr = deathSignal(death)
 	return c
 }
+
+// clobber has the garbage collector overwrite what it frees (package runtime, GODEBUG).
+// The network libraries copy an access token into buffers of their own on its way to
+// who asked for it; after a lock none of them is left.
+const clobber = "GODEBUG=clobberfree=1"
 
 // ChildEnv returns what a child gets of an environment: where files and the
 // session bus are, and the language. Unlock tokens and everything else stay out.

@@ -1,5 +1,6 @@
 // Package supervise is the parent process: it starts the agent and, when the
-// agent asks, the keyring helper, and has neither keys nor network itself.
+// agent asks, the keyring helper and the gateway, and has neither keys nor network
+// itself.
 //
 // A sandbox is inherited by children, so an agent that has denied itself exec and
 // files could start nobody and look at nobody; what it needs of that it asks its

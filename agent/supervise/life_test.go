@@ -167,8 +167,8 @@ func TestHelperOutlivesThread(t *testing.T) {
 // Where nothing of an environment is chosen, the child gets nothing, not all.
 func TestEmptyChildEnv(t *testing.T) {
 	t.Setenv("NSAGENT_TOKEN", "nst1_x")
-	if out, err := runAgent(t, t.Context(), "env"); err != nil || strings.TrimSpace(out) != "" {
-		t.Errorf("environment: got %q, %v, want none", out, err)
+	if out, err := runAgent(t, t.Context(), "env"); err != nil || strings.TrimSpace(out) != clobber {
+		t.Errorf("environment: got %q, %v, want %s alone", out, err, clobber)
 	}
 }
 

@@ -33,7 +33,7 @@ type Link struct {
 
 type reply struct {
 	message
-	conn *net.UnixConn // of 'K'
+	conn *net.UnixConn // to a process that was started
 	err  error
 }
 
@@ -81,9 +81,18 @@ func (l *Link) Done() <-chan struct{} { return l.done }
 // Launch starts a keyring helper and returns the connection to it, which the
 // caller closes.
 func (l *Link) Launch(ctx context.Context) (*net.UnixConn, error) {
-	r, err := l.ask(ctx, kindKeyring, nil)
+	return l.launch(ctx, kindKeyring, "keyring helper")
+}
+
+// LaunchGateway starts a gateway, which ends with the connection to it.
+func (l *Link) LaunchGateway(ctx context.Context) (*net.UnixConn, error) {
+	return l.launch(ctx, kindGateway, "gateway")
+}
+
+func (l *Link) launch(ctx context.Context, kind byte, name string) (*net.UnixConn, error) {
+	r, err := l.ask(ctx, kind, nil)
 	if err != nil {
-		return nil, fmt.Errorf("starting the keyring helper: %w", err)
+		return nil, fmt.Errorf("starting the %s: %w", name, err)
 	}
 	return r.conn, nil
 }
@@ -175,7 +184,7 @@ func (l *Link) read() {
 		switch {
 		case m.kind == kindFailure:
 			r.err = fmt.Errorf("%w: %s", ErrParent, m.body)
-		case m.kind == kindKeyring || oobn > 0:
+		case m.carries() || oobn > 0:
 			r.conn, r.err = receiveConn(oob[:oobn])
 		}
 		l.mu.Lock()

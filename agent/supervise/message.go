@@ -10,13 +10,13 @@ import (
 
 // A message is one packet: a request of the agent or the answer of the parent.
 //
-//	0     kind: 'K' start a keyring helper, 'E' tell an executable, 'R' the agent
-//	      serves, which has no answer; in answers also '!' for a failure
+//	0     kind: 'K', 'G' start a keyring helper, a gateway; 'E' tell an executable; 'R' the
+//	      agent serves, which has no answer; in answers also '!' for a failure
 //	1-4   number of the request, big endian; the answer has the same
 //	5-    'E' request: process ID, 4 bytes, big endian
-//	      'E' answer: path;  '!' answer: why, as text;  'K', 'R': nothing
+//	      'E' answer: path;  '!' answer: why, as text;  the others: nothing
 //
-// The answer to 'K' carries one descriptor.
+// The answer to 'K' and 'G' carries one descriptor.
 type message struct {
 	kind byte
 	seq  uint32
@@ -25,6 +25,7 @@ type message struct {
 
 const (
 	kindKeyring = 'K'
+	kindGateway = 'G'
 	kindExe     = 'E'
 	kindReady   = 'R'
 	kindFailure = '!'
@@ -35,6 +36,11 @@ const (
 )
 
 var errMessage = errors.New("supervise: malformed message")
+
+// carries reports whether an answer of this kind carries a descriptor.
+func (m message) carries() bool {
+	return m.kind == kindKeyring || m.kind == kindGateway
+}
 
 func (m message) encode() []byte {
 	b := append([]byte{m.kind}, binary.BigEndian.AppendUint32(nil, m.seq)...)
@@ -48,7 +54,7 @@ func parseMessage(b []byte) (message, error) {
 	}
 	m := message{kind: b[0], seq: binary.BigEndian.Uint32(b[1:headSize]), body: b[headSize:]}
 	switch m.kind {
-	case kindKeyring, kindExe, kindReady, kindFailure:
+	case kindKeyring, kindGateway, kindExe, kindReady, kindFailure:
 		return m, nil
 	default:
 		return message{}, fmt.Errorf("%w: kind %q", errMessage, m.kind)

@@ -204,7 +204,7 @@ func TestCopyThatDoesNotRun(t *testing.T) {
 	defer prog.close()
 	var out bytes.Buffer
 	err = run(t.Context(), Config{AgentArgs: []string{asAgent, "env"}, Env: []string{"HOME=/h"}, Stdout: &out, Stderr: os.Stderr}, prog)
-	if err != nil || strings.TrimSpace(out.String()) != "HOME=/h" {
+	if err != nil || strings.TrimSpace(out.String()) != "HOME=/h\n"+clobber {
 		t.Errorf("got %q, %v, want the agent to run", out.String(), err)
 	}
 }

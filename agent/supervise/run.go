@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +20,9 @@ const (
 	helperTime = 6 * time.Second
 	// maxHelpers is how many may live at once.
 	maxHelpers = 4
+	// A gateway lives as long as the agent keeps its connection; one that hangs may
+	// still be there when the next is asked for.
+	maxGateways = 2
 	// stopTime is how long the agent may take to end after it was asked to.
 	stopTime = 10 * time.Second
 )
@@ -30,9 +32,9 @@ type Config struct {
 	// Exe is the program of all children. They run a copy of it in memory, made
 	// once, where the system allows that.
 	Exe string
-	// AgentArgs and KeyringArgs are the arguments of the agent and of a keyring
-	// helper.
-	AgentArgs, KeyringArgs []string
+	// AgentArgs, KeyringArgs and GatewayArgs are the arguments of the agent, and of the
+	// processes that it may ask for; nil means that there is none.
+	AgentArgs, KeyringArgs, GatewayArgs []string
 	// Env is the environment to choose from; see ChildEnv.
 	Env []string
 	// Stdout and Stderr are those of the agent; nil means none.
@@ -50,9 +52,25 @@ type supervisor struct {
 	cfg     Config
 	prog    *program
 	link    *net.UnixConn
-	helpers int
-	reaped  chan struct{}
+	helpers map[byte]*helpers
+	reaped  chan byte     // the kind of each helper that has ended
 	over    chan struct{} // closed when Run returns
+}
+
+// helpers are the processes of one kind that the agent may ask for.
+type helpers struct {
+	name string
+	args []string
+	life time.Duration // zero: as long as its connection
+	most int           // at once
+	live int
+}
+
+func helpersOf(cfg Config) map[byte]*helpers {
+	return map[byte]*helpers{
+		kindKeyring: {name: "keyring helper", args: cfg.KeyringArgs, life: helperTime, most: maxHelpers},
+		kindGateway: {name: "gateway", args: cfg.GatewayArgs, most: maxGateways},
+	}
 }
 
 // request is a packet from the agent, or the end of them.
@@ -124,7 +142,7 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 
-	s := &supervisor{cfg: cfg, prog: prog, link: ours, reaped: make(chan struct{}, maxHelpers), over: make(chan struct{})}
+	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{})}
 	defer close(s.over)
 	requests := make(chan request)
 	go s.read(requests)
@@ -141,8 +159,8 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 			call(cfg.Stopping)
 			_ = agent.Process.Signal(syscall.SIGTERM)
 			defer time.AfterFunc(stopTime, func() { _ = agent.Process.Kill() }).Stop()
-		case <-s.reaped:
-			s.helpers--
+		case kind := <-s.reaped:
+			s.helpers[kind].live--
 		case r := <-requests:
 			if r.err != nil {
 				requests = nil // the agent is about to end, or speaks nonsense
@@ -198,8 +216,8 @@ func (s *supervisor) read(to chan<- request) {
 func (s *supervisor) answer(m message) {
 	var err error
 	switch m.kind {
-	case kindKeyring:
-		err = s.answerKeyring(m)
+	case kindKeyring, kindGateway:
+		err = s.answerHelper(m)
 	case kindExe:
 		err = s.answerExe(m)
 	case kindReady:
@@ -214,19 +232,24 @@ func (s *supervisor) answer(m message) {
 	}
 }
 
-func (s *supervisor) answerKeyring(m message) error {
-	if s.helpers == maxHelpers {
-		return errors.New("too many keyring helpers at once")
+// answerHelper starts a process and hands the agent the connection to it.
+func (s *supervisor) answerHelper(m message) error {
+	h := s.helpers[m.kind]
+	if h.args == nil {
+		return fmt.Errorf("there is no %s", h.name)
 	}
-	end, err := startHelper(s.prog, s.cfg.KeyringArgs, s.cfg.Env, s.reaped)
+	if h.live == h.most {
+		return fmt.Errorf("%d %ss at once already", h.most, h.name)
+	}
+	end, err := startHelper(s.prog, *h, s.cfg.Env, func() { s.reaped <- m.kind })
 	if err != nil {
 		return err
 	}
-	s.helpers++
+	h.live++
 	defer func() { _ = end.Close() }()
 	file, err := end.File()
 	if err != nil {
-		return fmt.Errorf("handing over the helper: %w", err)
+		return fmt.Errorf("handing over the %s: %w", h.name, err)
 	}
 	defer func() { _ = file.Close() }()
 	m.body = nil

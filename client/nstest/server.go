@@ -95,6 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		a = x.deny(refuse(ReasonBusy, "too many requests at once"))
 	}
+	w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat)) // by the clock that verifies
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}

@@ -221,7 +221,17 @@ func SealPieces(publicKey []byte, c SealContext, plaintext Bytes, size int, emit
 // longer than the plaintext. plaintext stays the caller's.
 //
 // The error is ErrPublicKey, ErrContext or ErrDestroyed.
-func SealTo(publicKey []byte, c SealContext, plaintext Bytes) ([]byte, error) {
+func SealTo(publicKey []byte, c SealContext, plaintext Bytes) (sealed []byte, err error) {
+	err = plaintext.Use(func(p []byte) error {
+		sealed, err = SealSlice(publicKey, c, p)
+		return err
+	})
+	return sealed, err
+}
+
+// SealSlice is SealTo for bytes that are in no arena, such as those of an answer that a
+// process without one has just read from the network.
+func SealSlice(publicKey []byte, c SealContext, plaintext []byte) ([]byte, error) {
 	info, aad, err := c.encode()
 	if err != nil {
 		return nil, err
@@ -231,17 +241,13 @@ func SealTo(publicKey []byte, c SealContext, plaintext Bytes) ([]byte, error) {
 		return nil, ErrPublicKey
 	}
 	var enc, ct []byte
-	err = plaintext.Use(func(p []byte) error {
-		var err error
-		Do(func() {
-			var to *hpke.Sender
-			if enc, to, err = hpke.NewSender(pub, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info); err != nil {
-				err = ErrPublicKey // the shared point is zero
-				return
-			}
-			ct, err = to.Seal(aad, p)
-		})
-		return err
+	Do(func() {
+		var to *hpke.Sender
+		if enc, to, err = hpke.NewSender(pub, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info); err != nil {
+			err = ErrPublicKey // the shared point is zero
+			return
+		}
+		ct, err = to.Seal(aad, plaintext)
 	})
 	if err != nil {
 		return nil, err

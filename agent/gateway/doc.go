@@ -1,0 +1,17 @@
+// Package gateway is the process that talks to NetSuite, and the agent's end of the
+// connection to it. It carries what is good for minutes, and nothing of lasting worth.
+//
+// The agent has no network, and the gateway no right of its own: it does what a Job says, a request to one URL that the agent has made and decided on. Secrets
+// that NetSuite gives back are sealed to a key of the agent before they leave the
+// process; of such an answer nothing else is handed on but the members that the job
+// names.
+//
+// Guarantees: TLS 1.2 or later, verified against the system's roots and the CA that the
+// job brings; no redirect is followed, no proxy of the environment used, no cookie kept,
+// no certificate pinned (Oracle forbids it); every request ends within its time. Plain
+// http goes to this machine only, for mocks.
+//
+// What the user must still do: take an answer as what an enemy may have written. A
+// gateway that was taken over sees and can make up every answer of its own, and
+// nothing that is stored.
+package gateway

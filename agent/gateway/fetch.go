@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// maxHeaders is the most bytes of headers of an answer.
+const maxHeaders = 64 << 10
+
+// maxTransports is how many CAs of profiles have connections at once.
+const maxTransports = 32
+
+// fetcher makes requests.
+type fetcher struct {
+	roots *x509.CertPool
+
+	mu         sync.Mutex // guards what follows
+	transports map[[sha256.Size]byte]*http.Transport
+}
+
+// newFetcher reads the roots of the system, so that it needs no file later but those of
+// name resolution.
+func newFetcher() (*fetcher, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the roots of the system: %w", err)
+	}
+	return &fetcher{roots: roots, transports: make(map[[sha256.Size]byte]*http.Transport)}, nil
+}
+
+// do makes the request of a job.
+func (f *fetcher) do(ctx context.Context, q request) Answer {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.job.Milliseconds)*time.Millisecond)
+	defer cancel()
+	r, err := q.http(ctx)
+	if err != nil {
+		return Answer{Failure: FailedJob}
+	}
+	t, err := f.transport(q.job.CA)
+	if err != nil {
+		return Answer{Failure: FailedJob}
+	}
+	begin := time.Now()
+	resp, err := t.RoundTrip(r) // one request: a client would follow redirects
+	if err != nil {
+		return Answer{Failure: failureOf(ctx, err)}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	defer clear(body)
+	if err != nil {
+		return Answer{Failure: failureOf(ctx, err)}
+	}
+	if len(body) > MaxAnswer {
+		return Answer{Failure: FailedSize}
+	}
+	a := Answer{Status: resp.StatusCode, Verified: resp.TLS != nil, Took: time.Since(begin).Milliseconds()}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		a.Date = date.Unix()
+	}
+	if q.job.Read == "" {
+		a.Body = bytes.Clone(body)
+		return a
+	}
+	if err := a.take(q.job, body); err != nil {
+		return Answer{Failure: FailedJob}
+	}
+	return a
+}
+
+// http returns the request of a job.
+func (q request) http(ctx context.Context) (*http.Request, error) {
+	u, err := origin(q.job.URL)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, q.job.Method, u.String(), bytes.NewReader(q.body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{
+		"Content-Type": q.job.ContentType, "Accept": q.job.Accept, "Authorization": string(q.authorization),
+	} {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	r.Header.Set("User-Agent", "nsagent")
+	return r, nil
+}
+
+// origin parses a URL that may be asked: https, or http on this machine.
+func origin(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return nil, fmt.Errorf("%w: URL", errJob)
+	}
+	if u.Scheme == "https" {
+		return u, nil
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && err == nil && addr.IsLoopback() {
+		return u, nil
+	}
+	return nil, fmt.Errorf("%w: scheme", errJob)
+}
+
+// transport returns the connections of those who trust this CA beside the roots.
+func (f *fetcher) transport(ca string) (*http.Transport, error) {
+	key := sha256.Sum256([]byte(ca))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t, ok := f.transports[key]; ok {
+		return t, nil
+	}
+	roots := f.roots
+	if ca != "" {
+		roots = roots.Clone()
+		if !roots.AppendCertsFromPEM([]byte(ca)) {
+			return nil, fmt.Errorf("%w: CA", errJob)
+		}
+	}
+	for old, t := range f.transports {
+		if len(f.transports) < maxTransports {
+			break
+		}
+		t.CloseIdleConnections()
+		delete(f.transports, old)
+	}
+	t := &http.Transport{
+		Proxy:                  nil, // the environment has no say
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true, // a short answer must not become a long one
+		MaxIdleConnsPerHost:    4,
+		MaxIdleConns:           64,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: maxHeaders,
+	}
+	f.transports[key] = t
+	return t, nil
+}
+
+// failureOf says what an error of the network library means.
+func failureOf(ctx context.Context, err error) Failure {
+	var (
+		unknown x509.UnknownAuthorityError
+		invalid x509.CertificateInvalidError
+		host    x509.HostnameError
+		verify  *tls.CertificateVerificationError
+		alert   tls.AlertError
+		record  tls.RecordHeaderError
+		name    *net.DNSError
+		op      *net.OpError
+		timeout net.Error
+	)
+	switch {
+	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
+		return FailedTime
+	case errors.As(err, &unknown):
+		return FailedUnknownCA
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return FailedExpired
+	case errors.As(err, &host):
+		return FailedHost
+	case errors.As(err, &verify), errors.As(err, &invalid), errors.As(err, &alert), errors.As(err, &record):
+		return FailedTLS
+	case errors.As(err, &name):
+		return FailedName
+	case errors.As(err, &op) && op.Op == "dial":
+		return FailedConnect
+	case errors.As(err, &op) && op.Op == "remote error": // an alert of the other end
+		return FailedTLS
+	case errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return FailedCut
+	default:
+		return FailedAnswer
+	}
+}
