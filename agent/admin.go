@@ -278,7 +278,7 @@ func (a *Agent) removeProfile(ctx context.Context, name string) error {
 	}
 	a.publish(s, func(profiles map[string]*live) {
 		delete(profiles, name)
-		l.replaced = true
+		l.supersede()
 		l.destroy()
 	}, nil)
 	return nil

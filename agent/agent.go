@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -53,6 +54,8 @@ type Config struct {
 	Strict bool
 	// Keyring starts a keyring helper; nil means that there is no OS keyring.
 	Keyring keyring.Launch
+	// Gateway starts a process that talks to NetSuite; nil means that there is none.
+	Gateway func(ctx context.Context) (*net.UnixConn, error)
 	// Exe tells which program a process runs, for the audit log: Landlock hides that
 	// from the agent itself. nil means to look in /proc.
 	Exe func(ctx context.Context, pid int32) (string, error)
@@ -75,6 +78,7 @@ type Agent struct {
 	seals    *sealKeys
 	uploads  *uploads
 	codec    profileCodec
+	network  network
 	boottime func() time.Duration
 	instance [16]byte
 	owner    uint32
@@ -157,6 +161,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if a.arena, err = secret.NewArena(secret.ArenaConfig{Mode: a.cfg.Memory}); err != nil {
 		return nil, fmt.Errorf("preparing locked memory: %w", err)
 	}
+	a.network.start = cfg.Gateway
 	a.seals = newSealKeys(a.arena, a.boottime)
 	a.uploads = newUploads(a.boottime)
 	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
@@ -177,6 +182,7 @@ func (a *Agent) Close() error {
 	if s != nil {
 		s.destroy()
 	}
+	a.network.close()
 	return errors.Join(a.audit.Close(), a.arena.Close())
 }
 

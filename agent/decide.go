@@ -136,7 +136,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if u.fault != nil {
 		return s, p, u.fault
 	}
-	if p.Auth == authSecret || u.kind == policy.KindAssertion != (p.Auth == authM2M) {
+	if p.Auth == authSecret || forM2M(u.kind) != (p.Auth == authM2M) {
 		return s, p, wrongKind(p, u.kind)
 	}
 	if p.Expires != 0 && now.Unix() >= p.Expires {
@@ -181,12 +181,15 @@ func (s *session) noProfile(name string) error {
 	return refuse(ErrNoProfile, pb.CodeNoProfile, fmt.Sprintf("no profile %.80q", name), s.have(name), "list them:  nsagent profile ls")
 }
 
+// forM2M reports whether this kind of use needs an M2M credential.
+func forM2M(k policy.Kind) bool { return k == policy.KindAssertion || k == policy.KindToken }
+
 // wrongKind tells what a profile's credential can make instead.
 func wrongKind(p *live, kind policy.Kind) error {
 	why := "it holds a TBA credential: it can sign, and make a passport or a connect-password"
 	switch p.Auth {
 	case authM2M:
-		why = "it holds an M2M certificate: it can make an assertion"
+		why = "it holds an M2M certificate: it can make an assertion, and get an access token"
 	case authSecret:
 		why = "it holds an API secret: no call gives that out, or signs with it"
 	}

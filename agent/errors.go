@@ -29,6 +29,10 @@ var (
 	ErrProof = errors.New("agent: fresh proof needed")
 	// ErrBusy: a limit on connections or keys in flight was reached.
 	ErrBusy = errors.New("agent: too much at once")
+	// ErrNetwork: NetSuite was not reached, or its answer did not arrive.
+	ErrNetwork = errors.New("agent: NetSuite not reached")
+	// ErrNetSuite: NetSuite answered with a refusal.
+	ErrNetSuite = errors.New("agent: NetSuite refused")
 	// ErrRunning: another agent serves the same socket.
 	ErrRunning = errors.New("agent: already running")
 )

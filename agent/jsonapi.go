@@ -44,6 +44,11 @@ type assertionJSON struct {
 	Aud     string   `json:"aud"`
 }
 
+type tokenJSON struct {
+	Profile string   `json:"profile"`
+	Scope   []string `json:"scope"`
+}
+
 type peerKey struct{}
 
 // endpoint is one path of the JSON API.
@@ -69,6 +74,10 @@ func (a *Agent) endpoints() map[string]endpoint {
 		})},
 		"/v1/assertion": {http.MethodPost, answer(a, func(c *caller, q assertionJSON) (any, error) {
 			r, err := a.assertion(c, &pb.AssertionRequest{Profile: q.Profile, Scopes: q.Scope, Audience: q.Aud})
+			return r.JSON(), err
+		})},
+		"/v1/token": {http.MethodPost, answerWithin(a, exchangeTime+handshakeTime, func(ctx context.Context, c *caller, q tokenJSON) (any, error) {
+			r, err := a.accessToken(ctx, c, &pb.AccessTokenRequest{Profile: q.Profile, Scopes: q.Scope})
 			return r.JSON(), err
 		})},
 		"/v1/profiles": {http.MethodGet, answer(a, func(c *caller, _ struct{}) (any, error) {
@@ -117,6 +126,11 @@ func (a *Agent) newHTTPServer() *http.Server {
 
 // answer reads a request of type Q, lets f answer it and writes what it said.
 func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
+	return answerWithin(a, handshakeTime, func(_ context.Context, c *caller, q Q) (any, error) { return f(c, q) })
+}
+
+// answerWithin is answer for what takes longer, such as what NetSuite is asked for.
+func answerWithin[Q any](a *Agent, within time.Duration, f func(context.Context, *caller, Q) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, ok := r.Context().Value(peerKey{}).(*peercred.Peer)
 		if !ok {
@@ -129,7 +143,9 @@ func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
 				return
 			}
 		}
-		out, err := f(&caller{peer: p}, q)
+		// The answer has its own time, also where the request used up all of its.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
+		out, err := f(r.Context(), &caller{peer: p}, q)
 		if err != nil {
 			writeError(w, a.refuse(err))
 			return
@@ -140,8 +156,6 @@ func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
 
 func readJSON(w http.ResponseWriter, r *http.Request, q any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAgentMessage))
-	// The answer has its own time, also where the request used up all of its.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(handshakeTime))
 	if err != nil {
 		why := "it did not arrive whole"
 		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {

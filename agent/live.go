@@ -18,6 +18,10 @@ type live struct {
 	// mac is set for tba, key for m2m, neither for secret.
 	mac *secret.HMACKey
 	key *secret.PrivateKey
+	// tokens are the access tokens of an m2m profile.
+	tokens tokens
+	// skew is what is known of NetSuite's clock.
+	skew skew
 	// lastUsed is in Unix seconds; zero means never.
 	lastUsed atomic.Int64
 	// replaced is set, under the agent's lock, when another took its place or it was
@@ -74,7 +78,15 @@ func (l *live) with(p *profile) (*live, error) {
 	return next, nil
 }
 
+// supersede marks l as replaced by another, or removed. The caller holds the agent's
+// lock.
+func (l *live) supersede() {
+	l.replaced = true
+	l.tokens.destroy()
+}
+
 func (l *live) destroy() {
+	l.tokens.destroy()
 	if l.mac != nil {
 		l.mac.Destroy()
 	}

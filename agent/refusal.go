@@ -85,6 +85,7 @@ func rows() []row {
 		{sentinel: audit.ErrUnsafe, code: pb.CodeUnsafe, message: "the audit log is not safe to use", open: true},
 		{sentinel: socketpath.ErrTooLong, code: pb.CodeSocket, message: "the socket path is too long", open: true},
 		{sentinel: socketpath.ErrUnsafe, code: pb.CodeUnsafe, message: "a directory is not safe to use", open: true},
+		{sentinel: ErrNetwork, code: pb.CodeNetwork, message: "NetSuite was not reached", open: true, next: "try again"},
 		{sentinel: ErrBusy, code: pb.CodeLimited, message: "too much at once", next: "try again in a moment"},
 		{sentinel: policy.ErrDenied, code: pb.CodeDenied, message: "policy does not allow it", open: true},
 	}

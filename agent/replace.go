@@ -110,7 +110,7 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 		next.lastUsed.Store(old.lastUsed.Load())
 		delete(profiles, old.Name)
 		profiles[next.Name] = next
-		old.replaced = true
+		old.supersede()
 		if !keeps {
 			old.destroy()
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +71,7 @@ func (a *Agent) sign(c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
 
 	var out *pb.SignResponse
 	err = a.withProfile(u, func(p *live) error {
-		h, err := signer.Sign(p.identity, r, rand.Text(), time.Now().Unix(), p.mac)
+		h, err := signer.Sign(p.identity, r, rand.Text(), p.skew.now().Unix(), p.mac)
 		if err != nil {
 			return fmt.Errorf("signing for profile %q: %w", p.Name, err)
 		}
@@ -92,7 +91,7 @@ func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse
 	}
 	var out *pb.PassportResponse
 	err := a.withProfile(use{caller: c, kind: policy.KindPassport, name: q.GetProfile()}, func(p *live) error {
-		t, err := signer.Passport(p.identity, rand.Text(), time.Now().Unix(), p.mac)
+		t, err := signer.Passport(p.identity, rand.Text(), p.skew.now().Unix(), p.mac)
 		xml := ""
 		if err == nil {
 			xml, err = t.XML(version, signer.ChildrenCore)
@@ -112,7 +111,7 @@ func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse
 func (a *Agent) connectPassword(c *caller, q *pb.ConnectPasswordRequest) (*pb.ConnectPasswordResponse, error) {
 	var out *pb.ConnectPasswordResponse
 	err := a.withProfile(use{caller: c, kind: policy.KindConnectPassword, name: q.GetProfile()}, func(p *live) error {
-		now := time.Now()
+		now := p.skew.now()
 		password, err := signer.ConnectPassword(p.identity, rand.Text(), now.Unix(), p.mac)
 		if err != nil {
 			return fmt.Errorf("making a Connect password for profile %q: %w", p.Name, err)
@@ -138,7 +137,7 @@ func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionRespo
 	}
 	var out *pb.AssertionResponse
 	err := a.withProfile(u, func(p *live) error {
-		claims := p.claims(q, time.Now())
+		claims := p.claims(q.GetScopes(), p.skew.now())
 		jwt, err := signer.Assertion(claims, p.key, rand.Reader)
 		if err != nil {
 			return fmt.Errorf("making an assertion for profile %q: %w", p.Name, err)
@@ -155,10 +154,8 @@ func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionRespo
 // checkAssertion refuses scopes that are not the profile's, and an audience that is
 // not the account's token endpoint: elsewhere an assertion has no business.
 func (l *live) checkAssertion(q *pb.AssertionRequest) error {
-	for _, s := range q.GetScopes() {
-		if !slices.Contains(l.Scopes, s) {
-			return refuse(policy.ErrDenied, pb.CodeDenied, fmt.Sprintf("profile %q has no scope %.40q", l.Name, s), "it has "+strings.Join(l.Scopes, ", "), "")
-		}
+	if err := l.checkScopes(q.GetScopes()); err != nil {
+		return err
 	}
 	if aud := q.GetAudience(); aud != "" && aud != l.tokenEndpoint() {
 		return refuse(policy.ErrDenied, pb.CodeDenied, "the audience is not the token endpoint of the account", "that is "+l.tokenEndpoint(), "leave --aud out")
@@ -168,13 +165,9 @@ func (l *live) checkAssertion(q *pb.AssertionRequest) error {
 
 // claims returns what an assertion of p says. Everything but the choice among the
 // profile's own scopes is the agent's.
-func (l *live) claims(q *pb.AssertionRequest, now time.Time) signer.AssertionClaims {
-	scopes := l.Scopes
-	if len(q.GetScopes()) > 0 {
-		scopes = q.GetScopes()
-	}
+func (l *live) claims(scopes []string, now time.Time) signer.AssertionClaims {
 	return signer.AssertionClaims{
-		ClientID: l.ClientID, KeyID: l.CertificateID, Scopes: scopes, Audience: l.tokenEndpoint(), Alg: l.Alg, ID: rand.Text(),
+		ClientID: l.ClientID, KeyID: l.CertificateID, Scopes: l.scopesOf(scopes), Audience: l.tokenEndpoint(), Alg: l.Alg, ID: rand.Text(),
 		IssuedAt: now.Add(-assertionSkew).Unix(), Expires: now.Add(assertionLife).Unix(),
 	}
 }

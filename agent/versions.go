@@ -128,7 +128,8 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 			p, old := next[r.Name], profiles[r.Name]
 			p.versions = r.Versions
 			p.lastUsed.Store(old.lastUsed.Load())
-			profiles[r.Name], old.replaced = p, true
+			profiles[r.Name] = p
+			old.supersede()
 			delete(a.keep, old.kept())
 		}
 	}, nil)

@@ -84,6 +84,10 @@ var (
 	ErrRequest error = &Error{Code: pb.CodeRequest, Message: "client: malformed request"}
 	// ErrExpired: the credential has expired or was revoked.
 	ErrExpired error = &Error{Code: pb.CodeExpired, Message: "client: expired"}
+	// ErrNetSuite: NetSuite refused.
+	ErrNetSuite error = &Error{Code: pb.CodeNetSuite, Message: "client: refused by NetSuite"}
+	// ErrNetwork: the agent could not reach NetSuite.
+	ErrNetwork error = &Error{Code: pb.CodeNetwork, Message: "client: NetSuite not reached"}
 	// ErrAudit: the agent cannot write its audit log, so it signs nothing.
 	ErrAudit error = &Error{Code: pb.CodeAudit, Message: "client: audit log not writable"}
 	// ErrLimited: too much at once; try again later.

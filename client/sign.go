@@ -135,6 +135,28 @@ func (c *Client) Assertion(ctx context.Context, r AssertionRequest) (*pb.Asserti
 	return c.rpc.Assertion(ctx, q)
 }
 
+// AccessTokenRequest is what AccessToken needs.
+type AccessTokenRequest struct {
+	// Profile to get it for, with auth m2m; empty means that of WithProfile.
+	Profile string
+	// Scopes are some of the profile's; none means all of them.
+	Scopes []string
+}
+
+// AccessToken returns an OAuth 2.0 access token, good for a minute at least or half of
+// its life. The agent keeps it until shortly before its end, and makes one exchange
+// with NetSuite for however many callers.
+//
+// The error matches ErrNetSuite where NetSuite refused, and ErrNetwork where it was not
+// reached.
+func (c *Client) AccessToken(ctx context.Context, r AccessTokenRequest) (*pb.AccessTokenResponse, error) {
+	q := &pb.AccessTokenRequest{Profile: text(c.or(r.Profile))}
+	for _, scope := range r.Scopes {
+		q.Scopes = append(q.Scopes, text(scope))
+	}
+	return c.rpc.AccessToken(ctx, q)
+}
+
 // Profiles lists the profiles that the caller may use.
 func (c *Client) Profiles(ctx context.Context) (*pb.ListProfilesResponse, error) {
 	return c.rpc.ListProfiles(ctx, &pb.ListProfilesRequest{})

@@ -31,6 +31,7 @@ const (
 	EventConnectPassword = "connect-password"
 	EventAssertion       = "assertion"
 	EventToken           = "token"
+	EventExchange        = "exchange"
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
@@ -107,7 +108,7 @@ func (e *Event) check() error {
 
 func knownEvent(name string) bool {
 	switch name {
-	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken,
+	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
 		EventSecretErase, EventVaultCheck, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,

@@ -105,11 +105,11 @@ background signs with them, so that scripts never see a secret.`,
 		}
 	}
 	add(groupStart, newInit(e), newUnlock(e), newProfile(e), newStatus(e), newDoctor(e), newLock(e), newAgent(e), newKey(e))
-	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e))
+	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e), newToken(e))
 	help := newHelp(e, root)
 	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)
-	root.AddCommand(newKeyringHelper(e), newMan(root))
+	root.AddCommand(newKeyringHelper(e), newGateway(e), newMan(root))
 	finish(root)
 	return root
 }

@@ -40,6 +40,7 @@ const (
 	CodeSocket     Code = "NSA-SOCKET"
 	CodeUnsafe     Code = "NSA-UNSAFE"
 	CodeNetSuite   Code = "NSA-NETSUITE"
+	CodeNetwork    Code = "NSA-NETWORK"
 	CodeAudit      Code = "NSA-AUDIT"
 	CodeAuditBad   Code = "NSA-AUDIT-BROKEN"
 	CodeDamaged    Code = "NSA-VAULT-DAMAGED"
@@ -96,6 +97,7 @@ func Meanings() []Meaning {
 		{CodeSocket, codes.InvalidArgument, 400, 2, "the socket path cannot be used"},
 		{CodeUnsafe, codes.FailedPrecondition, 409, 1, "a file or directory is not safe to use"},
 		{CodeNetSuite, codes.Aborted, 502, 8, "NetSuite refused"},
+		{CodeNetwork, codes.Unavailable, 503, 1, "NetSuite could not be reached"},
 		{CodeAudit, codes.Unavailable, 503, 1, "the audit log cannot be written, so nothing is signed"},
 		{CodeAuditBad, codes.DataLoss, 500, 9, "the audit log was changed"},
 		{CodeDamaged, codes.DataLoss, 500, 1, "the vault is damaged"},

@@ -11,6 +11,7 @@ const (
 	SchemaPassport        = "nsagent.passport/v1"
 	SchemaConnectPassword = "nsagent.connect-password/v1"
 	SchemaAssertion       = "nsagent.assertion/v1"
+	SchemaToken           = "nsagent.token/v1"
 	SchemaProfileSummary  = "nsagent.profile-summary/v1"
 	SchemaProfile         = "nsagent.profile/v1"
 	SchemaCheck           = "nsagent.check/v1"
@@ -99,6 +100,26 @@ func (m *AssertionResponse) JSON() AssertionJSON {
 	return AssertionJSON{
 		Schema: SchemaAssertion, Assertion: m.GetAssertion(), ExpiresAt: *instant(m.GetExpiresAt()),
 		TokenEndpoint: m.GetTokenEndpoint(), Account: m.GetAccount(), Environment: m.GetEnvironment(), Profile: m.GetProfile(),
+	}
+}
+
+// TokenJSON is the JSON form of an AccessTokenResponse.
+type TokenJSON struct {
+	Schema      string   `json:"schema"`
+	AccessToken string   `json:"access_token"`
+	TokenType   string   `json:"token_type"`
+	ExpiresAt   string   `json:"expires_at"`
+	Scopes      []string `json:"scopes"`
+	Account     string   `json:"account"`
+	Environment string   `json:"environment"`
+	Profile     string   `json:"profile"`
+}
+
+// JSON returns the JSON form.
+func (m *AccessTokenResponse) JSON() TokenJSON {
+	return TokenJSON{
+		Schema: SchemaToken, AccessToken: m.GetAccessToken(), TokenType: m.GetTokenType(), ExpiresAt: *instant(m.GetExpiresAt()),
+		Scopes: m.GetScopes(), Account: m.GetAccount(), Environment: m.GetEnvironment(), Profile: m.GetProfile(),
 	}
 }
 

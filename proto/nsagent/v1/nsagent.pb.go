@@ -888,6 +888,156 @@ func (x *AssertionResponse) GetEnvironment() string {
 	return ""
 }
 
+type AccessTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. As in SignRequest.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Optional. Some of the scopes of the profile; none means all of them.
+	Scopes        []string `protobuf:"bytes,2,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessTokenRequest) Reset() {
+	*x = AccessTokenRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessTokenRequest) ProtoMessage() {}
+
+func (x *AccessTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessTokenRequest.ProtoReflect.Descriptor instead.
+func (*AccessTokenRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AccessTokenRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *AccessTokenRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+type AccessTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Opaque; NetSuite's have about 1,000 characters of printable ASCII.
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// "Bearer".
+	TokenType string `protobuf:"bytes,2,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`
+	// Unix seconds. The token is good for a minute at least, or half of its life.
+	ExpiresAt int64 `protobuf:"varint,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Those that it was got for.
+	Scopes        []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Account       string   `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	Profile       string   `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
+	Environment   string   `protobuf:"bytes,7,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessTokenResponse) Reset() {
+	*x = AccessTokenResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessTokenResponse) ProtoMessage() {}
+
+func (x *AccessTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessTokenResponse.ProtoReflect.Descriptor instead.
+func (*AccessTokenResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AccessTokenResponse) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *AccessTokenResponse) GetTokenType() string {
+	if x != nil {
+		return x.TokenType
+	}
+	return ""
+}
+
+func (x *AccessTokenResponse) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *AccessTokenResponse) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *AccessTokenResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *AccessTokenResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *AccessTokenResponse) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
 type ListProfilesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -896,7 +1046,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[11]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1058,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[11]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1071,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{11}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{13}
 }
 
 type ListProfilesResponse struct {
@@ -933,7 +1083,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[12]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1095,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[12]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1108,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{12}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*ProfileSummary {
@@ -991,7 +1141,7 @@ type ProfileSummary struct {
 
 func (x *ProfileSummary) Reset() {
 	*x = ProfileSummary{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[13]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1153,7 @@ func (x *ProfileSummary) String() string {
 func (*ProfileSummary) ProtoMessage() {}
 
 func (x *ProfileSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[13]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1166,7 @@ func (x *ProfileSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileSummary.ProtoReflect.Descriptor instead.
 func (*ProfileSummary) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{13}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProfileSummary) GetName() string {
@@ -1083,7 +1233,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[14]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1245,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[14]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1258,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{14}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{16}
 }
 
 type StatusResponse struct {
@@ -1134,7 +1284,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[15]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1296,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[15]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1309,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{15}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -1252,7 +1402,7 @@ type UnlockStatus struct {
 
 func (x *UnlockStatus) Reset() {
 	*x = UnlockStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[16]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1414,7 @@ func (x *UnlockStatus) String() string {
 func (*UnlockStatus) ProtoMessage() {}
 
 func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[16]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1427,7 @@ func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockStatus.ProtoReflect.Descriptor instead.
 func (*UnlockStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{16}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UnlockStatus) GetSlots() []string {
@@ -1339,7 +1489,7 @@ type MemoryStatus struct {
 
 func (x *MemoryStatus) Reset() {
 	*x = MemoryStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[17]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1501,7 @@ func (x *MemoryStatus) String() string {
 func (*MemoryStatus) ProtoMessage() {}
 
 func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[17]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1514,7 @@ func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatus.ProtoReflect.Descriptor instead.
 func (*MemoryStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{17}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MemoryStatus) GetMode() string {
@@ -1424,7 +1574,7 @@ type AuditStatus struct {
 
 func (x *AuditStatus) Reset() {
 	*x = AuditStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1586,7 @@ func (x *AuditStatus) String() string {
 func (*AuditStatus) ProtoMessage() {}
 
 func (x *AuditStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1599,7 @@ func (x *AuditStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatus.ProtoReflect.Descriptor instead.
 func (*AuditStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{18}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AuditStatus) GetOk() bool {
@@ -1519,7 +1669,7 @@ type SocketStatus struct {
 
 func (x *SocketStatus) Reset() {
 	*x = SocketStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1681,7 @@ func (x *SocketStatus) String() string {
 func (*SocketStatus) ProtoMessage() {}
 
 func (x *SocketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1694,7 @@ func (x *SocketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStatus.ProtoReflect.Descriptor instead.
 func (*SocketStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{19}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SocketStatus) GetName() string {
@@ -1572,7 +1722,7 @@ type SandboxStatus struct {
 
 func (x *SandboxStatus) Reset() {
 	*x = SandboxStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1734,7 @@ func (x *SandboxStatus) String() string {
 func (*SandboxStatus) ProtoMessage() {}
 
 func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1747,7 @@ func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxStatus.ProtoReflect.Descriptor instead.
 func (*SandboxStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{20}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SandboxStatus) GetSeccomp() bool {
@@ -1624,7 +1774,7 @@ type SealKeyRequest struct {
 
 func (x *SealKeyRequest) Reset() {
 	*x = SealKeyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1786,7 @@ func (x *SealKeyRequest) String() string {
 func (*SealKeyRequest) ProtoMessage() {}
 
 func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1799,7 @@ func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyRequest.ProtoReflect.Descriptor instead.
 func (*SealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SealKeyRequest) GetCount() uint32 {
@@ -1674,7 +1824,7 @@ type SealKeyResponse struct {
 
 func (x *SealKeyResponse) Reset() {
 	*x = SealKeyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1836,7 @@ func (x *SealKeyResponse) String() string {
 func (*SealKeyResponse) ProtoMessage() {}
 
 func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1849,7 @@ func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyResponse.ProtoReflect.Descriptor instead.
 func (*SealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SealKeyResponse) GetKeys() []*SealKey {
@@ -1742,7 +1892,7 @@ type SealKey struct {
 
 func (x *SealKey) Reset() {
 	*x = SealKey{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1904,7 @@ func (x *SealKey) String() string {
 func (*SealKey) ProtoMessage() {}
 
 func (x *SealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1917,7 @@ func (x *SealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
 func (*SealKey) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SealKey) GetId() []byte {
@@ -1799,7 +1949,7 @@ type Sealed struct {
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1961,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1974,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Sealed) GetField() string {
@@ -1868,7 +2018,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +2030,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2043,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Proof) GetPassphrase() *Sealed {
@@ -1932,7 +2082,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2094,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2107,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -1995,7 +2145,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2157,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2170,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -2068,7 +2218,7 @@ type KeySlot struct {
 
 func (x *KeySlot) Reset() {
 	*x = KeySlot{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2230,7 @@ func (x *KeySlot) String() string {
 func (*KeySlot) ProtoMessage() {}
 
 func (x *KeySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2243,7 @@ func (x *KeySlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySlot.ProtoReflect.Descriptor instead.
 func (*KeySlot) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *KeySlot) GetId() string {
@@ -2139,7 +2289,7 @@ type ListKeySlotsRequest struct {
 
 func (x *ListKeySlotsRequest) Reset() {
 	*x = ListKeySlotsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2301,7 @@ func (x *ListKeySlotsRequest) String() string {
 func (*ListKeySlotsRequest) ProtoMessage() {}
 
 func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2314,7 @@ func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
 }
 
 type ListKeySlotsResponse struct {
@@ -2178,7 +2328,7 @@ type ListKeySlotsResponse struct {
 
 func (x *ListKeySlotsResponse) Reset() {
 	*x = ListKeySlotsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2340,7 @@ func (x *ListKeySlotsResponse) String() string {
 func (*ListKeySlotsResponse) ProtoMessage() {}
 
 func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2353,7 @@ func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
@@ -2237,7 +2387,7 @@ type AddKeySlotRequest struct {
 
 func (x *AddKeySlotRequest) Reset() {
 	*x = AddKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2399,7 @@ func (x *AddKeySlotRequest) String() string {
 func (*AddKeySlotRequest) ProtoMessage() {}
 
 func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2412,7 @@ func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddKeySlotRequest) GetProof() *Proof {
@@ -2304,7 +2454,7 @@ type AddKeySlotResponse struct {
 
 func (x *AddKeySlotResponse) Reset() {
 	*x = AddKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2466,7 @@ func (x *AddKeySlotResponse) String() string {
 func (*AddKeySlotResponse) ProtoMessage() {}
 
 func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2479,7 @@ func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
@@ -2358,7 +2508,7 @@ type RemoveKeySlotRequest struct {
 
 func (x *RemoveKeySlotRequest) Reset() {
 	*x = RemoveKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2520,7 @@ func (x *RemoveKeySlotRequest) String() string {
 func (*RemoveKeySlotRequest) ProtoMessage() {}
 
 func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2533,7 @@ func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemoveKeySlotRequest) GetProof() *Proof {
@@ -2412,7 +2562,7 @@ type RemoveKeySlotResponse struct {
 
 func (x *RemoveKeySlotResponse) Reset() {
 	*x = RemoveKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2424,7 +2574,7 @@ func (x *RemoveKeySlotResponse) String() string {
 func (*RemoveKeySlotResponse) ProtoMessage() {}
 
 func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2437,7 +2587,7 @@ func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
@@ -2475,7 +2625,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2637,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2650,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -2534,7 +2684,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2696,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2709,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -2585,7 +2735,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2747,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2760,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -2653,7 +2803,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +2815,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +2828,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -2710,7 +2860,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2722,7 +2872,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2735,7 +2885,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 type LockResponse struct {
@@ -2746,7 +2896,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2908,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2921,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -2825,7 +2975,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +2987,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +3000,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Profile) GetName() string {
@@ -3023,7 +3173,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3185,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3198,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -3091,7 +3241,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3103,7 +3253,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3116,7 +3266,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -3142,7 +3292,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3304,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3317,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -3187,7 +3337,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3199,7 +3349,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3212,7 +3362,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -3231,7 +3381,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3393,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3406,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -3279,7 +3429,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3291,7 +3441,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3304,7 +3454,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -3337,7 +3487,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3499,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3512,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -3410,7 +3560,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3572,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3585,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -3473,7 +3623,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3635,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3648,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -3559,7 +3709,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3721,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3734,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -3606,7 +3756,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3768,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3781,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -3657,7 +3807,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3819,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3832,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -3702,7 +3852,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +3864,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3727,7 +3877,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -3749,7 +3899,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +3911,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +3924,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -3806,7 +3956,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3818,7 +3968,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3831,7 +3981,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 type CheckVaultResponse struct {
@@ -3845,7 +3995,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +4007,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +4020,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -3904,7 +4054,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3916,7 +4066,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3929,7 +4079,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Check) GetName() string {
@@ -3970,7 +4120,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3982,7 +4132,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3995,7 +4145,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -4013,7 +4163,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +4175,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +4188,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 type StopRequest struct {
@@ -4049,7 +4199,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4061,7 +4211,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4074,7 +4224,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 type StopResponse struct {
@@ -4085,7 +4235,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4247,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4260,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -4183,7 +4333,20 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x0etoken_endpoint\x18\x03 \x01(\tR\rtokenEndpoint\x12\x18\n" +
 	"\aaccount\x18\x04 \x01(\tR\aaccount\x12\x18\n" +
 	"\aprofile\x18\x05 \x01(\tR\aprofile\x12 \n" +
-	"\venvironment\x18\x06 \x01(\tR\venvironment\"\x15\n" +
+	"\venvironment\x18\x06 \x01(\tR\venvironment\"F\n" +
+	"\x12AccessTokenRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06scopes\x18\x02 \x03(\tR\x06scopes\"\xe4\x01\n" +
+	"\x13AccessTokenResponse\x12!\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1d\n" +
+	"\n" +
+	"token_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\x03R\texpiresAt\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12\x18\n" +
+	"\aprofile\x18\x06 \x01(\tR\aprofile\x12 \n" +
+	"\venvironment\x18\a \x01(\tR\venvironment\"\x15\n" +
 	"\x13ListProfilesRequest\"N\n" +
 	"\x14ListProfilesResponse\x126\n" +
 	"\bprofiles\x18\x01 \x03(\v2\x1a.nsagent.v1.ProfileSummaryR\bprofiles\"\xde\x01\n" +
@@ -4404,14 +4567,15 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
 	"\x15RemoveProfileResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse2\x95\x04\n" +
+	"\fStopResponse2\xe5\x04\n" +
 	"\x06Signer\x129\n" +
 	"\x04Sign\x12\x17.nsagent.v1.SignRequest\x1a\x18.nsagent.v1.SignResponse\x12O\n" +
 	"\n" +
 	"SignStream\x12\x1d.nsagent.v1.SignStreamRequest\x1a\x1e.nsagent.v1.SignStreamResponse(\x010\x01\x12E\n" +
 	"\bPassport\x12\x1b.nsagent.v1.PassportRequest\x1a\x1c.nsagent.v1.PassportResponse\x12Z\n" +
 	"\x0fConnectPassword\x12\".nsagent.v1.ConnectPasswordRequest\x1a#.nsagent.v1.ConnectPasswordResponse\x12H\n" +
-	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12Q\n" +
+	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12N\n" +
+	"\vAccessToken\x12\x1e.nsagent.v1.AccessTokenRequest\x1a\x1f.nsagent.v1.AccessTokenResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
 	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x94\n" +
 	"\n" +
@@ -4449,7 +4613,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),              // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),             // 1: nsagent.v1.SignResponse
@@ -4462,148 +4626,152 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*ConnectPasswordResponse)(nil),  // 8: nsagent.v1.ConnectPasswordResponse
 	(*AssertionRequest)(nil),         // 9: nsagent.v1.AssertionRequest
 	(*AssertionResponse)(nil),        // 10: nsagent.v1.AssertionResponse
-	(*ListProfilesRequest)(nil),      // 11: nsagent.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 12: nsagent.v1.ListProfilesResponse
-	(*ProfileSummary)(nil),           // 13: nsagent.v1.ProfileSummary
-	(*StatusRequest)(nil),            // 14: nsagent.v1.StatusRequest
-	(*StatusResponse)(nil),           // 15: nsagent.v1.StatusResponse
-	(*UnlockStatus)(nil),             // 16: nsagent.v1.UnlockStatus
-	(*MemoryStatus)(nil),             // 17: nsagent.v1.MemoryStatus
-	(*AuditStatus)(nil),              // 18: nsagent.v1.AuditStatus
-	(*SocketStatus)(nil),             // 19: nsagent.v1.SocketStatus
-	(*SandboxStatus)(nil),            // 20: nsagent.v1.SandboxStatus
-	(*SealKeyRequest)(nil),           // 21: nsagent.v1.SealKeyRequest
-	(*SealKeyResponse)(nil),          // 22: nsagent.v1.SealKeyResponse
-	(*SealKey)(nil),                  // 23: nsagent.v1.SealKey
-	(*Sealed)(nil),                   // 24: nsagent.v1.Sealed
-	(*Proof)(nil),                    // 25: nsagent.v1.Proof
-	(*UnlockRequest)(nil),            // 26: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),           // 27: nsagent.v1.UnlockResponse
-	(*KeySlot)(nil),                  // 28: nsagent.v1.KeySlot
-	(*ListKeySlotsRequest)(nil),      // 29: nsagent.v1.ListKeySlotsRequest
-	(*ListKeySlotsResponse)(nil),     // 30: nsagent.v1.ListKeySlotsResponse
-	(*AddKeySlotRequest)(nil),        // 31: nsagent.v1.AddKeySlotRequest
-	(*AddKeySlotResponse)(nil),       // 32: nsagent.v1.AddKeySlotResponse
-	(*RemoveKeySlotRequest)(nil),     // 33: nsagent.v1.RemoveKeySlotRequest
-	(*RemoveKeySlotResponse)(nil),    // 34: nsagent.v1.RemoveKeySlotResponse
-	(*ChangePassphraseRequest)(nil),  // 35: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil), // 36: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),           // 37: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),          // 38: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),              // 39: nsagent.v1.LockRequest
-	(*LockResponse)(nil),             // 40: nsagent.v1.LockResponse
-	(*Profile)(nil),                  // 41: nsagent.v1.Profile
-	(*SecretVersion)(nil),            // 42: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),        // 43: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),       // 44: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),       // 45: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),      // 46: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),            // 47: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),              // 48: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),           // 49: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),       // 50: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),      // 51: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),     // 52: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),    // 53: nsagent.v1.RenameProfileResponse
-	(*TestProfileRequest)(nil),       // 54: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),      // 55: nsagent.v1.TestProfileResponse
-	(*CheckVaultRequest)(nil),        // 56: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),       // 57: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                    // 58: nsagent.v1.Check
-	(*RemoveProfileRequest)(nil),     // 59: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),    // 60: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),              // 61: nsagent.v1.StopRequest
-	(*StopResponse)(nil),             // 62: nsagent.v1.StopResponse
+	(*AccessTokenRequest)(nil),       // 11: nsagent.v1.AccessTokenRequest
+	(*AccessTokenResponse)(nil),      // 12: nsagent.v1.AccessTokenResponse
+	(*ListProfilesRequest)(nil),      // 13: nsagent.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 14: nsagent.v1.ListProfilesResponse
+	(*ProfileSummary)(nil),           // 15: nsagent.v1.ProfileSummary
+	(*StatusRequest)(nil),            // 16: nsagent.v1.StatusRequest
+	(*StatusResponse)(nil),           // 17: nsagent.v1.StatusResponse
+	(*UnlockStatus)(nil),             // 18: nsagent.v1.UnlockStatus
+	(*MemoryStatus)(nil),             // 19: nsagent.v1.MemoryStatus
+	(*AuditStatus)(nil),              // 20: nsagent.v1.AuditStatus
+	(*SocketStatus)(nil),             // 21: nsagent.v1.SocketStatus
+	(*SandboxStatus)(nil),            // 22: nsagent.v1.SandboxStatus
+	(*SealKeyRequest)(nil),           // 23: nsagent.v1.SealKeyRequest
+	(*SealKeyResponse)(nil),          // 24: nsagent.v1.SealKeyResponse
+	(*SealKey)(nil),                  // 25: nsagent.v1.SealKey
+	(*Sealed)(nil),                   // 26: nsagent.v1.Sealed
+	(*Proof)(nil),                    // 27: nsagent.v1.Proof
+	(*UnlockRequest)(nil),            // 28: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),           // 29: nsagent.v1.UnlockResponse
+	(*KeySlot)(nil),                  // 30: nsagent.v1.KeySlot
+	(*ListKeySlotsRequest)(nil),      // 31: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),     // 32: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),        // 33: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),       // 34: nsagent.v1.AddKeySlotResponse
+	(*RemoveKeySlotRequest)(nil),     // 35: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),    // 36: nsagent.v1.RemoveKeySlotResponse
+	(*ChangePassphraseRequest)(nil),  // 37: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil), // 38: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),           // 39: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),          // 40: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),              // 41: nsagent.v1.LockRequest
+	(*LockResponse)(nil),             // 42: nsagent.v1.LockResponse
+	(*Profile)(nil),                  // 43: nsagent.v1.Profile
+	(*SecretVersion)(nil),            // 44: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),        // 45: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),       // 46: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),       // 47: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),      // 48: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),            // 49: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),              // 50: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),           // 51: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),       // 52: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),      // 53: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),     // 54: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),    // 55: nsagent.v1.RenameProfileResponse
+	(*TestProfileRequest)(nil),       // 56: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),      // 57: nsagent.v1.TestProfileResponse
+	(*CheckVaultRequest)(nil),        // 58: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),       // 59: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                    // 60: nsagent.v1.Check
+	(*RemoveProfileRequest)(nil),     // 61: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),    // 62: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),              // 63: nsagent.v1.StopRequest
+	(*StopResponse)(nil),             // 64: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
 	1,  // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
 	4,  // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
-	13, // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
-	16, // 4: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
-	17, // 5: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
-	18, // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
-	19, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
-	20, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
-	23, // 9: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	24, // 10: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	24, // 11: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	24, // 12: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	24, // 13: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	28, // 14: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	25, // 15: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	24, // 16: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	28, // 17: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	25, // 18: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	28, // 19: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	24, // 20: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	24, // 21: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	24, // 22: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	24, // 23: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	28, // 24: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	42, // 25: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	41, // 26: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	24, // 27: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	41, // 28: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	41, // 29: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	48, // 30: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	41, // 31: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	24, // 32: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	25, // 33: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	41, // 34: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	41, // 35: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	58, // 36: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	58, // 37: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	15, // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
+	18, // 4: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
+	19, // 5: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
+	20, // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
+	21, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
+	22, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
+	25, // 9: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	26, // 10: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	26, // 11: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	26, // 12: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	26, // 13: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	30, // 14: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	27, // 15: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	26, // 16: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	30, // 17: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	27, // 18: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	30, // 19: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	26, // 20: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	26, // 21: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	26, // 22: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	26, // 23: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	30, // 24: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	44, // 25: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	43, // 26: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	26, // 27: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	43, // 28: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	43, // 29: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	50, // 30: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	43, // 31: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	26, // 32: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	27, // 33: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	43, // 34: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	43, // 35: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60, // 36: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	60, // 37: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
 	0,  // 38: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
 	2,  // 39: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
 	5,  // 40: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
 	7,  // 41: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
 	9,  // 42: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 43: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	14, // 44: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	21, // 45: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	26, // 46: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	39, // 47: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	43, // 48: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	47, // 49: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	45, // 50: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	50, // 51: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	52, // 52: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	54, // 53: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	56, // 54: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	59, // 55: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	29, // 56: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	31, // 57: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	33, // 58: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	35, // 59: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	37, // 60: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	61, // 61: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 62: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 63: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 64: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 65: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 66: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 67: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	15, // 68: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	22, // 69: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	27, // 70: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	40, // 71: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	44, // 72: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	49, // 73: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	46, // 74: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	51, // 75: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	53, // 76: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	55, // 77: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	57, // 78: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	60, // 79: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	30, // 80: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	32, // 81: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	34, // 82: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	36, // 83: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	38, // 84: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	62, // 85: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	62, // [62:86] is the sub-list for method output_type
-	38, // [38:62] is the sub-list for method input_type
+	11, // 43: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13, // 44: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16, // 45: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	23, // 46: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	28, // 47: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	41, // 48: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	45, // 49: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	49, // 50: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	47, // 51: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	52, // 52: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	54, // 53: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	56, // 54: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	58, // 55: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	61, // 56: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	31, // 57: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	33, // 58: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	35, // 59: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	37, // 60: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	39, // 61: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	63, // 62: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 63: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 64: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 65: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 66: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 67: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 68: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14, // 69: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17, // 70: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	24, // 71: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	29, // 72: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	42, // 73: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	46, // 74: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	51, // 75: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	48, // 76: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	53, // 77: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	55, // 78: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	57, // 79: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	59, // 80: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	62, // 81: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	32, // 82: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	34, // 83: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	36, // 84: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	38, // 85: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	40, // 86: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	64, // 87: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	63, // [63:88] is the sub-list for method output_type
+	38, // [38:63] is the sub-list for method input_type
 	38, // [38:38] is the sub-list for extension type_name
 	38, // [38:38] is the sub-list for extension extendee
 	0,  // [0:38] is the sub-list for field type_name
@@ -4624,7 +4792,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   63,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

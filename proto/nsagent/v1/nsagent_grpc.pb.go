@@ -30,6 +30,7 @@ const (
 	Signer_Passport_FullMethodName        = "/nsagent.v1.Signer/Passport"
 	Signer_ConnectPassword_FullMethodName = "/nsagent.v1.Signer/ConnectPassword"
 	Signer_Assertion_FullMethodName       = "/nsagent.v1.Signer/Assertion"
+	Signer_AccessToken_FullMethodName     = "/nsagent.v1.Signer/AccessToken"
 	Signer_ListProfiles_FullMethodName    = "/nsagent.v1.Signer/ListProfiles"
 	Signer_Status_FullMethodName          = "/nsagent.v1.Signer/Status"
 )
@@ -53,6 +54,9 @@ type SignerClient interface {
 	ConnectPassword(ctx context.Context, in *ConnectPasswordRequest, opts ...grpc.CallOption) (*ConnectPasswordResponse, error)
 	// Assertion makes the JWT client assertion of one token request (RFC 7523).
 	Assertion(ctx context.Context, in *AssertionRequest, opts ...grpc.CallOption) (*AssertionResponse, error)
+	// AccessToken returns an OAuth 2.0 access token of an M2M profile: one that is kept,
+	// or a new one, for which however many callers make one exchange with NetSuite.
+	AccessToken(ctx context.Context, in *AccessTokenRequest, opts ...grpc.CallOption) (*AccessTokenResponse, error)
 	// ListProfiles lists the profiles that the caller may use.
 	ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error)
 	// Status tells the state of the agent. It works while locked.
@@ -120,6 +124,16 @@ func (c *signerClient) Assertion(ctx context.Context, in *AssertionRequest, opts
 	return out, nil
 }
 
+func (c *signerClient) AccessToken(ctx context.Context, in *AccessTokenRequest, opts ...grpc.CallOption) (*AccessTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AccessTokenResponse)
+	err := c.cc.Invoke(ctx, Signer_AccessToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *signerClient) ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListProfilesResponse)
@@ -159,6 +173,9 @@ type SignerServer interface {
 	ConnectPassword(context.Context, *ConnectPasswordRequest) (*ConnectPasswordResponse, error)
 	// Assertion makes the JWT client assertion of one token request (RFC 7523).
 	Assertion(context.Context, *AssertionRequest) (*AssertionResponse, error)
+	// AccessToken returns an OAuth 2.0 access token of an M2M profile: one that is kept,
+	// or a new one, for which however many callers make one exchange with NetSuite.
+	AccessToken(context.Context, *AccessTokenRequest) (*AccessTokenResponse, error)
 	// ListProfiles lists the profiles that the caller may use.
 	ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error)
 	// Status tells the state of the agent. It works while locked.
@@ -187,6 +204,9 @@ func (UnimplementedSignerServer) ConnectPassword(context.Context, *ConnectPasswo
 }
 func (UnimplementedSignerServer) Assertion(context.Context, *AssertionRequest) (*AssertionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Assertion not implemented")
+}
+func (UnimplementedSignerServer) AccessToken(context.Context, *AccessTokenRequest) (*AccessTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AccessToken not implemented")
 }
 func (UnimplementedSignerServer) ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListProfiles not implemented")
@@ -294,6 +314,24 @@ func _Signer_Assertion_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Signer_AccessToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AccessTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SignerServer).AccessToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Signer_AccessToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SignerServer).AccessToken(ctx, req.(*AccessTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Signer_ListProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListProfilesRequest)
 	if err := dec(in); err != nil {
@@ -352,6 +390,10 @@ var Signer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Assertion",
 			Handler:    _Signer_Assertion_Handler,
+		},
+		{
+			MethodName: "AccessToken",
+			Handler:    _Signer_AccessToken_Handler,
 		},
 		{
 			MethodName: "ListProfiles",

@@ -1,0 +1,243 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/agent/gateway"
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
+)
+
+// exchangeTime is how long one exchange may take.
+const exchangeTime = 30 * time.Second
+
+// maxAccessToken is the longest access token that is taken, in bytes. NetSuite's have
+// about 1,000.
+const maxAccessToken = 16 << 10
+
+// AccessToken gets an access token, or gives out the one that is there.
+func (s signerService) AccessToken(ctx context.Context, q *pb.AccessTokenRequest) (*pb.AccessTokenResponse, error) {
+	r, err := s.accessToken(ctx, callerOf(ctx), q)
+	return r, s.reply(err)
+}
+
+func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenRequest) (*pb.AccessTokenResponse, error) {
+	u := use{caller: c, kind: policy.KindToken, name: q.GetProfile(), check: func(p *live) error { return p.checkScopes(q.GetScopes()) }}
+	for {
+		s, p, err := a.authorize(u)
+		if err != nil {
+			return nil, err
+		}
+		out, err := a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes()))
+		if err == nil {
+			return out, nil
+		}
+		if !errors.Is(err, errReplaced) {
+			return nil, a.failed(u, p, err)
+		}
+	}
+}
+
+// tokenOf returns the access token of p for scopes: the one that is kept, or a new one,
+// for which however many callers wait.
+func (a *Agent) tokenOf(ctx context.Context, s *session, p *live, scopes []string) (*pb.AccessTokenResponse, error) {
+	key := tokenKey(scopes)
+	for {
+		var out *pb.AccessTokenResponse
+		var wait *flight
+		err := a.useProfile(s, p, func(p *live) error {
+			b, f, lead, err := p.tokens.ask(key, a.boottime())
+			switch {
+			case err != nil:
+				return err
+			case f == nil:
+				out, err = p.response(b, scopes)
+				return err
+			case lead:
+				go a.exchange(s, p, scopes)
+			}
+			wait = f
+			return nil
+		})
+		if err != nil || out != nil {
+			return out, err
+		}
+		select {
+		case <-wait.done:
+		case <-ctx.Done():
+			return nil, refuse(errors.Join(ErrNetwork, ctx.Err()), pb.CodeNetwork, fmt.Sprintf("no access token for profile %q yet", p.Name), "the caller did not wait for it", "try again")
+		}
+		if wait.err != nil {
+			return nil, wait.err
+		}
+	}
+}
+
+// response copies a token out for the caller, who asked for it.
+func (l *live) response(b bearer, scopes []string) (*pb.AccessTokenResponse, error) {
+	out := &pb.AccessTokenResponse{
+		TokenType: "Bearer", ExpiresAt: b.expires, Scopes: scopes,
+		Account: l.Account, Profile: l.Name, Environment: l.identity.Account.Environment(),
+	}
+	err := b.token.Use(func(p []byte) error {
+		out.AccessToken = string(p) // leaves by design
+		return nil
+	})
+	if errors.Is(err, secret.ErrDestroyed) {
+		return nil, errReplaced // another took its place since
+	}
+	return out, err
+}
+
+// exchange gets an access token for all who wait for it.
+func (a *Agent) exchange(s *session, p *live, scopes []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), exchangeTime+5*time.Second)
+	defer cancel()
+	defer a.arena.ReleaseMemory()
+	b, err := a.newToken(ctx, s, p, scopes)
+	e := audit.Event{Event: audit.EventExchange, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Method: "POST", UID: int(a.owner)}
+	if t, perr := signer.ParseTarget(p.tokenEndpoint()); perr == nil {
+		e.Host, e.Path = t.Host(), t.Path()
+	}
+	if err != nil {
+		e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
+	}
+	if _, werr := a.audit.Append(e); werr != nil && err == nil {
+		b.token.Destroy()
+		b, err = bearer{}, fmt.Errorf("recording an exchange: %w", werr)
+	}
+	p.tokens.land(tokenKey(scopes), b, err, a.boottime())
+}
+
+// newToken makes one exchange; a second one where the first surely did no harm: the
+// gateway was gone or the connection stale, or the clock of this machine was wrong and
+// is known now.
+func (a *Agent) newToken(ctx context.Context, s *session, p *live, scopes []string) (bearer, error) {
+	b, again, err := a.tryExchange(ctx, s, p, scopes)
+	if err != nil && again {
+		b, _, err = a.tryExchange(ctx, s, p, scopes)
+	}
+	return b, err
+}
+
+// tryExchange posts one assertion to the token endpoint.
+//
+// Source: NetSuite Help, "POST Request to the Token Endpoint and the Access Token
+// Response"; RFC 7523 section 2.2.
+func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []string) (b bearer, again bool, err error) {
+	var assertion string
+	err = a.useProfile(s, p, func(p *live) error {
+		var err error
+		assertion, err = signer.Assertion(p.claims(scopes, p.skew.now()), p.key, rand.Reader)
+		return err
+	})
+	if err != nil {
+		return bearer{}, false, err
+	}
+	receiver, err := a.arena.NewReceiver()
+	if err != nil {
+		return bearer{}, false, err
+	}
+	defer receiver.Destroy()
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_assertion": {assertion},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+	}
+	begin := a.boottime()
+	answer, err := a.network.do(ctx, gateway.Job{
+		Method: "POST", URL: p.tokenEndpoint(), CA: p.CA, ContentType: "application/x-www-form-urlencoded", Accept: "application/json",
+		Milliseconds: exchangeTime.Milliseconds(), Read: gateway.ReadJSON, Keep: []string{"error", "expires_in", "token_type"},
+		Seal: []gateway.Sealing{{Member: "access_token", Key: receiver.PublicKey(), Instance: a.instance[:], Profile: p.Name}},
+	}, gateway.Plain(nil), gateway.Plain(form.Encode()))
+	if err != nil {
+		return bearer{}, false, err
+	}
+	corrected := p.skew.learn(answer)
+	a.shareSkew(s, p)
+	if err := p.exchangeRefused(answer); err != nil {
+		return bearer{}, corrected || answer.Failure == gateway.FailedGateway || answer.Failure == gateway.FailedCut, err
+	}
+	seconds, ok := answer.Seconds("expires_in")
+	box := answer.Sealed["access_token"]
+	if !ok || len(box) == 0 || len(box) > maxAccessToken {
+		return bearer{}, false, refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("no access token for profile %q", p.Name), "the answer of the token endpoint lacks access_token or expires_in", "")
+	}
+	life := time.Duration(seconds) * time.Second
+	b = bearer{ends: begin + life - min(tokenMargin, life/2), expires: time.Now().Add(life - (a.boottime() - begin)).Unix()}
+	b.token, err = receiver.Open(box, secret.SealContext{Instance: a.instance[:], Method: gateway.SealMethod, Profile: p.Name, Field: "access_token"})
+	if err != nil {
+		return bearer{}, false, fmt.Errorf("opening an access token: %w", err)
+	}
+	return b, false, nil
+}
+
+// exchangeRefused returns why an answer of the token endpoint has no access token.
+//
+// Source: NetSuite Help, "Response Errors in Step Two and in the Refresh Token Response".
+// Which error a fault of an assertion gives is not documented: the message says what
+// each can mean, and where NetSuite tells more.
+func (l *live) exchangeRefused(a gateway.Answer) error {
+	what := fmt.Sprintf("no access token for profile %q", l.Name)
+	host := strings.TrimPrefix(strings.TrimPrefix(l.tokenEndpoint(), "https://"), "http://")
+	host, _, _ = strings.Cut(host, "/")
+	if a.Failure != gateway.FailedNothing {
+		return unreached(a.Failure, what, host)
+	}
+	if a.Status == 200 && a.Readable {
+		return nil
+	}
+	const trail = "the precise reason is in NetSuite:  Setup > Users/Roles > User Management > View Login Audit Trail, column Detail"
+	why := ""
+	switch code := a.Kept["error"]; {
+	case a.Readable && code == "invalid_grant":
+		why = "NetSuite answered invalid_grant: the certificate expired, was revoked or belongs to another account, or the clock of this machine is wrong"
+	case a.Readable && code == "invalid_client":
+		why = "NetSuite answered invalid_client: the client ID is not that of the certificate's integration record, or the account is another"
+	case a.Readable && code == "invalid_scope":
+		why = "NetSuite answered invalid_scope: the integration record lacks one of " + strings.Join(l.Scopes, ", ")
+	case a.Readable && slices.Contains([]string{"invalid_request", "unauthorized_client", "unsupported_grant_type"}, code):
+		why = "NetSuite answered " + code + ": the certificate is not known to this account, or the integration record does not allow Client Credentials"
+	case a.Status >= 300 && a.Status < 400:
+		why = fmt.Sprintf("%s answered with a redirect (HTTP %d), which is never followed: the account ID or endpoint is not right", host, a.Status)
+	case a.Status == 429 || a.Status == 503:
+		why = fmt.Sprintf("NetSuite has no room for the request now (HTTP %d)", a.Status)
+	default:
+		why = fmt.Sprintf("%s answered HTTP %d and nothing that a token endpoint says", host, a.Status)
+	}
+	return refuse(ErrNetSuite, pb.CodeNetSuite, what, why, trail)
+}
+
+// checkScopes refuses scopes that are not the profile's.
+func (l *live) checkScopes(scopes []string) error {
+	for _, s := range scopes {
+		if !slices.Contains(l.Scopes, s) {
+			return refuse(policy.ErrDenied, pb.CodeDenied, fmt.Sprintf("profile %q has no scope %.40q", l.Name, s), "it has "+strings.Join(l.Scopes, ", "), "")
+		}
+	}
+	return nil
+}
+
+// scopesOf returns the scopes asked for, each once, in the profile's order; none means
+// all of the profile's.
+func (l *live) scopesOf(asked []string) []string {
+	if len(asked) == 0 {
+		return l.Scopes
+	}
+	var out []string
+	for _, s := range l.Scopes {
+		if slices.Contains(asked, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

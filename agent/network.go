@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/nsagent/nsagent/agent/gateway"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// launch starts a process and returns the connection to it.
+type launch func(ctx context.Context) (*net.UnixConn, error)
+
+// network is the agent's way to NetSuite: a gateway that is started when it is first
+// needed, and again after its end. It has no state that outlives it.
+type network struct {
+	start launch // nil: there is none
+
+	mu   sync.Mutex // guards what follows, and is held while a gateway starts
+	conn *gateway.Conn
+}
+
+// do has a job done by the gateway. Authorization and body are as in gateway.Conn.Do.
+func (n *network) do(ctx context.Context, j gateway.Job, authorization, body gateway.Lender) (gateway.Answer, error) {
+	c, err := n.connection(ctx)
+	if err != nil {
+		return gateway.Answer{}, err
+	}
+	a, err := c.Do(ctx, j, authorization, body)
+	if errors.Is(err, gateway.ErrGone) {
+		return gateway.Answer{Failure: gateway.FailedGateway}, nil
+	}
+	return a, err
+}
+
+// connection returns the connection to a gateway that lives.
+func (n *network) connection(ctx context.Context) (*gateway.Conn, error) {
+	if n.start == nil {
+		return nil, refuse(ErrNetwork, pb.CodeNetwork, "this agent has no way to the network", "it was started without a gateway", "")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conn != nil {
+		select {
+		case <-n.conn.Done():
+		default:
+			return n.conn, nil
+		}
+	}
+	conn, err := n.start(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("starting the gateway: %w", errors.Join(ErrNetwork, err))
+	}
+	n.conn = gateway.NewConn(conn)
+	return n.conn, nil
+}
+
+// close ends the gateway.
+func (n *network) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conn != nil {
+		_ = n.conn.Close()
+		n.conn = nil
+	}
+}
+
+// unreached returns the refusal for a failure of the network; what names the endeavour
+// and host the other end.
+func unreached(f gateway.Failure, what, host string) *Refusal {
+	const ca = "if a proxy of your company is in the way, give the profile its CA (ca_file)"
+	why, next := "", "nsagent doctor"
+	switch f {
+	case gateway.FailedName:
+		why, next = "the name "+host+" has no address", "look at the account ID and at the network"
+	case gateway.FailedConnect:
+		why, next = "nobody answers at "+host, "look at the network and at the endpoint of the profile"
+	case gateway.FailedUnknownCA:
+		why, next = "the certificate of "+host+" is of an authority that this machine does not trust", ca
+	case gateway.FailedExpired:
+		why, next = "the certificate of "+host+" is not valid today", "look at the clock of this machine, and at the server"
+	case gateway.FailedHost:
+		why, next = "the certificate of "+host+" is for another name", ca
+	case gateway.FailedTLS:
+		why, next = host+" does not speak TLS 1.2 or later", ca
+	case gateway.FailedTime:
+		why, next = host+" did not answer in time", "try again"
+	case gateway.FailedCut:
+		why, next = host+" ended the connection before its answer was complete", "try again"
+	case gateway.FailedSize, gateway.FailedAnswer:
+		why, next = "what "+host+" sent is no answer of NetSuite's", "look at the endpoint of the profile, and for a proxy in the way"
+	case gateway.FailedGateway:
+		why, next = "the gateway process ended meanwhile", "try again"
+	default:
+		why = "the gateway could not do it (" + string(f) + ")"
+	}
+	return refuse(ErrNetwork, pb.CodeNetwork, what, why, next)
+}

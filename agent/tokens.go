@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/secret"
+)
+
+const (
+	// tokenMargin is how long before its end an access token is not given out any more:
+	// whoever gets one can still make a request with it.
+	tokenMargin = time.Minute
+	// A failed exchange is not tried again at once, however many callers ask: after each
+	// failure in a row twice as long.
+	shortestPause = time.Second
+	longestPause  = time.Minute
+	// maxTokens is how many combinations of scopes a profile has at once; there are
+	// three scopes.
+	maxTokens = 8
+)
+
+// tokens are the access tokens of a profile, in locked memory, one for each
+// combination of scopes. Whoever asks while one is being got waits for that.
+type tokens struct {
+	mu   sync.Mutex // guards what follows
+	over bool
+	all  map[string]*tokenState
+}
+
+// tokenState is what is known for one combination of scopes.
+type tokenState struct {
+	bearer bearer
+	flight *flight // nil: no exchange is under way
+	// failed is why the last exchange failed; until pause, by the boot clock, that is
+	// the answer.
+	failed  error
+	pause   time.Duration
+	lastFor time.Duration
+}
+
+// bearer is one access token.
+type bearer struct {
+	token   secret.Bytes
+	ends    time.Duration // by the boot clock
+	expires int64         // Unix seconds
+}
+
+// fresh reports whether the token can be given out.
+func (b bearer) fresh(now time.Duration) bool {
+	return !b.token.IsZero() && now < b.ends
+}
+
+// flight is an exchange under way.
+type flight struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+// tokenKey names a combination of scopes, in the order of the profile's.
+func tokenKey(scopes []string) string { return strings.Join(scopes, " ") }
+
+// ask returns a token that is there, or the flight to wait for; with lead, the caller
+// is the one who has to make the exchange and call land. After a failure the error is
+// that of the last exchange for a while.
+func (t *tokens) ask(key string, now time.Duration) (b bearer, f *flight, lead bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return bearer{}, nil, false, errReplaced
+	}
+	s := t.all[key]
+	if s == nil {
+		if len(t.all) == maxTokens {
+			return bearer{}, nil, false, ErrBusy
+		}
+		s = &tokenState{}
+		if t.all == nil {
+			t.all = make(map[string]*tokenState)
+		}
+		t.all[key] = s
+	}
+	switch {
+	case s.bearer.fresh(now):
+		return s.bearer, nil, false, nil
+	case s.flight != nil:
+		return bearer{}, s.flight, false, nil
+	case s.failed != nil && now < s.pause:
+		return bearer{}, nil, false, s.failed
+	}
+	s.flight = &flight{done: make(chan struct{})}
+	return bearer{}, s.flight, true, nil
+}
+
+// land ends a flight with what came of it. It owns the token. A token for a profile
+// that was locked or replaced meanwhile is dropped.
+func (t *tokens) land(key string, b bearer, err error, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.all[key]
+	if t.over || s == nil || s.flight == nil {
+		b.token.Destroy()
+		return
+	}
+	f := s.flight
+	s.flight, f.err = nil, err
+	if err != nil {
+		s.lastFor = min(max(2*s.lastFor, shortestPause), longestPause)
+		s.failed, s.pause = err, now+s.lastFor
+	} else {
+		s.bearer.token.Destroy()
+		s.bearer, s.failed, s.lastFor = b, nil, 0
+	}
+	close(f.done)
+}
+
+// destroy wipes every token and sends away who waits. Nothing can be asked afterwards.
+func (t *tokens) destroy() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	for _, s := range t.all {
+		s.bearer.token.Destroy()
+		if s.flight != nil {
+			s.flight.err = errReplaced
+			close(s.flight.done)
+		}
+	}
+	t.all = nil
+}

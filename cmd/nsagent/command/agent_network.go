@@ -1,0 +1,39 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/agent/gateway"
+	"github.com/nsagent/nsagent/agent/supervise"
+	"github.com/nsagent/nsagent/internal/harden"
+)
+
+// resolving are the files of name resolution, by directory: the files themselves are
+// replaced whenever the network changes.
+func resolving() []string {
+	return []string{"/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"}
+}
+
+// newGateway is the process that talks to NetSuite for the agent, which started it
+// through the supervisor.
+func newGateway(*env) *cobra.Command {
+	return &cobra.Command{
+		Use:    "gateway",
+		Hidden: true,
+		Args:   takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			conn, err := supervise.ParentConn()
+			if err != nil {
+				return usage("this command is for the agent", "", "")
+			}
+			return gateway.Serve(c.Context(), conn, func() error {
+				if _, err := harden.Network(harden.NetworkSandbox{ReadOnly: resolving()}); err != nil {
+					return fmt.Errorf("putting up the sandbox: %w", err)
+				}
+				return nil
+			})
+		},
+	}
+}

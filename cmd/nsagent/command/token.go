@@ -1,0 +1,39 @@
+package command
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+)
+
+func newToken(e *env) *cobra.Command {
+	var scopes []string
+	c := &cobra.Command{
+		Use:   "token",
+		Short: "Print an OAuth 2.0 access token",
+		Long: `Print an OAuth 2.0 access token, for machine-to-machine profiles. The agent
+keeps it until shortly before its end, and gets a new one from NetSuite then.
+Whoever has it can do what the role may do, for up to an hour.`,
+		Example: `  curl -H "Authorization: Bearer $(nsagent token -p acme-m2m)" "$URL"
+  nsagent token --scope rest_webservices -o json`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := e.dialProfile(c.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = cl.Close() }()
+			r, err := cl.AccessToken(c.Context(), client.AccessTokenRequest{Scopes: scopes})
+			if err != nil {
+				return err
+			}
+			e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
+			if e.json() {
+				return e.printJSON(r.JSON())
+			}
+			return e.print(r.GetAccessToken())
+		},
+	}
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "only these `SCOPES`, separated by commas (else all of the profile's)")
+	return c
+}
