@@ -104,8 +104,8 @@ func TestEveryUseIsRecorded(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("entries: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if res, err := audit.VerifyDir(f.paths.AuditDir); err != nil || !res.OK {
-		t.Errorf("VerifyDir: got %+v, %v", res, err)
+	if res, err := audit.CheckDir(f.paths.AuditDir, audit.Trust{}); err != nil || !res.OK {
+		t.Errorf("CheckDir: got %+v, %v", res, err)
 	}
 }
 

@@ -110,8 +110,8 @@ func TestKilledWhileSigning(t *testing.T) {
 	}
 	d.start() // repairs what the last kill left
 	d.stop()
-	if r, err := audit.VerifyDir(d.paths.AuditDir); err != nil || !r.OK {
-		t.Errorf("VerifyDir: got %+v, %v", r, err)
+	if r, err := audit.CheckDir(d.paths.AuditDir, audit.Trust{}); err != nil || !r.OK {
+		t.Errorf("CheckDir: got %+v, %v", r, err)
 	}
 	t.Logf("%d signatures and %d profiles over %d kills", got.Load(), len(stored), rounds)
 }
@@ -171,7 +171,7 @@ func TestStopUnderLoad(t *testing.T) {
 	if last := log[len(log)-1]; last.Event != audit.EventAgentStop {
 		t.Errorf("last entry: got %+v", last)
 	}
-	if r, err := audit.VerifyDir(f.paths.AuditDir); err != nil || !r.OK {
-		t.Errorf("VerifyDir: got %+v, %v", r, err)
+	if r, err := audit.CheckDir(f.paths.AuditDir, audit.Trust{}); err != nil || !r.OK {
+		t.Errorf("CheckDir: got %+v, %v", r, err)
 	}
 }

@@ -183,8 +183,8 @@ func (h *history) check() {
 	t := h.d.t
 	t.Helper()
 	h.d.stop()
-	if r, err := audit.VerifyDir(h.d.paths.AuditDir); err != nil || !r.OK {
-		t.Errorf("VerifyDir: got %+v, %v", r, err)
+	if r, err := audit.CheckDir(h.d.paths.AuditDir, audit.Trust{}); err != nil || !r.OK {
+		t.Errorf("CheckDir: got %+v, %v", r, err)
 	}
 	signed, stored := 0, 0
 	for _, e := range readLog(t, h.d.paths.AuditDir) {

@@ -88,7 +88,7 @@ func TestEveryEventIsRecorded(t *testing.T) {
 			t.Errorf("entries: got %q, want %q", got, step.want)
 		}
 	}
-	if r, err := audit.VerifyDir(f.paths.AuditDir); err != nil || !r.OK {
-		t.Errorf("VerifyDir: got %+v, %v", r, err)
+	if r, err := audit.CheckDir(f.paths.AuditDir, audit.Trust{}); err != nil || !r.OK {
+		t.Errorf("CheckDir: got %+v, %v", r, err)
 	}
 }

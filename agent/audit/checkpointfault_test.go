@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,29 +151,33 @@ func testOlderFiles(t *testing.T, first string) {
 	}
 }
 
-// What was changed in the log behind the back of the agent is not signed.
+// What was changed in the log behind the back of the agent is not signed, be it an entry
+// that another one follows or the last.
 func TestChangedEntriesAreNotSigned(t *testing.T) {
-	dir := newDir(t)
-	l := mustOpen(t, dir)
-	mustAppend(t, l, 20)
-	mustAppendSync(t, l)
-	path := filepath.Join(dir, fileName)
-	p := contents(t, dir)
-	i := bytes.Index(p, []byte("/customer/7"))
-	p[i+1] = 'k'
-	f, err := os.OpenFile(path, os.O_WRONLY, 0) // in place: same file, same length
-	if err == nil {
-		_, err = f.WriteAt(p, 0)
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	c := l.StartCheckpoints(newKeys())
-	waitFor(t, func() bool { return errors.Is(l.CheckpointStatus().Err, ErrBroken) })
-	c.Stop()
-	mustClose(t, l)
-	if p, err := LastCheckpoint(dir); p != nil || err != nil {
-		t.Errorf("got %+v, %v", p, err)
+	for _, entry := range []int{7, 20} {
+		t.Run(fmt.Sprint("entry ", entry), func(t *testing.T) {
+			dir := newDir(t)
+			l := mustOpen(t, dir)
+			mustAppend(t, l, 20)
+			mustAppendSync(t, l)
+			p := contents(t, dir)
+			line := splitLines(p)[entry]
+			i := bytes.Index(p, line) + bytes.Index(line, []byte("/customer/"))
+			f, err := os.OpenFile(filepath.Join(dir, fileName), os.O_WRONLY, 0) // in place: same file, same length
+			if err == nil {
+				_, err = f.WriteAt([]byte("/kustomer/"), int64(i))
+			}
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			c := l.StartCheckpoints(newKeys())
+			waitFor(t, func() bool { return errors.Is(l.CheckpointStatus().Err, ErrBroken) })
+			c.Stop()
+			mustClose(t, l)
+			if p, err := LastCheckpoint(dir); p != nil || err != nil {
+				t.Errorf("got %+v, %v", p, err)
+			}
+		})
 	}
 }
 

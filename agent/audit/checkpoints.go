@@ -118,7 +118,7 @@ func (c *Checkpoints) report(active bool, err error) {
 	}
 	s := &c.log.checkpointed
 	s.Active, s.Err = active, err
-	if c.last != nil {
+	if c.last != nil && c.last.Size > s.Size { // a key file that is refused may be older
 		s.Size, s.Head, s.Time = c.last.Size, c.last.Head, c.last.Time
 	}
 }

@@ -34,7 +34,7 @@ func TestKillAtRandomPoints(t *testing.T) {
 			t.Fatalf("entry %d was acknowledged, the log ends at %d", most, seq)
 		}
 	}
-	res, err := VerifyDir(dir)
+	res, err := CheckDir(dir, Trust{})
 	if err != nil || !res.OK || res.Entries < most {
 		t.Fatalf("verify: got %+v, %v, want at least %d good entries", res, err, most)
 	}

@@ -137,7 +137,7 @@ func TestShortWriteThatCannotBeTakenBack(t *testing.T) {
 	if _, err := l.Append(use(3)); !errors.Is(err, ErrUnavailable) {
 		t.Fatal(err)
 	}
-	if res, err := VerifyDir(dir); err != nil || res.OK || res.Torn != 100 || res.Entries != 3 || res.FirstBad != 4 {
+	if res, err := CheckDir(dir, Trust{}); err != nil || res.OK || res.Torn != 100 || res.Entries != 3 || res.FirstBad != 4 {
 		t.Errorf("verify: got %+v, %v, want 3 entries and 100 torn bytes", res, err)
 	}
 	if err := l.Recover(); err != nil {

@@ -67,7 +67,7 @@ func same(want string, raw []byte) bool {
 // Query gives the entries of a log that match, in order. A malformed line gives a zero
 // Entry and an error that wraps ErrLine and names the line by its place; the caller may
 // go on. A failed read gives an error and ends. An incomplete last line is left out,
-// since it may be being written. Query does not check the chain: Verify does.
+// since it may be being written. Query does not check the chain: CheckDir does.
 func Query(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for v, err := range views(r) {
@@ -100,7 +100,7 @@ func LastUsed(dir string) (map[string]time.Time, error) {
 	defer f.Close()
 	for v, err := range views(f) {
 		if errors.Is(err, ErrLine) {
-			continue // finding damage is the task of Verify
+			continue // finding damage is the task of CheckDir
 		}
 		if err != nil {
 			return nil, err

@@ -178,7 +178,7 @@ func TestVerifyWhileAppending(t *testing.T) {
 			writing = false
 		default:
 		}
-		if res, err := VerifyDir(dir); err != nil || !res.OK {
+		if res, err := CheckDir(dir, Trust{}); err != nil || !res.OK {
 			t.Fatalf("got %+v, %v", res, err)
 		}
 	}

@@ -52,7 +52,7 @@ func mustSegments(t testing.TB, dir string) []uint64 {
 // with the entry that its name tells, and no file of a roll is left.
 func wantChain(t testing.TB, dir string, least uint64) {
 	t.Helper()
-	res, err := VerifyDir(dir)
+	res, err := CheckDir(dir, Trust{})
 	if err != nil || !res.OK || res.Entries < least {
 		t.Fatalf("verify: got %+v, %v, want at least %d good entries", res, err, least)
 	}
@@ -133,7 +133,7 @@ func TestCrashAtEveryStepOfARoll(t *testing.T) {
 	grow(t, l, 1)
 	mustAppend(t, l, 2)
 	mustClose(t, l)
-	res, err := VerifyDir(dir)
+	res, err := CheckDir(dir, Trust{})
 	if err != nil || !res.OK {
 		t.Fatal(res, err)
 	}
@@ -242,7 +242,7 @@ func TestSegmentsChanged(t *testing.T) {
 			if _, err := Open(dir, small); !errors.Is(err, ErrBroken) {
 				t.Errorf("Open: got %v, want ErrBroken", err)
 			}
-			if res, err := VerifyDir(dir); err != nil || res.OK || res.FirstBad > firsts[2]+uint64(len(lines)) || res.FirstBad < firsts[2] {
+			if res, err := CheckDir(dir, Trust{}); err != nil || res.OK || res.FirstBad > firsts[2]+uint64(len(lines)) || res.FirstBad < firsts[2] {
 				t.Errorf("verify: got %+v, %v", res, err)
 			}
 		})
@@ -254,7 +254,7 @@ func TestSegmentsChanged(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, segmentName(firsts[1]))); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := VerifyDir(dir); err != nil || res.OK || res.FirstBad != firsts[1] {
+	if res, err := CheckDir(dir, Trust{}); err != nil || res.OK || res.FirstBad != firsts[1] {
 		t.Errorf("without the second segment: got %+v, %v", res, err)
 	}
 }

@@ -15,7 +15,7 @@ type end struct {
 }
 
 // tailWindow is how much of the end is checked at opening: some 700 lines, a
-// millisecond. Verify checks the whole.
+// millisecond. CheckDir checks the whole.
 const tailWindow = 256 << 10
 
 // zeroWindow is how much of the end is searched for zeros: more than is written between

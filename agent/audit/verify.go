@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
-// Result is what Verify found.
+// Result is what was found of the lines.
 type Result struct {
 	// OK reports that every line is a right one and that all are chained.
 	OK bool
@@ -27,55 +26,6 @@ type Result struct {
 	// Head is the last of Entries. Compare it with one that was kept elsewhere: a log
 	// whose end was cut off is a right one, only shorter.
 	Head Head
-}
-
-// Verify reads a whole log and checks every line and the chain from the first entry on.
-// It keeps one line at a time in memory. The error is one of reading.
-func Verify(r io.Reader) (Result, error) {
-	return VerifyAfter(r, Head{})
-}
-
-// VerifyAfter is Verify for the part of a log that follows the entry start.
-func VerifyAfter(r io.Reader, start Head) (Result, error) {
-	lines := newLineReader(r)
-	v := verifier{next: lines.next, before: start, last: start}
-	for {
-		line, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			if len(line) == 0 {
-				return v.good(), nil
-			}
-			v.torn = len(line)
-			return v.bad(v.last.Seq+1, fmt.Sprintf("the last line is incomplete (%d bytes): a crash, or being written now", len(line))), nil
-		}
-		if err != nil {
-			return Result{}, fmt.Errorf("audit: reading: %w", err)
-		}
-		if res, err := v.step(line); err != nil || !res.OK {
-			return res, err
-		}
-	}
-}
-
-// VerifyDir is Verify for the log of dir, which an agent may be appending to.
-func VerifyDir(dir string) (Result, error) {
-	for try := 0; ; try++ {
-		res, err := verifyDir(dir)
-		if err != nil || res.Torn == 0 || try == 4 {
-			return res, err
-		}
-		// A line may have been read while it was written; a torn one stays.
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-func verifyDir(dir string) (Result, error) {
-	f, err := OpenReader(dir)
-	if err != nil {
-		return Result{}, err
-	}
-	defer f.Close()
-	return Verify(f)
 }
 
 // verifier is the state between two lines.

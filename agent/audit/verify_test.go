@@ -158,36 +158,12 @@ func TestForgedEntries(t *testing.T) {
 	}
 }
 
-func TestVerifyAfter(t *testing.T) {
-	lines := splitLines(sample(t, 6))
-	head := Head{Seq: 2, Hash: sha256.Sum256(lines[1])}
-	res, err := VerifyAfter(bytes.NewReader(bytes.Join(lines[2:], nil)), head)
-	if err != nil || !res.OK || res.Entries != 4 || res.Head != (Head{Seq: 6, Hash: sha256.Sum256(lines[5])}) {
-		t.Errorf("got %+v, %v", res, err)
-	}
-	for what, c := range map[string]struct {
-		head Head
-		log  [][]byte
-	}{
-		"other hash":          {Head{Seq: 2, Hash: Hash{1}}, lines[2:]},
-		"other number":        {Head{Seq: 1, Hash: head.Hash}, lines[2:]},
-		"from the start":      {head, lines},
-		"continues too late":  {head, lines[3:]},
-		"as if from entry 1":  {Head{}, lines[2:]},
-		"start of other logs": {Head{}, [][]byte{forge(t, lines[0], Hash{}, "")}},
-	} {
-		res, err := VerifyAfter(bytes.NewReader(bytes.Join(c.log, nil)), c.head)
-		if err != nil || res.OK || res.FirstBad != c.head.Seq+1 || res.Entries != 0 || res.Head != c.head {
-			t.Errorf("%s: got %+v, %v", what, res, err)
-		}
-	}
-}
-
 func TestFirstPrevBindsTheFormat(t *testing.T) {
 	sum := sha256.Sum256([]byte("nsagent/audit/v1\n"))
 	if line := splitLines(sample(t, 1))[0]; !bytes.HasSuffix(line, []byte(`,"prev":"`+hex.EncodeToString(sum[:])+"\"}\n")) {
 		t.Errorf("entry 1: %s", line)
 	}
+	wantBad(t, "the start of another format", forge(t, splitLines(sample(t, 1))[0], Hash{}, ""), 1)
 }
 
 func TestVerifyReportsReadErrors(t *testing.T) {
@@ -195,7 +171,7 @@ func TestVerifyReportsReadErrors(t *testing.T) {
 	boom := errors.New("boom")
 	for n := range len(log) {
 		r := iotest.DataErrReader(bytes.NewReader(log[:n]))
-		res, err := Verify(&failAfter{r, boom})
+		res, err := verifyLines(&failAfter{r, boom})
 		if !errors.Is(err, boom) || res != (Result{}) {
 			t.Fatalf("after %d bytes: got %+v, %v, want the read error", n, res, err)
 		}
@@ -216,7 +192,7 @@ func (f *failAfter) Read(p []byte) (int, error) {
 }
 
 func TestVerifyReadsInSmallPieces(t *testing.T) {
-	res, err := Verify(iotest.OneByteReader(bytes.NewReader(sample(t, 20))))
+	res, err := verifyLines(iotest.OneByteReader(bytes.NewReader(sample(t, 20))))
 	if err != nil || !res.OK || res.Entries != 20 {
 		t.Errorf("got %+v, %v", res, err)
 	}

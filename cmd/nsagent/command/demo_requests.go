@@ -172,7 +172,7 @@ func (w *demoWorld) auditChain(ctx context.Context) (string, error) {
 	if _, err := w.nsagent(ctx, nil, "audit", "verify"); err != nil {
 		return "", err
 	}
-	r, err := audit.VerifyDir(filepath.Join(w.dir, ".local", "state", "nsagent", "audit"))
+	r, err := audit.CheckDir(filepath.Join(w.dir, ".local", "state", "nsagent", "audit"), audit.Trust{})
 	if err != nil {
 		return "", err
 	}
