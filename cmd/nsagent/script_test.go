@@ -81,7 +81,12 @@ func setUp(env *testscript.Env) error {
 	}
 	s := &state{dir: env.WorkDir}
 	env.Values[stateKey{}] = s
+	source, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
 	env.Vars = []string{
+		"SOURCE=" + source,
 		"WORK=" + env.WorkDir, "TMPDIR=" + env.WorkDir, "LANG=C.UTF-8",
 		"PATH=" + shared.bin + ":" + os.Getenv("PATH"), "NSAGENT=" + filepath.Join(shared.bin, "nsagent"),
 		"HOME=" + filepath.Join(env.WorkDir, "home"),

@@ -19,7 +19,8 @@ import (
 // cgroup has a name from which the journal reads whose services are in it.
 //
 // Before systemd runs, the file system of the machine is read-only to all of it, but
-// for the directories of the script: what units do to a machine is not for a test.
+// for the directories of the script: what units do to a machine is not for a test. Mounts
+// are shared within the namespace, as on a machine: credentials are one.
 const systemdScript = `set -e
 mount --bind "$1" "$1"
 mount --bind "$XDG_RUNTIME_DIR" "$XDG_RUNTIME_DIR"
@@ -29,6 +30,7 @@ mount -t tmpfs none /run/log
 [ -s /etc/machine-id ] || { systemd-id128 new >"$1/machine-id"; touch /etc/machine-id; mount --bind "$1/machine-id" /etc/machine-id; }
 mount -o remount,bind,ro /
 if touch /var/tmp/nsagent-test 2>/dev/null; then echo "the file system can be written"; exit 1; fi
+mount --make-rshared /
 mkdir -p /run/log/journal/$(cat /etc/machine-id)
 /lib/systemd/systemd-journald >"$1/journald.log" 2>&1 &
 until [ -S /run/systemd/journal/stdout ]; do sleep 0.01; done
