@@ -159,8 +159,7 @@ func (a *Agent) auditRefusedPeer(p *peercred.Peer) {
 		return
 	}
 	e := audit.Event{Event: audit.EventPeerRefused, Outcome: audit.OutcomeDenied, Reason: string(pb.CodePeer)}
-	(&caller{peer: p}).fill(&e)
-	if _, err := a.audit.Append(e); err != nil {
+	if err := a.record(&caller{peer: p}, e); err != nil {
 		a.log.Error("audit log not written", "error", err)
 	}
 }

@@ -105,14 +105,14 @@ func (a *Agent) exchange(s *session, p *live, scopes []string) {
 	defer cancel()
 	defer a.arena.ReleaseMemory()
 	b, err := a.newToken(ctx, s, p, scopes)
-	e := audit.Event{Event: audit.EventExchange, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Method: "POST", UID: int(a.owner)}
+	e := audit.Event{Event: audit.EventExchange, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Method: "POST"}
 	if t, perr := signer.ParseTarget(p.tokenEndpoint()); perr == nil {
 		e.Host, e.Path = t.Host(), t.Path()
 	}
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
 	}
-	if _, werr := a.audit.Append(e); werr != nil && err == nil {
+	if werr := a.record(nil, e); werr != nil && err == nil {
 		b.token.Destroy()
 		b, err = bearer{}, fmt.Errorf("recording an exchange: %w", werr)
 	}
@@ -138,7 +138,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	var assertion string
 	err = a.useProfile(s, p, func(p *live) error {
 		var err error
-		assertion, err = signer.Assertion(p.claims(scopes, p.skew.now()), p.key, rand.Reader)
+		assertion, err = signer.Assertion(p.claims(scopes, p.skew.now(a.clock())), p.key, rand.Reader)
 		return err
 	})
 	if err != nil {
@@ -162,7 +162,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	if err != nil {
 		return bearer{}, false, err
 	}
-	corrected := p.skew.learn(answer)
+	corrected := p.skew.learn(answer, a.clock())
 	a.shareSkew(s, p)
 	if err := p.exchangeRefused(answer); err != nil {
 		return bearer{}, corrected || answer.Failure == gateway.FailedGateway || answer.Failure == gateway.FailedCut, err
@@ -173,7 +173,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 		return bearer{}, false, refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("no access token for profile %q", p.Name), "the answer of the token endpoint lacks access_token or expires_in", "")
 	}
 	life := time.Duration(seconds) * time.Second
-	b = bearer{ends: begin + life - min(tokenMargin, life/2), expires: time.Now().Add(life - (a.boottime() - begin)).Unix()}
+	b = bearer{ends: begin + life - min(tokenMargin, life/2), expires: a.clock().Add(life - (a.boottime() - begin)).Unix()}
 	b.token, err = receiver.Open(box, secret.SealContext{Instance: a.instance[:], Method: gateway.SealMethod, Profile: p.Name, Field: "access_token"})
 	if err != nil {
 		return bearer{}, false, fmt.Errorf("opening an access token: %w", err)

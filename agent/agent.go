@@ -63,6 +63,9 @@ type Config struct {
 	Sandbox bool
 	// Boottime is the clock of every time limit; nil means CLOCK_BOOTTIME.
 	Boottime func() time.Duration
+	// Clock is the one that may be set: of timestamps, of entries in the log and of
+	// dates. nil means time.Now.
+	Clock func() time.Time
 	// Log takes operational messages; nil means none. No message has a secret.
 	Log *slog.Logger
 	// Ready is called once both sockets accept; nil means nothing.
@@ -80,6 +83,7 @@ type Agent struct {
 	codec    profileCodec
 	network  network
 	boottime func() time.Duration
+	clock    func() time.Time
 	instance [16]byte
 	owner    uint32
 	sandbox  harden.Report
@@ -130,12 +134,15 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	if a.boottime == nil {
 		a.boottime = Boottime
+	}
+	if a.clock == nil {
+		a.clock = time.Now
 	}
 	if a.cfg.IdleLock == 0 {
 		a.cfg.IdleLock = time.Hour
@@ -201,7 +208,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := a.fence(); err != nil {
 		return err
 	}
-	if _, err := a.audit.AppendSync(audit.Event{Event: audit.EventAgentStart, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); err != nil {
+	if err := a.recordDurably(nil, audit.Event{Event: audit.EventAgentStart, Outcome: audit.OutcomeOK}); err != nil {
 		return fmt.Errorf("recording the start: %w", err)
 	}
 	a.unlockAtStart(ctx)
@@ -209,7 +216,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	a.stopping.Store(true)
 	a.lock("agent stopped", nil)
 	// A call that is still under way cannot be recorded after the stop, nor answered.
-	if e := a.audit.Finish(audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK, UID: int(a.owner), PID: os.Getpid()}); e != nil {
+	if e := a.audit.Finish(a.by(nil, audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK})); e != nil {
 		err = errors.Join(err, fmt.Errorf("recording the stop: %w", e))
 	}
 	return err

@@ -1,14 +1,11 @@
 package agent
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
-	"github.com/nsagent/nsagent/internal/memscan"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -322,58 +319,4 @@ func TestHostileSecretProfiles(t *testing.T) {
 	if _, err := f.admin.AddProfile(t.Context(), withHosts, f.tbaSecrets()); errorCode(err) != string(pb.CodeCredential) {
 		t.Errorf("hosts of a TBA profile: %v", err)
 	}
-}
-
-// TestMemoryAfterLongSecrets guards M-03 and M-12 for edits and long secrets: after
-// they came in, were tested and gone back to, no piece of them is left in the agent.
-func TestMemoryAfterLongSecrets(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
-	d := startDaemon(t, "memory = \"mlock\"\n")
-	admin := d.dialAdmin()
-	if _, err := admin.Unlock(t.Context(), sealWith(d.arena, testPassphrase), 0); err != nil {
-		t.Fatal(err)
-	}
-	a := longArena(t)
-	var needles []memscan.Needle
-	draw := func(n int) string {
-		b := make([]byte, n/2)
-		_, _ = rand.Read(b)
-		s := hex.EncodeToString(b)
-		for i := 0; i+64 <= len(s); i += max(64, len(s)/5) {
-			needles = append(needles, memscan.Needles("a piece of a secret", []byte(s[i:i+64]))...)
-		}
-		return s
-	}
-	long := longSecret(a, draw(1_000_000))
-	if _, err := admin.AddSecret(t.Context(), apiSecret("api"), long); err != nil {
-		t.Fatal(err)
-	}
-	other := longSecret(a, draw(200_000))
-	if _, err := admin.EditProfile(t.Context(), "api", client.ProfileEdit{Value: &other}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.EditProfile(t.Context(), "api", client.ProfileEdit{UsePrevious: true}); err != nil {
-		t.Fatal(err)
-	}
-	cs, ts, ts2 := draw(64), draw(64), draw(64)
-	if _, err := admin.AddProfile(t.Context(), tba("acme"), map[string]client.Sealer{"consumer_secret": sealWith(d.arena, cs), "token_secret": sealWith(d.arena, ts)}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.EditProfile(t.Context(), "acme", client.ProfileEdit{Secrets: map[string]client.Sealer{"token_secret": sealWith(d.arena, ts2)}}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"acme", "api"} {
-		if _, err := admin.TestProfile(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !d.erases() {
-		t.Log("without GOEXPERIMENT=runtimesecret nothing is erased by itself")
-		return
-	}
-	d.atRest("after long secrets and edits", needles, noneUnlocked)
-	if err := admin.Lock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	d.atRest("after lock", needles, none)
 }

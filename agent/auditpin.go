@@ -48,8 +48,5 @@ func (a *Agent) recordCut(c *caller, s *session) error {
 	if s.auditCut == "" {
 		return nil
 	}
-	e := audit.Event{Event: audit.EventAuditCut, Outcome: audit.OutcomeFailed, Detail: s.auditCut}
-	c.fill(&e)
-	_, err := a.audit.AppendSync(e)
-	return err
+	return a.recordDurably(c, audit.Event{Event: audit.EventAuditCut, Outcome: audit.OutcomeFailed, Detail: s.auditCut})
 }

@@ -59,22 +59,16 @@ func (s adminService) TestProfile(ctx context.Context, q *pb.TestProfileRequest)
 }
 
 func (a *Agent) testProfile(ctx context.Context, name string) (*pb.TestProfileResponse, error) {
-	end, err := a.beginAdmin(ctx)
+	s, l, end, err := a.beginChangeOf(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	defer a.arena.ReleaseMemory()
-	s, l, err := a.profileToChange(name)
-	if err != nil {
-		return nil, err
-	}
 	e := audit.Event{Event: audit.EventProfileTest, Outcome: audit.OutcomeOK, Profile: l.Name, Account: l.Account, Kind: l.Auth}
-	callerOf(ctx).fill(&e)
-	if _, err := a.audit.AppendSync(e); err != nil {
+	if err := a.recordDurably(callerOf(ctx), e); err != nil {
 		return nil, fmt.Errorf("recording the test of a profile: %w", err)
 	}
-	t := &profileTest{agent: a, session: s, live: l, now: time.Now()}
+	t := &profileTest{agent: a, session: s, live: l, now: a.clock()}
 	t.run()
 	return &pb.TestProfileResponse{Checks: t.checks, Account: l.Account, Environment: l.identity.Account.Environment()}, nil
 }

@@ -77,7 +77,7 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
 func (a *Agent) authorize(u use) (*session, *live, error) {
-	now, boot := time.Now(), a.boottime()
+	now, boot := a.clock(), a.boottime()
 	a.mu.RLock()
 	s, p, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
@@ -111,7 +111,7 @@ func (u use) event(p *live, now time.Time) audit.Event {
 
 // failed records that a use that was allowed could not be made, and returns err.
 func (a *Agent) failed(u use, p *live, err error) error {
-	e := u.event(p, time.Now())
+	e := u.event(p, a.clock())
 	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
 	if _, werr := a.audit.Append(e); werr != nil {
 		return fmt.Errorf("recording a failure: %w", errors.Join(werr, err))

@@ -31,17 +31,12 @@ func (s adminService) EditProfile(ctx context.Context, q *pb.EditProfileRequest)
 }
 
 func (a *Agent) editProfile(ctx context.Context, q *pb.EditProfileRequest) (*profile, error) {
-	end, err := a.beginAdmin(ctx)
+	s, old, end, err := a.beginChangeOf(ctx, q.GetName())
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	defer a.arena.ReleaseMemory()
-	s, old, err := a.profileToChange(q.GetName())
-	if err != nil {
-		return nil, err
-	}
-	e := &profileEdit{agent: a, session: s, old: old, q: q, now: time.Now()}
+	e := &profileEdit{agent: a, session: s, old: old, q: q, now: a.clock()}
 	defer func() { e.secret.destroy() }()
 	next, err := e.plan(ctx)
 	if err != nil {

@@ -53,8 +53,7 @@ func (a *Agent) checkVault(ctx context.Context) (*pb.CheckVaultResponse, error) 
 	if cfg.Open != nil {
 		e.Detail = "unlocked"
 	}
-	callerOf(ctx).fill(&e)
-	if _, err := a.audit.AppendSync(e); err != nil {
+	if err := a.recordDurably(callerOf(ctx), e); err != nil {
 		return nil, fmt.Errorf("recording the check of the vault: %w", err)
 	}
 	return &pb.CheckVaultResponse{Checks: Fsck(ctx, cfg), Locked: cfg.Open == nil}, nil

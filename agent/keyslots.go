@@ -233,16 +233,11 @@ func (a *Agent) proofBy(ctx context.Context, p vault.Proof) func(*session) (stri
 // has plan say what to do or why not, records it, makes it and returns the slots that
 // are there then.
 func (a *Agent) changeSlots(ctx context.Context, prove func(*session) (string, error), plan func(*session) (slotChange, error)) ([]vault.SlotInfo, error) {
-	end, err := a.beginAdmin(ctx)
+	s, end, err := a.beginChange(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	defer a.arena.ReleaseMemory()
-	s, err := a.unlocked()
-	if err != nil {
-		return nil, err
-	}
 	by, err := prove(s)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"crypto/rand"
 	"errors"
 	"os"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/client"
-	"github.com/nsagent/nsagent/internal/memscan"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -100,9 +98,6 @@ func TestKeySlots(t *testing.T) {
 		"no keyring to be had":  {right, "keyring", "", client.ErrKeyring},
 		"keyring with a secret": {right, "keyring", "x", client.ErrRequest},
 	} {
-		if name == "empty passphrase" {
-			continue // wrong ones have a limit; see TestUnlock
-		}
 		if err := add(c.proof, c.kind, c.opener); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
@@ -313,54 +308,4 @@ func TestKeySlotsWithoutAuditLog(t *testing.T) {
 	if after, _ := f.kinds(); after != before {
 		t.Errorf("slots: got %s, want %s", after, before)
 	}
-}
-
-// TestMemoryOfKeySlots guards M-12 for key slots with the product: codes, key files and
-// passphrases come in, right and wrong, and no copy of any stays outside locked memory.
-func TestMemoryOfKeySlots(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
-	d := startDaemon(t, "memory = \"mlock\"\n")
-	admin := d.dialAdmin()
-	if _, err := admin.Unlock(t.Context(), sealWith(d.arena, testPassphrase), 0); err != nil {
-		t.Fatal(err)
-	}
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
-	needles := memscan.Needles("passphrase", []byte(testPassphrase))
-	fresh := func(name string, n int) string {
-		b := make([]byte, n)
-		_, _ = rand.Read(b)
-		needles = append(needles, memscan.Needles(name, b)...)
-		return string(b)
-	}
-	proof := client.Proof{Passphrase: sealWith(d.arena, testPassphrase)}
-	code, file := fresh("recovery code", 16), fresh("key file", 32)
-	ctx := t.Context()
-	must := func(_ any, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	slot := func(kind, opener string) client.NewSlot {
-		return client.NewSlot{Kind: kind, Opener: sealWith(d.arena, opener), Cost: "low"}
-	}
-	must(admin.AddKeySlot(ctx, proof, slot("recovery", code)))
-	must(admin.AddKeySlot(ctx, proof, slot("key-file", file)))
-	_, _ = admin.AddKeySlot(ctx, client.Proof{}, slot("recovery", fresh("unproved code", 16)))
-	_, _ = admin.AddKeySlot(ctx, proof, slot("recovery", fresh("long code", 17)))
-	byCode, byFile := client.Proof{Recovery: sealWith(d.arena, code)}, client.Proof{KeyFile: sealWith(d.arena, file)}
-	must(admin.UnlockBy(ctx, byCode, 0))
-	must(admin.UnlockBy(ctx, byFile, 0))
-	_, _ = admin.UnlockBy(ctx, client.Proof{Recovery: sealWith(d.arena, fresh("wrong code", 16))}, 0)
-	_, _ = admin.UnlockBy(ctx, client.Proof{KeyFile: sealWith(d.arena, fresh("wrong file", 32))}, 0)
-	must(admin.AddKeySlot(ctx, byFile, slot("passphrase", fresh("other passphrase", 40))))
-	must(admin.ChangePassphrase(ctx, proof.Passphrase, sealWith(d.arena, fresh("new passphrase", 40)), "low"))
-	must(admin.Recover(ctx, byCode.Recovery, slot("passphrase", fresh("recovered passphrase", 40))))
-	d.atRest("after changes of the key slots", needles, noneUnlocked)
-	if err := admin.Lock(ctx); err != nil {
-		t.Fatal(err)
-	}
-	d.atRest("after lock", needles, none)
 }

@@ -21,16 +21,11 @@ func (s adminService) RenameProfile(ctx context.Context, q *pb.RenameProfileRequ
 }
 
 func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, error) {
-	end, err := a.beginAdmin(ctx)
+	s, old, end, err := a.beginChangeOf(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	defer a.arena.ReleaseMemory()
-	s, old, err := a.profileToChange(name)
-	if err != nil {
-		return nil, err
-	}
 	if err := checkName(to); err != nil {
 		return nil, err
 	}
@@ -54,22 +49,6 @@ func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, e
 		a.keepUntil(&p, then)
 	}
 	return next.profile, nil
-}
-
-// profileToChange returns a profile for a change, with the session it is in. The
-// caller holds its turn, so nothing else changes either meanwhile.
-func (a *Agent) profileToChange(name string) (*session, *live, error) {
-	s, err := a.unlocked()
-	if err != nil {
-		return nil, nil, err
-	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	l, ok := s.profiles[name]
-	if !ok {
-		return nil, nil, s.noProfile(name)
-	}
-	return s, l, nil
 }
 
 // replaceProfile records and commits that next takes the place of old, and makes it

@@ -36,7 +36,7 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().Unix()
+	now := a.clock().Unix()
 	out := &pb.ListProfilesResponse{Profiles: make([]*pb.ProfileSummary, 0, len(s.profiles))}
 	for _, p := range s.profiles {
 		state := "ready"
@@ -81,7 +81,7 @@ func (a *Agent) status() *pb.StatusResponse {
 		out.Locked, out.Profiles = false, int32(len(s.profiles)) // #nosec G115 -- at most 100,000
 		out.Unlock = &pb.UnlockStatus{
 			Slots: slotKinds(s.vault.Slots()), Weakest: string(vault.Weakest(s.vault.Slots())), Rollback: s.vault.RollbackProtection(),
-			Since:    time.Now().Add(s.since - now).Unix(),
+			Since:    a.clock().Add(s.since - now).Unix(),
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
 		out.Warnings = append(out.Warnings, s.warnings()...)

@@ -139,8 +139,7 @@ func (a *Agent) end(s *session, why string, c *caller) {
 	a.uploads.clear()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
-	c.fill(&e)
-	if _, err := a.audit.AppendSync(e); err != nil {
+	if err := a.recordDurably(c, e); err != nil {
 		a.log.Error("audit log not written at lock", "error", err)
 	}
 	if !a.stopping.Load() {

@@ -20,8 +20,8 @@ const (
 // go by the boot clock, and the audit log by the clock of this machine.
 type skew struct{ behind atomic.Int64 }
 
-// now returns the time by NetSuite's clock.
-func (s *skew) now() time.Time { return time.Now().Add(time.Duration(s.behind.Load())) }
+// now returns the time by NetSuite's clock, at a time of ours.
+func (s *skew) now(ours time.Time) time.Time { return ours.Add(time.Duration(s.behind.Load())) }
 
 // shareSkew tells the other profiles of the account what p has learnt of its clock, as
 // far as they go to the same place.
@@ -35,14 +35,14 @@ func (a *Agent) shareSkew(s *session, p *live) {
 	}
 }
 
-// learn takes over what an answer says about NetSuite's clock. Only a verified server is
+// learn takes over what an answer that came at a time of ours says about NetSuite's clock. Only a verified server is
 // believed. It reports whether timestamps will differ by more than a little from now on.
-func (s *skew) learn(a gateway.Answer) bool {
+func (s *skew) learn(a gateway.Answer, ours time.Time) bool {
 	if a.Failure != gateway.FailedNothing || !a.Verified || a.Date == 0 {
 		return false
 	}
 	taken := time.Duration(max(0, min(a.Took, gateway.MaxTime.Milliseconds()))) * time.Millisecond
-	behind := time.Unix(a.Date, 0).Add(time.Second / 2).Sub(time.Now().Add(-taken / 2))
+	behind := time.Unix(a.Date, 0).Add(time.Second / 2).Sub(ours.Add(-taken / 2))
 	if behind.Abs() < minSkew {
 		behind = 0
 	}

@@ -119,7 +119,7 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof va
 	subject := v.ID()
 	failures, _ := l.Get(ledgerUnlockFailures, subject)
 	last, _ := l.Get(ledgerLastFailure, subject)
-	now := time.Now()
+	now := a.clock()
 	if ms := uint64(max(now.UnixMilli(), 0)); last > ms { // #nosec G115 -- not negative
 		// The clock was ahead when that was written. Waiting starts anew, once.
 		last = ms

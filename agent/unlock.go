@@ -48,7 +48,6 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 
 	s, err := a.openSession(ctx, proof)
 	e := audit.Event{Event: audit.EventVaultUnlock, Outcome: audit.OutcomeOK}
-	c.fill(&e)
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
 	} else {
@@ -58,7 +57,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 			e.Detail += " by=" + by
 		}
 	}
-	_, werr := a.audit.AppendSync(e)
+	werr := a.recordDurably(c, e)
 	if werr == nil && err == nil {
 		werr = a.recordCut(c, s)
 	}
@@ -88,7 +87,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	if !ok {
 		s.destroy()
 		s.checkpoints.Stop()
-		return nil, a.overruled(e)
+		return nil, a.overruled(c, e)
 	}
 	a.look()
 	select {
@@ -112,11 +111,11 @@ func (a *Agent) install(s *session, locks uint64) (old *session, ok bool) {
 	return old, true
 }
 
-// overruled records that the unlock e did not take effect, and returns why.
-func (a *Agent) overruled(e audit.Event) error {
+// overruled records that the unlock e by c did not take effect, and returns why.
+func (a *Agent) overruled(c *caller, e audit.Event) error {
 	err := refuse(vault.ErrLocked, pb.CodeLocked, "the vault stays locked", "it was locked while it was being unlocked", "unlock it:  nsagent unlock")
 	e.Outcome, e.Reason = audit.OutcomeFailed, string(err.Code)
-	if _, werr := a.audit.AppendSync(e); werr != nil {
+	if werr := a.recordDurably(c, e); werr != nil {
 		a.log.Error("audit log not written after an unlock that was overruled", "error", werr)
 	}
 	return err

@@ -81,7 +81,7 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 	s, err := a.currentLocked()
 	var due []string
 	if err == nil {
-		due = a.dueLocked(s, time.Now())
+		due = a.dueLocked(s, a.clock())
 	}
 	a.mu.RUnlock()
 	if len(due) == 0 {
@@ -96,7 +96,7 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 	next := make(map[string]*live)
 	a.mu.RLock()
 	if a.session == s {
-		for _, name := range a.dueLocked(s, time.Now()) { // somebody may have edited one
+		for _, name := range a.dueLocked(s, a.clock()) { // somebody may have edited one
 			p := *s.profiles[name].profile
 			p.Previous = nil
 			if next[name], err = s.profiles[name].with(&p); err != nil {
@@ -111,8 +111,7 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(next)) {
 		p := next[name]
 		e := audit.Event{Event: audit.EventSecretErase, Outcome: audit.OutcomeOK, Profile: name, Account: p.Account, Kind: p.Auth, Detail: "the previous version; its time is over"}
-		(*caller)(nil).fill(&e)
-		if _, err := a.audit.AppendSync(e); err != nil {
+		if err := a.recordDurably(nil, e); err != nil {
 			return fmt.Errorf("recording the erasure: %w", err)
 		}
 	}

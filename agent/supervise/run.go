@@ -214,6 +214,8 @@ func (s *supervisor) read(to chan<- request) {
 
 // answer answers one request.
 func (s *supervisor) answer(m message) {
+	// An agent that does not read must not keep signals from being passed on.
+	_ = s.link.SetWriteDeadline(time.Now().Add(writeTime))
 	var err error
 	switch m.kind {
 	case kindKeyring, kindGateway:

@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+)
+
+// maxManagers is how many calls may wait to change the vault or to unlock it.
+const maxManagers = 64
+
+// beginAdmin waits for its turn to change the vault or to unlock it, which end gives
+// up.
+func (a *Agent) beginAdmin(ctx context.Context) (end func(), err error) {
+	if a.managers.Add(1) > maxManagers {
+		a.managers.Add(-1)
+		return nil, fmt.Errorf("waiting for a turn: %w", ErrBusy)
+	}
+	select {
+	case a.admin <- struct{}{}:
+		return func() {
+			<-a.admin
+			a.managers.Add(-1)
+		}, nil
+	case <-ctx.Done():
+		a.managers.Add(-1)
+		return nil, fmt.Errorf("waiting for a turn: %w", ctx.Err())
+	}
+}
+
+// beginChange waits for its turn to change the vault, which has to be unlocked. end gives
+// the turn up, and what locked memory is no longer needed.
+func (a *Agent) beginChange(ctx context.Context) (s *session, end func(), err error) {
+	endTurn, err := a.beginAdmin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	end = func() {
+		a.arena.ReleaseMemory()
+		endTurn()
+	}
+	if s, err = a.unlocked(); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return s, end, nil
+}
+
+// beginChangeOf is beginChange for a change of one profile. Nothing else changes it
+// before end.
+func (a *Agent) beginChangeOf(ctx context.Context, name string) (s *session, p *live, end func(), err error) {
+	s, end, err = a.beginChange(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	a.mu.RLock()
+	p, ok := s.profiles[name]
+	a.mu.RUnlock()
+	if !ok {
+		err = s.noProfile(name)
+		end()
+		return nil, nil, nil, err
+	}
+	return s, p, end, nil
+}
+
+// unlocked returns the session for a change of the vault.
+func (a *Agent) unlocked() (*session, error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.currentLocked()
+}
