@@ -16,6 +16,8 @@ RUN      = $(GO) run ./internal/testrun
 FUZZTIME ?= 20s
 # SOAKTIME is how long `make soak` goes on; `make test` has a form of 18 s.
 SOAKTIME ?= 30m
+# FAULTS are the tests that make faults: a call that fails, a kill, a power cut, a flip.
+FAULTS   = Kill|Crash|SystemCall|CleaningUp|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -35,7 +37,7 @@ GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-requ
 	-exclude=G104,G115,G304 -exclude-dir=testdata \
 	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse|soak))/.*:G204;internal/soak/.*:G404'
 
-.PHONY: all build test race fuzz script bench abuse soak lint generate generate-check \
+.PHONY: all build test race fuzz script bench abuse faults soak lint generate generate-check \
 	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
@@ -70,6 +72,11 @@ bench: build ## the table of docs/benchmarks.md
 abuse: build ## the table of docs/hostile.md: attacks, and an honest client meanwhile
 	@tools/setup test
 	$(GO) run ./internal/nsabuse -bin bin/nsagent
+
+faults: ## every sweep of faults in its long form: half an hour and more
+	@tools/setup test
+	NSAGENT_TEST_REQUIRE=all NSAGENT_LONG=1 $(GO) test -count=1 -p 1 -timeout 3h -v -run '$(FAULTS)' \
+		./internal/atomicfile ./vault/... ./agent/... ./cmd/nsagent
 
 soak: build ## load, locks, kills and clock jumps for SOAKTIME (30m)
 	@tools/setup test

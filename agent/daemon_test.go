@@ -61,6 +61,17 @@ func (o *output) String() string {
 // starts nothing. config is the content of config.toml; empty means none.
 func newDaemon(t *testing.T, uid int, config string) *daemon {
 	t.Helper()
+	d := emptyHome(t, uid)
+	if config != "" {
+		d.write(".config/nsagent/config.toml", config)
+	}
+	d.must("init", "--unlock", "passphrase", "--kdf", "low", "--passphrase-file", d.file("passphrase"))
+	return d
+}
+
+// emptyHome is newDaemon without a vault.
+func emptyHome(t *testing.T, uid int) *daemon {
+	t.Helper()
 	productPath(t)
 	home, err := os.MkdirTemp("", "nsd") // short: it ends up in socket addresses
 	if err != nil {
@@ -71,9 +82,6 @@ func newDaemon(t *testing.T, uid int, config string) *daemon {
 	d.env = []string{"HOME=" + home, "XDG_RUNTIME_DIR=" + filepath.Join(home, "run"), "PATH=" + os.Getenv("PATH"), "NSAGENT_NO_INPUT=1"}
 	d.write("run/", "")
 	d.write("passphrase", testPassphrase)
-	if config != "" {
-		d.write(".config/nsagent/config.toml", config)
-	}
 	env := map[string]string{"HOME": home, "XDG_RUNTIME_DIR": filepath.Join(home, "run")}
 	if d.paths, err = socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }}); err != nil {
 		t.Fatal(err)
@@ -82,7 +90,6 @@ func newDaemon(t *testing.T, uid int, config string) *daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.arena.Close() })
-	d.must("init", "--unlock", "passphrase", "--kdf", "low", "--passphrase-file", d.file("passphrase"))
 	return d
 }
 
@@ -184,6 +191,16 @@ func (d *daemon) start() {
 		d.pid = pid
 		return ""
 	})
+}
+
+// running reports whether the supervisor has not ended.
+func (d *daemon) running() bool {
+	select {
+	case <-d.ended:
+		return false
+	default:
+		return d.ended != nil
+	}
 }
 
 // ask returns the pid of the agent process, if it answers.
