@@ -96,6 +96,7 @@ func demoSteps() []step {
 		{"SOAP TokenPassport", (*demoWorld).soap},
 		{"SuiteAnalytics Connect", (*demoWorld).connect},
 		{"M2M assertion for a token", (*demoWorld).exchange},
+		{"M2M access token", (*demoWorld).accessToken},
 		{"a wrong signature", (*demoWorld).wrongSignature},
 		{"a foreign host", (*demoWorld).foreignHost},
 		{"a production write", (*demoWorld).productionWrite},

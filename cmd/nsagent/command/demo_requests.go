@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -140,6 +142,38 @@ func (w *demoWorld) exchange(ctx context.Context) (string, error) {
 	}
 	result, err := accepted(w.do(ctx, w.web, http.MethodGet, demoCustomer, "", "", http.Header{"Authorization": {"Bearer " + token.AccessToken}}))
 	return "exchanged for a token, which was " + result, err
+}
+
+// accessToken has many callers ask for an access token at once; the gateway process
+// gets one.
+func (w *demoWorld) accessToken(ctx context.Context) (string, error) {
+	const callers = 64
+	exchanges := func() (n int) {
+		for _, v := range w.netsuite.Verdicts() {
+			if v.Channel == nstest.ChannelToken {
+				n++
+			}
+		}
+		return n
+	}
+	before := exchanges()
+	tokens, errs := make([]string, callers), make([]error, callers)
+	var group sync.WaitGroup
+	for i := range callers {
+		group.Go(func() {
+			r, err := w.client.AccessToken(ctx, client.AccessTokenRequest{Profile: "demo-sb1-m2m"})
+			tokens[i], errs[i] = r.GetAccessToken(), err
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
+	if n := exchanges() - before; n != 1 || len(slices.Compact(tokens)) != 1 {
+		return "", unexpected("%d exchanges for %d callers", n, callers)
+	}
+	result, err := accepted(w.do(ctx, w.web, http.MethodGet, demoCustomer, "", "", http.Header{"Authorization": {"Bearer " + tokens[0]}}))
+	return fmt.Sprintf("%d callers, one exchange; %s", callers, result), err
 }
 
 func (w *demoWorld) wrongSignature(ctx context.Context) (string, error) {
