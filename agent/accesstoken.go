@@ -138,7 +138,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	var assertion string
 	err = a.useProfile(s, p, func(p *live) error {
 		var err error
-		assertion, err = signer.Assertion(p.claims(scopes, p.skew.now(a.clock())), p.key, rand.Reader)
+		assertion, err = signer.Assertion(p.claims(scopes, a.timeFor(p)), p.key, rand.Reader)
 		return err
 	})
 	if err != nil {
@@ -162,7 +162,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	if err != nil {
 		return bearer{}, false, err
 	}
-	corrected := p.skew.learn(answer, a.clock())
+	corrected := p.skew.learn(answer, a.clock(), a.boottime)
 	a.shareSkew(s, p)
 	if err := p.exchangeRefused(answer); err != nil {
 		return bearer{}, corrected || answer.Failure == gateway.FailedGateway || answer.Failure == gateway.FailedCut, err

@@ -71,7 +71,7 @@ func (a *Agent) sign(c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
 
 	var out *pb.SignResponse
 	err = a.withProfile(u, func(p *live) error {
-		h, err := signer.Sign(p.identity, r, rand.Text(), p.skew.now(a.clock()).Unix(), p.mac)
+		h, err := signer.Sign(p.identity, r, rand.Text(), a.timeFor(p).Unix(), p.mac)
 		if err != nil {
 			return fmt.Errorf("signing for profile %q: %w", p.Name, err)
 		}
@@ -91,7 +91,7 @@ func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse
 	}
 	var out *pb.PassportResponse
 	err := a.withProfile(use{caller: c, kind: policy.KindPassport, name: q.GetProfile()}, func(p *live) error {
-		t, err := signer.Passport(p.identity, rand.Text(), p.skew.now(a.clock()).Unix(), p.mac)
+		t, err := signer.Passport(p.identity, rand.Text(), a.timeFor(p).Unix(), p.mac)
 		xml := ""
 		if err == nil {
 			xml, err = t.XML(version, signer.ChildrenCore)
@@ -111,7 +111,7 @@ func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse
 func (a *Agent) connectPassword(c *caller, q *pb.ConnectPasswordRequest) (*pb.ConnectPasswordResponse, error) {
 	var out *pb.ConnectPasswordResponse
 	err := a.withProfile(use{caller: c, kind: policy.KindConnectPassword, name: q.GetProfile()}, func(p *live) error {
-		now := p.skew.now(a.clock())
+		now := a.timeFor(p)
 		password, err := signer.ConnectPassword(p.identity, rand.Text(), now.Unix(), p.mac)
 		if err != nil {
 			return fmt.Errorf("making a Connect password for profile %q: %w", p.Name, err)
@@ -137,7 +137,7 @@ func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionRespo
 	}
 	var out *pb.AssertionResponse
 	err := a.withProfile(u, func(p *live) error {
-		claims := p.claims(q.GetScopes(), p.skew.now(a.clock()))
+		claims := p.claims(q.GetScopes(), a.timeFor(p))
 		jwt, err := signer.Assertion(claims, p.key, rand.Reader)
 		if err != nil {
 			return fmt.Errorf("making an assertion for profile %q: %w", p.Name, err)
