@@ -57,7 +57,7 @@ func TestNodePackage(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"README.md", "index.cjs", "index.d.cts", "index.d.mts", "index.mjs", "lib/agent.cjs", "lib/axios.cjs",
-		"lib/errors.cjs", "lib/fetch.cjs", "lib/socket.cjs", "package.json",
+		"lib/codes.cjs", "lib/errors.cjs", "lib/fetch.cjs", "lib/got.cjs", "lib/header.cjs", "lib/socket.cjs", "lib/undici.cjs", "package.json",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -85,14 +85,27 @@ func needNode(t *testing.T) {
 func nodePackage(t *testing.T) string {
 	t.Helper()
 	needNode(t)
+	dir := copyNode(t)
+	npmCI(t, dir)
+	return dir
+}
+
+// copyNode returns a copy of the package, without what it depends on.
+func copyNode(t *testing.T) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "node")
 	if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// npmCI installs what the lock file in dir names.
+func npmCI(t *testing.T, dir string) {
+	t.Helper()
 	c := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	c.Dir = dir
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
-	return dir
 }

@@ -6,5 +6,7 @@ const { Agent } = require('./lib/agent.cjs');
 const { signAxios } = require('./lib/axios.cjs');
 const errors = require('./lib/errors.cjs');
 const { signedFetch } = require('./lib/fetch.cjs');
+const { signGot } = require('./lib/got.cjs');
+const { signUndici } = require('./lib/undici.cjs');
 
-module.exports = { Agent, signAxios, signedFetch, ...errors.classes };
+module.exports = { Agent, signAxios, signedFetch, signGot, signUndici, ...errors.classes };

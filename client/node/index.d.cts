@@ -6,7 +6,11 @@ export interface AgentOptions {
   profile?: string;
   /** How long a call may take, in milliseconds; 30000 if left out. */
   timeout?: number;
-  /** Users whose sockets are trusted beside one's own (and NSAGENT_SOCK_UID). */
+  /**
+   * Users whose sockets are trusted beside one's own (and NSAGENT_SOCK_UID). Node.js
+   * cannot ask who listens: that the socket is theirs, and stays the same while it
+   * connects, stands for it.
+   */
   serverUIDs?: readonly number[];
 }
 
@@ -148,6 +152,23 @@ export interface AxiosLike {
  * are not followed. Returns the number for interceptors.request.eject.
  */
 export declare function signAxios(instance: AxiosLike, agent: Agent, options?: SigningOptions): number;
+
+/**
+ * Returns a hook for hooks.beforeRequest of got, 11 or later, which signs each
+ * request, each retry and each hop of a redirect anew. got wraps what it throws in a
+ * RequestError, whose code is then that of the refusal, such as NSA-LOCKED.
+ */
+export declare function signGot(agent: Agent, options?: SigningOptions): (request: any) => Promise<void>;
+
+/**
+ * Returns an interceptor for compose of a dispatcher of undici, 6 or later, which signs
+ * each send. Let it be the first that compose gets: those for retries and redirects
+ * come after it, and so go through it again.
+ */
+export declare function signUndici(
+  agent: Agent,
+  options?: SigningOptions,
+): (dispatch: (request: any, handler: any) => boolean) => (request: any, handler: any) => boolean;
 
 /** A refusal by the agent, or the failure to reach it. */
 export declare class NSAgentError extends Error {

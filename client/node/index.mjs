@@ -2,7 +2,7 @@
 import nsagent from './index.cjs';
 
 export const {
-  Agent, signAxios, signedFetch,
+  Agent, signAxios, signedFetch, signGot, signUndici,
   NSAgentError, Unreachable, Timeout, Locked, NoVault, NoProfile, Denied, ReadOnly, ForeignHost, NotAccepted,
   BadURL, BadRequest, Expired, AuditFailed, Limited, TooOld, Internal,
 } = nsagent;

@@ -2,7 +2,6 @@
 // The calls.
 
 const http = require('node:http');
-const net = require('node:net');
 const errors = require('./errors.cjs');
 const socket = require('./socket.cjs');
 
@@ -21,14 +20,13 @@ class Connections extends http.Agent {
     this.uids = uids;
   }
 
-  createConnection(options, created) {
+  createConnection(_, created) {
     try {
-      socket.check(this.path, this.uids);
+      return socket.connect(this.path, this.uids);
     } catch (e) {
       process.nextTick(created, e);
       return undefined;
     }
-    return net.connect(this.path);
   }
 }
 
@@ -174,4 +172,4 @@ function notUnderstood() {
   return errors.make('NSA-INTERNAL', 'the agent answered in a form that is not understood');
 }
 
-module.exports = { Agent, isForm };
+module.exports = { Agent, isForm, maxForm };

@@ -3,9 +3,13 @@
 
 const { isForm } = require('./agent.cjs');
 const errors = require('./errors.cjs');
+const { header, formBody } = require('./header.cjs');
 
 function signAxios(instance, agent, options = {}) {
   return instance.interceptors.request.use(async (config) => {
+    if (typeof config.headers?.get !== 'function') {
+      throw errors.make('NSA-USAGE', 'this axios cannot be signed for', 'its interceptors do not see the headers', 'use axios 1.2 or later');
+    }
     // axios puts the URL together after this, from its parts; signed is the whole.
     const url = new URL(instance.getUri(config));
     url.hash = '';
@@ -15,14 +19,13 @@ function signAxios(instance, agent, options = {}) {
     const contentType = config.headers.get('Content-Type') || undefined;
     let body;
     if (config.data instanceof URLSearchParams || isForm(contentType)) body = form(config);
-    const signed = await agent.sign(url.href, (config.method ?? 'get').toUpperCase(), {
+    const authorization = await header(agent, url, (config.method ?? 'get').toUpperCase(), {
       profile: options.profile,
       contentType: body === undefined ? contentType : config.headers.get('Content-Type'),
       body,
       signal: config.signal,
     });
-    if (signed.url !== url.href) throw errors.make('NSA-INTERNAL', 'the agent signed another URL than it was asked to');
-    config.headers.set('Authorization', signed.authorization);
+    config.headers.set('Authorization', authorization);
     // With a redirect the header would go to another URL, and may be to another host.
     config.maxRedirects = 0;
     config.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
@@ -35,11 +38,7 @@ function form(config) {
   for (const transform of [config.transformRequest ?? []].flat()) {
     config.data = transform.call(config, config.data, config.headers);
   }
-  if (config.data == null) return undefined;
-  if (typeof config.data !== 'string' && !(config.data instanceof Uint8Array) && !(config.data instanceof ArrayBuffer)) {
-    throw errors.make('NSA-REQUEST', 'the form cannot be signed', 'a form is part of the signature and cannot be a stream');
-  }
-  return config.data instanceof ArrayBuffer ? new Uint8Array(config.data) : config.data;
+  return formBody(config.headers.get('Content-Type'), config.data);
 }
 
 module.exports = { signAxios };

@@ -1,6 +1,8 @@
 'use strict';
 // The agent's refusals, one class for each code that a program may act on.
 
+const { exitCodes } = require('./codes.cjs');
+
 class NSAgentError extends Error {
   constructor(code, what, why = '', next = '') {
     super(what + (why ? ': ' + why : '') + ' [' + code + ']');
@@ -48,36 +50,6 @@ const byCode = {
   'NSA-VERSION': TooOld,
 };
 
-// The codes whose exit code is not 1, as docs/protocol.md has them.
-const exitCodes = {
-  'NSA-ACCOUNT': 2,
-  'NSA-AGENT': 7,
-  'NSA-AUDIT-BROKEN': 9,
-  'NSA-BACKOFF': 4,
-  'NSA-CHECK': 9,
-  'NSA-CONFIRM': 6,
-  'NSA-CREDENTIAL': 2,
-  'NSA-DENIED': 5,
-  'NSA-EXPIRED': 10,
-  'NSA-HOST': 5,
-  'NSA-KEY': 4,
-  'NSA-KEYRING': 4,
-  'NSA-LOCKED': 4,
-  'NSA-NETSUITE': 8,
-  'NSA-NOPROFILE': 3,
-  'NSA-NOTFOUND': 3,
-  'NSA-NOVAULT': 3,
-  'NSA-PASSPHRASE': 4,
-  'NSA-PEER': 5,
-  'NSA-PROOF': 4,
-  'NSA-READONLY': 5,
-  'NSA-REQUEST': 2,
-  'NSA-SOCKET': 2,
-  'NSA-URL': 2,
-  'NSA-USAGE': 2,
-  'NSA-VERSION': 7,
-};
-
 /** The error for a code; codes of newer agents are kept. */
 function make(code, what, why, next) {
   return new (byCode[code] ?? NSAgentError)(code, what, why, next);
@@ -114,5 +86,5 @@ module.exports = {
     NSAgentError, Unreachable, Timeout, Locked, NoVault, NoProfile, Denied, ReadOnly, ForeignHost, NotAccepted,
     BadURL, BadRequest, Expired, AuditFailed, Limited, TooOld, Internal,
   },
-  byCode, exitCodes, make, unreachable, untrusted, timedOut, fromAnswer,
+  byCode, make, unreachable, untrusted, timedOut, fromAnswer,
 };

@@ -2,7 +2,7 @@
 // A fetch that signs.
 
 const { isForm } = require('./agent.cjs');
-const errors = require('./errors.cjs');
+const { header } = require('./header.cjs');
 
 // As many redirects as fetch itself follows.
 const maxHops = 20;
@@ -46,8 +46,6 @@ function next(input, init, last, status, url) {
 }
 
 async function sign(agent, profile, request) {
-  const url = new URL(request.url);
-  url.hash = '';
   const contentType = request.headers.get('Content-Type') ?? undefined;
   let body;
   if (isForm(contentType) && request.body !== null) {
@@ -56,9 +54,8 @@ async function sign(agent, profile, request) {
       method: request.method, headers: request.headers, signal: request.signal, redirect: 'manual', body,
     });
   }
-  const signed = await agent.sign(url.href, request.method, { profile, contentType, body, signal: request.signal });
-  if (signed.url !== url.href) throw errors.make('NSA-INTERNAL', 'the agent signed another URL than it was asked to');
-  request.headers.set('Authorization', signed.authorization);
+  const authorization = await header(agent, request.url, request.method, { profile, contentType, body, signal: request.signal });
+  request.headers.set('Authorization', authorization);
   return request;
 }
 

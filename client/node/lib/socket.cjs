@@ -2,6 +2,7 @@
 // The way to the agent's socket: where it is, and whether it is safe.
 
 const fs = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
 const errors = require('./errors.cjs');
 
@@ -34,21 +35,51 @@ function find(named, env) {
   return at;
 }
 
-/** Throws unless the path is a socket of one of uids, safe from others. */
+/**
+ * Throws unless the path is a socket of one of uids, in a directory where nobody else
+ * can put another one. Returns what tells the socket from any other, for same.
+ *
+ * Node.js has no call for the user at the other end of a connection (SO_PEERCRED). A
+ * socket belongs to who has bound it, and only root can change that; so its owner
+ * stands for the user of the server, as long as it is the same socket all the time.
+ */
 function check(at, uids) {
   let socket, directory;
   try {
-    socket = fs.lstatSync(at);
+    socket = fs.lstatSync(at, { bigint: true });
     directory = fs.statSync(path.dirname(at));
   } catch (e) {
     throw errors.unreachable(e.code === 'ENOENT' || e.code === 'ENOTDIR' ? 'there is no socket at ' + at : e.message);
   }
   if (socket.isSymbolicLink()) throw errors.untrusted(`${at} is a symbolic link`);
   if (!socket.isSocket()) throw errors.untrusted(`${at} is not a socket`);
-  if (!uids.includes(socket.uid)) throw errors.untrusted(`the socket ${at} belongs to uid ${socket.uid}`);
-  if (directory.mode & 0o002 && !(directory.mode & 0o1000)) {
-    throw errors.untrusted(`everybody may write the directory of ${at}`);
+  if (!uids.includes(Number(socket.uid))) throw errors.untrusted(`the socket ${at} belongs to uid ${socket.uid}`);
+  if (directory.uid !== 0 && !uids.includes(directory.uid)) {
+    throw errors.untrusted(`the directory of ${at} belongs to uid ${directory.uid}`);
   }
+  if (directory.mode & 0o022 && !(directory.mode & 0o1000)) {
+    throw errors.untrusted(`others may write the directory of ${at}`);
+  }
+  return [socket.dev, socket.ino, socket.birthtimeNs].join(' ');
+}
+
+/**
+ * Returns a connection to the socket that is being made; an untrusted path throws. The
+ * path is checked again once it stands, before anything that was written to it leaves:
+ * in between another user could have taken the place of a server that has ended.
+ */
+function connect(at, uids) {
+  const before = check(at, uids);
+  const connection = net.connect(at);
+  // Writes wait for the same event, and so behind this.
+  connection.once('connect', () => {
+    try {
+      if (check(at, uids) !== before) throw errors.unreachable(`the socket ${at} changed while it was connected to`);
+    } catch (e) {
+      connection.destroy(e);
+    }
+  });
+  return connection;
 }
 
 /** The users whose sockets are trusted. */
@@ -61,4 +92,4 @@ function trusted(env, more) {
   return uids;
 }
 
-module.exports = { find, check, trusted };
+module.exports = { find, connect, trusted };

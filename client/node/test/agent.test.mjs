@@ -1,6 +1,6 @@
 // The calls, against a real agent.
 import assert from 'node:assert/strict';
-import { chmodSync, chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, chownSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -129,17 +129,42 @@ test('what is not to be trusted gets no byte', async (t) => {
   await refused(at('link'), 'symbolic link');
   assert.throws(() => new Agent({ socket: at('x'.repeat(120)) }), (e) => e.code === 'NSA-SOCKET');
   await listen('s');
-  chmodSync(dir, 0o777);
-  await refused(at('s'), 'everybody may write the directory');
+  for (const mode of [0o777, 0o770]) {
+    chmodSync(dir, mode);
+    await refused(at('s'), 'others may write the directory');
+  }
   chmodSync(dir, 0o700);
   if (process.geteuid() === 0) {
     chownSync(at('s'), 65534, 65534);
     await refused(at('s'), 'belongs to uid 65534');
-    assert.equal(bytes, 0);
     chownSync(at('s'), 0, 0);
+    chownSync(dir, 65534, 65534);
+    await refused(at('s'), 'the directory of');
+    chownSync(dir, 0, 0);
   }
+  assert.equal(bytes, 0);
   await refused(at('s'), 'does not answer in time');
   assert.ok(bytes > 0, 'the server gets what is meant for it');
+});
+
+// Another user could bind the path when a server ends; here it is a server of our own.
+test('a socket that changes while it is connected to gets no byte', async (t) => {
+  const dir = mkdtempSync('/tmp/nsn');
+  t.after(() => rmSync(dir, { recursive: true }));
+  let bytes = 0;
+  for (const name of ['s', 'other']) {
+    const server = createServer((c) => c.on('data', (d) => { bytes += d.length; }).on('error', () => {}));
+    t.after(() => server.close());
+    await new Promise((resolve) => server.listen(join(dir, name), resolve));
+  }
+  const real = fs.lstatSync;
+  let looks = 0;
+  t.mock.method(fs, 'lstatSync', (...args) => {
+    if (++looks === 2) renameSync(join(dir, 'other'), join(dir, 's'));
+    return real(...args);
+  });
+  await assert.rejects(new Agent({ socket: join(dir, 's'), timeout: 5000 }).sign(HOST + '/'), /changed while it was connected to/);
+  assert.deepEqual([looks, bytes], [2, 0]);
 });
 
 test('nonsense', async (t) => {
@@ -163,8 +188,7 @@ test('import and require give the same objects', () => {
 });
 
 test('codes', () => {
-  const { exitCodes, byCode } = require('../lib/errors.cjs');
   const table = JSON.parse(process.env.CODES);
-  for (const [code, exit] of Object.entries(exitCodes)) assert.equal(exit, table[code], code);
-  for (const [code, kind] of Object.entries(byCode)) assert.equal(new kind(code, '').exitCode, table[code], code);
+  assert.deepEqual(require('../lib/codes.cjs').exitCodes, table);
+  for (const [code, kind] of Object.entries(require('../lib/errors.cjs').byCode)) assert.equal(new kind(code, '').exitCode, table[code], code);
 });

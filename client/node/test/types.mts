@@ -1,6 +1,6 @@
 // Compiled only: the types as a program uses them.
 import axios from 'axios';
-import nsagent, { Agent, Locked, NSAgentError, signAxios, signedFetch, type Signature } from 'nsagent';
+import nsagent, { Agent, Locked, NSAgentError, signAxios, signGot, signUndici, signedFetch, type Signature } from 'nsagent';
 
 const agent: Agent = new Agent({ profile: 'acme-sb1', timeout: 1000 });
 const signed: Signature = await agent.sign('https://example.com/', 'POST', { contentType: 'text/plain', body: new Uint8Array(1) });
@@ -18,3 +18,6 @@ new Agent({ profile: 1 });
 // @ts-expect-error: there is no such call
 agent.unlock();
 console.log(number, response.status, (await agent.profiles())[0]?.name, (await agent.status()).locked);
+const hook: (request: any) => Promise<void> = signGot(agent, { profile: 'acme-sb1' });
+const interceptor: (dispatch: () => boolean) => unknown = signUndici(agent);
+console.log(hook, interceptor);

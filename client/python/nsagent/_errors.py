@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Type
 
+from ._codes import EXIT_CODES
+
 
 class Error(Exception):
     """A refusal by the agent, or the failure to reach it."""
@@ -107,36 +109,6 @@ CLASSES: Dict[str, Type[Error]] = {
     "NSA-REQUEST": BadRequest,
     "NSA-URL": BadURL,
     "NSA-VERSION": TooOld,
-}
-
-# The codes whose exit code is not 1, as docs/protocol.md has them.
-EXIT_CODES: Dict[str, int] = {
-    "NSA-ACCOUNT": 2,
-    "NSA-AGENT": 7,
-    "NSA-AUDIT-BROKEN": 9,
-    "NSA-BACKOFF": 4,
-    "NSA-CHECK": 9,
-    "NSA-CONFIRM": 6,
-    "NSA-CREDENTIAL": 2,
-    "NSA-DENIED": 5,
-    "NSA-EXPIRED": 10,
-    "NSA-HOST": 5,
-    "NSA-KEY": 4,
-    "NSA-KEYRING": 4,
-    "NSA-LOCKED": 4,
-    "NSA-NETSUITE": 8,
-    "NSA-NOPROFILE": 3,
-    "NSA-NOTFOUND": 3,
-    "NSA-NOVAULT": 3,
-    "NSA-PASSPHRASE": 4,
-    "NSA-PEER": 5,
-    "NSA-PROOF": 4,
-    "NSA-READONLY": 5,
-    "NSA-REQUEST": 2,
-    "NSA-SOCKET": 2,
-    "NSA-URL": 2,
-    "NSA-USAGE": 2,
-    "NSA-VERSION": 7,
 }
 
 
