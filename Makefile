@@ -37,7 +37,7 @@ GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-requ
 	-exclude=G104,G115,G304 -exclude-dir=testdata \
 	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse|soak))/.*:G204;internal/soak/.*:G404'
 
-.PHONY: all build test race fuzz script bench abuse faults soak lint generate generate-check \
+.PHONY: all build test race fuzz script bench abuse faults soak compat lint generate generate-check \
 	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
@@ -82,6 +82,11 @@ soak: build ## load, locks, kills and clock jumps for SOAKTIME (30m)
 	@tools/setup test
 	$(GO) run ./internal/soak -bin bin/nsagent -time $(SOAKTIME)
 
+compat: ## the tables of docs/compat.md: client libraries, current and older ones
+	@tools/setup compat
+	NSAGENT_COMPAT=all NSAGENT_TEST_REQUIRE=all $(GO) test -count=1 -timeout 30m -run '^TestCompat$$' ./client
+	@git diff --stat -- docs/compat.md
+
 check: lint test ## what CI runs
 
 lint: generate-check tidy-check deps-check man-check ## gofmt, vet, staticcheck, gosec and the generated files
@@ -92,11 +97,11 @@ lint: generate-check tidy-check deps-check man-check ## gofmt, vet, staticcheck,
 	$(TOOL) staticcheck ./...
 	$(TOOL) gosec $(GOSEC) ./...
 
-generate: ## write the Go code of proto/
+generate: ## write the Go code of proto/, and the codes for Python and Node
 	@tools/setup test
-	@tools/generate proto
+	@tools/generate .
 
-generate-check: ## the Go code of proto/ is that of its source
+generate-check: ## what is generated is what its source gives
 	@tools/setup test
 	@tools/generate -check
 

@@ -43,6 +43,14 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	err = s.agent.add("site-m2m", map[string]any{
+		"account": sandbox.ID, "auth": "m2m", "client_id": sandbox.Certificates[0].ClientID, "certificate": sandbox.Certificates[0].PEM,
+		"private_key": string(nstest.DemoPrivateKey(sandbox.ID)), "scopes": []string{"rest_webservices", "restlets"},
+		"endpoint": s.site.server.URL, "ca_file": s.ca,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -91,15 +99,20 @@ func (s *stage) hops(at *site, key string) []seen {
 	return out
 }
 
+// environment is that of a script. It has not what this machine has beside: proxies
+// and certificates are for others.
+func (s *stage) environment(more ...string) []string {
+	return append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + s.agent.home, "LANG=C.UTF-8", "NSAGENT_SOCK=" + s.agent.socket(),
+		"SITE=" + s.site.server.URL, "OTHER=" + s.other.server.URL, "CA=" + s.ca,
+	}, more...)
+}
+
 // run runs a script, which fails by its exit code. A line of it that begins with
 // "!" is a wish, answered by one line of JSON.
 func (s *stage) run(t *testing.T, c *exec.Cmd, env ...string) {
 	t.Helper()
-	// Not what this machine has beside: proxies and certificates are for others.
-	c.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + s.agent.home, "LANG=C.UTF-8", "NSAGENT_SOCK=" + s.agent.socket(),
-		"SITE=" + s.site.server.URL, "OTHER=" + s.other.server.URL, "CA=" + s.ca,
-	}, env...)
+	c.Env = s.environment(env...)
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
