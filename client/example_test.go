@@ -307,3 +307,32 @@ func ExampleTransport_RoundTrip() {
 	// 200 OK
 	// still unsigned: true
 }
+
+// Profiles and Status say what there is to sign with; Status works while locked.
+func ExampleClient_Profiles() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	status, err := c.Status(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("locked:", status.GetLocked())
+	profiles, err := c.Profiles(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range profiles.GetProfiles() {
+		fmt.Println(p.GetName(), p.GetAccount(), p.GetAuth(), p.GetAccess(), p.GetState())
+	}
+	// Output:
+	// locked: false
+	// acme-prod 1234567 tba read ready
+	// acme-sb1 1234567_SB1 tba write ready
+	// acme-sb1-m2m 1234567_SB1 m2m write ready
+	// mock 1234567_SB1 tba write ready
+}

@@ -1,0 +1,140 @@
+package client_test
+
+import (
+	"crypto/ecdh"
+	"crypto/hpke"
+	"encoding/base64"
+	"encoding/binary"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// fill puts into requests what the page cannot show: sealed secrets, and the ids of
+// keys, slots and uploads. Where it stands there is … on the page.
+func (w *wire) fill(t *testing.T, method string, requests []any) {
+	t.Helper()
+	if len(requests) > 1 { // the messages of an upload
+		if start, ok := requests[0].(map[string]any)["start"].(map[string]any); ok {
+			w.fillUpload(t, start, requests)
+			return
+		}
+	}
+	for _, q := range requests {
+		profile, _ := q.(map[string]any)["name"].(string)
+		if p, ok := q.(map[string]any)["profile"].(map[string]any); ok {
+			if profile == "" {
+				profile, _ = p["name"].(string)
+			}
+			for key, text := range w.public {
+				if p[key] == "…" {
+					p[key] = text
+				}
+			}
+		}
+		w.fillIn(t, method, profile, q)
+	}
+}
+
+// fillIn looks for what is sealed, at any depth.
+func (w *wire) fillIn(t *testing.T, method, profile string, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			w.fillIn(t, method, profile, e)
+		}
+	case map[string]any:
+		if v["id"] == "…" {
+			v["id"] = w.slot
+		}
+		if field, ok := v["field"].(string); ok {
+			s := w.seal(t, method, profile, field)
+			v["keyId"] = base64.StdEncoding.EncodeToString(s.key)
+			v["box"] = base64.StdEncoding.EncodeToString(append(s.enc, s.next([]byte(w.secrets[field]))...))
+			return
+		}
+		for _, e := range v {
+			w.fillIn(t, method, profile, e)
+		}
+	}
+}
+
+// fillUpload seals the secret of an upload in as many pieces as the page has.
+func (w *wire) fillUpload(t *testing.T, start map[string]any, requests []any) {
+	t.Helper()
+	method, _ := start["method"].(string)
+	profile, _ := start["profile"].(string)
+	field, _ := start["field"].(string)
+	s, secret := w.seal(t, method, profile, field), []byte(w.secrets[field])
+	start["keyId"], start["length"] = base64.StdEncoding.EncodeToString(s.key), len(secret)
+	piece := s.enc
+	for i, q := range requests {
+		if i > 0 {
+			n := len(secret) / (len(requests) - i)
+			piece, secret = s.next(secret[:n]), secret[n:]
+		}
+		q.(map[string]any)["piece"] = base64.StdEncoding.EncodeToString(piece)
+	}
+}
+
+// sealing is what docs/protocol.md says of secrets on their way in, anew.
+type sealing struct {
+	key, enc []byte
+	next     func([]byte) []byte
+}
+
+func (w *wire) seal(t *testing.T, method, profile, field string) sealing {
+	t.Helper()
+	if _, ok := w.secrets[field]; !ok {
+		t.Fatalf("nothing is there to seal for %q", field)
+	}
+	keys, err := pb.NewAdminClient(grpc.ClientConnInterface(w.admin)).SealKey(t.Context(), &pb.SealKeyRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(keys.GetKeys()[0].GetPublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := measured("nsagent/v1 seal", string(keys.GetVaultId()), string(keys.GetInstance()))
+	enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealing{keys.GetKeys()[0].GetId(), enc, func(piece []byte) []byte {
+		out, err := sender.Seal(measured(method, profile, field), piece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}}
+}
+
+// measured puts each part behind its length in two bytes, big endian.
+func measured(parts ...string) []byte {
+	var out []byte
+	for _, p := range parts {
+		out = append(binary.BigEndian.AppendUint16(out, uint16(len(p))), p...) // #nosec G115 -- short
+	}
+	return out
+}
+
+// remember keeps what later calls of the page need.
+func (w *wire) remember(verb string, answers []any) {
+	answer, _ := answers[0].(map[string]any)
+	switch verb {
+	case "Admin.AddKeySlot":
+		slots, _ := answer["slots"].([]any)
+		for _, s := range slots {
+			if slot, _ := s.(map[string]any); slot["kind"] == "recovery" {
+				w.slot, _ = slot["id"].(string)
+			}
+		}
+	case "Admin.ChangePassphrase", "Admin.Recover":
+		w.secrets["passphrase"] = w.secrets["new_passphrase"]
+		w.secrets["new_passphrase"] += ", and again"
+	}
+}
