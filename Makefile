@@ -18,6 +18,8 @@ FUZZTIME ?= 20s
 SOAKTIME ?= 30m
 # FAULTS are the tests that make faults: a call that fails, a kill, a power cut, a flip.
 FAULTS   = Kill|Crash|SystemCall|CleaningUp|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
+# MUTATE lists the packages that `make mutate` changes.
+MUTATE  ?= ./agent/policy
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -35,9 +37,9 @@ PLAIN   ?= ./internal/secret ./internal/memscan ./agent/... ./signer ./cmd/...
 # G404  the soak does things at random times, of which nothing is secret
 GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-require-rules -nosec-require-justification \
 	-exclude=G104,G115,G304 -exclude-dir=testdata \
-	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse|soak))/.*:G204;internal/soak/.*:G404'
+	-exclude-rules='internal/secret/.*:G103;(agent/supervise|internal/(testrun|keyringtest|bench|realagent|nsabuse|soak|mutate))/.*:G204;internal/soak/.*:G404'
 
-.PHONY: all build test race fuzz script bench abuse faults soak compat lint generate generate-check \
+.PHONY: all build test race fuzz script bench abuse faults soak compat mutate lint generate generate-check \
 	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
@@ -86,6 +88,9 @@ compat: ## the tables of docs/compat.md: client libraries, current and older one
 	@tools/setup compat
 	NSAGENT_COMPAT=all NSAGENT_TEST_REQUIRE=all $(GO) test -count=1 -timeout 30m -run '^TestCompat$$' ./client
 	@git diff --stat -- docs/compat.md
+
+mutate: ## the table of docs/mutation.md: do the tests of MUTATE notice changed code?
+	$(GO) run ./internal/mutate -write $(MUTATE)
 
 check: lint test ## what CI runs
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -129,6 +130,29 @@ func TestTextsOfRefusals(t *testing.T) {
 		d := new(Denied)
 		if err := Decide(attempt(c.change)); !errors.As(err, &d) || *d != c.want {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, *d, c.want)
+		}
+	}
+}
+
+// Names and methods stand in a refusal if they are plain, and else are left out.
+func TestWhatARefusalNames(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for _, c := range []struct{ profile, method, want string }{
+		{"acme.a_b-9", "AZ", `profile "acme.a_b-9" may not sign this AZ request`},
+		{long, strings.Repeat("M", 16), `profile "` + long + `" may not sign this ` + strings.Repeat("M", 16) + ` request`},
+		{long + "a", strings.Repeat("M", 17), `profile may not sign this request`},
+		{"a..b", "", `profile may not sign this request`},
+		{"", "@", `profile may not sign this request`},
+		{"-a", "[", `profile may not sign this request`},
+		{"A", "get", `profile may not sign this request`},
+		{"a`", "G T", `profile may not sign this request`},
+		{"a{", "G/", `profile may not sign this request`},
+		{"a/0", "G:", `profile may not sign this request`},
+	} {
+		d := new(Denied)
+		err := Decide(attempt(func(a *Attempt) { a.UID, a.Environment, a.Profile, a.Method = 8, "", c.profile, c.method }))
+		if !errors.As(err, &d) || d.What != c.want {
+			t.Errorf("%q %q: got %q, want %q", c.profile, c.method, d.What, c.want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 const maxLines = 420
 
 // mains are the packages that may end the process.
-var mains = []string{"cmd/nsagent", "internal/bench", "internal/clientcodes", "internal/nsabuse", "internal/soak", "internal/testrun"}
+var mains = []string{"cmd/nsagent", "internal/bench", "internal/clientcodes", "internal/mutate", "internal/nsabuse", "internal/soak", "internal/testrun"}
 
 // forbidden are names of the standard library that no code of the product uses,
 // with what to do instead.
