@@ -17,7 +17,7 @@ FUZZTIME ?= 20s
 # SOAKTIME is how long `make soak` goes on; `make test` has a form of 18 s.
 SOAKTIME ?= 30m
 # FAULTS are the tests that make faults: a call that fails, a kill, a power cut, a flip.
-FAULTS   = Kill|Crash|SystemCall|CleaningUp|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
+FAULTS   = Kill|Crash|SystemCall|CleaningUp|Roll|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
 # MUTATE lists the packages that `make mutate` changes.
 MUTATE  ?= ./agent/policy
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...

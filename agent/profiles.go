@@ -42,14 +42,11 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 	if err != nil {
 		return nil, err
 	}
-	defer m.raw.Destroy()
-	defer m.long.Destroy()
+	defer m.destroy()
 	signOnly, err := a.arena.Clone(m.signOnly)
 	if err != nil {
-		m.signOnly.Destroy()
 		return nil, err
 	}
-	defer m.signOnly.Destroy()
 	l, err := newLive(a.arena, p, signOnly)
 	if err != nil {
 		return nil, err

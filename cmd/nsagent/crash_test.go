@@ -38,6 +38,18 @@ func (u *user) command(input string, args ...string) *exec.Cmd {
 	return c
 }
 
+// write writes a file below the home.
+func (u *user) write(name, content string) {
+	u.t.Helper()
+	path := filepath.Join(u.home, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		u.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
 // try runs nsagent and returns what it wrote to stdout.
 func (u *user) try(input string, args ...string) ([]byte, error) {
 	c := u.command(input, args...)
@@ -118,6 +130,7 @@ func TestKillDuringAdd(t *testing.T) {
 		points = 5
 	}
 	u := newUser(t)
+	u.write(".config/nsagent/config.toml", "start_on_demand = false\n") // by the command that comes after a kill
 	passphrase := randomHex()
 	u.must(passphrase, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
 	var stored []string // acknowledged
@@ -202,5 +215,41 @@ func TestTwentyCommandsAtOnce(t *testing.T) {
 	defer a.kill()
 	if len(names) != writers {
 		t.Errorf("%d profiles are there, want %d: %v", len(names), writers, names)
+	}
+}
+
+// TestStartMeetsAnother: a command that starts an agent while somebody else does, too,
+// waits for that one. The lock on the log stands for an agent that has just begun.
+func TestStartMeetsAnother(t *testing.T) {
+	u := newUser(t)
+	passphrase := randomHex()
+	u.must(passphrase, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
+	log, err := os.OpenFile(filepath.Join(u.home, ".local/state/nsagent/audit/audit.jsonl"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	if err := syscall.Flock(int(log.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan error, 1)
+	go func() {
+		_, err := u.try("", "profile", "ls")
+		said <- err
+	}()
+	agentLog := filepath.Join(u.home, ".local/state/nsagent/agent.log")
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if b, err := os.ReadFile(agentLog); err == nil && bytes.Contains(b, []byte("NSA-RUNNING")) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the agent that the command starts does not find the lock")
+		}
+	}
+	_ = log.Close()
+	a, _ := u.startAgent(passphrase)
+	defer a.kill()
+	if err := <-said; err != nil && !strings.Contains(err.Error(), "NSA-LOCKED") {
+		t.Errorf("got %v, want an answer of the other agent", err)
 	}
 }

@@ -20,8 +20,13 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// startTime bounds how long the agent may take to answer.
-const startTime = 10 * time.Second
+const (
+	// startTime bounds how long the agent may take to answer.
+	startTime = 10 * time.Second
+	// otherTime is how long an agent is waited for that somebody else starts. One that
+	// runs with other sockets and has the log open never comes.
+	otherTime = 3 * time.Second
+)
 
 // startAgent starts an agent in the background, and says what comes next.
 func startAgent(ctx context.Context, e *env) error {
@@ -112,39 +117,60 @@ func (e *env) launchAgent(ctx context.Context, p socketpath.Paths) (pid int32, e
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
-	pid, err = awaitAgent(ctx, p.Agent, ended)
+	pid, err = awaitAgent(ctx, p.Agent, ended, func() bool { return saidRunning(p.LogFile, from) })
 	if err != nil {
 		e.copyLog(p.LogFile, from)
 	}
 	return pid, err
 }
 
-// awaitAgent returns the agent's pid once it answers, or why it ended.
-func awaitAgent(ctx context.Context, socket string, ended <-chan error) (int32, error) {
+// awaitAgent returns the agent's pid once it answers, or why it ended. Somebody else may
+// have started one at the same moment; where met says so, that is the one to wait for.
+func awaitAgent(ctx context.Context, socket string, ended <-chan error, met func() bool) (int32, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	var failure error
+	var other <-chan time.Time // until when another agent may come up
 	for {
+		over := false
 		select {
 		case err := <-ended:
-			// Somebody else may have started one at the same moment; then it is that
-			// agent which answers.
-			if pid, err := agentPID(ctx, socket); err == nil {
-				return pid, nil
-			}
+			ended, failure = nil, errors.Join(errors.New("the agent ended at once"), err)
 			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-				return 0, exitCode(exit.ExitCode())
+				failure = exitCode(exit.ExitCode())
 			}
-			return 0, errors.Join(errors.New("the agent ended at once"), err)
+			if over = !met(); !over {
+				other = time.After(otherTime)
+			}
+		case <-other:
+			over = true
 		case <-ctx.Done():
-			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up"}
+			over = true
 		case <-tick.C:
 		}
-		if pid, err := agentPID(ctx, socket); err == nil {
+		switch pid, err := agentPID(ctx, socket); {
+		case err == nil:
 			return pid, nil
+		case !over:
+		case failure != nil:
+			return 0, failure
+		default:
+			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up"}
 		}
 	}
+}
+
+// saidRunning reports whether an agent ended because another one runs, by what it wrote.
+func saidRunning(log string, from int64) bool {
+	f, err := os.Open(log) // #nosec G304 -- our own log
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
+	return err == nil && bytes.Contains(b, []byte(pb.CodeRunning))
 }
 
 // agentPID asks the agent at a socket for its process ID.
