@@ -148,7 +148,7 @@ func TestContract(t *testing.T) {
 		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload",
-		"Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
+		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
 	wantBytesIn := []string{"Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
 	wantBytesOut := []string{"SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "UploadResponse.id"}

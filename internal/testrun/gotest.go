@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// testTimeout bounds the tests of one package.
-const testTimeout = 8 * time.Minute
+// testTimeout bounds the tests of one package. The longest takes half of it on a slow
+// machine.
+const testTimeout = 15 * time.Minute
 
 // event is one line of go test -json, as cmd/test2json describes it.
 type event struct {
