@@ -137,14 +137,16 @@ func answerWithin[Q any](a *Agent, within time.Duration, f func(context.Context,
 			p = &peercred.Peer{}
 		}
 		var q Q
+		var err error
 		if r.Method == http.MethodPost {
-			if err := readJSON(w, r, &q); err != nil {
-				writeError(w, a.refuse(err))
-				return
-			}
+			err = readJSON(w, r, &q)
 		}
 		// The answer has its own time, also where the request used up all of its.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
+		if err != nil {
+			writeError(w, a.refuse(err))
+			return
+		}
 		out, err := f(r.Context(), &caller{peer: p}, q)
 		if err != nil {
 			writeError(w, a.refuse(err))
