@@ -155,10 +155,9 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	}
 	begin := a.boottime()
 	answer, err := a.network.do(ctx, gateway.Job{
-		Method: "POST", URL: p.tokenEndpoint(), CA: p.CA, ContentType: "application/x-www-form-urlencoded", Accept: "application/json",
-		Milliseconds: exchangeTime.Milliseconds(), Read: gateway.ReadJSON, Keep: []string{"error", "expires_in", "token_type"},
+		URL: p.tokenEndpoint(), CA: p.CA, Milliseconds: exchangeTime.Milliseconds(), Keep: []string{"error", "expires_in"},
 		Seal: []gateway.Sealing{{Member: "access_token", Key: receiver.PublicKey(), Instance: a.instance[:], Profile: p.Name}},
-	}, gateway.Plain(nil), gateway.Plain(form.Encode()))
+	}, []byte(form.Encode()))
 	if err != nil {
 		return bearer{}, false, err
 	}
@@ -170,7 +169,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	seconds, ok := answer.Seconds("expires_in")
 	box := answer.Sealed["access_token"]
 	if !ok || len(box) == 0 || len(box) > maxAccessToken {
-		return bearer{}, false, refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("no access token for profile %q", p.Name), "the answer of the token endpoint lacks access_token or expires_in", "")
+		return bearer{}, false, refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("no access token for profile %q", p.Name), "the answer of the token endpoint lacks access_token or expires_in", "look at account and endpoint:  nsagent profile show "+p.Name)
 	}
 	life := time.Duration(seconds) * time.Second
 	b = bearer{ends: begin + life - min(tokenMargin, life/2), expires: a.clock().Add(life - (a.boottime() - begin)).Unix()}

@@ -17,19 +17,18 @@ type launch func(ctx context.Context) (*net.UnixConn, error)
 // network is the agent's way to NetSuite: a gateway that is started when it is first
 // needed, and again after its end. It has no state that outlives it.
 type network struct {
-	start launch // nil: there is none
-
-	mu   sync.Mutex // guards what follows, and is held while a gateway starts
-	conn *gateway.Conn
+	mu    sync.Mutex // guards what follows, and is held while a gateway starts
+	start launch     // nil: there is none, or no more
+	conn  *gateway.Conn
 }
 
-// do has a job done by the gateway. Authorization and body are as in gateway.Conn.Do.
-func (n *network) do(ctx context.Context, j gateway.Job, authorization, body gateway.Lender) (gateway.Answer, error) {
+// do has form posted by the gateway.
+func (n *network) do(ctx context.Context, j gateway.Job, form []byte) (gateway.Answer, error) {
 	c, err := n.connection(ctx)
 	if err != nil {
 		return gateway.Answer{}, err
 	}
-	a, err := c.Do(ctx, j, authorization, body)
+	a, err := c.Do(ctx, j, form)
 	if errors.Is(err, gateway.ErrGone) {
 		return gateway.Answer{Failure: gateway.FailedGateway}, nil
 	}
@@ -38,11 +37,11 @@ func (n *network) do(ctx context.Context, j gateway.Job, authorization, body gat
 
 // connection returns the connection to a gateway that lives.
 func (n *network) connection(ctx context.Context) (*gateway.Conn, error) {
-	if n.start == nil {
-		return nil, refuse(ErrNetwork, pb.CodeNetwork, "this agent has no way to the network", "it was started without a gateway", "")
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.start == nil {
+		return nil, refuse(ErrNetwork, pb.CodeNetwork, "this agent has no way to the network", "it was started without a gateway, or is about to end", "start it:  nsagent agent start")
+	}
 	if n.conn != nil {
 		select {
 		case <-n.conn.Done():
@@ -58,10 +57,11 @@ func (n *network) connection(ctx context.Context) (*gateway.Conn, error) {
 	return n.conn, nil
 }
 
-// close ends the gateway.
+// close ends the gateway, and starts no other for an exchange that is still under way.
 func (n *network) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.start = nil
 	if n.conn != nil {
 		_ = n.conn.Close()
 		n.conn = nil

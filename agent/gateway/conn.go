@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,22 +16,6 @@ var ErrGone = errors.New("gateway: gone")
 
 // writeTime bounds a write to a process that does not read.
 const writeTime = 5 * time.Second
-
-// Lender lends bytes for the time of a call, as secret.Bytes does. They are written to
-// the socket from where they are.
-type Lender interface {
-	Len() int
-	Use(f func(p []byte) error) error
-}
-
-// Plain lends bytes that are no secret.
-type Plain []byte
-
-// Len returns how many there are.
-func (p Plain) Len() int { return len(p) }
-
-// Use lends them.
-func (p Plain) Use(f func(p []byte) error) error { return f(p) }
 
 // Conn is the agent's end of a connection to a gateway or an exchanger. It is safe for
 // concurrent use.
@@ -58,16 +43,15 @@ func (c *Conn) Close() error { return c.conn.Close() }
 // Done is closed once the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Do has a job done, with the value of the header Authorization and a body, of which
-// each may be Plain(nil). The error is ErrGone, that of ctx, or one of a job that is
-// malformed; that the request failed is in the Answer.
-func (c *Conn) Do(ctx context.Context, j Job, authorization, body Lender) (Answer, error) {
+// Do has form posted as j says. The error is ErrGone, that of ctx, or one of a job that
+// is malformed; that the request failed is in the Answer.
+func (c *Conn) Do(ctx context.Context, j Job, form []byte) (Answer, error) {
 	if err := j.check(); err != nil {
 		return Answer{}, err
 	}
 	text, err := encode(j)
 	if err == nil {
-		err = checkLengths(len(text), authorization.Len(), body.Len())
+		err = checkLengths(len(text), len(form))
 	}
 	if err != nil {
 		return Answer{}, err
@@ -83,7 +67,7 @@ func (c *Conn) Do(ctx context.Context, j Job, authorization, body Lender) (Answe
 		delete(c.waiting, id)
 		c.mu.Unlock()
 	}()
-	if err := c.send(id, text, authorization, body); err != nil {
+	if err := c.send(id, text, form); err != nil {
 		return Answer{}, err
 	}
 	select {
@@ -102,23 +86,11 @@ func (c *Conn) Do(ctx context.Context, j Job, authorization, body Lender) (Answe
 }
 
 // send writes one request. One that is cut off makes the connection useless.
-func (c *Conn) send(id uint32, job []byte, authorization, body Lender) error {
+func (c *Conn) send(id uint32, job, form []byte) error {
 	c.write.Lock()
 	defer c.write.Unlock()
 	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTime)) // a write fails at once where this does
-	put := func(p []byte) error {
-		if len(p) == 0 {
-			return nil
-		}
-		_, err := c.conn.Write(p)
-		return err
-	}
-	err := put(append(requestHeader(id, len(job), authorization.Len(), body.Len()), job...))
-	for _, l := range []Lender{authorization, body} {
-		if err == nil && l.Len() > 0 {
-			err = l.Use(put)
-		}
-	}
+	_, err := c.conn.Write(slices.Concat(requestHeader(id, len(job), len(form)), job, form))
 	if err != nil {
 		_ = c.conn.Close()
 		return fmt.Errorf("%w: %w", ErrGone, err)

@@ -71,10 +71,6 @@ func (f *fetcher) do(ctx context.Context, q request) Answer {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.Date = date.Unix()
 	}
-	if q.job.Read == "" {
-		a.Body = bytes.Clone(body)
-		return a
-	}
 	if err := a.take(q.job, body); err != nil {
 		return Answer{Failure: FailedJob}
 	}
@@ -87,17 +83,12 @@ func (q request) http(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, q.job.Method, u.String(), bytes.NewReader(q.body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(q.form))
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]string{
-		"Content-Type": q.job.ContentType, "Accept": q.job.Accept, "Authorization": string(q.authorization),
-	} {
-		if value != "" {
-			r.Header.Set(name, value)
-		}
-	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "nsagent")
 	return r, nil
 }

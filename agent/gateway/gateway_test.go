@@ -46,12 +46,12 @@ func upstream(t *testing.T, h http.HandlerFunc) (url, ca string) {
 }
 
 func job(url, ca string) Job {
-	return Job{Method: "POST", URL: url, CA: ca, Milliseconds: 5000, ContentType: "application/x-www-form-urlencoded", Accept: "application/json"}
+	return Job{URL: url, CA: ca, Milliseconds: 5000, Keep: []string{"error"}}
 }
 
-func do(t *testing.T, c *Conn, j Job, authorization, body string) Answer {
+func do(t *testing.T, c *Conn, j Job) Answer {
 	t.Helper()
-	a, err := c.Do(t.Context(), j, Plain(authorization), Plain(body))
+	a, err := c.Do(t.Context(), j, []byte("x=1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestAnswerIsTakenApart(t *testing.T) {
 	const token = "eyJ.an access token"
 	url, ca := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.ProtoMajor != 2 || r.Header.Get("Authorization") != "Basic abc" || string(body) != "grant_type=x" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		if r.ProtoMajor != 2 || r.Method != http.MethodPost || string(body) != "x=1" || r.Header.Get("Accept") != "application/json" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 			t.Errorf("request: HTTP/%d, %v, body %q", r.ProtoMajor, r.Header, body)
 		}
 		w.Header().Set("Date", "Sun, 29 Nov 2026 05:00:00 GMT")
@@ -79,10 +79,10 @@ func TestAnswerIsTakenApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := job(url+"/token", ca)
-	j.Read, j.Keep = ReadJSON, []string{"expires_in", "error", "nested"}
+	j.Keep = []string{"expires_in", "error", "nested"}
 	j.Seal = []Sealing{{Member: "access_token", Key: receiver.PublicKey(), Instance: []byte("i"), Profile: "p"}, {Member: "refresh_token", Key: receiver.PublicKey()}}
-	a := do(t, gatewayOf(t), j, "Basic abc", "grant_type=x")
-	if a.Failure != "" || a.Status != 200 || !a.Verified || !a.Readable || a.Date != 1795928400 || len(a.Kept) != 1 || a.Kept["expires_in"] != "3600" || len(a.Sealed) != 1 || a.Body != nil {
+	a := do(t, gatewayOf(t), j)
+	if a.Failure != "" || a.Status != 200 || !a.Verified || !a.Readable || a.Date != 1795928400 || len(a.Kept) != 1 || a.Kept["expires_in"] != "3600" || len(a.Sealed) != 1 {
 		t.Fatalf("got %+v", a)
 	}
 	if text, err := encode(a); err != nil || bytes.Contains(text, []byte("eyJ")) || bytes.Contains(text, []byte("other")) {
@@ -103,32 +103,27 @@ func TestAnswerIsTakenApart(t *testing.T) {
 	}
 }
 
-// Bodies that are of another form than expected are told as such, and stay behind.
+// Bodies that are no object are told as such, and stay behind.
 func TestBodiesThatAreNotRead(t *testing.T) {
 	tests := map[string]struct {
-		read, body string
-		want       map[string]string // nil: not readable
+		body string
+		want map[string]string // nil: not readable
 	}{
-		"a page":                {ReadJSON, "<html>proxy</html>", nil},
-		"a list":                {ReadJSON, `["error"]`, nil},
-		"nothing":               {ReadJSON, "", nil},
-		"a key twice":           {ReadJSON, `{"error":"a","error":"b"}`, nil},
-		"more after it":         {ReadJSON, `{"error":"a"} x`, nil},
-		"null":                  {ReadJSON, "null", nil},
-		"number and truth":      {ReadJSON, `{"error":12,"state":true}`, map[string]string{"error": "12", "state": "true"}},
-		"an object inside":      {ReadJSON, `{"error":{"a":1},"state":"s"}`, map[string]string{"state": "s"}},
-		"escapes":               {ReadJSON, `{"error":"aé\n"}`, map[string]string{"error": "aé\n"}},
-		"a long one":            {ReadJSON, `{"error":"` + strings.Repeat("a", maxKept+1) + `","state":"s"}`, map[string]string{"state": "s"}},
-		"a form":                {ReadForm, "error=a%20b&state=s&x=y\n", map[string]string{"error": "a b", "state": "s"}},
-		"a form that is a page": {ReadForm, "<html>error=1</html>", nil},
-		"a form, name twice":    {ReadForm, "error=a&error=b", nil},
-		"a form, bad escape":    {ReadForm, "error=%zz", nil},
-		"an empty form":         {ReadForm, "", nil},
+		"a page":           {"<html>proxy</html>", nil},
+		"a list":           {`["error"]`, nil},
+		"nothing":          {"", nil},
+		"a key twice":      {`{"error":"a","error":"b"}`, nil},
+		"more after it":    {`{"error":"a"} x`, nil},
+		"null":             {"null", nil},
+		"number and truth": {`{"error":12,"state":true}`, map[string]string{"error": "12", "state": "true"}},
+		"an object inside": {`{"error":{"a":1},"state":"s"}`, map[string]string{"state": "s"}},
+		"escapes":          {`{"error":"aé\n"}`, map[string]string{"error": "aé\n"}},
+		"a long one":       {`{"error":"` + strings.Repeat("a", maxKept+1) + `","state":"s"}`, map[string]string{"state": "s"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var a Answer
-			if err := a.take(Job{Read: test.read, Keep: []string{"error", "state"}}, []byte(test.body)); err != nil {
+			if err := a.take(Job{Keep: []string{"error", "state"}}, []byte(test.body)); err != nil {
 				t.Fatal(err)
 			}
 			if a.Readable != (test.want != nil) || fmt.Sprint(a.Kept) != fmt.Sprint(test.want) {
@@ -143,7 +138,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	var asked atomic.Int32
 	other, _ := upstream(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
 	url, ca := upstream(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, http.StatusTemporaryRedirect) })
-	if a := do(t, gatewayOf(t), job(url, ca), "Bearer secret", ""); a.Status != http.StatusTemporaryRedirect || asked.Load() != 0 {
+	if a := do(t, gatewayOf(t), job(url, ca)); a.Status != http.StatusTemporaryRedirect || asked.Load() != 0 {
 		t.Errorf("got %+v, and the other server was asked %d times", a, asked.Load())
 	}
 }
@@ -153,8 +148,8 @@ func TestNoProxyOfTheEnvironment(t *testing.T) {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://127.0.0.1:1")
 	}
-	url, ca := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
-	if a := do(t, gatewayOf(t), job(url, ca), "", ""); string(a.Body) != "here" {
+	url, ca := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"error":"here"}`) })
+	if a := do(t, gatewayOf(t), job(url, ca)); a.Kept["error"] != "here" {
 		t.Errorf("got %+v", a)
 	}
 }
@@ -193,7 +188,7 @@ func TestFailures(t *testing.T) {
 	c := gatewayOf(t)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if a := do(t, c, job(test.url, test.ca), "", "x=1"); a.Failure != test.want || a.Status != 0 {
+			if a := do(t, c, job(test.url, test.ca)); a.Failure != test.want || a.Status != 0 {
 				t.Errorf("got %+v, want %q", a, test.want)
 			}
 		})
@@ -268,8 +263,7 @@ func TestHostileUpstream(t *testing.T) {
 			t.Parallel()
 			j := job("http://"+test.addr, "")
 			j.Milliseconds = 1500
-			j.Read, j.Keep = ReadJSON, []string{"error"}
-			if a := do(t, c, j, "", "x=1"); a.Failure != test.want || a.Verified {
+			if a := do(t, c, j); a.Failure != test.want || a.Verified {
 				t.Errorf("got %+v, want %q", a, test.want)
 			}
 		})
@@ -278,14 +272,12 @@ func TestHostileUpstream(t *testing.T) {
 		t.Parallel()
 		for n := range len(whole) {
 			j := job("http://"+raw(t, whole[:n]), "")
-			j.Read, j.Keep = ReadJSON, []string{"error"}
-			if a := do(t, c, j, "", "x=1"); a.Failure != FailedCut && a.Failure != FailedAnswer || len(a.Kept) != 0 {
+			if a := do(t, c, j); a.Failure != FailedCut && a.Failure != FailedAnswer || len(a.Kept) != 0 {
 				t.Errorf("cut after %d bytes: got %+v", n, a)
 			}
 		}
 		j := job("http://"+raw(t, whole), "")
-		j.Read, j.Keep = ReadJSON, []string{"error"}
-		if a := do(t, c, j, "", "x=1"); a.Kept["error"] != "none" {
+		if a := do(t, c, j); a.Kept["error"] != "none" {
 			t.Errorf("whole: got %+v", a)
 		}
 	})
@@ -299,16 +291,16 @@ func TestJobsRunSideBySide(t *testing.T) {
 		if r.URL.Path == "/slow" {
 			<-release
 		}
-		_, _ = io.WriteString(w, r.URL.Path)
+		_, _ = fmt.Fprintf(w, `{"error":%q}`, r.URL.Path)
 	})
 	c := gatewayOf(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	slow := make(chan error, 1)
 	go func() {
-		_, err := c.Do(ctx, job(url+"/slow", ca), Plain(nil), Plain(nil))
+		_, err := c.Do(ctx, job(url+"/slow", ca), nil)
 		slow <- err
 	}()
-	if a := do(t, c, job(url+"/quick", ca), "", ""); string(a.Body) != "/quick" {
+	if a := do(t, c, job(url+"/quick", ca)); a.Kept["error"] != "/quick" {
 		t.Errorf("got %+v", a)
 	}
 	cancel()
@@ -316,7 +308,7 @@ func TestJobsRunSideBySide(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	close(release)
-	if a := do(t, c, job(url+"/after", ca), "", ""); string(a.Body) != "/after" {
+	if a := do(t, c, job(url+"/after", ca)); a.Kept["error"] != "/after" {
 		t.Errorf("got %+v", a)
 	}
 }
@@ -342,11 +334,11 @@ func TestGatewayThatFails(t *testing.T) {
 					_ = theirs.Close()
 				}
 			}()
-			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), Plain(nil), Plain(nil)); !errors.Is(err, ErrGone) {
+			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), nil); !errors.Is(err, ErrGone) {
 				t.Errorf("got %v, want %v", err, ErrGone)
 			}
 			<-c.Done()
-			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), Plain(nil), Plain(nil)); !errors.Is(err, ErrGone) {
+			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), nil); !errors.Is(err, ErrGone) {
 				t.Errorf("afterwards: got %v, want %v", err, ErrGone)
 			}
 		})
@@ -357,20 +349,17 @@ func TestGatewayThatFails(t *testing.T) {
 func TestMalformedJobs(t *testing.T) {
 	c := gatewayOf(t)
 	for name, change := range map[string]func(*Job){
-		"method":        func(j *Job) { j.Method = "DELETE" },
-		"no time":       func(j *Job) { j.Milliseconds = 0 },
-		"too long":      func(j *Job) { j.Milliseconds = MaxTime.Milliseconds() + 1 },
-		"unread member": func(j *Job) { j.Keep = []string{"error"} },
-		"reads XML":     func(j *Job) { j.Read = "xml" },
-		"too large":     func(j *Job) { j.CA = strings.Repeat("a", maxJob) },
+		"no time":   func(j *Job) { j.Milliseconds = 0 },
+		"too long":  func(j *Job) { j.Milliseconds = MaxTime.Milliseconds() + 1 },
+		"too large": func(j *Job) { j.CA = strings.Repeat("a", maxJob) },
 	} {
 		j := job("https://127.0.0.1", "")
 		change(&j)
-		if _, err := c.Do(t.Context(), j, Plain(nil), Plain(nil)); !errors.Is(err, errJob) {
+		if _, err := c.Do(t.Context(), j, nil); !errors.Is(err, errJob) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), Plain(nil), make(Plain, maxBody+1)); !errors.Is(err, errJob) {
+	if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), make([]byte, maxBody+1)); !errors.Is(err, errJob) {
 		t.Errorf("body: got %v", err)
 	}
 }
@@ -384,7 +373,7 @@ func TestGatewayEndsWithItsAgent(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- Serve(t.Context(), theirs, nil) }()
 	c := NewConn(ours)
-	go func() { _, _ = c.Do(t.Context(), job(url, ca), Plain(nil), Plain(nil)) }()
+	go func() { _, _ = c.Do(t.Context(), job(url, ca), nil) }()
 	time.Sleep(50 * time.Millisecond)
 	_ = c.Close()
 	select {

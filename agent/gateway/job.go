@@ -11,41 +11,29 @@ import (
 
 // Limits of a job and its answer, in bytes.
 const (
-	maxJob           = 128 << 10
-	maxAuthorization = 16 << 10
-	maxBody          = 1 << 20
+	maxJob  = 128 << 10
+	maxBody = 64 << 10
 	// MaxAnswer is the longest body that is read of an answer.
 	MaxAnswer = 1 << 20
-	// maxReply is the longest answer between two processes: a body in base64, and what
-	// is sealed beside it.
+	// maxReply is the longest answer between two processes: the members of a body, sealed
+	// ones in base64.
 	maxReply = 2 << 20
 )
 
 // MaxTime is the longest that a job may take.
 const MaxTime = 60 * time.Second
 
-// How the body of an answer is read.
-const (
-	ReadJSON = "json" // one object; text, numbers and truth values of it can be kept
-	ReadForm = "form" // application/x-www-form-urlencoded
-)
-
-// Job is one request over the network, and what of its answer is wanted.
+// Job is a form to be posted, and what is wanted of the answer, which is read as one
+// JSON object.
 type Job struct {
-	Method string `json:"method"`
 	// URL is absolute, https, or http on a loopback address.
 	URL string `json:"url"`
 	// CA is one more certificate to trust for this job, as PEM; empty: none.
 	CA string `json:"ca,omitempty"`
-	// ContentType and Accept are the headers of these names; empty: none.
-	ContentType string `json:"content_type,omitempty"`
-	Accept      string `json:"accept,omitempty"`
 	// Milliseconds is how long all of it may take, at most MaxTime.
 	Milliseconds int64 `json:"milliseconds"`
-	// Read is ReadJSON or ReadForm; empty: the body is handed on as it is.
-	Read string `json:"read,omitempty"`
-	// Keep names members of the body that are handed on as text, and Seal those that
-	// are handed on sealed. The rest of a body that is read stays behind.
+	// Keep names members of the answer that are handed on as text (texts, numbers and
+	// truth values), and Seal those that are handed on sealed. The rest stays behind.
 	Keep []string  `json:"keep,omitempty"`
 	Seal []Sealing `json:"seal,omitempty"`
 }
@@ -97,13 +85,11 @@ type Answer struct {
 	Date int64 `json:"date,omitempty"`
 	// Took is how long the answer took, in milliseconds.
 	Took int64 `json:"took,omitempty"`
-	// Readable is false where a body that was to be read was not of that form, as the
-	// page of a proxy is. Kept and Sealed are empty then.
+	// Readable is false where the body is no JSON object, as the page of a proxy is. Kept
+	// and Sealed are empty then.
 	Readable bool              `json:"readable,omitempty"`
 	Kept     map[string]string `json:"kept,omitempty"`
 	Sealed   map[string][]byte `json:"sealed,omitempty"`
-	// Body is the body, where the job did not say how to read it.
-	Body []byte `json:"body,omitempty"`
 }
 
 // errJob is a job or an answer that is malformed. It is a fault of the program, or of a
@@ -111,15 +97,8 @@ type Answer struct {
 var errJob = errors.New("gateway: malformed message")
 
 func (j *Job) check() error {
-	switch {
-	case j.Method != "GET" && j.Method != "POST":
-		return fmt.Errorf("%w: method", errJob)
-	case j.Milliseconds <= 0 || j.Milliseconds > MaxTime.Milliseconds():
+	if j.Milliseconds <= 0 || j.Milliseconds > MaxTime.Milliseconds() {
 		return fmt.Errorf("%w: time", errJob)
-	case j.Read != "" && j.Read != ReadJSON && j.Read != ReadForm:
-		return fmt.Errorf("%w: read", errJob)
-	case j.Read == "" && len(j.Keep)+len(j.Seal) > 0:
-		return fmt.Errorf("%w: members of a body that is not read", errJob)
 	}
 	return nil
 }

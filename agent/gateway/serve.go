@@ -43,8 +43,7 @@ func Serve(ctx context.Context, conn net.Conn, confine func() error) error {
 		running.Go(func() {
 			defer func() { <-slots }()
 			out.send(q.id, f.do(ctx, q))
-			clear(q.authorization)
-			clear(q.body)
+			clear(q.form)
 		})
 	}
 }

@@ -2,9 +2,7 @@ package gateway
 
 import (
 	"fmt"
-	"net/url"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -16,10 +14,10 @@ import (
 // maxKept is the longest member that is handed on as text.
 const maxKept = 4096
 
-// take fills in what of a body the job wants. A body of another form is no error: the
+// take fills in what of a body the job wants. A body that is no object is no error: the
 // answer says that it was not readable. The error is a key that cannot be sealed to.
 func (a *Answer) take(j Job, body []byte) error {
-	members, ok := membersOf(j.Read, body)
+	members, ok := membersOf(body)
 	if !ok {
 		return nil
 	}
@@ -52,26 +50,9 @@ func (a *Answer) take(j Job, body []byte) error {
 	return nil
 }
 
-// membersOf returns the texts, numbers and truth values of an object or form.
-func membersOf(read string, body []byte) (map[string][]byte, bool) {
+// membersOf returns the texts, numbers and truth values of an object.
+func membersOf(body []byte) (map[string][]byte, bool) {
 	out := make(map[string][]byte)
-	if read == ReadForm {
-		text := string(body)
-		if strings.ContainsAny(text, "<> \t") { // a page, not a form
-			return nil, false
-		}
-		form, err := url.ParseQuery(strings.TrimSpace(text))
-		if err != nil || len(form) == 0 {
-			return nil, false
-		}
-		for name, values := range form {
-			if len(values) > 1 {
-				return nil, false // which one is meant?
-			}
-			out[name] = []byte(values[0])
-		}
-		return out, true
-	}
 	var object map[string]jsontext.Value
 	if err := json.Unmarshal(body, &object); err != nil || object == nil {
 		return nil, false
