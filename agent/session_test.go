@@ -16,9 +16,10 @@ import (
 // used returns how much of the agent's locked memory is taken.
 func (f *fixture) used() int {
 	f.t.Helper()
-	// The key of the audit log's checkpoints is there soon after an unlock.
+	// The key of the audit log's checkpoints is there soon after an unlock, and while
+	// the first is made, its successor too.
 	eventually(f.t, 5*time.Second, func() string {
-		if f.locked() || f.agent.audit.CheckpointStatus().Active {
+		if s := f.agent.audit.CheckpointStatus(); f.locked() || s.Active && s.Size > 0 {
 			return ""
 		}
 		return "checkpoints are not being made"

@@ -20,13 +20,14 @@ import (
 // call has one answer, that to its own request, and no two have the same.
 type load struct {
 	ok     atomic.Int64
+	turns  []atomic.Int64 // calls that ended, by caller
 	failed sync.Map // error text -> error
 	stop   func()
 }
 
 func putLoad(t *testing.T, c *client.Client, callers int) *load {
 	t.Helper()
-	l := &load{}
+	l := &load{turns: make([]atomic.Int64, callers)}
 	done := make(chan struct{})
 	var nonces sync.Map
 	var wg sync.WaitGroup
@@ -40,6 +41,7 @@ func putLoad(t *testing.T, c *client.Client, callers int) *load {
 				}
 				url := fmt.Sprintf("%s?caller=%d&n=%d", customer, i, n)
 				r, err := c.Sign(t.Context(), client.Request{URL: url})
+				l.turns[i].Add(1)
 				if err != nil {
 					l.failed.Store(err.Error(), err)
 					time.Sleep(time.Millisecond) // or an agent that is down gives us all the time
@@ -61,6 +63,23 @@ func putLoad(t *testing.T, c *client.Client, callers int) *load {
 	})
 	t.Cleanup(l.stop)
 	return l
+}
+
+// awaitTurn waits until no call is left of those under way.
+func (l *load) awaitTurn(t *testing.T) {
+	t.Helper()
+	before := make([]int64, len(l.turns))
+	for i := range l.turns {
+		before[i] = l.turns[i].Load()
+	}
+	eventually(t, 30*time.Second, func() string {
+		for i := range l.turns {
+			if l.turns[i].Load() == before[i] {
+				return fmt.Sprintf("caller %d waits", i)
+			}
+		}
+		return ""
+	})
 }
 
 // streaming waits until Sign goes over a stream.
@@ -175,6 +194,7 @@ func TestSignStreamBreaks(t *testing.T) {
 	l := putLoad(t, c, 32)
 	for range 3 {
 		streaming(t, c, true)
+		l.awaitTurn(t) // a call that loses two connections is told
 		opened := p.opened.Load()
 		p.breaks.Store(1)
 		eventually(t, 30*time.Second, func() string {

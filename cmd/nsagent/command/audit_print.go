@@ -14,6 +14,7 @@ type entryPrinter struct {
 	columns columns
 	printed bool
 	endless bool // nobody knows what comes, or whether it ends
+	below   bool // the target has a line of its own, since the terminal is narrow
 }
 
 func newEntryPrinter(e *env) *entryPrinter {
@@ -65,12 +66,15 @@ func (p *entryPrinter) print(x audit.Entry) error {
 	}
 	if first {
 		p.toScreen()
-		if err := p.e.printRow(p.columns, entryHead(), true); err != nil {
+		if err := p.row(entryHead(), true); err != nil {
 			return err
 		}
 	}
-	return p.e.printRow(p.columns, entryRow(x), false)
+	return p.row(entryRow(x), false)
 }
+
+// leastTarget is how much of a target is worth showing beside the other columns.
+const leastTarget = 24
 
 // toScreen makes the columns fit a terminal. Numbers and times stay whole, and where
 // nobody knows how long the last column gets, it takes what is left.
@@ -80,10 +84,31 @@ func (p *entryPrinter) toScreen() {
 		return
 	}
 	const whole = 2
-	if p.endless {
-		p.columns[len(p.columns)-1] += max(0, width-p.columns.total())
+	last := len(p.columns) - 1
+	rest := p.columns[:last]
+	left := width - rest.total() - 2
+	p.below = left < min(p.columns[last], leastTarget)
+	switch {
+	case p.below:
+		rest.shrink(width, whole)
+		p.columns[last] = width - rest[0] - 2
+	case p.endless:
+		p.columns[last] = left
+	default:
+		p.columns[last] = min(p.columns[last], left)
 	}
-	p.columns.shrink(width, whole)
+}
+
+// row prints an entry, or the heads. Where the target is below, it stands under the time.
+func (p *entryPrinter) row(cells []string, heads bool) error {
+	if !p.below {
+		return p.e.printRow(p.columns, cells, heads)
+	}
+	last := len(cells) - 1
+	if err := p.e.printRow(p.columns[:last], cells[:last], heads); err != nil || heads || cells[last] == "-" {
+		return err
+	}
+	return p.e.printRow(columns{p.columns[0], p.columns[last]}, []string{"", cells[last]}, false)
 }
 
 // end closes what print has opened.
