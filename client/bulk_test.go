@@ -21,7 +21,7 @@ import (
 type load struct {
 	ok     atomic.Int64
 	turns  []atomic.Int64 // calls that ended, by caller
-	failed sync.Map // error text -> error
+	failed sync.Map       // error text -> error
 	stop   func()
 }
 
