@@ -100,6 +100,10 @@ func TestDeathOfTheParent(t *testing.T) {
 
 // Whatever asks the parent to end lets the agent end in good order, and asks once.
 func TestSignalsReachTheAgent(t *testing.T) {
+	// Under nohup the test itself ignores hangups, and so would its children.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(unix.SignalName(s), func(t *testing.T) {
 			c, pid := parent(t, asParent, "lock")
