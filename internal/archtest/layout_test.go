@@ -18,6 +18,7 @@ type layout struct {
 	packages map[string]*row // by path inside the module
 	files    []fileRule
 	testOnly map[string][]string // module -> the packages whose tests may import it
+	sockets  map[string]string   // package that opens IP sockets -> which, and why
 }
 
 // row is one package of the table.
@@ -46,9 +47,9 @@ func readLayout(t *testing.T) layout {
 	return l
 }
 
-// parseLayout takes the three tables by the first word of their head row.
+// parseLayout takes the four tables by the first word of their head row.
 func parseLayout(text string) (layout, error) {
-	l := layout{packages: map[string]*row{}, testOnly: map[string][]string{}}
+	l := layout{packages: map[string]*row{}, testOnly: map[string][]string{}, sockets: map[string]string{}}
 	kind := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -79,7 +80,7 @@ func parseLayout(text string) (layout, error) {
 
 // add takes one row of the table whose head starts with kind.
 func (l *layout) add(kind string, cells []string) error {
-	want := map[string]int{"package": 5, "files": 2, "module": 2}[kind]
+	want := map[string]int{"package": 5, "files": 2, "module": 2, "opens IP sockets": 2}[kind]
 	if want != len(cells) {
 		return fmt.Errorf("a row of the table %q has %d cells, want %d: %q", kind, len(cells), want, cells)
 	}
@@ -111,6 +112,11 @@ func (l *layout) add(kind string, cells []string) error {
 			return fmt.Errorf("%s: tests of what? %q", name[0], cells[1])
 		}
 		l.testOnly[name[0]] = places
+	case "opens IP sockets":
+		if len(strings.Fields(cells[1])) < 3 {
+			return fmt.Errorf("%s opens IP sockets: which, and why? %q", name[0], cells[1])
+		}
+		l.sockets[name[0]] = cells[1]
 	}
 	return nil
 }

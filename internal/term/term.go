@@ -3,6 +3,7 @@
 package term
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +90,17 @@ func (t *TTY) Line(prompt string) (string, error) {
 // Secret asks and reads an answer of at most limit bytes without showing it. The
 // answer is never outside arena; the caller destroys it.
 func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Bytes, error) {
+	return t.SecretUntil(context.Background(), arena, prompt, limit)
+}
+
+// SecretUntil is Secret for a question that may become idle: it ends with ctx, whose
+// error it returns then.
+func (t *TTY) SecretUntil(ctx context.Context, arena *secret.Arena, prompt string, limit int) (secret.Bytes, error) {
+	from, done, err := t.until(ctx)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer done()
 	h, err := t.hide(prompt)
 	if err != nil {
 		return secret.Bytes{}, err
@@ -101,7 +113,7 @@ func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Byte
 	}
 	n := 0
 	err = answer.Use(func(p []byte) (err error) {
-		n, err = readHidden(t.f, p, h.suspend)
+		n, err = readHidden(from, p, h.suspend)
 		return err
 	})
 	if err == nil {
