@@ -9,10 +9,10 @@ import (
 type account struct {
 	Account
 	label   string
-	certs   []*certificate
 	records *store
 
 	mu      sync.Mutex // guards all below
+	certs   []*certificate
 	running int
 	granted []Token // by the three-step flow
 	asked   []askedToken

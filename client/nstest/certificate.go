@@ -17,11 +17,12 @@ const maxActiveCertificates = 5
 // certificate is a Certificate at work.
 type certificate struct {
 	Certificate
-	id    string
-	key   any // *ecdsa.PublicKey or *rsa.PublicKey
-	from  time.Time
-	until time.Time
-	fault error // why it cannot be used; nil if it can
+	id      string
+	key     any // *ecdsa.PublicKey or *rsa.PublicKey
+	from    time.Time
+	until   time.Time
+	created time.Time // when it was mapped
+	fault   error     // why it cannot be used; nil if it can
 }
 
 // newCertificate reads c. NetSuite cuts the validity to two years.
@@ -41,7 +42,7 @@ func newCertificate(c Certificate, long bool) *certificate {
 		sum := sha256.Sum256(block.Bytes)
 		out.id = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
-	out.key, out.from, out.until = parsed.PublicKey, parsed.NotBefore, parsed.NotAfter
+	out.key, out.from, out.until, out.created = parsed.PublicKey, parsed.NotBefore, parsed.NotAfter, parsed.NotBefore
 	if limit := parsed.NotBefore.AddDate(2, 0, 0); !long && out.until.After(limit) {
 		out.until = limit
 	}
@@ -58,6 +59,17 @@ func newCertificate(c Certificate, long bool) *certificate {
 		out.fault = errors.New("the key is neither EC nor RSA")
 	}
 	return out
+}
+
+// active says whether the certificate takes one of the five places.
+func (c *certificate) active(now time.Time) bool { return !c.Revoked && !now.After(c.until) }
+
+// algorithm is the kind of the key, as the list of certificates names it.
+func (c *certificate) algorithm() string {
+	if _, isRSA := c.key.(*rsa.PublicKey); isRSA {
+		return "RSA"
+	}
+	return "EC"
 }
 
 // usable says why the certificate cannot be used at that time.

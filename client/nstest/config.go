@@ -103,6 +103,10 @@ type Certificate struct {
 	Scopes []string `json:"scopes"`
 	Entity string   `json:"entity"`
 	Role   string   `json:"role"`
+	// Manage says that this role has the permission "Manage own OAuth 2.0 Client
+	// Credentials certificates": this entity in this role may list, create and
+	// revoke its certificates over the API.
+	Manage bool `json:"manage"`
 }
 
 // Settings decide what NetSuite's documentation leaves open. The zero value is
@@ -148,6 +152,19 @@ type Settings struct {
 	ScopeText bool `json:"scope_text"`
 	// ExpiresText writes expires_in as text, as one of Oracle's samples does.
 	ExpiresText bool `json:"expires_text"`
+	// OwnCertificates shows an entity its own certificates only. Otherwise the
+	// list has all of the client ID, as in Oracle's sample.
+	OwnCertificates bool `json:"own_certificates"`
+	// CertificateErrors is the form of errors of the certificates API: rest or
+	// oauth2. Empty: rest.
+	CertificateErrors string `json:"certificate_errors"`
+	// CertificateCreated is the status of a new certificate: 200 or 201. Zero:
+	// 200.
+	CertificateCreated int `json:"certificate_created"`
+	// RevokeTwice lets a certificate be revoked again. Otherwise that is an error.
+	RevokeTwice bool `json:"revoke_twice"`
+	// NumberIDs writes the internal IDs in the list of certificates as numbers.
+	NumberIDs bool `json:"number_ids"`
 	// LongCertificates lets a certificate live for all of its own validity.
 	// NetSuite cuts it to two years.
 	LongCertificates bool `json:"long_certificates"`
@@ -245,6 +262,10 @@ func (s Settings) check() error {
 		return fmt.Errorf("%w: settings: assertion_error %q", ErrConfig, s.AssertionError)
 	case s.AssertionLeeway < 0 || s.AssertionLeeway > 3600:
 		return fmt.Errorf("%w: settings: assertion_leeway %d", ErrConfig, s.AssertionLeeway)
+	case !oneOf(s.CertificateErrors, "", "rest", "oauth2"):
+		return fmt.Errorf("%w: settings: certificate_errors %q", ErrConfig, s.CertificateErrors)
+	case s.CertificateCreated != 0 && s.CertificateCreated != 200 && s.CertificateCreated != 201:
+		return fmt.Errorf("%w: settings: certificate_created %d", ErrConfig, s.CertificateCreated)
 	case !oneOf(s.Audience, "", "account", "posted"):
 		return fmt.Errorf("%w: settings: audience %q", ErrConfig, s.Audience)
 	}

@@ -183,6 +183,8 @@ func (x *exchange) deny(r *refusal) answer {
 		return x.denyThreeStep(r)
 	case ChannelToken:
 		return x.denyToken(r)
+	case ChannelCertificates:
+		return x.denyCertificates(r)
 	}
 	return x.denyREST(r)
 }

@@ -12,6 +12,8 @@ const (
 	ChannelConnect   Channel = "connect"
 	ChannelToken     Channel = "token"
 	ChannelThreeStep Channel = "3sa"
+	// ChannelCertificates is the API that lists, creates and revokes certificates.
+	ChannelCertificates Channel = "certificates"
 )
 
 // Reason says why a request was refused, in one spelling for all channels.
@@ -67,6 +69,9 @@ const (
 	ReasonBadRequest  Reason = "BadRequest"
 	ReasonTooLarge    Reason = "TooLarge"
 	ReasonBusy        Reason = "Busy"
+	ReasonNotFound    Reason = "NotFound"
+	// ReasonCertificate is a certificate, or a change of one, that breaks a rule.
+	ReasonCertificate Reason = "CertificateRejected"
 )
 
 // detail returns the spelling of the Login Audit Trail. RESTlets and Connect use

@@ -132,6 +132,8 @@ func (s *Server) find(w wire) route {
 		return route{ChannelREST, restSites, (*exchange).governance}
 	case w.path == oauth2+"token":
 		return route{ChannelToken, []string{"suitetalk.api", "restlets.api"}, (*exchange).token}
+	case strings.HasPrefix(w.path, oauth2+"clients/"):
+		return route{ChannelCertificates, []string{"restlets.api"}, (*exchange).certificates}
 	case w.path == "/app/site/hosting/restlet.nl":
 		return route{ChannelRESTlet, []string{"restlets.api", "app"}, (*exchange).restlet}
 	case strings.HasPrefix(w.path, "/services/NetSuitePort_"):

@@ -133,11 +133,11 @@ func (x *exchange) findCertificate(kid, clientID string) (*account, *certificate
 		search = []*account{x.account}
 	}
 	for _, fits := range []func(*certificate) bool{
-		func(c *certificate) bool { return c.id == kid && c.ClientID == clientID },
-		func(c *certificate) bool { return c.id == kid },
+		func(c *certificate) bool { return c.ClientID == clientID },
+		func(*certificate) bool { return true },
 	} {
 		for _, a := range search {
-			for _, c := range a.certs {
+			for _, c := range a.mapped(kid) {
 				if fits(c) {
 					return a, c, c.usable(x.now)
 				}
@@ -219,7 +219,7 @@ func (s *Server) mint(a *account, c *certificate, scopes []string, now time.Time
 		return "", errJWT
 	}
 	return signES256(s.issuer, map[string]any{"typ": "JWT", "alg": "ES256", "kid": "nstest"}, map[string]any{
-		"sub": c.Role + ";" + c.Entity, "aud": []string{"nstest;" + a.ID, c.ClientID}, "scope": scopes,
+		"sub": c.Role + ";" + c.Entity, "aud": []string{applicationID(c.ClientID) + ";" + a.ID, c.ClientID}, "scope": scopes,
 		"iss": "https://system.netsuite.com", "iat": now.Unix(), "exp": now.Add(accessTokenLife).Unix(), "oit": now.Unix(), "jti": rand.Text(),
 	})
 }
