@@ -16,6 +16,10 @@ type account struct {
 	running int
 	granted []Token // by the three-step flow
 	asked   []askedToken
+	codes   map[string]*grantedCode
+	chains  map[string]*chain
+	revoked map[string]bool  // token IDs
+	emptied bool             // by a sandbox refresh: the configured tokens are gone
 	highest map[string]int64 // timestamp by token, for GrowingTimestamps
 	connect connectLock
 }
@@ -26,7 +30,7 @@ const (
 )
 
 func newAccount(a Account, settings Settings) *account {
-	out := &account{Account: a, label: a.HostLabel, highest: map[string]int64{}}
+	out := &account{Account: a, label: a.HostLabel, highest: map[string]int64{}, codes: map[string]*grantedCode{}, chains: map[string]*chain{}, revoked: map[string]bool{}}
 	if out.label == "" {
 		out.label = hostLabel(a.ID)
 	}
@@ -75,19 +79,36 @@ func (a *account) integration(consumerKey string) (Integration, bool) {
 }
 
 func (a *account) token(tokenID string) (Token, bool) {
-	for _, t := range a.Tokens {
-		if t.TokenID == tokenID {
-			return t, true
-		}
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, t := range a.granted {
+	known := a.granted
+	if !a.emptied {
+		known = append(append([]Token{}, a.Tokens...), a.granted...)
+	}
+	for _, t := range known {
 		if t.TokenID == tokenID {
+			t.Revoked = t.Revoked || a.revoked[tokenID]
 			return t, true
 		}
 	}
 	return Token{}, false
+}
+
+// revokeToken makes a token inactive for good.
+func (a *account) revokeToken(tokenID string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.revoked[tokenID] = true
+}
+
+// empty takes from the account what a sandbox refresh takes: tokens,
+// certificates and authorizations. Integration records stay.
+func (a *account) empty() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.emptied = true
+	a.certs, a.granted, a.asked = nil, nil, nil
+	a.codes, a.chains, a.revoked = map[string]*grantedCode{}, map[string]*chain{}, map[string]bool{}
 }
 
 // grows says whether timestamp is not below the highest one of the token, and

@@ -59,6 +59,12 @@ func parseAuthorization(header string, lenient bool) ([]pair, *refusal) {
 	}
 }
 
+// scheme is that of an Authorization header, in lower case.
+func scheme(header string) string {
+	name, _, _ := strings.Cut(header, " ")
+	return strings.ToLower(name)
+}
+
 // get returns the value of a parameter, or "".
 func get(pairs []pair, name string) string {
 	for _, p := range pairs {

@@ -5,44 +5,42 @@ import "strings"
 // bearerLogin verifies an access token that this server has given out.
 func (x *exchange) bearerLogin(header string) (login, *refusal) {
 	_, text, _ := strings.Cut(header, " ")
-	j, err := parseJWT(text)
-	if err != nil || x.server.issuer == nil {
-		return login{}, refuse(ReasonInvalidRequest, "the access token is "+errJWT.Error())
+	t, refused := x.server.readToken(text)
+	if refused != nil {
+		return login{}, refused
 	}
-	alg, _ := findAlgorithm("ES256")
-	if name, _ := claimText(j.header, "alg"); name != "ES256" || verifyJWT(j, alg, &x.server.issuer.PublicKey) != nil {
-		if _, isAssertion := claimText(j.claims, "aud"); isAssertion {
-			return login{}, mistaken(ReasonInvalidTokenType, "assertion-as-access-token", "this is an assertion: exchange it at the token endpoint first")
-		}
-		return login{}, refuse(ReasonInvalidSignature, "the access token is altered or from another server")
-	}
-	audience, _ := claimTexts(j.claims, "aud")
-	scopes, _ := claimTexts(j.claims, "scope")
-	subject, _ := claimText(j.claims, "sub")
-	expires, _ := claimSeconds(j.claims, "exp")
-	if len(audience) != 2 {
-		return login{}, refuse(ReasonInvalidRequest, "the access token lacks its audience")
-	}
-	_, company, _ := strings.Cut(audience[0], ";")
-	x.verdict.ConsumerKey = audience[1]
-	a, exact := x.server.findByName(company)
+	x.verdict.ConsumerKey = t.clientID
+	a, exact := x.server.findByName(t.company)
 	if !exact || (x.account != nil && x.account != a) {
-		return login{}, mistaken(ReasonTokenRejected, "token-of-another-account", "the access token is for account "+company)
+		return login{}, mistaken(ReasonTokenRejected, "token-of-another-account", "the access token is for account "+t.company)
 	}
 	x.verdict.Account = a.ID
-	if x.now.Unix() >= expires {
+	integration, _ := a.integration(t.clientID)
+	switch {
+	case t.kind == kindRefresh:
+		return login{}, mistaken(ReasonInvalidTokenType, "refresh-token-as-access-token", "this is a refresh token: exchange it at the token endpoint")
+	case !x.now.Before(t.expires):
 		return login{}, refuse(ReasonAccessTokenExpired, "the access token has expired")
+	case t.kind == kindAccess && !a.chainAlive(t.chain):
+		return login{}, mistaken(ReasonTokenBlocked, "authorization-ended", "the refresh token of this access token was revoked, or used twice")
+	case a.OAuth2Disabled:
+		return login{}, refuse(ReasonFeatureDisabled, "OAuth 2.0 is off in account "+a.ID)
+	case oneOf(integration.State, "blocked", "waiting"):
+		return login{}, refuse(ReasonIntegrationBlocked, "the integration record is "+integration.State)
+	case a.disabled(t.entity, t.role):
+		return login{}, refuse(ReasonEntityOrRole, "the user or the role is disabled")
 	}
 	need := "rest_webservices"
-	if x.channel == ChannelRESTlet {
+	switch x.channel {
+	case ChannelRESTlet:
 		need = "restlets"
+	case ChannelMCP:
+		need = scopeMCP
 	}
-	if !oneOf(need, scopes...) {
+	if !oneOf(need, t.scopes...) {
 		return login{}, refuse(ReasonScopeMismatched, "the access token lacks the scope "+need)
 	}
-	role, entity, _ := strings.Cut(subject, ";")
-	integration, _ := a.integration(audience[1])
-	return login{a, integration, Token{User: entity, Role: role}}, nil
+	return login{a, integration, Token{User: t.entity, Role: t.role}}, nil
 }
 
 // bearerChallenge is the WWW-Authenticate of a refused access token.

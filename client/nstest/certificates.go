@@ -58,8 +58,7 @@ type entityRole struct {
 // Source: NetSuite Help, "OAuth 2.0 Client Credentials Certificate Rotation
 // Endpoint". It prints neither statuses nor errors; Settings decide them.
 func (x *exchange) certificates() answer {
-	scheme, _, _ := strings.Cut(x.request.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	if scheme(x.request.Header.Get("Authorization")) != "bearer" {
 		return x.deny(refuse(ReasonInvalidRequest, "the certificates API takes an access token of OAuth 2.0 only"))
 	}
 	return x.asUser(func(who login) answer {

@@ -14,6 +14,8 @@ import (
 type Config struct {
 	Accounts []Account `json:"accounts"`
 	Settings Settings  `json:"settings"`
+	// Faults are what goes wrong from the start; see Server.Inject.
+	Faults []Fault `json:"faults"`
 	// AllowRemote lets Listen take an address that other machines reach, and the
 	// server answer to any host name. Zero: loopback only.
 	AllowRemote bool `json:"allow_remote"`
@@ -49,15 +51,37 @@ type Account struct {
 	// Customers is how many sample customers the record store starts with.
 	// Zero: 3.
 	Customers int `json:"customers"`
-	// TBADisabled switches the token-based authentication feature off.
-	TBADisabled bool `json:"tba_disabled"`
+	// TBADisabled and OAuth2Disabled switch features off.
+	TBADisabled    bool `json:"tba_disabled"`
+	OAuth2Disabled bool `json:"oauth2_disabled"`
+	// Users are those who can agree to a login, each in one role. Empty: one, the
+	// entity -5 in the role that is asked for, else in role 3.
+	Users []User `json:"users"`
 }
 
-// Integration is an integration record.
+// Integration is an integration record. Under OAuth 2.0 its consumer key is
+// called client ID and its consumer secret client secret.
 type Integration struct {
 	Name           string `json:"name"`
 	ConsumerKey    string `json:"consumer_key"`
 	ConsumerSecret string `json:"consumer_secret"`
+	// Public makes it a public client of OAuth 2.0, which needs no secret, has to
+	// use PKCE, and gets a new refresh token with each refresh.
+	Public bool `json:"public"`
+	// RedirectURIs are those of the authorization code grant, complete: https, or
+	// a scheme of the application's own. Empty: no such grant.
+	RedirectURIs []string `json:"redirect_uris"`
+	// Scopes are those ticked on the record. Empty: restlets, rest_webservices and
+	// suite_analytics. The scope mcp stands alone.
+	Scopes []string `json:"scopes"`
+	// GrantTypes are authorization_code and client_credentials. Empty: both as far
+	// as RedirectURIs and Public allow.
+	GrantTypes []string `json:"grant_types"`
+	// RefreshHours is the life of a public client's refresh token, and
+	// RotationHours how long it can go on being renewed: 1 to 720 hours. Zero: 48
+	// and 168.
+	RefreshHours  int `json:"refresh_hours"`
+	RotationHours int `json:"rotation_hours"`
 	// State is enabled, blocked or waiting (for approval). Empty: enabled.
 	State string `json:"state"`
 	// Callbacks are the callback URLs of the three-step flow. Empty: the record
@@ -109,67 +133,6 @@ type Certificate struct {
 	Manage bool `json:"manage"`
 }
 
-// Settings decide what NetSuite's documentation leaves open. The zero value is
-// the documented or, failing that, the stricter behaviour.
-type Settings struct {
-	// PassportNamespace is where the children of tokenPassport may stand: core,
-	// messages, or both. Empty: both.
-	PassportNamespace string `json:"passport_namespace"`
-	// RESTletLoginStatus is the status of INVALID_LOGIN_ATTEMPT: 401 or 403.
-	// Zero: 401.
-	RESTletLoginStatus int `json:"restlet_login_status"`
-	// RESTletChallenge adds WWW-Authenticate to the refusals of RESTlets too.
-	RESTletChallenge bool `json:"restlet_challenge"`
-	// Challenge is what error= in WWW-Authenticate says: detail (the reason),
-	// token_rejected (always that), or none (no such header). Empty: detail.
-	Challenge string `json:"challenge"`
-	// UnencodedHeader accepts values in the Authorization header that are not
-	// percent-encoded in the one canonical way.
-	UnencodedHeader bool `json:"unencoded_header"`
-	// GrowingTimestamps refuses a timestamp below the highest one that the token
-	// has used.
-	GrowingTimestamps bool `json:"growing_timestamps"`
-	// RefuseBodyHash refuses oauth_body_hash.
-	RefuseBodyHash bool `json:"refuse_body_hash"`
-	// RetiredHosts serves rest.netsuite.com and its like, account by realm, for
-	// RESTlets. NetSuite itself no longer does.
-	RetiredHosts bool `json:"retired_hosts"`
-	// AssertionError is the error that the token endpoint answers to any fault
-	// of an assertion. Empty: by fault, see docs/mock.md.
-	AssertionError string `json:"assertion_error"`
-	// AllowHourAssertion accepts exp - iat of exactly 3600 seconds.
-	AllowHourAssertion bool `json:"allow_hour_assertion"`
-	// AssertionLeeway is how many seconds iat may be ahead of the server's clock.
-	AssertionLeeway int `json:"assertion_leeway"`
-	// Audience is which aud is accepted: account (the URL posted to, or the token
-	// endpoint on either host of the account), or posted (only the first).
-	// Empty: account.
-	Audience string `json:"audience"`
-	// RequireClientID asks for client_id beside the assertion.
-	RequireClientID bool `json:"require_client_id"`
-	// ScopeText accepts scope as text, separated by commas or blanks, beside the
-	// array of strings.
-	ScopeText bool `json:"scope_text"`
-	// ExpiresText writes expires_in as text, as one of Oracle's samples does.
-	ExpiresText bool `json:"expires_text"`
-	// OwnCertificates shows an entity its own certificates only. Otherwise the
-	// list has all of the client ID, as in Oracle's sample.
-	OwnCertificates bool `json:"own_certificates"`
-	// CertificateErrors is the form of errors of the certificates API: rest or
-	// oauth2. Empty: rest.
-	CertificateErrors string `json:"certificate_errors"`
-	// CertificateCreated is the status of a new certificate: 200 or 201. Zero:
-	// 200.
-	CertificateCreated int `json:"certificate_created"`
-	// RevokeTwice lets a certificate be revoked again. Otherwise that is an error.
-	RevokeTwice bool `json:"revoke_twice"`
-	// NumberIDs writes the internal IDs in the list of certificates as numbers.
-	NumberIDs bool `json:"number_ids"`
-	// LongCertificates lets a certificate live for all of its own validity.
-	// NetSuite cuts it to two years.
-	LongCertificates bool `json:"long_certificates"`
-}
-
 // ErrConfig is the root of all that ReadConfig and Check find wrong.
 var ErrConfig = errors.New("nstest: configuration")
 
@@ -208,6 +171,14 @@ func (c Config) Check() error {
 	if c.MaxBody < 0 || c.MaxBody > 64<<20 || c.KeepVerdicts < 0 || c.KeepVerdicts > 1e6 || c.MaxNonces < 0 {
 		return fmt.Errorf("%w: max_body, keep_verdicts or max_nonces out of bounds", ErrConfig)
 	}
+	for n, f := range c.Faults {
+		if err := f.check(); err != nil {
+			return fmt.Errorf("%w: fault %d: %w", ErrConfig, n+1, err)
+		}
+	}
+	if len(c.Faults) > maxFaults {
+		return fmt.Errorf("%w: more than %d faults", ErrConfig, maxFaults)
+	}
 	return c.Settings.check()
 }
 
@@ -220,7 +191,7 @@ func (a Account) check() error {
 	}
 	consumers := map[string]bool{}
 	for _, i := range a.Integrations {
-		if i.ConsumerKey == "" || i.ConsumerSecret == "" {
+		if i.ConsumerKey == "" || (i.ConsumerSecret == "" && !i.Public) {
 			return fmt.Errorf("integration %q lacks consumer_key or consumer_secret", i.Name)
 		}
 		if consumers[i.ConsumerKey] {
@@ -229,6 +200,9 @@ func (a Account) check() error {
 		consumers[i.ConsumerKey] = true
 		if !oneOf(i.State, "", "enabled", "blocked", "waiting") {
 			return fmt.Errorf("integration %q: state %q is not enabled, blocked or waiting", i.Name, i.State)
+		}
+		if err := i.checkOAuth2(); err != nil {
+			return fmt.Errorf("integration %q: %w", i.Name, err)
 		}
 	}
 	tokens := map[string]bool{}
@@ -247,29 +221,10 @@ func (a Account) check() error {
 		}
 		tokens[t.TokenID] = true
 	}
-	return checkCertificates(a.Certificates)
-}
-
-func (s Settings) check() error {
-	switch {
-	case !oneOf(s.PassportNamespace, "", "both", "core", "messages"):
-		return fmt.Errorf("%w: settings: passport_namespace %q", ErrConfig, s.PassportNamespace)
-	case s.RESTletLoginStatus != 0 && s.RESTletLoginStatus != 401 && s.RESTletLoginStatus != 403:
-		return fmt.Errorf("%w: settings: restlet_login_status %d", ErrConfig, s.RESTletLoginStatus)
-	case !oneOf(s.Challenge, "", "detail", "token_rejected", "none"):
-		return fmt.Errorf("%w: settings: challenge %q", ErrConfig, s.Challenge)
-	case !oneOf(s.AssertionError, "", "invalid_request", "invalid_client", "invalid_grant"):
-		return fmt.Errorf("%w: settings: assertion_error %q", ErrConfig, s.AssertionError)
-	case s.AssertionLeeway < 0 || s.AssertionLeeway > 3600:
-		return fmt.Errorf("%w: settings: assertion_leeway %d", ErrConfig, s.AssertionLeeway)
-	case !oneOf(s.CertificateErrors, "", "rest", "oauth2"):
-		return fmt.Errorf("%w: settings: certificate_errors %q", ErrConfig, s.CertificateErrors)
-	case s.CertificateCreated != 0 && s.CertificateCreated != 200 && s.CertificateCreated != 201:
-		return fmt.Errorf("%w: settings: certificate_created %d", ErrConfig, s.CertificateCreated)
-	case !oneOf(s.Audience, "", "account", "posted"):
-		return fmt.Errorf("%w: settings: audience %q", ErrConfig, s.Audience)
+	if err := checkUsers(a.Users); err != nil {
+		return err
 	}
-	return nil
+	return checkCertificates(a.Certificates)
 }
 
 func oneOf(s string, all ...string) bool {

@@ -95,7 +95,7 @@ func TestDocumentedConfig(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the example of docs/mock.md: %v", err)
 	}
-	for _, v := range []any{c, Account{}, Integration{}, Token{}, RequestToken{}, Certificate{}, Settings{}} {
+	for _, v := range []any{c, Account{}, Integration{}, Token{}, RequestToken{}, Certificate{}, User{}, Fault{}, Settings{}} {
 		data, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 var demoFiles embed.FS
 
 // DemoConfig returns a NetSuite with the accounts 1234567_SB1 and 1234567, each
-// with one integration record, one token, one certificate and 25 customers. Its
-// keys and secrets are samples that Oracle has published, and key pairs that
-// this repository publishes; docs/mock.md lists them.
+// with integration records for each way to log in, one token, one certificate and
+// 25 customers. Its keys and secrets are samples that Oracle has published, and
+// others that this repository publishes; docs/mock.md lists them.
 func DemoConfig() Config {
 	data, err := demoFiles.ReadFile("demo/config.json")
 	if err != nil {

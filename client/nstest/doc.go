@@ -22,12 +22,14 @@
 // <host label>.{suitetalk.api,restlets.api,app}.netsuite.com. On an endpoint,
 // which is any loopback address, it follows from the request: the realm of the
 // Authorization header, the account of the TokenPassport, the certificate of an
-// assertion, or the account an access token was given out for. A request for a
+// assertion, the client ID of a login, or the account a token was given out for. A request for a
 // NetSuite host counts as https even over plain http.
 //
 // Requests are answered only after their verdict is kept, so that a test that has
-// the answer finds the verdict. Two paths exist in the mock only: GET
-// /nstest/verdicts and POST /nstest/connect.
+// the answer finds the verdict. Paths under /nstest/ exist in the mock only.
+//
+// Visit agrees to a login the way a user with a browser does. Server.Inject makes
+// requests go wrong on their way.
 //
 // ReadConfig reads a JSON file; the smallest useful one is
 //

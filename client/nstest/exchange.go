@@ -19,6 +19,9 @@ type exchange struct {
 	body     []byte
 	account  *account // by host name; nil on an endpoint or a shared host
 	channel  Channel
+	grant    string // grant_type at the token endpoint
+	ordered  *Fault // what was ordered to go wrong; nil: nothing
+	isPage   bool   // a person reads the answer: errors are pages too
 	verdict  Verdict
 	mockOnly bool // a request to the server itself, not to NetSuite
 }
@@ -54,8 +57,9 @@ func (x *exchange) serve(rw http.ResponseWriter) answer {
 	if !w.isNetSuite() && !isLoopbackHost(w.host) && !x.server.allowRemote {
 		return x.deny(x.unknownHost())
 	}
-	// A browser sends Origin; no integration does.
-	if r.Header.Get("Origin") != "" {
+	// A browser sends Origin; no integration does. Only the server's own pages
+	// have a use for it.
+	if origin := r.Header.Get("Origin"); origin != "" && !x.isConsentForm(origin) {
 		return x.deny(refuse(ReasonWrongHost, "a request with an Origin header comes from a web page; there is no NetSuite API for those"))
 	}
 	if handle := x.server.mockRoute(w); handle != nil && !w.isNetSuite() {
@@ -72,6 +76,10 @@ func (x *exchange) serve(rw http.ResponseWriter) answer {
 	}
 	if a, ok := x.readBody(rw); !ok {
 		return a
+	}
+	if x.ordered = x.server.faults.take(x); x.ordered != nil {
+		x.verdict.Fault = x.ordered.Kind
+		return x.ordered.answer(x, found.handle)
 	}
 	return found.handle(x)
 }
@@ -173,6 +181,9 @@ func (x *exchange) deny(r *refusal) answer {
 		return textAnswer(http.StatusRequestEntityTooLarge, "text/plain; charset=utf-8", "request body too long\n")
 	case ReasonBusy:
 		return textAnswer(http.StatusServiceUnavailable, "text/plain; charset=utf-8", "Service Unavailable\n")
+	}
+	if x.isPage {
+		return x.denyPage(r)
 	}
 	switch x.channel {
 	case ChannelRESTlet:

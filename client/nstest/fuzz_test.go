@@ -3,8 +3,10 @@ package nstest
 import (
 	"bytes"
 	"crypto"
+	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -206,6 +208,64 @@ func FuzzDecodeObject(f *testing.F) {
 		}
 		if _, again := decodeObject(data); again != nil || reflect.ValueOf(object).IsNil() {
 			t.Fatalf("%q: %v", data, again)
+		}
+	})
+}
+
+func FuzzParseBasic(f *testing.F) {
+	for _, s := range []string{"Basic YTpi", "basic YTo=", "Basic YTo", "Basic", "Bearer YTpi", "Basic YTpi\n", "Basic -_-_", "Basic JTQxOiUyQg=="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		id, secret, ok := parseBasic(header)
+		if !ok {
+			if id != "" || secret != "" {
+				t.Fatalf("refused %q with %q and %q", header, id, secret)
+			}
+			return
+		}
+		again := "Basic " + base64.URLEncoding.EncodeToString([]byte(percentEncode(id)+":"+percentEncode(secret)))
+		if gotID, gotSecret, ok := parseBasic(again); !ok && len(again) < 4096 || ok && (gotID != id || gotSecret != secret) {
+			t.Fatalf("%q became %q and %q, then %q and %q", header, id, secret, gotID, gotSecret)
+		}
+	})
+}
+
+// FuzzParseAuthorize also says that no state goes back that is not printable.
+func FuzzParseAuthorize(f *testing.F) {
+	f.Add(query("conf").Encode())
+	f.Add("client_id=a&client_id=b")
+	f.Add("state=%0d%0aSet-Cookie:x&scope=mcp+restlets")
+	f.Fuzz(func(t *testing.T, q string) {
+		in, refused := parseAuthorize("GET", q)
+		if refused != nil {
+			if in.clientID != "" || in.state != "" {
+				t.Fatalf("refused %q with %+v", q, in)
+			}
+			return
+		}
+		back := withQuery("https://a/?b", in.failed(refuse(ReasonInvalidScope, "x")))
+		if u, err := url.Parse(back); err != nil || u.Host != "a" || u.Query().Get("error") != "invalid_scope" || strings.Trim(back, unreserved+":/?&=%") != "" {
+			t.Fatalf("%q is sent back to %q, %v", q, back, err)
+		}
+	})
+}
+
+func FuzzParseFault(f *testing.F) {
+	f.Add([]byte(`{"kind":"cut","path":"/x*","after":3}`))
+	f.Add([]byte(`{"kind":"redirect","location":"https://a/"}`))
+	f.Add([]byte(`{"kind":"status","Status":500}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fault, err := parseFault(data)
+		if err != nil {
+			return
+		}
+		written, err := json.Marshal(fault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := parseFault(written); err != nil || again != fault {
+			t.Fatalf("%q became %+v, then %+v, %v", data, fault, again, err)
 		}
 	})
 }

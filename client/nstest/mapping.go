@@ -34,6 +34,11 @@ func (a *account) mayManage(entity, role string) bool {
 			return true
 		}
 	}
+	for _, u := range a.Users {
+		if u.Manage && u.Entity == entity && u.Role == role {
+			return true
+		}
+	}
 	return false
 }
 

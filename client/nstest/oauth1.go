@@ -8,7 +8,7 @@ func (x *exchange) apiLogin() (login, *refusal) {
 		return login{}, refuse(ReasonMissingFields, "there is not exactly one Authorization header")
 	}
 	header := x.request.Header.Get("Authorization")
-	if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
+	if scheme(header) == "bearer" {
 		return x.bearerLogin(header)
 	}
 	signed, refused := x.parseSigned(header)

@@ -12,6 +12,10 @@ const (
 	ChannelConnect   Channel = "connect"
 	ChannelToken     Channel = "token"
 	ChannelThreeStep Channel = "3sa"
+	// ChannelAuthorize is the page on which a user agrees to the code grant.
+	ChannelAuthorize Channel = "authorize"
+	// ChannelMCP is the AI Connector Service.
+	ChannelMCP Channel = "mcp"
 	// ChannelCertificates is the API that lists, creates and revokes certificates.
 	ChannelCertificates Channel = "certificates"
 )
@@ -59,6 +63,19 @@ const (
 	ReasonInvalidTokenType      Reason = "InvalidTokenType"
 	ReasonInvalidGrantType      Reason = "InvalidGrantType"
 	ReasonInvalidRequest        Reason = "InvalidRequest"
+	ReasonUnknownIntegration    Reason = "UnknownIntegration"
+	ReasonCodeGrantRequired     Reason = "AuthorizationCodeGrantRequired"
+	ReasonInvalidRedirectURI    Reason = "InvalidRedirectURI"
+	ReasonInvalidState          Reason = "InvalidState"
+	ReasonUnsupportedResponse   Reason = "UnsupportedResponseType"
+	ReasonExplicitlyDenied      Reason = "AuthorizationExplicitlyDenied"
+	ReasonClientAuthentication  Reason = "ClientAuthenticationFailed"
+	ReasonClientIDMismatch      Reason = "ClientIdMismatch"
+	ReasonInvalidGrant          Reason = "InvalidGrant"
+	ReasonRefreshTokenExpired   Reason = "RefreshTokenExpired"
+	ReasonInvalidRefreshToken   Reason = "InvalidRefreshToken"
+	ReasonTokenBlocked          Reason = "TokenBlocked"
+	ReasonEntityOrRole          Reason = "EntityOrRoleDisabled"
 )
 
 // Reasons that have no line in the Login Audit Trail.
@@ -70,6 +87,9 @@ const (
 	ReasonTooLarge    Reason = "TooLarge"
 	ReasonBusy        Reason = "Busy"
 	ReasonNotFound    Reason = "NotFound"
+	// ReasonMachineGrantRequired is an assertion for an integration record that
+	// does not allow the grant type client_credentials.
+	ReasonMachineGrantRequired Reason = "ClientCredentialsGrantRequired"
 	// ReasonCertificate is a certificate, or a change of one, that breaks a rule.
 	ReasonCertificate Reason = "CertificateRejected"
 )

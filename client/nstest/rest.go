@@ -76,7 +76,7 @@ func (x *exchange) denyREST(r *refusal) answer {
 
 // setChallenge adds WWW-Authenticate in the form of the scheme that was used.
 func (x *exchange) setChallenge(a *answer, r *refusal) {
-	if scheme, _, _ := strings.Cut(x.request.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") || x.channel == ChannelCertificates {
+	if scheme(x.request.Header.Get("Authorization")) == "bearer" || oneOf(string(x.channel), string(ChannelCertificates), string(ChannelMCP)) {
 		a.header.Set("WWW-Authenticate", x.bearerChallenge(r))
 		return
 	}

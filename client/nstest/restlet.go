@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"net/http"
 	"regexp"
-	"strings"
 )
 
 var scriptID = regexp.MustCompile(`^([1-9][0-9]{0,8}|custom(script|deploy)[a-z0-9_]{0,50})$`)
@@ -81,8 +80,7 @@ func (x *exchange) denyRESTlet(r *refusal) answer {
 		}
 		a = x.restletError(status, "INVALID_LOGIN_ATTEMPT", "Invalid login attempt.")
 	}
-	bearer := strings.HasPrefix(strings.ToLower(x.request.Header.Get("Authorization")), "bearer ")
-	if bearer || x.server.settings.RESTletChallenge {
+	if scheme(x.request.Header.Get("Authorization")) == "bearer" || x.server.settings.RESTletChallenge {
 		x.setChallenge(&a, r)
 	}
 	return a

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,9 @@ type Server struct {
 
 	nonces   *memory
 	jtis     *memory
+	states   *memory
+	consents *consents
+	faults   *faults
 	verdicts *verdictLog
 	busy     chan struct{}
 	issuer   *ecdsa.PrivateKey // signs access tokens; nil if the system has no randomness
@@ -60,7 +64,9 @@ func New(c Config) *Server {
 		nonces = defaultMaxNonces
 	}
 	s.verdicts = &verdictLog{max: keep}
-	s.nonces, s.jtis = newMemory(nonces), newMemory(nonces)
+	s.nonces, s.jtis, s.states = newMemory(nonces), newMemory(nonces), newMemory(nonces)
+	s.consents = &consents{open: map[string]consent{}}
+	s.faults = &faults{left: slices.Clone(c.Faults)}
 	for _, a := range c.Accounts {
 		s.accounts = append(s.accounts, newAccount(a, c.Settings))
 	}
@@ -106,6 +112,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.verdict.Status = a.status
 	s.record(x.verdict)
+	if x.ordered != nil {
+		x.ordered.send(w, r, a)
+		return
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body)
 }
@@ -132,6 +142,14 @@ func (s *Server) find(w wire) route {
 		return route{ChannelREST, restSites, (*exchange).governance}
 	case w.path == oauth2+"token":
 		return route{ChannelToken, []string{"suitetalk.api", "restlets.api"}, (*exchange).token}
+	case w.path == oauth2+"revoke":
+		return route{ChannelToken, restSites, (*exchange).revoke}
+	case w.path == oauth2+"keys":
+		return route{ChannelToken, restSites, (*exchange).keys}
+	case w.path == authorizePath:
+		return route{ChannelAuthorize, []string{"app", "system"}, (*exchange).authorize}
+	case strings.HasPrefix(w.path, "/services/mcp/v1/"):
+		return route{ChannelMCP, restSites, (*exchange).mcp}
 	case strings.HasPrefix(w.path, oauth2+"clients/"):
 		return route{ChannelCertificates, []string{"restlets.api"}, (*exchange).certificates}
 	case w.path == "/app/site/hosting/restlet.nl":
@@ -140,9 +158,11 @@ func (s *Server) find(w wire) route {
 		return route{ChannelSOAP, restSites, (*exchange).soap}
 	case w.path == "/rest/requesttoken":
 		return route{ChannelThreeStep, []string{"restlets.api", "system"}, (*exchange).requestToken}
+	case w.path == "/rest/revoketoken" && s.settings.RevokeToken:
+		return route{ChannelThreeStep, []string{"restlets.api", "app"}, (*exchange).revokeToken}
 	case w.path == "/rest/accesstoken":
 		return route{ChannelThreeStep, []string{"restlets.api"}, (*exchange).accessToken}
-	case w.path == "/app/login/secure/authorizetoken.nl":
+	case w.path == authorizeTokenPath:
 		return route{ChannelThreeStep, []string{"app", "system"}, (*exchange).authorizeToken}
 	case w.site == "restlets.api" || w.site == "app":
 		return route{ChannelRESTlet, nil, (*exchange).nothingHere}
@@ -158,6 +178,10 @@ func (s *Server) mockRoute(w wire) func(*exchange) answer {
 		return (*exchange).connectLogin
 	case "/nstest/verdicts":
 		return (*exchange).listVerdicts
+	case "/nstest/fault":
+		return (*exchange).changeFaults
+	case "/nstest/refresh":
+		return (*exchange).refreshSandbox
 	}
 	return nil
 }

@@ -99,24 +99,30 @@ func ReadConfig(r io.Reader) (Config, error) {
 	if len(data) > max {
 		return Config{}, fmt.Errorf("%w: longer than %d bytes", ErrConfig, max)
 	}
-	// encoding/json takes a key in any case; all of ours are lower case.
-	err = checkJSON(data, func(key string) error {
-		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
-			return fmt.Errorf("unknown key %q", clip(key, 64))
-		}
-		return nil
-	})
-	if err != nil {
-		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
 	var c Config
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
+	if err := decodeStrictly(data, &c); err != nil {
 		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if err := c.Check(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// decodeStrictly reads one JSON object into a struct: unknown keys, keys in
+// another case and keys that are there twice are errors.
+func decodeStrictly(data []byte, into any) error {
+	// encoding/json takes a key in any case; all of ours are lower case.
+	err := checkJSON(data, func(key string) error {
+		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return fmt.Errorf("unknown key %q", clip(key, 64))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }

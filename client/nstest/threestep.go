@@ -15,6 +15,7 @@ type askedToken struct {
 	RequestToken
 	callback string
 	role     string
+	agreed   *User // nil: nobody, yet
 	asked    time.Time
 }
 
@@ -91,7 +92,10 @@ func (x *exchange) requestToken() answer {
 	if refused := x.server.admit(a, Token{}, in.claim, x.now); refused != nil {
 		return x.deny(refused)
 	}
-	asked := askedToken{RequestToken{randomHex(), randomHex(), in.claim.consumerKey, randomHex()}, callback, get(in.header, "role"), x.now}
+	asked := askedToken{
+		RequestToken: RequestToken{randomHex(), randomHex(), in.claim.consumerKey, randomHex()},
+		callback:     callback, role: get(in.header, "role"), asked: x.now,
+	}
 	if !a.ask(asked) {
 		return x.deny(refuse(ReasonBusy, "too many request tokens wait"))
 	}
@@ -103,32 +107,59 @@ func (x *exchange) requestToken() answer {
 	return textAnswer(http.StatusOK, "application/x-www-form-urlencoded", join(encoded(out)))
 }
 
-// authorizeToken is step two, the page on which a user says yes. The mock says
-// yes at once and redirects to the callback; add &nstest_deny=1 for a no.
+// authorizeToken is step two: the page on which a user agrees.
+//
+// Source: NetSuite Help, "Step Two".
 func (x *exchange) authorizeToken() answer {
+	x.isPage = true
+	if x.wire.method == http.MethodPost {
+		return x.decided()
+	}
 	pairs := x.queryPairs()
 	tokenID, state := get(pairs, "oauth_token"), get(pairs, "state")
+	x.verdict.TokenID = clip(tokenID, 80)
 	a, asked, found := x.server.findAsked(x.account, tokenID, x.now)
-	if !found || asked.callback == "" || x.wire.method != http.MethodGet {
+	switch {
+	case !found || asked.callback == "" || x.wire.method != http.MethodGet:
 		return x.deny(refuse(ReasonTokenRejected, "there is no such request token"))
+	case repeated(pairs):
+		return x.deny(refuse(ReasonParameterRejected, "a parameter is there twice"))
+	case len(state) > 512 || strings.Trim(state, alphanumeric) != "":
+		return x.deny(mistaken(ReasonParameterRejected, "state-form", "state is at most 512 letters and digits"))
 	}
-	if len(state) > 512 || strings.Trim(state, alphanumeric) != "" {
-		return x.deny(refuse(ReasonParameterRejected, "state is at most 512 letters and digits"))
+	integration, refused := findConsumer(a, claim{consumerKey: asked.ConsumerKey})
+	if refused != nil {
+		return x.deny(refused)
 	}
-	verifier := asked.Verifier
-	if get(pairs, "nstest_deny") == "1" {
-		verifier = ""
+	return x.ask(consent{
+		account: a, application: integration.Name, people: a.people(asked.role), target: asked.callback,
+		asks:   []string{"use REST web services, SuiteQL, RESTlets and SOAP with a token of its own, until that is revoked"},
+		decide: func(x *exchange, who *User) answer { return x.finishStepTwo(asked, a, integration, state, who) },
+	})
+}
+
+// finishStepTwo answers for the user. A refusal is an empty oauth_verifier.
+func (x *exchange) finishStepTwo(asked askedToken, a *account, i Integration, state string, who *User) answer {
+	x.verdict.TokenID, x.verdict.ConsumerKey = asked.TokenID, asked.ConsumerKey
+	var refused *refusal
+	agreed := User{Role: asked.role}
+	verifier := ""
+	switch {
+	case who == nil:
+		refused = refuse(ReasonExplicitlyDenied, "the user refused")
+	case who.Disabled:
+		refused = refuse(ReasonPermissionDenied, "the user or the role is disabled")
+	case !a.agree(asked.TokenID, *who):
+		return x.deny(refuse(ReasonTokenRejected, "the request token was agreed to already, or is gone"))
+	default:
+		agreed, verifier = *who, asked.Verifier
+		x.accept(login{a, i, Token{User: who.Entity, Role: who.Role}})
 	}
-	out := []pair{{"oauth_token", tokenID}, {"oauth_verifier", verifier}, {"company", a.ID}, {"role", asked.role}, {"entity", "-5"}}
+	out := []pair{{"oauth_token", asked.TokenID}, {"oauth_verifier", verifier}, {"company", a.ID}, {"role", agreed.Role}, {"entity", agreed.Entity}}
 	if state != "" {
 		out = append(out, pair{"state", state})
 	}
-	target, separator := asked.callback, "?"
-	if strings.Contains(target, "?") {
-		separator = "&"
-	}
-	x.verdict.OK, x.verdict.Account = true, a.ID
-	return answer{http.StatusFound, http.Header{"Location": {target + separator + join(encoded(out))}}, nil}
+	return x.sendBack(asked.callback, out, refused)
 }
 
 // accessToken is step three: POST /rest/accesstoken.
@@ -146,13 +177,20 @@ func (x *exchange) accessToken() answer {
 	if refused := x.checkSigned(in, integration.ConsumerSecret, asked.TokenSecret); refused != nil {
 		return x.deny(refused)
 	}
-	if get(in.header, "oauth_verifier") != asked.Verifier {
+	switch verifier := get(in.header, "oauth_verifier"); {
+	case verifier != asked.Verifier:
 		return x.deny(refuse(ReasonInvalidVerifier, "oauth_verifier is not the one of step two"))
+	case asked.callback != "" && asked.agreed == nil:
+		return x.deny(mistaken(ReasonInvalidVerifier, "nobody-agreed", "no user has agreed to this request token"))
 	}
 	if refused := x.server.admit(a, Token{}, in.claim, x.now); refused != nil {
 		return x.deny(refused)
 	}
-	granted := Token{TokenID: randomHex(), TokenSecret: randomHex(), ConsumerKey: in.claim.consumerKey, Name: "three-step flow", User: "-5", Role: asked.role}
+	who := a.people("")[0]
+	if asked.agreed != nil {
+		who = *asked.agreed
+	}
+	granted := Token{TokenID: randomHex(), TokenSecret: randomHex(), ConsumerKey: in.claim.consumerKey, Name: "three-step flow", User: who.Entity, Role: who.Role}
 	if !a.grant(asked, granted) {
 		return x.deny(refuse(ReasonBusy, "the account has too many tokens"))
 	}
@@ -177,6 +215,19 @@ func (a *account) ask(t askedToken) bool {
 	}
 	a.asked = append(a.asked, t)
 	return true
+}
+
+// agree notes who agreed to a request token: once.
+func (a *account) agree(tokenID string, who User) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.asked {
+		if t := &a.asked[i]; t.TokenID == tokenID && t.agreed == nil {
+			t.agreed = &who
+			return true
+		}
+	}
+	return false
 }
 
 // grant turns a request token into a lasting one; only one request wins.
@@ -242,6 +293,9 @@ func callbackFits(callback string, registered []string) bool {
 // denyThreeStep is the error answer of the three-step flow. NetSuite does not
 // document its form: the status follows RFC 5849 section 3.2.
 func (x *exchange) denyThreeStep(r *refusal) answer {
+	if r.reason == ReasonConcurrency {
+		return x.denyRESTlet(r)
+	}
 	status := http.StatusUnauthorized
 	switch r.reason {
 	case ReasonBadRequest, ReasonMissingFields, ReasonParameterRejected, ReasonUnknownAlgorithm, ReasonVersionRejected:

@@ -1,7 +1,9 @@
 package nstest
 
 import (
+	"context"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -40,8 +42,24 @@ func TestThreeStepFlow(t *testing.T) {
 		t.Fatalf("step one answered %s", s.body)
 	}
 	page := "https://123456-sb1.app.netsuite.com/app/login/secure/authorizetoken.nl?oauth_token=" + first.Get("oauth_token")
-	s = n.send("GET", page+"&state=abcXYZ09", "", nil)
+	last := orderFor(stepBase + "accesstoken").fresh()
+	last.method, last.token, last.tsecret = "POST", first.Get("oauth_token"), first.Get("oauth_token_secret")
+	early := last
+	early.extra = []pair{{"oauth_verifier", n.accounts[0].asked[0].Verifier}}
+	n.do(early).expect(t, "step three before step two", 401, ReasonInvalidVerifier, "nobody-agreed")
+
+	denied := n.send("GET", page+"&nstest_deny=1&state=abc", "", nil)
+	denied.expect(t, "a no", 302, ReasonExplicitlyDenied, "")
+	no := form(t, strings.TrimPrefix(denied.header.Get("Location"), "https://my.example.com/cb?"))
+	if !no.Has("oauth_verifier") || no.Get("oauth_verifier") != "" || no.Get("state") != "abc" {
+		t.Errorf("a no is sent to %s", denied.header.Get("Location"))
+	}
+	s = n.send("GET", page+"&state=abcXYZ09&nstest_allow=1", "", nil)
 	s.expect(t, "step two", 302, "", "")
+	if s.verdict.Role != "45678" || s.verdict.Integration != "ERP sync" {
+		t.Errorf("the verdict is %s", s.verdict)
+	}
+	n.send("GET", page+"&nstest_allow=1", "", nil).expect(t, "step two again", 400, ReasonTokenRejected, "")
 	back, err := url.Parse(s.header.Get("Location"))
 	if err != nil || back.Host != "my.example.com" {
 		t.Fatalf("sent to %v, %v", back, err)
@@ -50,14 +68,8 @@ func TestThreeStepFlow(t *testing.T) {
 	if q.Get("x") != "1" || q.Get("company") != "123456_SB1" || q.Get("state") != "abcXYZ09" || q.Get("role") != "45678" {
 		t.Errorf("sent to %s", back)
 	}
-	denied, err := url.Parse(n.send("GET", page+"&nstest_deny=1", "", nil).header.Get("Location"))
-	if err != nil || !denied.Query().Has("oauth_verifier") || denied.Query().Get("oauth_verifier") != "" {
-		t.Errorf("a no is sent to %s", denied)
-	}
-	n.send("GET", page+"&state=a-b", "", nil).expect(t, "a bad state", 400, ReasonParameterRejected, "")
+	n.send("GET", page+"&state=a-b", "", nil).expect(t, "a bad state", 400, ReasonParameterRejected, "state-form")
 
-	last := orderFor(stepBase + "accesstoken").fresh()
-	last.method, last.token, last.tsecret = "POST", first.Get("oauth_token"), first.Get("oauth_token_secret")
 	wrong := last
 	wrong.extra = []pair{{"oauth_verifier", "x"}}
 	n.do(wrong).expect(t, "a wrong verifier", 401, ReasonInvalidVerifier, "")
@@ -70,6 +82,66 @@ func TestThreeStepFlow(t *testing.T) {
 	o := orderFor(recordURL).fresh()
 	o.token, o.tsecret = pair.Get("oauth_token"), pair.Get("oauth_token_secret")
 	n.do(o).expect(t, "with the new token", 200, "", "")
+}
+
+// TestThreeStepPage agrees on the page, as the one user who has the role that
+// step one asked for.
+func TestThreeStepPage(t *testing.T) {
+	a := threeStepAccount()
+	a.Users = []User{{Name: "Ada", Entity: "5", Role: "3"}, {Name: "Bob", Entity: "6", Role: "45678"}, {Name: "Eve", Entity: "7", Role: "45678", Disabled: true}}
+	n := start(t, Config{Accounts: []Account{a}})
+	const page = "https://123456-sb1.app.netsuite.com" + authorizeTokenPath + "?state=abc&oauth_token="
+	ask := func(o order) url.Values {
+		s := n.do(o)
+		s.expect(t, "step one", 200, "", "")
+		return form(t, s.body)
+	}
+	first := ask(stepOne("http://localhost:1234/done"))
+	s := n.send("GET", page+first.Get("oauth_token"), "", nil)
+	if s.status != 200 || !strings.Contains(s.body, "ERP sync asks for access") || !strings.Contains(s.body, "Bob") || strings.Contains(s.body, "Ada") {
+		t.Errorf("the page is %s", s.body)
+	}
+	at, err := Visit(context.Background(), n.client, page+first.Get("oauth_token"), Decision{Allow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := at.Query()
+	if at.Host != "localhost:1234" || q.Get("entity") != "6" || q.Get("role") != "45678" || q.Get("state") != "abc" || q.Get("company") != "123456_SB1" {
+		t.Errorf("sent to %s", at)
+	}
+	o := orderFor(stepBase + "accesstoken").fresh()
+	o.method, o.token, o.tsecret = "POST", first.Get("oauth_token"), first.Get("oauth_token_secret")
+	o.extra = []pair{{"oauth_verifier", q.Get("oauth_verifier")}}
+	s = n.do(o)
+	if s.expect(t, "step three", 200, "", ""); s.verdict.User != "6" || s.verdict.Role != "45678" {
+		t.Errorf("the token is for %s", s.verdict)
+	}
+
+	at, err = Visit(context.Background(), n.client, page+ask(stepOne("http://localhost:1/")).Get("oauth_token"), Decision{Allow: true, User: 1})
+	if err != nil || at.Query().Get("oauth_verifier") != "" {
+		t.Errorf("a disabled user is sent to %s, %v", at, err)
+	}
+	o = stepOne("http://localhost:1/")
+	o.extra = []pair{{"oauth_callback", "http://localhost:1/"}, {"role", "99"}}
+	n.send("GET", page+ask(o).Get("oauth_token"), "", nil).expect(t, "a role of nobody", 400, ReasonEntityOrRole, "")
+}
+
+// TestRevokeToken lets a token revoke itself, where the settings serve that.
+func TestRevokeToken(t *testing.T) {
+	n := start(t, Config{Accounts: []Account{account1()}, Settings: Settings{RevokeToken: true}})
+	n.do(orderFor(stepBase+"revoketoken?consumerKey="+keyA+"&token=other").fresh()).expect(t, "another token", 400, ReasonParameterRejected, "")
+	o := orderFor(stepBase + "revoketoken").fresh()
+	o.tsecret = "x"
+	n.do(o).expect(t, "wrongly signed", 401, ReasonInvalidSignature, "")
+	o = orderFor(stepBase + "revoketoken").fresh()
+	o.method = "PUT"
+	n.do(o).expect(t, "PUT", 400, ReasonBadRequest, "")
+	n.do(orderFor(recordURL).fresh()).expect(t, "before", 200, "", "")
+	n.do(orderFor(stepBase+"revoketoken?consumerKey="+keyA+"&token="+tokenA).fresh()).expect(t, "itself", 200, "", "")
+	n.do(orderFor(recordURL).fresh()).expect(t, "after", 401, ReasonTokenRejected, "")
+
+	n = start(t, Config{Accounts: []Account{account1()}})
+	n.do(orderFor(stepBase+"revoketoken").fresh()).expect(t, "not served", 404, "", "")
 }
 
 func TestThreeStepRefusals(t *testing.T) {
@@ -115,7 +187,7 @@ func TestThreeStepRefusals(t *testing.T) {
 	id := form(t, s.body).Get("oauth_token")
 	n.clock.seconds.Add(900)
 	page := "https://123456-sb1.app.netsuite.com/app/login/secure/authorizetoken.nl?oauth_token=" + id
-	n.send("GET", page, "", nil).expect(t, "too late", 401, ReasonTokenRejected, "")
+	n.send("GET", page, "", nil).expect(t, "too late", 400, ReasonTokenRejected, "")
 }
 
 func TestRequestTokensAreBounded(t *testing.T) {

@@ -15,12 +15,32 @@ const (
 	assertionLimit  = time.Hour
 )
 
-// token serves the OAuth 2.0 token endpoint for the client credentials grant.
+// token serves the OAuth 2.0 token endpoint.
+func (x *exchange) token() answer {
+	form, refused := x.oauthForm()
+	if refused != nil {
+		return x.deny(refused)
+	}
+	x.grant = get(form, "grant_type")
+	switch x.grant {
+	case grantMachine:
+		return x.exchangeAssertion(form)
+	case grantCode:
+		return x.exchangeCode(form)
+	case "refresh_token":
+		return x.exchangeRefreshToken(form)
+	case "":
+		return x.deny(refuse(ReasonInvalidRequest, "grant_type is missing"))
+	}
+	return x.deny(refuse(ReasonInvalidGrantType, "the grant type is not authorization_code, refresh_token or client_credentials"))
+}
+
+// exchangeAssertion serves the client credentials grant.
 //
 // Source: NetSuite Help, "POST Request to the Token Endpoint and the Access
 // Token Response" and "The Request Token Structure".
-func (x *exchange) token() answer {
-	assertion, clientID, refused := x.tokenForm()
+func (x *exchange) exchangeAssertion(form []pair) answer {
+	assertion, clientID, refused := x.assertionForm(form)
 	if refused != nil {
 		return x.deny(refused)
 	}
@@ -29,52 +49,58 @@ func (x *exchange) token() answer {
 		return x.deny(refused)
 	}
 	x.accept(login{account: a, token: Token{User: c.Entity, Role: c.Role}})
-	accessToken, err := x.server.mint(a, c, scopes, x.now)
+	accessToken, err := x.server.issue(issued{
+		kind: kindMachine, chain: rand.Text(), id: rand.Text(), company: a.ID, clientID: c.ClientID, entity: c.Entity, role: c.Role,
+		scopes: scopes, expires: x.now.Add(x.server.accessLife()),
+	}, x.now)
 	if err != nil {
 		return x.deny(refuse(ReasonBusy, "the access token could not be signed"))
 	}
-	seconds := any(int(accessTokenLife / time.Second))
-	if x.server.settings.ExpiresText {
-		seconds = strconv.Itoa(int(accessTokenLife / time.Second))
-	}
-	out := jsonAnswer(http.StatusOK, map[string]any{"access_token": accessToken, "expires_in": seconds, "token_type": "bearer"})
-	out.header.Set("Cache-Control", "no-store")
-	return out
+	return x.tokenAnswer(accessToken, "")
 }
 
-// tokenForm reads the form of the request.
-func (x *exchange) tokenForm() (assertion, clientID string, refused *refusal) {
+// oauthForm reads the form of a request to the token or revoke endpoint: each
+// parameter once, none in the query.
+func (x *exchange) oauthForm() ([]pair, *refusal) {
 	if x.wire.method != http.MethodPost || !x.isForm() {
-		return "", "", refuse(ReasonInvalidRequest, "the token endpoint takes a form by POST")
-	}
-	if x.request.Header.Get("Authorization") != "" {
-		return "", "", refuse(ReasonInvalidRequest, "an assertion goes without an Authorization header")
+		return nil, refuse(ReasonInvalidRequest, "this endpoint takes a form by POST")
 	}
 	form, err := formPairs(string(x.body))
 	if err != nil {
-		return "", "", refuse(ReasonInvalidRequest, "the form is not percent-encoded properly")
+		return nil, refuse(ReasonInvalidRequest, "the form is not percent-encoded properly")
 	}
 	if x.wire.query != "" {
-		return "", "", refuse(ReasonInvalidRequest, "the parameters belong into the body")
+		return nil, refuse(ReasonInvalidRequest, "the parameters belong into the body")
 	}
+	if repeated(form) {
+		return nil, refuse(ReasonInvalidRequest, "a parameter is there twice")
+	}
+	return form, nil
+}
+
+func repeated(pairs []pair) bool {
 	seen := map[string]bool{}
-	for _, p := range form {
+	for _, p := range pairs {
 		if seen[p.name] {
-			return "", "", refuse(ReasonInvalidRequest, "a parameter is there twice")
+			return true
 		}
 		seen[p.name] = true
 	}
-	switch grant := get(form, "grant_type"); grant {
-	case "client_credentials":
-	case "":
-		return "", "", refuse(ReasonInvalidRequest, "grant_type is missing")
-	default:
-		return "", "", refuse(ReasonInvalidGrantType, "the mock knows the grant type client_credentials only")
+	return false
+}
+
+// has says whether a parameter is there, even if it is empty.
+func has(pairs []pair, name string) bool { return len(without(pairs, name)) < len(pairs) }
+
+// assertionForm reads what belongs to the client credentials grant.
+func (x *exchange) assertionForm(form []pair) (assertion, clientID string, refused *refusal) {
+	if x.request.Header.Get("Authorization") != "" {
+		return "", "", refuse(ReasonInvalidRequest, "an assertion goes without an Authorization header")
 	}
 	if get(form, "client_assertion_type") != assertionType {
 		return "", "", refuse(ReasonInvalidRequest, "client_assertion_type is not "+assertionType)
 	}
-	if seen["client_secret"] {
+	if has(form, "client_secret") {
 		return "", "", refuse(ReasonInvalidRequest, "there is a client_secret beside the assertion")
 	}
 	assertion, clientID = get(form, "client_assertion"), get(form, "client_id")
@@ -115,13 +141,22 @@ func (x *exchange) assertionLogin(assertion, clientID string) (*account, *certif
 	if issuer == "" || issuer != c.ClientID || (clientID != "" && clientID != issuer) {
 		return nil, nil, nil, refuse(ReasonInvalidIssuer, "iss is not the client ID of the certificate")
 	}
-	if integration, found := a.integration(issuer); found && integration.State != "" && integration.State != "enabled" {
+	integration, found := a.integration(issuer)
+	switch {
+	case a.OAuth2Disabled:
+		return nil, nil, nil, refuse(ReasonFeatureDisabled, "OAuth 2.0 is off in account "+a.ID)
+	case oneOf(integration.State, "blocked", "waiting"):
 		return nil, nil, nil, refuse(ReasonIntegrationBlocked, "the integration record is "+integration.State)
+	case found && !integration.grants(grantMachine):
+		return nil, nil, nil, refuse(ReasonMachineGrantRequired, "the integration record does not allow client credentials")
 	}
 	if refused := verifyJWT(j, alg, c.key); refused != nil {
 		return nil, nil, nil, refused
 	}
-	scopes, refused := x.checkClaims(j, a, c)
+	if a.disabled(c.Entity, c.Role) {
+		return nil, nil, nil, refuse(ReasonEntityOrRole, "the user or the role is disabled")
+	}
+	scopes, refused := x.checkClaims(j, a, c, integration)
 	return a, c, scopes, refused
 }
 
@@ -148,7 +183,7 @@ func (x *exchange) findCertificate(kid, clientID string) (*account, *certificate
 }
 
 // checkClaims checks times, audience, scope and single use.
-func (x *exchange) checkClaims(j jwt, a *account, c *certificate) ([]string, *refusal) {
+func (x *exchange) checkClaims(j jwt, a *account, c *certificate, record Integration) ([]string, *refusal) {
 	issued, okIssued := claimSeconds(j.claims, "iat")
 	expires, okExpires := claimSeconds(j.claims, "exp")
 	now := x.now.Unix()
@@ -181,7 +216,7 @@ func (x *exchange) checkClaims(j jwt, a *account, c *certificate) ([]string, *re
 		if !knownScope(scope) || oneOf(scope, scopes[:i]...) {
 			return nil, refuse(ReasonInvalidScope, "scope holds "+clip(scope, 32)+", which is unknown or there twice")
 		}
-		if !c.allows(scope) {
+		if !c.allows(scope) || !record.allows(scope) {
 			return nil, refuse(ReasonScopeMismatched, "the integration record does not allow the scope "+scope)
 		}
 	}
@@ -212,42 +247,38 @@ func (x *exchange) audiences(a *account) []string {
 	return out
 }
 
-// mint makes an access token. Like NetSuite's it is a JWT; unlike NetSuite's it
-// is signed with ES256. Clients have to take it as opaque.
-func (s *Server) mint(a *account, c *certificate, scopes []string, now time.Time) (string, error) {
-	if s.issuer == nil {
-		return "", errJWT
-	}
-	return signES256(s.issuer, map[string]any{"typ": "JWT", "alg": "ES256", "kid": "nstest"}, map[string]any{
-		"sub": c.Role + ";" + c.Entity, "aud": []string{applicationID(c.ClientID) + ";" + a.ID, c.ClientID}, "scope": scopes,
-		"iss": "https://system.netsuite.com", "iat": now.Unix(), "exp": now.Add(accessTokenLife).Unix(), "oit": now.Unix(), "jti": rand.Text(),
-	})
-}
-
 // denyToken is the error answer of the token endpoint.
 //
 // Source: NetSuite Help, "Response Errors in Step Two and in the Refresh Token
 // Response". Which error stands for which fault of an assertion is not
 // documented.
 func (x *exchange) denyToken(r *refusal) answer {
+	if r.reason == ReasonConcurrency {
+		return x.denyREST(r)
+	}
 	code := "invalid_grant"
 	switch r.reason {
 	case ReasonBadRequest, ReasonWrongHost, ReasonInvalidRequest, ReasonMissingKeyID, ReasonUnsupportedAlgo:
 		code = "invalid_request"
 	case ReasonInvalidGrantType:
 		code = "unsupported_grant_type"
-	case ReasonInvalidIssuer:
+	case ReasonInvalidIssuer, ReasonClientAuthentication:
 		code = "invalid_client"
+	case ReasonCodeGrantRequired, ReasonMachineGrantRequired:
+		code = "unauthorized_client"
 	case ReasonInvalidScope, ReasonScopeMismatched:
 		code = "invalid_scope"
 	}
 	isForm := oneOf(string(r.reason), string(ReasonBadRequest), string(ReasonWrongHost), string(ReasonInvalidRequest), string(ReasonInvalidGrantType))
-	if forced := x.server.settings.AssertionError; forced != "" && !isForm {
+	if forced := x.server.settings.AssertionError; forced != "" && !isForm && x.grant == grantMachine {
 		code = forced
 	}
 	status := http.StatusBadRequest
-	if code == "invalid_client" {
+	switch {
+	case code == "invalid_client":
 		status = http.StatusUnauthorized
+	case code == "unauthorized_client" && x.server.settings.UnauthorizedClientStatus != 0:
+		status = x.server.settings.UnauthorizedClientStatus
 	}
 	a := jsonAnswer(status, map[string]string{"error": code})
 	if status == http.StatusUnauthorized {

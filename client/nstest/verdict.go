@@ -34,6 +34,8 @@ type Verdict struct {
 	// query-left-out; empty if none fits.
 	Mistake     string `json:"mistake,omitempty"`
 	Explanation string `json:"explanation,omitempty"`
+	// Fault is the kind of the Fault that befell the request, if one did.
+	Fault string `json:"fault,omitempty"`
 	// BaseString is what the server signed to compare, for InvalidSignature.
 	BaseString  string `json:"base_string,omitempty"`
 	ConsumerKey string `json:"consumer_key,omitempty"`
@@ -64,6 +66,9 @@ func (v Verdict) String() string {
 	}
 	if v.Account != "" {
 		fmt.Fprintf(&b, " account=%s", printable(v.Account))
+	}
+	if v.Fault != "" {
+		fmt.Fprintf(&b, " fault=%s", printable(v.Fault))
 	}
 	if v.Detail != "" {
 		fmt.Fprintf(&b, " %s", printable(v.Detail))

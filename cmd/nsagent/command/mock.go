@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,7 +28,8 @@ func newMock(e *env) *cobra.Command {
 		Long: `Serve a NetSuite for tests on the loopback interface, until interrupted. It
 checks every signature with code of its own and prints the precise reason of
 each verdict. Without --config it has two accounts with published sample keys;
---profiles writes them as files for  nsagent profile add NAME --from FILE.`,
+--profiles writes them as files for  nsagent profile add NAME --from FILE  and
+for  nsagent login NAME --from FILE.`,
 		Example: `  nsagent mock --profiles samples
   nsagent mock --tls --config accounts.json -o jsonl`,
 		Args: takes(),
@@ -107,20 +109,25 @@ type sampleProfile struct {
 	ClientID       string   `json:"client_id,omitempty"`
 	Certificate    string   `json:"certificate,omitempty"`
 	PrivateKey     string   `json:"private_key,omitempty"`
+	ClientSecret   string   `json:"client_secret,omitempty"`
 	Scopes         []string `json:"scopes,omitempty"`
+	RedirectURI    string   `json:"redirect_uri,omitempty"`
 	Endpoint       string   `json:"endpoint"`
 	CAFile         string   `json:"ca_file,omitempty"`
 }
 
-// sampleProfiles returns a profile for the first token of every account, and for
-// the first certificate where the mock has the key, by name.
+// sampleProfiles returns, by name, what the mock's accounts are good for: a
+// profile for the first token, for the first certificate where the mock has the
+// key, and for a login by each kind of integration record.
 func sampleProfiles(endpoint, caFile string, cfg nstest.Config) map[string]sampleProfile {
 	out := make(map[string]sampleProfile)
 	for _, a := range cfg.Accounts {
 		name := strings.ToLower(strings.ReplaceAll(a.ID, "_", "-"))
+		base := sampleProfile{Account: a.ID, Auth: "tba", Endpoint: endpoint, CAFile: caFile}
 		if len(a.Tokens) > 0 {
 			t := a.Tokens[0]
-			p := sampleProfile{Account: a.ID, Auth: "tba", TokenID: t.TokenID, TokenSecret: t.TokenSecret, ConsumerKey: t.ConsumerKey, Endpoint: endpoint, CAFile: caFile}
+			p := base
+			p.TokenID, p.TokenSecret, p.ConsumerKey = t.TokenID, t.TokenSecret, t.ConsumerKey
 			for _, i := range a.Integrations {
 				if i.ConsumerKey == t.ConsumerKey {
 					p.ConsumerSecret = i.ConsumerSecret
@@ -129,13 +136,51 @@ func sampleProfiles(endpoint, caFile string, cfg nstest.Config) map[string]sampl
 			out[name] = p
 		}
 		if key := nstest.DemoPrivateKey(a.ID); len(key) > 0 && len(a.Certificates) > 0 {
-			out[name+"-m2m"] = sampleProfile{
-				Account: a.ID, Auth: "m2m", ClientID: a.Certificates[0].ClientID, Certificate: a.Certificates[0].PEM,
-				PrivateKey: string(key), Scopes: []string{"rest_webservices", "restlets"}, Endpoint: endpoint, CAFile: caFile,
-			}
+			p := base
+			p.Auth, p.ClientID, p.Certificate = "m2m", a.Certificates[0].ClientID, a.Certificates[0].PEM
+			p.PrivateKey, p.Scopes = string(key), []string{"rest_webservices", "restlets"}
+			out[name+"-m2m"] = p
+		}
+		for _, i := range a.Integrations {
+			addLogins(out, name, base, i)
 		}
 	}
 	return out
+}
+
+// addLogins adds what `login` takes for an integration record, the first of each
+// kind in an account: -3sa for the three-step flow; -code, -public and -mcp for the
+// authorization code grant of a confidential client, of a public one, and for the
+// AI Connector Service.
+func addLogins(out map[string]sampleProfile, name string, base sampleProfile, i nstest.Integration) {
+	add := func(kind string, p sampleProfile) {
+		if _, found := out[name+kind]; !found {
+			out[name+kind] = p
+		}
+	}
+	if len(i.Callbacks) > 0 {
+		p := base
+		p.ConsumerKey, p.ConsumerSecret = i.ConsumerKey, i.ConsumerSecret
+		add("-3sa", p)
+	}
+	if len(i.RedirectURIs) == 0 {
+		return
+	}
+	p, kind := base, "-code"
+	p.Auth, p.ClientID, p.RedirectURI, p.Scopes = "authcode", i.ConsumerKey, i.RedirectURIs[0], i.Scopes
+	if len(p.Scopes) == 0 {
+		p.Scopes = []string{"rest_webservices", "restlets"}
+	}
+	switch {
+	case slices.Contains(p.Scopes, "mcp"):
+		kind = "-mcp"
+	case i.Public:
+		kind = "-public"
+	}
+	if !i.Public {
+		p.ClientSecret = i.ConsumerSecret
+	}
+	add(kind, p)
 }
 
 func writeSampleProfiles(dir string, ep *nstest.Endpoint, cfg nstest.Config) error {
