@@ -25,9 +25,31 @@ type Edit struct {
 	// change places.
 	UsePrevious bool
 
+	// Take names another record, of the same parts, whose current secret becomes the next
+	// version, in place of SignOnly and Raw. Mostly that record goes in the same commit.
+	Take string
+
 	// DropPrevious leaves nothing but the current version.
 	DropPrevious bool
+
+	// Remove removes the record. Nothing else may be set beside it.
+	Remove bool
 }
+
+// removes reports whether e removes the record; with something beside it, it is an error.
+func (e Edit) removes() (bool, error) {
+	if !e.Remove {
+		return false, nil
+	}
+	other := e.Name != "" || e.Meta != nil || !e.SignOnly.IsZero() || !e.Raw.IsZero() || !e.Long.IsZero() || e.UsePrevious || e.Take != "" || e.DropPrevious
+	if other {
+		return false, fmt.Errorf("%w: to be removed and changed at once", ErrRecord)
+	}
+	return true, nil
+}
+
+// givesUpName reports whether another record may have the name of this one.
+func (e Edit) givesUpName() bool { return e.Remove || e.Name != "" }
 
 // Edit changes one record in one commit. build is called with the newest state of
 // the record, again if another process commits first, and says what to change. The
@@ -42,17 +64,15 @@ func (v *Vault) Edit(ctx context.Context, name string, build func(Record) (Edit,
 	return all[0], nil
 }
 
-// EditAll is Edit for several records, in one commit: all or none.
+// EditAll is Edit for several records, in one commit: all or none. Those that were not
+// removed come back, in the order of names. A name is free for one of them where its
+// holder gives it up in the same commit.
 func (v *Vault) EditAll(ctx context.Context, names []string, build func(Record) (Edit, error)) ([]Record, error) {
 	var edited []Record
 	err := v.commit(ctx, func(s *session) (*edit, error) {
-		out := &edit{}
-		for _, name := range names {
-			p, err := s.edit(name, build, v.unixNow())
-			if err != nil {
-				return nil, err
-			}
-			out.put = append(out.put, p)
+		out, err := s.editAll(names, build, v.unixNow())
+		if err != nil {
+			return nil, err
 		}
 		edited = edited[:0]
 		for _, p := range out.put {
@@ -66,16 +86,55 @@ func (v *Vault) EditAll(ctx context.Context, names []string, build func(Record) 
 	return edited, nil
 }
 
-// edit returns another state of one record.
-func (s *session) edit(name string, build func(Record) (Edit, error), now uint64) (sealed, error) {
-	e := s.index.byName[name]
-	if e == nil {
-		return sealed{}, fmt.Errorf("%w: record %q", ErrNotFound, name)
+// editAll returns what becomes of the records of these names.
+func (s *session) editAll(names []string, build func(Record) (Edit, error), now uint64) (*edit, error) {
+	out := &edit{}
+	changes := make(map[string]Edit, len(names))
+	for _, name := range names {
+		e := s.index.byName[name]
+		if e == nil {
+			return nil, fmt.Errorf("%w: record %q", ErrNotFound, name)
+		}
+		if _, twice := changes[name]; twice {
+			return nil, fmt.Errorf("%w: %q is edited twice", ErrRecord, name)
+		}
+		change, err := build(e.Record)
+		if err != nil {
+			return nil, err
+		}
+		changes[name] = change
 	}
-	change, err := build(e.Record)
-	if err != nil {
-		return sealed{}, err
+	given := make(map[string]bool) // names that records get in this commit
+	for _, name := range names {
+		change := changes[name]
+		remove, err := change.removes()
+		if err != nil {
+			return nil, err
+		}
+		if remove {
+			out.remove = append(out.remove, s.index.byName[name].ID)
+			continue
+		}
+		if to := change.Name; to != "" {
+			switch {
+			case !printable(to, envelope.MaxName):
+				return nil, fmt.Errorf("%w: its name", ErrRecord)
+			case given[to] || s.index.byName[to] != nil && !changes[to].givesUpName():
+				return nil, fmt.Errorf("%w: %q", ErrExists, to)
+			}
+			given[to] = true
+		}
+		p, err := s.edit(s.index.byName[name], change, now)
+		if err != nil {
+			return nil, err
+		}
+		out.put = append(out.put, p)
 	}
+	return out, nil
+}
+
+// edit returns another state of one record, whose new name is known to be free.
+func (s *session) edit(e *entry, change Edit, now uint64) (sealed, error) {
 	r, err := s.parse(e.ID)
 	if err != nil {
 		return sealed{}, err
@@ -92,13 +151,7 @@ func (s *session) edit(name string, build func(Record) (Edit, error), now uint64
 	if change.Meta != nil {
 		m.Meta = slices.Clone(change.Meta)
 	}
-	if change.Name != "" && change.Name != m.Name {
-		switch {
-		case !printable(change.Name, envelope.MaxName):
-			return sealed{}, fmt.Errorf("%w: its name", ErrRecord)
-		case s.index.byName[change.Name] != nil:
-			return sealed{}, fmt.Errorf("%w: %q", ErrExists, change.Name)
-		}
+	if change.Name != "" {
 		m.Name = change.Name
 	}
 	if change.DropPrevious {
@@ -113,14 +166,19 @@ func (s *session) edit(name string, build func(Record) (Edit, error), now uint64
 // reseal seals what change leaves of r, as m describes it.
 func (s *session) reseal(o *envelope.Opener, r *envelope.Record, m *envelope.Metadata, change Edit, now uint64) (*envelope.Record, error) {
 	fresh := envelope.Secret{SignOnly: change.SignOnly, Raw: change.Raw, Blob: change.Long.blob}
-	if change.UsePrevious {
-		if len(m.Versions) < 2 {
-			return nil, fmt.Errorf("%w: record %q has no previous version", ErrNotFound, m.Name)
-		}
-		var err error
-		if fresh, err = o.Secret(r, m.Versions[1].Number); err != nil {
-			return nil, err
-		}
+	var err error
+	switch {
+	case change.UsePrevious && len(m.Versions) < 2:
+		return nil, fmt.Errorf("%w: record %q has no previous version", ErrNotFound, m.Name)
+	case change.UsePrevious:
+		fresh, err = o.Secret(r, m.Versions[1].Number)
+	case change.Take != "":
+		fresh, err = s.secretOf(o, change.Take)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if change.UsePrevious || change.Take != "" {
 		defer fresh.SignOnly.Destroy()
 		defer fresh.Raw.Destroy()
 		defer fresh.Blob.DEK.Destroy()
@@ -129,6 +187,19 @@ func (s *session) reseal(o *envelope.Opener, r *envelope.Record, m *envelope.Met
 		return s.keys.Describe(r, m)
 	}
 	return s.keys.Rotate(r, m, now, fresh)
+}
+
+// secretOf opens the current secret of a record.
+func (s *session) secretOf(o *envelope.Opener, name string) (envelope.Secret, error) {
+	e := s.index.byName[name]
+	if e == nil {
+		return envelope.Secret{}, fmt.Errorf("%w: record %q", ErrNotFound, name)
+	}
+	r, err := s.parse(e.ID)
+	if err != nil {
+		return envelope.Secret{}, err
+	}
+	return o.Secret(r, e.Version)
 }
 
 // Rotate gives a record its next version; see Edit.

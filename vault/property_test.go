@@ -77,6 +77,38 @@ func TestModel(t *testing.T) {
 					model[n] = v
 				}
 			},
+			"take and remove": func(rt *rapid.T) {
+				n, from := name.Draw(rt, "name"), name.Draw(rt, "from")
+				v, err := model[n], missing(n)
+				if err == nil {
+					err = missing(from)
+				}
+				if err == nil && (n == from || (v.raw == "") != (model[from].raw == "")) {
+					err = ErrRecord
+				}
+				_, got := some().editEach(map[string]Edit{n: {Take: from}, from: {Remove: true}}, n, from)
+				check("take and remove", got, err)
+				if err == nil {
+					v.signOnly, v.raw = model[from].signOnly, model[from].raw
+					model[n] = v
+					delete(model, from)
+				}
+			},
+			"swap names": func(rt *rapid.T) {
+				n, m := name.Draw(rt, "name"), name.Draw(rt, "other")
+				err := missing(n)
+				if err == nil {
+					err = missing(m)
+				}
+				if err == nil && n == m {
+					err = ErrRecord
+				}
+				_, got := some().editEach(map[string]Edit{n: {Name: m}, m: {Name: n}}, n, m)
+				check("swap names", got, err)
+				if err == nil {
+					model[n], model[m] = model[m], model[n]
+				}
+			},
 			"lock and unlock": func(rt *rapid.T) {
 				p := some()
 				p.Lock()
