@@ -150,12 +150,19 @@ func checkSecret(name string, b secret.Bytes) error {
 func newM2M(arena *secret.Arena, p *profile, pemText secret.Bytes, now time.Time) (material, error) {
 	der, label, err := arena.DecodePEM(pemText)
 	pemText.Destroy()
+	why := "one unencrypted PKCS#8, SEC 1 or PKCS#1 block is needed"
 	if err == nil && !slices.Contains([]string{"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"}, label) {
 		der.Destroy()
 		err = fmt.Errorf("%w: a block of type %.40q", ErrCredential, label)
+		switch label {
+		case "CERTIFICATE":
+			why = "it is a certificate: the key is in the file that was made along with it"
+		case "ENCRYPTED PRIVATE KEY":
+			why = "it is encrypted: decrypt it first, with openssl pkcs8 -in FILE"
+		}
 	}
 	if err != nil {
-		return material{}, refuse(err, pb.CodeCredential, "private_key is not a PEM private key", "one unencrypted PKCS#8, SEC 1 or PKCS#1 block is needed", "")
+		return material{}, refuse(err, pb.CodeCredential, "private_key is not a PEM private key", why, "")
 	}
 	stored, err := arena.Clone(der)
 	if err != nil {
@@ -200,14 +207,17 @@ func completeM2M(p *profile, key *secret.PrivateKey, now time.Time) error {
 	if p.CertificateID != "" && p.CertificateID != id {
 		return credential("certificate_id is not that of the certificate", "the certificate's own ID is "+id)
 	}
-	p.CertificateID, p.Expires = id, cert.NotAfter.Unix()
+	p.CertificateID, p.Expires = id, signer.CertificateEnd(cert).Unix()
 	return nil
 }
 
 func certificateFault(cert *x509.Certificate, now time.Time) string {
+	end := signer.CertificateEnd(cert)
 	switch {
-	case now.After(cert.NotAfter):
-		return "it expired on " + cert.NotAfter.UTC().Format(time.DateOnly)
+	case now.After(end) && !now.After(cert.NotAfter):
+		return "NetSuite ended it on " + end.Format(time.DateOnly) + ", two years after its start, though it runs for longer"
+	case now.After(end):
+		return "it expired on " + end.Format(time.DateOnly)
 	case now.Before(cert.NotBefore):
 		return "it begins on " + cert.NotBefore.UTC().Format(time.DateOnly)
 	default:

@@ -289,7 +289,7 @@ func (f *fsck) contents(ctx context.Context) {
 		var all []vault.Record
 		all, err = f.cfg.Open.Records()
 		for _, r := range all {
-			if p, err := codec.decode(r.Meta); err != nil || p.Name != r.Name {
+			if _, err := codec.decodeRecord(r); err != nil {
 				faults[r.Name] = errors.Join(faults[r.Name], vault.ErrDamaged)
 			}
 		}

@@ -50,6 +50,11 @@ type profile struct {
 	// Previous goes with the previous version of the secret; nil: none is kept.
 	Previous *previous `cbor:"20,keyasint,omitempty"`
 
+	// For names the profile whose place this one is to take, and Change the change that
+	// it belongs to; "" for a profile that callers use. See staged.go.
+	For    string `cbor:"22,keyasint,omitempty"`
+	Change string `cbor:"23,keyasint,omitempty"`
+
 	// versions are those of the vault's record. They are not part of the metadata.
 	versions []vault.Version
 }
@@ -121,6 +126,24 @@ func (c profileCodec) decode(b []byte) (*profile, error) {
 		return nil, fmt.Errorf("decoding a metadata record: %w: not canonical", ErrRequest)
 	}
 	return &p, nil
+}
+
+// decodeRecord reads the metadata of a record, which has to be the record's own. A staged
+// profile has a name that no other can have.
+func (c profileCodec) decodeRecord(r vault.Record) (*profile, error) {
+	p, err := c.decode(r.Meta)
+	if err != nil {
+		return nil, err
+	}
+	name := p.Name
+	if p.For != "" {
+		name = stagedName(p.For)
+	}
+	if p.Name != r.Name || name != r.Name || !profileName.MatchString(p.callersName()) {
+		return nil, fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
+	}
+	p.versions = r.Versions
+	return p, nil
 }
 
 // message returns the profile in the form of the API.

@@ -131,13 +131,22 @@ func (a *Agent) removeProfile(ctx context.Context, name string) error {
 		return err
 	}
 	defer end()
-	if err := a.commit(callerOf(ctx), audit.EventProfileRemove, l.profile, "access="+l.Access, func() error { return s.vault.Remove(ctx, name) }); err != nil {
+	names := []string{name}
+	st := a.stagedFor(s, name)
+	if st != nil {
+		names = append(names, st.Name)
+	}
+	if err := a.commit(callerOf(ctx), audit.EventProfileRemove, l.profile, "access="+l.Access, func() error {
+		_, err := s.vault.EditAll(ctx, names, func(vault.Record) (vault.Edit, error) { return vault.Edit{Remove: true}, nil })
+		return err
+	}); err != nil {
 		return err
 	}
 	a.publish(s, func(profiles map[string]*live) {
 		delete(profiles, name)
 		l.supersede()
 		l.destroy()
+		s.dropStaged(st)
 	}, nil)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -53,26 +52,44 @@ func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, e
 
 // replaceProfile records and commits that next takes the place of old, and makes it
 // what the agent signs with. change is what changes besides name and metadata. It owns
-// the key of next.
+// the key of next. What is staged for old goes along with it to another name.
 func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live, event, detail string, change vault.Edit) (*profile, error) {
-	err := a.commit(callerOf(ctx), event, old.profile, detail, func() error {
-		meta, err := a.codec.encode(next.profile)
-		if err != nil {
-			return fmt.Errorf("encoding the metadata record: %w", err)
+	names := []string{old.Name}
+	st, moved := a.stagedFor(s, old.Name), (*live)(nil)
+	if st != nil && next.Name != old.Name {
+		q := *st.profile
+		q.Name, q.For = stagedName(next.Name), next.Name
+		var err error
+		if moved, err = st.with(&q); err != nil {
+			return nil, err
 		}
-		r, err := s.vault.Edit(ctx, old.Name, func(r vault.Record) (vault.Edit, error) {
-			// What was checked is what stands there, and not what another process made of it.
-			if !slices.Equal(versionNumbers(r.Versions), versionNumbers(old.versions)) {
-				return vault.Edit{}, refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("profile %q was changed by another process", old.Name), "", "lock, unlock, and try again")
+		names = append(names, st.Name)
+	}
+	err := a.commit(callerOf(ctx), event, old.profile, detail, func() error {
+		records, err := s.vault.EditAll(ctx, names, func(r vault.Record) (vault.Edit, error) {
+			was, becomes, e := old, next, change
+			if r.Name != old.Name {
+				was, becomes, e = st, moved, vault.Edit{}
 			}
-			change.Name, change.Meta = next.Name, meta
-			return change, nil
+			// What was checked is what stands there, and not what another process made of it.
+			if err := sameAs(was, r); err != nil {
+				return vault.Edit{}, err
+			}
+			meta, err := a.codec.encode(becomes.profile)
+			if err != nil {
+				return vault.Edit{}, fmt.Errorf("encoding the metadata record: %w", err)
+			}
+			e.Name, e.Meta = becomes.Name, meta
+			return e, nil
 		})
 		if errors.Is(err, vault.ErrExists) {
 			return exists(next.Name)
 		}
-		next.versions = r.Versions
-		return err
+		if err != nil {
+			return err
+		}
+		next.versions = records[0].Versions
+		return nil
 	})
 	keeps := next.mac == old.mac && next.key == old.key
 	if err != nil {
@@ -92,6 +109,11 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 		old.supersede()
 		if !keeps {
 			old.destroy()
+		}
+		if moved != nil {
+			delete(s.staged, old.Name)
+			s.staged[moved.For] = moved
+			st.supersede()
 		}
 	}, orphan)
 	return next.profile, nil

@@ -226,9 +226,18 @@ func (a *Agent) received(ctx context.Context) {
 // callerOf returns who called. The credentials of newServer put a peer into each
 // call, so that there is always one.
 func callerOf(ctx context.Context) *caller {
+	if ctx.Value(itself{}) != nil {
+		return nil
+	}
 	p, ok := peercred.FromContext(ctx)
 	if !ok {
 		return &caller{peer: &peercred.Peer{}}
 	}
 	return &caller{peer: p}
 }
+
+// itself marks the context of what the agent does on its own.
+type itself struct{}
+
+// asItself returns a context for what nobody asked the agent for: the log names the agent.
+func asItself(ctx context.Context) context.Context { return context.WithValue(ctx, itself{}, true) }

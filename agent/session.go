@@ -14,6 +14,9 @@ import (
 type session struct {
 	vault    *vault.Vault
 	profiles map[string]*live
+	// staged are what is to take the place of profiles, by their names. No caller uses
+	// them.
+	staged map[string]*live
 	// checkpoints signs the audit log; nil if this session was never installed.
 	checkpoints *audit.Checkpoints
 
@@ -63,6 +66,9 @@ func (s *session) keepUse(used map[string]int64) {
 // destroy wipes every key of the session. Nobody may use it any more.
 func (s *session) destroy() {
 	for _, p := range s.profiles {
+		p.destroy()
+	}
+	for _, p := range s.staged {
 		p.destroy()
 	}
 	s.vault.Lock()

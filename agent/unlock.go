@@ -130,26 +130,26 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 	if err != nil {
 		return nil, err
 	}
-	s := &session{vault: v, profiles: make(map[string]*live)}
+	s := &session{vault: v, profiles: make(map[string]*live), staged: make(map[string]*live)}
 	if err = a.tryUnlock(ctx, s, proof); err != nil {
 		v.Lock()
 		return nil, err
 	}
 	err = v.Each(func(r vault.Record, signOnly secret.Bytes) error {
-		p, err := a.codec.decode(r.Meta)
-		if err == nil && p.Name != r.Name {
-			err = fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
-		}
+		p, err := a.codec.decodeRecord(r)
 		if err != nil {
 			signOnly.Destroy()
 			return err
 		}
-		p.versions = r.Versions
 		l, err := newLive(a.arena, p, signOnly)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case p.For != "":
+			s.staged[p.For] = l
+		default:
+			s.profiles[p.Name] = l
 		}
-		s.profiles[p.Name] = l
 		return nil
 	})
 	if err != nil {

@@ -32,6 +32,13 @@ const (
 	EventAssertion       = "assertion"
 	EventToken           = "token"
 	EventExchange        = "exchange"
+	EventCertNew         = "cert.new"
+	EventCertList        = "cert.list"
+	EventCertUpload      = "cert.upload"
+	EventCertProbe       = "cert.probe"
+	EventCertRotate      = "cert.rotate"
+	EventCertDrop        = "cert.drop"
+	EventCertRevoke      = "cert.revoke"
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
@@ -112,6 +119,7 @@ func knownEvent(name string) bool {
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
 		EventSecretErase, EventVaultCheck, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
+		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}
