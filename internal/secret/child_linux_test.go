@@ -22,7 +22,7 @@ const childTimeout = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	children := map[string]func() error{
-		"memlock": memlockChild, "mac": macChild, "naive": naiveChild, "hpke": hpkeChild, "sign": signChild, "naivesign": naiveSignChild,
+		"memlock": memlockChild, "mac": macChild, "naive": naiveChild, "hpke": hpkeChild, "sign": signChild, "naivesign": naiveSignChild, "generate": generateChild,
 	}
 	name := os.Getenv(childEnv)
 	if name == "" {

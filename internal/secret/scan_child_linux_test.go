@@ -174,6 +174,41 @@ func signChild() error {
 	return a.Close()
 }
 
+// generateChild makes a key, signs with it, and then says which one it is, straight from
+// the arena.
+func generateChild() error {
+	a, err := NewArena(ArenaConfig{Mode: Mode(os.Getenv("MODE"))})
+	if err != nil {
+		return err
+	}
+	der, err := a.GenerateKey(KeyKind(os.Getenv("KIND")))
+	if err != nil {
+		return err
+	}
+	k, err := a.NewPrivateKey(der)
+	if err != nil {
+		return err
+	}
+	var opts crypto.SignerOpts = crypto.SHA256
+	if _, isRSA := k.Public().(*rsa.PublicKey); isRSA {
+		opts = &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: rsa.PSSSaltLengthEqualsHash}
+	}
+	if _, err := k.Sign(nil, digestOf(crypto.SHA256), opts); err != nil {
+		return err
+	}
+	a.ReleaseMemoryNow()
+	err = k.UseDER(func(p []byte) error {
+		fmt.Println(len(p))
+		_, err := os.Stdout.Write(p) // a system call that reads the arena
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return a.Close()
+}
+
 // naiveSignChild does as programs commonly do: parse the key once and keep it.
 func naiveSignChild() error {
 	der, err := receivePlain()

@@ -4,11 +4,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"math/big"
 	mrand "math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -189,16 +193,65 @@ func TestScanPrivateKey(t *testing.T) {
 	needsRoot(t)
 	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
 		key := newECDSA(t, curve)
-		size := (curve.Params().BitSize + 7) / 8
-		needles := memscan.NumberNeedles("scalar", scalar(t, key), curve.Params().N, size)
-		t.Run(curve.Params().Name, func(t *testing.T) { scanKey(t, pkcs8(t, key), needles) })
+		t.Run(curve.Params().Name, func(t *testing.T) { scanKey(t, pkcs8(t, key), keyNeedles(t, key)) })
 	}
 	key := newRSA(t, 2048)
-	var needles []memscan.Needle
-	for name, n := range map[string]*big.Int{"d": key.D, "p": key.Primes[0], "q": key.Primes[1], "dp": key.Precomputed.Dp, "dq": key.Precomputed.Dq, "qinv": key.Precomputed.Qinv} {
-		needles = append(needles, memscan.NumberNeedles(name, n, nil, (n.BitLen()+7)/8)...)
+	t.Run("RSA", func(t *testing.T) { scanKey(t, pkcs8(t, key), keyNeedles(t, key)) })
+}
+
+// A key that was made here was never anywhere but in the arena, once memory was released.
+// The control of TestScanPrivateKey shows that the scanner sees such keys.
+func TestScanGeneratedKey(t *testing.T) {
+	needsRoot(t)
+	if !runtimeSecret {
+		t.Skip("needs GOEXPERIMENT=runtimesecret: without it what made the key stays on the heap")
 	}
-	t.Run("RSA", func(t *testing.T) { scanKey(t, pkcs8(t, key), needles) })
+	for _, kind := range []KeyKind{KeyEC256, KeyEC384, KeyEC521, KeyRSA3072} {
+		for _, mode := range modes(t) {
+			if kind == KeyRSA3072 && mode != ModeMlock && !long() {
+				continue // takes seconds
+			}
+			t.Run(string(kind)+" "+string(mode), func(t *testing.T) {
+				p := start(t, "generate", false, "MODE="+string(mode), "KIND="+string(kind))
+				n, err := strconv.Atoi(p.line())
+				if err != nil {
+					t.Fatal(err)
+				}
+				der := make([]byte, n)
+				if _, err := io.ReadFull(p.out, der); err != nil {
+					t.Fatal(err)
+				}
+				key, err := x509.ParsePKCS8PrivateKey(der)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rep := p.scan(keyNeedles(t, key))
+				t.Logf("%v", rep)
+				if rep.Total.Unlocked != 0 {
+					t.Errorf("outside of the arena: %v", rep)
+				}
+				checkLocked(t, mode, rep, "raw")
+			})
+		}
+	}
+}
+
+// keyNeedles returns what betrays a private key.
+func keyNeedles(t *testing.T, key any) []memscan.Needle {
+	t.Helper()
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		return memscan.NumberNeedles("scalar", scalar(t, key), key.Curve.Params().N, (key.Curve.Params().BitSize+7)/8)
+	case *rsa.PrivateKey:
+		var needles []memscan.Needle
+		for name, n := range map[string]*big.Int{"d": key.D, "p": key.Primes[0], "q": key.Primes[1], "dp": key.Precomputed.Dp, "dq": key.Precomputed.Dq, "qinv": key.Precomputed.Qinv} {
+			needles = append(needles, memscan.NumberNeedles(name, n, nil, (n.BitLen()+7)/8)...)
+		}
+		return needles
+	default:
+		t.Fatalf("a key of type %T", key)
+		return nil
+	}
 }
 
 func scanKey(t *testing.T, der []byte, needles []memscan.Needle) {
