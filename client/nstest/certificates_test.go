@@ -230,6 +230,44 @@ func TestSettingsOfCertificates(t *testing.T) {
 	}
 }
 
+// TestFirstCertificateByLogin uploads the first certificate of an integration
+// record with the access token of a user who logged in.
+func TestFirstCertificateByLogin(t *testing.T) {
+	a := codeAccount()
+	a.Integrations = append(a.Integrations, Integration{Name: "machine", ConsumerKey: clientA, ConsumerSecret: "s"})
+	a.Users = []User{{Name: "Ada", Entity: "-5", Role: "1000", Manage: true}, {Name: "Eve", Entity: "-5", Role: "1001"}}
+	n := start(t, Config{Accounts: []Account{a}})
+	key := ecKey(elliptic.P521())
+	login := func(user int) http.Header {
+		q := query("conf")
+		q.Set("state", stateA+randomHex())
+		at, err := Visit(t.Context(), n.client, pageURL+"?"+q.Encode(), Decision{Allow: true, User: user})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := n.basic(tokenURL, codeForm(at.Query().Get("code")), "conf", secretCode)
+		return http.Header{"Authorization": {"Bearer " + member(t, s, "access_token")}}
+	}
+	text := certify(t, key, time.Unix(pinned, 0), 2)
+	n.upload(login(1), map[string]any{"fileContent": text, "role": 1001, "entity": "-5"}).expect(t, "a role without the permission", 403, ReasonPermissionDenied, "certificate-permission")
+	s := n.upload(login(0), mapping(text))
+	s.expect(t, "create", 200, "", "")
+	n.bearerFrom(newAssertion("ES512", crypto.SHA512, key, member(t, s, "certificate_id")))
+
+	live := n.accounts[0]
+	live.Integrations[len(live.Integrations)-1].GrantTypes = []string{"authorization_code"}
+	form := tokenForm(newAssertion("ES512", crypto.SHA512, key, member(t, s, "certificate_id")).compact(t))
+	refused := n.exchange(tokenURL, form)
+	refused.expect(t, "no machine grant", 400, ReasonMachineGrantRequired, "")
+	if member(t, refused, "error") != "unauthorized_client" {
+		t.Errorf("answered %s", refused.body)
+	}
+	live.Users[0].Disabled, live.Integrations[len(live.Integrations)-1].GrantTypes = true, nil
+	n.exchange(tokenURL, form).expect(t, "a disabled user", 400, ReasonEntityOrRole, "")
+	live.OAuth2Disabled = true
+	n.exchange(tokenURL, form).expect(t, "OAuth 2.0 off", 400, ReasonFeatureDisabled, "")
+}
+
 func FuzzParseCertificateOrder(f *testing.F) {
 	f.Add("application/json", []byte(`{"fileContent":"-----BEGIN CERTIFICATE-----\n","role":1000,"entity":"-5"}`))
 	f.Add("application/json; charset=utf-8", []byte(`{"fileContent":"x","role":"3","entity":7}`))

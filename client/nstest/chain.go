@@ -97,8 +97,9 @@ func (a *account) begin(c *chain, code string, now time.Time) bool {
 }
 
 // useRefreshToken takes a refresh token, and where next is not empty puts next in
-// its place until expires. A token that was replaced before ends the chain.
-func (a *account) useRefreshToken(t issued, next string, expires time.Time) (chain, *refusal) {
+// its place until expires. A token that was replaced before ends the chain, unless
+// it is to be kept.
+func (a *account) useRefreshToken(t issued, next string, expires time.Time, keep bool) (chain, *refusal) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.chains[t.chain]
@@ -106,8 +107,8 @@ func (a *account) useRefreshToken(t issued, next string, expires time.Time) (cha
 	case c == nil || c.ended:
 		return chain{}, mistaken(ReasonTokenBlocked, "authorization-ended", "the authorization was revoked, or one of its refresh tokens was used twice")
 	case c.refresh != t.id:
-		c.ended = true
-		return chain{}, mistaken(ReasonTokenBlocked, "refresh-token-used-twice", "this refresh token was used before: the authorization ends, and the user has to agree again")
+		c.ended = !keep
+		return chain{}, mistaken(ReasonTokenBlocked, "refresh-token-used-twice", "this refresh token was used before, and is good once")
 	}
 	if next != "" {
 		if expires.After(c.ends) {

@@ -90,7 +90,8 @@ func (x *exchange) exchangeRefreshToken(form []pair) answer {
 	if integration.Public {
 		next = rand.Text()
 	}
-	c, refused := a.useRefreshToken(t, next, x.now.Add(integration.refreshLife(x.server.settings)))
+	settings := x.server.settings
+	c, refused := a.useRefreshToken(t, next, x.now.Add(integration.refreshLife(settings)), settings.KeepAfterReuse)
 	if refused != nil {
 		return x.deny(refused)
 	}

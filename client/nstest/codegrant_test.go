@@ -174,6 +174,16 @@ func TestRefreshTokenReuse(t *testing.T) {
 	n.api("the access token", access, 401, ReasonTokenBlocked, "authorization-ended")
 }
 
+// TestKeepAfterReuse refuses a refresh token that is used again and no more, where
+// the settings say so.
+func TestKeepAfterReuse(t *testing.T) {
+	n := start(t, Config{Accounts: []Account{codeAccount()}, Settings: Settings{KeepAfterReuse: true}})
+	first := member(t, n.exchange(tokenURL, as("pub", codeForm(n.freshCode("pub")))), "refresh_token")
+	second := member(t, n.exchange(tokenURL, as("pub", refreshForm(first))), "refresh_token")
+	n.exchange(tokenURL, as("pub", refreshForm(first))).expect(t, "the first again", 400, ReasonTokenBlocked, "refresh-token-used-twice")
+	n.exchange(tokenURL, as("pub", refreshForm(second))).expect(t, "the second", 200, "", "")
+}
+
 // TestRotationEnds lets no chain of refresh tokens outlive what the record says.
 func TestRotationEnds(t *testing.T) {
 	a := codeAccount()

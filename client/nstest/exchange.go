@@ -167,7 +167,7 @@ func (x *exchange) accept(l login) {
 func (x *exchange) note(r *refusal) {
 	x.verdict.OK = false
 	x.verdict.Reason = r.reason
-	x.verdict.Detail = r.reason.detail(x.channel)
+	x.verdict.Detail = strings.TrimSpace(r.reason.detail(x.channel) + " " + r.of)
 	x.verdict.Mistake = r.mistake
 	x.verdict.Explanation = r.explain
 	x.verdict.BaseString = clip(r.base, 4*maxURLKept)

@@ -86,10 +86,11 @@ func (f Fault) send(w http.ResponseWriter, r *http.Request, a answer) {
 		}
 		w.WriteHeader(a.status)
 		for i := range a.body {
-			if _, err := w.Write(a.body[i : i+1]); err != nil || !wait(r, pause) {
-				return
-			}
+			_, _ = w.Write(a.body[i : i+1])
 			flush(w)
+			if !wait(r, pause) {
+				panic(http.ErrAbortHandler) // the answer is not whole, and must not look so
+			}
 		}
 	default:
 		w.WriteHeader(a.status)

@@ -132,6 +132,7 @@ type refusal struct {
 	reason  Reason
 	mistake string // short name of a known mistake, or empty
 	explain string
+	of      string // what the Login Audit Trail writes behind the reason, or empty
 	base    string // base string as the server built it, for InvalidSignature
 }
 

@@ -1,6 +1,9 @@
 package nstest
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Settings decide what NetSuite's documentation leaves open. The zero value is
 // the documented or, failing that, the stricter behaviour.
@@ -61,6 +64,17 @@ type Settings struct {
 	// RevokeToken serves /rest/revoketoken: the token that signs the request is
 	// revoked. Oracle says that the path exists, and not what it takes.
 	RevokeToken bool `json:"revoke_token"`
+	// RequestTokenSeconds is how long a request token of the three-step flow lives.
+	// Zero: 900.
+	RequestTokenSeconds int `json:"request_token_seconds"`
+	// ThreeStepJSON answers steps one and three as JSON instead of a form.
+	ThreeStepJSON bool `json:"three_step_json"`
+	// ThreeStepStatus is the status of every refusal in these steps: 400, 401 or
+	// 403. Zero: by fault.
+	ThreeStepStatus int `json:"three_step_status"`
+	// KeepAfterReuse refuses a refresh token of a public client that is used again
+	// and does no more. Otherwise the authorization ends.
+	KeepAfterReuse bool `json:"keep_after_reuse"`
 	// CodeSeconds is how long a code of the code grant lives. Zero: 60.
 	CodeSeconds int `json:"code_seconds"`
 	// AccessTokenSeconds is how long an access token lives. Zero: 3600.
@@ -82,10 +96,11 @@ type Settings struct {
 }
 
 func (s Settings) check() error {
+	lives := []int{s.CodeSeconds, s.AccessTokenSeconds, s.RefreshTokenSeconds, s.RequestTokenSeconds}
 	switch {
 	case !oneOf(s.PassportNamespace, "", "both", "core", "messages"):
 		return fmt.Errorf("%w: settings: passport_namespace %q", ErrConfig, s.PassportNamespace)
-	case s.RESTletLoginStatus != 0 && s.RESTletLoginStatus != 401 && s.RESTletLoginStatus != 403:
+	case !slices.Contains([]int{0, 401, 403}, s.RESTletLoginStatus):
 		return fmt.Errorf("%w: settings: restlet_login_status %d", ErrConfig, s.RESTletLoginStatus)
 	case !oneOf(s.Challenge, "", "detail", "token_rejected", "none"):
 		return fmt.Errorf("%w: settings: challenge %q", ErrConfig, s.Challenge)
@@ -95,13 +110,15 @@ func (s Settings) check() error {
 		return fmt.Errorf("%w: settings: assertion_leeway %d", ErrConfig, s.AssertionLeeway)
 	case !oneOf(s.CertificateErrors, "", "rest", "oauth2"):
 		return fmt.Errorf("%w: settings: certificate_errors %q", ErrConfig, s.CertificateErrors)
-	case s.CertificateCreated != 0 && s.CertificateCreated != 200 && s.CertificateCreated != 201:
+	case !slices.Contains([]int{0, 200, 201}, s.CertificateCreated):
 		return fmt.Errorf("%w: settings: certificate_created %d", ErrConfig, s.CertificateCreated)
-	case min(s.CodeSeconds, s.AccessTokenSeconds, s.RefreshTokenSeconds) < 0 || max(s.CodeSeconds, s.AccessTokenSeconds, s.RefreshTokenSeconds) > 720*3600:
-		return fmt.Errorf("%w: settings: code_seconds, access_token_seconds or refresh_token_seconds out of bounds", ErrConfig)
+	case slices.ContainsFunc(lives, func(n int) bool { return n < 0 || n > 720*3600 }):
+		return fmt.Errorf("%w: settings: code_seconds, access_token_seconds, refresh_token_seconds or request_token_seconds out of bounds", ErrConfig)
+	case !slices.Contains([]int{0, 400, 401, 403}, s.ThreeStepStatus):
+		return fmt.Errorf("%w: settings: three_step_status %d", ErrConfig, s.ThreeStepStatus)
 	case !oneOf(s.TokenType, "", "bearer", "Bearer"):
 		return fmt.Errorf("%w: settings: token_type %q", ErrConfig, s.TokenType)
-	case s.UnauthorizedClientStatus != 0 && s.UnauthorizedClientStatus != 400 && s.UnauthorizedClientStatus != 401 && s.UnauthorizedClientStatus != 403:
+	case !slices.Contains([]int{0, 400, 401, 403}, s.UnauthorizedClientStatus):
 		return fmt.Errorf("%w: settings: unauthorized_client_status %d", ErrConfig, s.UnauthorizedClientStatus)
 	case !oneOf(s.Audience, "", "account", "posted"):
 		return fmt.Errorf("%w: settings: audience %q", ErrConfig, s.Audience)

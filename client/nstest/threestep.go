@@ -9,18 +9,25 @@ import (
 	"time"
 )
 
-// askedToken is a request token on its way through the three-step flow. The
-// zero asked time means that it came from the configuration and does not age.
+// askedToken is a request token on its way through the three-step flow. One that
+// came from the configuration does not age, and has no time.
 type askedToken struct {
 	RequestToken
 	callback string
 	role     string
 	agreed   *User // nil: nobody, yet
-	asked    time.Time
+	expires  time.Time
 }
 
 // NetSuite does not say how long a request token lives; this is the mock's.
 const requestTokenLife = 15 * time.Minute
+
+func (s *Server) requestTokenLife() time.Duration {
+	if s.settings.RequestTokenSeconds > 0 {
+		return time.Duration(s.settings.RequestTokenSeconds) * time.Second
+	}
+	return requestTokenLife
+}
 
 // randomHex is in the shape of NetSuite's token IDs and secrets: 64 hex digits.
 func randomHex() string {
@@ -87,16 +94,18 @@ func (x *exchange) requestToken() answer {
 		return x.deny(refused)
 	}
 	if !callbackFits(callback, integration.Callbacks) {
-		return x.deny(refuse(ReasonInvalidCallback, "the callback "+clip(callback, 256)+" is not on the integration record"))
+		r := refuse(ReasonInvalidCallback, "the callback is not on the integration record")
+		r.of = clip(callback, 256)
+		return x.deny(r)
 	}
 	if refused := x.server.admit(a, Token{}, in.claim, x.now); refused != nil {
 		return x.deny(refused)
 	}
 	asked := askedToken{
 		RequestToken: RequestToken{randomHex(), randomHex(), in.claim.consumerKey, randomHex()},
-		callback:     callback, role: get(in.header, "role"), asked: x.now,
+		callback:     callback, role: get(in.header, "role"), expires: x.now.Add(x.server.requestTokenLife()),
 	}
-	if !a.ask(asked) {
+	if !a.ask(asked, x.now) {
 		return x.deny(refuse(ReasonBusy, "too many request tokens wait"))
 	}
 	x.accept(login{a, integration, Token{}})
@@ -104,7 +113,19 @@ func (x *exchange) requestToken() answer {
 	if asked.role != "" {
 		out = append(out, pair{"role", asked.role})
 	}
-	return textAnswer(http.StatusOK, "application/x-www-form-urlencoded", join(encoded(out)))
+	return x.stepAnswer(out)
+}
+
+// stepAnswer is the answer of step one or three: a form, as in RFC 5849.
+func (x *exchange) stepAnswer(out []pair) answer {
+	if !x.server.settings.ThreeStepJSON {
+		return textAnswer(http.StatusOK, "application/x-www-form-urlencoded", join(encoded(out)))
+	}
+	object := map[string]string{}
+	for _, p := range out {
+		object[p.name] = p.value
+	}
+	return jsonAnswer(http.StatusOK, object)
 }
 
 // authorizeToken is step two: the page on which a user agrees.
@@ -195,17 +216,16 @@ func (x *exchange) accessToken() answer {
 		return x.deny(refuse(ReasonBusy, "the account has too many tokens"))
 	}
 	x.accept(login{a, integration, granted})
-	return textAnswer(http.StatusOK, "application/x-www-form-urlencoded",
-		join(encoded([]pair{{"oauth_token", granted.TokenID}, {"oauth_token_secret", granted.TokenSecret}})))
+	return x.stepAnswer([]pair{{"oauth_token", granted.TokenID}, {"oauth_token_secret", granted.TokenSecret}})
 }
 
 // ask keeps a request token, having dropped those too old.
-func (a *account) ask(t askedToken) bool {
+func (a *account) ask(t askedToken, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var kept []askedToken
 	for _, old := range a.asked {
-		if old.alive(t.asked) {
+		if old.alive(now) {
 			kept = append(kept, old)
 		}
 	}
@@ -245,7 +265,7 @@ func (a *account) grant(asked askedToken, t Token) bool {
 }
 
 func (t askedToken) alive(now time.Time) bool {
-	return t.asked.IsZero() || now.Sub(t.asked) < requestTokenLife
+	return t.expires.IsZero() || now.Before(t.expires)
 }
 
 // findAsked looks for a request token in one account, or in all if that is nil.
@@ -302,6 +322,9 @@ func (x *exchange) denyThreeStep(r *refusal) answer {
 		status = http.StatusBadRequest
 	case ReasonWrongHost:
 		status = http.StatusForbidden
+	}
+	if forced := x.server.settings.ThreeStepStatus; forced != 0 {
+		status = forced
 	}
 	a := textAnswer(status, "application/x-www-form-urlencoded", "error="+string(r.reason.detail(x.channel)))
 	if challenge := x.challenge(r); challenge != "" && status == http.StatusUnauthorized {

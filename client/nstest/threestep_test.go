@@ -152,7 +152,7 @@ func TestThreeStepRefusals(t *testing.T) {
 		"https://my.example.com/other": false, "http://127.0.0.1:8080/": false, "https://evil.example/?.example.org/cb": false, "x": false,
 	} {
 		s := n.do(stepOne(callback))
-		if s.verdict.OK != good || (!good && s.verdict.Reason != ReasonInvalidCallback) {
+		if s.verdict.OK != good || (!good && (s.verdict.Reason != ReasonInvalidCallback || s.verdict.Detail != "InvalidCallback "+callback)) {
 			t.Errorf("%s: %s", callback, s.verdict)
 		}
 	}
@@ -194,14 +194,31 @@ func TestRequestTokensAreBounded(t *testing.T) {
 	a := newAccount(account1(), Settings{})
 	at := clockAt(pinned).now()
 	for i := range maxAsked {
-		if !a.ask(askedToken{RequestToken: RequestToken{TokenID: randomHex()}, asked: at}) {
+		if !a.ask(askedToken{RequestToken: RequestToken{TokenID: randomHex()}, expires: at.Add(requestTokenLife)}, at) {
 			t.Fatalf("full at %d", i)
 		}
 	}
-	if a.ask(askedToken{asked: at}) {
+	if a.ask(askedToken{}, at) {
 		t.Error("not bounded")
 	}
-	if !a.ask(askedToken{asked: at.Add(requestTokenLife)}) || len(a.asked) != 1 {
+	if !a.ask(askedToken{}, at.Add(requestTokenLife)) || len(a.asked) != 1 {
 		t.Errorf("%d are kept past their time", len(a.asked))
 	}
+}
+
+func TestSettingsOfThreeStep(t *testing.T) {
+	n := start(t, Config{Accounts: []Account{threeStepAccount()}, Settings: Settings{RequestTokenSeconds: 5, ThreeStepJSON: true, ThreeStepStatus: 403}})
+	s := n.do(stepOne("http://localhost:1/"))
+	s.expect(t, "step one", 200, "", "")
+	first := decode(t, s.body)
+	if first["oauth_callback_confirmed"] != "true" || s.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("answered %s", s.body)
+	}
+	page := "https://123456-sb1.app.netsuite.com" + authorizeTokenPath + "?oauth_token=" + first["oauth_token"].(string)
+	n.send("GET", page, "", nil).expect(t, "the page", 200, "", "")
+	n.clock.seconds.Add(5)
+	n.send("GET", page, "", nil).expect(t, "five seconds later", 400, ReasonTokenRejected, "")
+	o := stepOne("http://localhost:1/")
+	o.tsecret, o.timestamp = "x", pinned+5
+	n.do(o).expect(t, "a wrong signature", 403, ReasonInvalidSignature, "")
 }
