@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"os"
@@ -92,6 +93,9 @@ type Agent struct {
 	stop  context.CancelFunc
 	wake  chan struct{}
 	erase chan struct{} // wakes eraseVersions
+	aging chan struct{} // wakes watchExpiry
+
+	recalled chan struct{} // closed once the audit log was read
 
 	admin    chan struct{} // holds a value while something changes the vault or unlocks it
 	managers atomic.Int32  // calls that do so or wait for it
@@ -106,6 +110,8 @@ type Agent struct {
 	// lastUse is when profiles were last used, in Unix seconds, as far as no session
 	// knows better.
 	lastUse map[string]int64
+	// told is what the log says last of the end of each profile.
+	told map[string]string
 	// keep is until when, by the boot clock, this agent keeps previous versions that
 	// came about in its time.
 	keep map[kept]time.Duration
@@ -134,7 +140,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1), aging: make(chan struct{}, 1), recalled: make(chan struct{}), told: make(map[string]string)} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -231,7 +237,8 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		a.watchSession,
 		a.sweepSealKeys,
 		a.eraseVersions,
-		a.readLastUse,
+		a.recall,
+		a.watchExpiry,
 		a.repairAudit,
 	}
 	done := make(chan error, len(tasks))
@@ -273,21 +280,23 @@ func (a *Agent) fence() error {
 	return nil
 }
 
-// readLastUse reads from the audit log when each profile was last used. A log of
-// years takes seconds to read, and nobody has to wait for it.
-func (a *Agent) readLastUse(ctx context.Context) error {
-	used, err := audit.LastUsed(a.cfg.Paths.AuditDir)
+// recall reads from the audit log when each profile was last used, and what was said of
+// its end. A log of years takes seconds to read, and nobody has to wait for it.
+func (a *Agent) recall(ctx context.Context) error {
+	past, err := audit.Recall(a.cfg.Paths.AuditDir)
 	if err != nil {
 		a.log.Error("last uses not known", "error", err)
 	}
 	a.mu.Lock()
-	for name, t := range used {
+	for name, t := range past.Used {
 		a.lastUse[name] = max(a.lastUse[name], t.Unix())
 	}
+	maps.Copy(a.told, past.Expiry)
 	if a.session != nil {
 		a.session.noteUse(a.lastUse)
 	}
 	a.mu.Unlock()
+	close(a.recalled)
 	<-ctx.Done()
 	return nil
 }

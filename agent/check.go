@@ -29,7 +29,7 @@ const (
 )
 
 // soon is how long before the end of a certificate or secret a check speaks of it.
-const soon = 30 * 24 * time.Hour
+const soon = 60 * day
 
 // checks collects what was looked at.
 type checks []*pb.Check
@@ -96,7 +96,15 @@ func (t *profileTest) run() {
 	}
 	t.destination()
 	t.previous()
+	t.refresh()
 	t.add("netsuite", checkSkipped, "NetSuite was not asked: whether it accepts the credential, its role and its permissions is open", "")
+}
+
+// refresh tells of a credential from before a refresh of the sandbox.
+func (t *profileTest) refresh() {
+	if t.live.Stale != 0 {
+		t.add("refresh", checkProblem, "it is from before the refresh of "+t.live.Account+", and nothing is signed with it", "see what to do:  nsagent profile refreshed "+t.live.Name)
+	}
 }
 
 // record opens what the vault file holds now, and compares it with what the agent
@@ -323,7 +331,7 @@ func (t *profileTest) previous() {
 }
 
 func days(d time.Duration) string {
-	switch n := int(d / (24 * time.Hour)); n {
+	switch n := int(d / day); n {
 	case 0:
 		return "less than a day"
 	case 1:

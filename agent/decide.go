@@ -139,6 +139,9 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if p.Auth == authSecret || forM2M(u.kind) != (p.Auth == authM2M) {
 		return s, p, wrongKind(p, u.kind)
 	}
+	if p.Stale != 0 {
+		return s, p, p.staleRefusal()
+	}
 	if p.Expires != 0 && now.Unix() >= p.Expires {
 		return s, p, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
 			"it ended at "+time.Unix(p.Expires, 0).UTC().Format(time.RFC3339), "make a new certificate and add the profile again")

@@ -90,6 +90,9 @@ func (e *profileEdit) plan(ctx context.Context) (*live, error) {
 				return nil, err
 			}
 		}
+		if e.renews(p) {
+			p.Stale = 0
+		}
 		if err := e.prove(ctx, p); err != nil {
 			return nil, err
 		}
@@ -97,6 +100,9 @@ func (e *profileEdit) plan(ctx context.Context) (*live, error) {
 	}
 	if err := e.newSecret(ctx, p); err != nil {
 		return nil, err
+	}
+	if e.renews(p) {
+		p.Stale = 0
 	}
 	if err := e.prove(ctx, p); err != nil {
 		return nil, err
@@ -111,12 +117,18 @@ func (e *profileEdit) plan(ctx context.Context) (*live, error) {
 
 // overlap returns how long the previous version is kept.
 func (e *profileEdit) overlap(fresh bool) (time.Duration, error) {
-	seconds := e.q.GetOverlapSeconds()
+	if e.q.GetOverlapSeconds() != 0 && !fresh && !e.q.GetUsePrevious() {
+		return 0, refuse(ErrRequest, pb.CodeRequest, "an overlap goes with a new secret only", "", "")
+	}
+	return overlapOf(e.q.GetOverlapSeconds())
+}
+
+// overlapOf returns how long a previous version is kept; 0 seconds means as short as can
+// be.
+func overlapOf(seconds int64) (time.Duration, error) {
 	switch {
 	case seconds == 0:
 		return minOverlap, nil
-	case !fresh && !e.q.GetUsePrevious():
-		return 0, refuse(ErrRequest, pb.CodeRequest, "an overlap goes with a new secret only", "", "")
 	case seconds < int64(minOverlap/time.Second) || seconds > int64(maxOverlap/time.Second):
 		return 0, refuse(ErrRequest, pb.CodeRequest, "the overlap is out of range", "it is from 1h to 30d", "")
 	}

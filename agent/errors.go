@@ -21,6 +21,8 @@ var (
 	ErrKind = errors.New("agent: wrong kind of credential")
 	// ErrExpired: the profile's certificate has expired.
 	ErrExpired = errors.New("agent: expired")
+	// ErrStale: the credential is from before a refresh of its sandbox.
+	ErrStale = errors.New("agent: from before a refresh")
 	// ErrSealKey: the one-time key is unknown, used, too old or of another connection.
 	ErrSealKey = errors.New("agent: unknown seal key")
 	// ErrBackoff: too many wrong passphrases in a row.

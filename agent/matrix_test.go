@@ -18,7 +18,7 @@ import (
 func TestEveryEventIsRecorded(t *testing.T) {
 	f := start(t)
 	ctx := t.Context()
-	key, cert := keyPair(t, elliptic.P256(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	key, cert := keyPair(t, elliptic.P256(), time.Now().Add(-time.Hour), time.Now().Add(100*day))
 	m2m := &pb.Profile{Name: "m2m", Account: "1234567_SB1", Auth: "m2m", ClientId: sample(1), Certificate: cert, Scopes: []string{"restlets"}}
 	for _, step := range []struct {
 		do   func()
@@ -46,6 +46,13 @@ func TestEveryEventIsRecorded(t *testing.T) {
 		{func() { _, _ = f.admin.RenameProfile(ctx, "acme", "m2m") }, []string{"profile.rename denied NSA-EXISTS acme"}},
 		{func() { _, _ = f.admin.RenameProfile(ctx, "acme", "a"); _, _ = f.admin.RenameProfile(ctx, "a", "acme") }, []string{"profile.rename ok  acme", "profile.rename ok  a"}},
 		{func() { _, _ = f.admin.TestProfile(ctx, "acme") }, []string{"profile.test ok  acme"}},
+		{func() { _, _ = f.admin.RotateIntegration(ctx, "acme", sample(20), f.sealer(sample(21)), 0) }, []string{"integration.rotate ok  acme", "integration.rotate ok  m2m"}},
+		{func() { _, _ = f.admin.RotateIntegration(ctx, "acme", sample(20), f.sealer(sample(21)), 0) }, []string{"integration.rotate denied NSA-CREDENTIAL acme"}},
+		{func() { _, _ = f.admin.MarkRefreshed(ctx, "acme", false) }, []string{"profile.refreshed ok  acme", "profile.refreshed ok  m2m"}},
+		{func() { _ = f.use("acme") }, []string{"sign denied NSA-STALE acme"}},
+		{func() { _, _ = f.admin.MarkRefreshed(ctx, "acme", true) }, []string{"profile.refreshed ok  acme"}},
+		{func() { _, _ = f.admin.MarkRefreshed(ctx, "m2m", true) }, []string{"profile.refreshed ok  m2m"}},
+		{func() { _, _ = f.admin.MarkRefreshed(ctx, "none", false) }, []string{"profile.refreshed denied NSA-NOPROFILE none"}},
 		{func() { _, _ = f.admin.TestProfile(ctx, "none") }, []string{"profile.test denied NSA-NOPROFILE none"}},
 		{func() { f.sign("acme") }, []string{"sign ok  acme"}},
 		{func() { _, _ = f.signer.Sign(ctx, client.Request{Profile: "acme", URL: "https://evil.example/"}) }, []string{"sign denied NSA-HOST acme"}},

@@ -78,6 +78,10 @@ type bound struct {
 
 	Hosts  []string `cbor:"18,keyasint,omitempty"`
 	Header string   `cbor:"19,keyasint,omitempty"`
+
+	// Stale is since when the secret is known to be from before a refresh of the
+	// sandbox, in Unix seconds; zero means that it is not.
+	Stale int64 `cbor:"40,keyasint,omitempty"`
 }
 
 // previous is what is kept of a profile for its previous secret.
@@ -157,7 +161,7 @@ func (p *profile) message() *pb.Profile {
 		Endpoint: p.Endpoint, Ca: p.CA, ConsumerKey: p.ConsumerKey, TokenId: p.TokenID,
 		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
 		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
-		Hosts: p.Hosts, Header: p.Header,
+		Hosts: p.Hosts, Header: p.Header, StaleSince: p.Stale,
 	}
 	for i, v := range p.versions {
 		m := &pb.SecretVersion{Number: v.Number, State: "current", Since: v.Created.Unix()}

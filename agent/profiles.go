@@ -152,16 +152,23 @@ func (a *Agent) removeProfile(ctx context.Context, name string) error {
 }
 
 // publish makes a durable change visible to signers, unless the agent was locked
-// meanwhile; then orphan, if any, is wiped.
-func (a *Agent) publish(s *session, change func(map[string]*live), orphan *live) {
+// meanwhile; then the orphans, if any, are wiped.
+func (a *Agent) publish(s *session, change func(map[string]*live), orphans ...*live) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.session == s {
 		change(s.profiles)
+		a.lookAtAges()
 		return
 	}
-	if orphan != nil {
-		orphan.destroy()
+	destroyAll(orphans)
+}
+
+func destroyAll(all []*live) {
+	for _, l := range all {
+		if l != nil {
+			l.destroy()
+		}
 	}
 }
 

@@ -32,25 +32,39 @@ func (a *Agent) by(c *caller, e audit.Event) audit.Event {
 // commit records an administrative change, durably, and then makes it. A change
 // that fails after it was recorded is recorded as failed.
 func (a *Agent) commit(c *caller, event string, p *profile, detail string, change func() error) error {
+	return a.carryOut(c, changeOf(event, p, detail), change)
+}
+
+// changeOf describes a change of a profile.
+func changeOf(event string, p *profile, detail string) audit.Event {
 	e := audit.Event{Event: event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Detail: detail}
 	if t, err := signer.ParseEndpoint(p.Endpoint); err == nil {
 		e.Host = t.Host()
 	}
-	return a.carryOut(c, e, change)
+	return e
 }
 
 // carryOut is commit for a change that is described by e.
 func (a *Agent) carryOut(c *caller, e audit.Event, change func() error) error {
-	if err := a.recordDurably(c, e); err != nil {
-		return fmt.Errorf("recording the change: %w", err)
+	return a.carryOutAll(c, []audit.Event{e}, change)
+}
+
+// carryOutAll is commit for a change that is described by all of the entries.
+func (a *Agent) carryOutAll(c *caller, all []audit.Event, change func() error) error {
+	for _, e := range all {
+		if err := a.recordDurably(c, e); err != nil {
+			return fmt.Errorf("recording the change: %w", err)
+		}
 	}
 	err := change()
 	if err == nil {
 		return nil
 	}
-	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
-	if werr := a.recordDurably(c, e); werr != nil {
-		a.log.Error("audit log not written after a failed change", "error", werr)
+	for _, e := range all {
+		e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
+		if werr := a.recordDurably(c, e); werr != nil {
+			a.log.Error("audit log not written after a failed change", "error", werr)
+		}
 	}
 	return &recorded{err}
 }

@@ -40,7 +40,10 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	out := &pb.ListProfilesResponse{Profiles: make([]*pb.ProfileSummary, 0, len(s.profiles))}
 	for _, p := range s.profiles {
 		state := "ready"
-		if p.Expires != 0 && now >= p.Expires {
+		switch {
+		case p.Stale != 0:
+			state = "stale"
+		case p.Expires != 0 && now >= p.Expires:
 			state = "expired"
 		}
 		out.Profiles = append(out.Profiles, &pb.ProfileSummary{
@@ -84,6 +87,7 @@ func (a *Agent) status() *pb.StatusResponse {
 			Since:    a.clock().Add(s.since - now).Unix(),
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
+		out.Expiring = s.expiring(a.clock())
 		out.Warnings = append(out.Warnings, s.warnings()...)
 	}
 	if err := a.audit.Err(); err != nil {

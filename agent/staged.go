@@ -56,6 +56,7 @@ func (a *Agent) stage(ctx context.Context, s *session, of *live, p *profile, m m
 		return nil, alreadyStaged(st)
 	}
 	p.Name, p.For, p.Change = stagedName(of.Name), of.Name, change
+	p.Stale = 0 // it is made after the refresh
 	signOnly, err := a.arena.Clone(m.signOnly)
 	if err != nil {
 		return nil, err

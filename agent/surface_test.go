@@ -145,8 +145,8 @@ func TestMethodNames(t *testing.T) {
 // sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.ListKeySlots", "Admin.Lock", "Admin.Recover",
-		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.Recover",
+		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RotateIntegration", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload",
 		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}

@@ -90,6 +90,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 		return nil, a.overruled(c, e)
 	}
 	a.look()
+	a.lookAtAges()
 	select {
 	case a.erase <- struct{}{}:
 	default:

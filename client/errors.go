@@ -84,6 +84,8 @@ var (
 	ErrRequest error = &Error{Code: pb.CodeRequest, Message: "client: malformed request"}
 	// ErrExpired: the credential has expired or was revoked.
 	ErrExpired error = &Error{Code: pb.CodeExpired, Message: "client: expired"}
+	// ErrStale: the credential is from before a refresh of its sandbox.
+	ErrStale error = &Error{Code: pb.CodeStale, Message: "client: from before a refresh"}
 	// ErrNetSuite: NetSuite refused.
 	ErrNetSuite error = &Error{Code: pb.CodeNetSuite, Message: "client: refused by NetSuite"}
 	// ErrNetwork: the agent could not reach NetSuite.

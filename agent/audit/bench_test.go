@@ -86,13 +86,13 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-func BenchmarkLastUsed(b *testing.B) {
+func BenchmarkRecall(b *testing.B) {
 	log := sample(b, 2000)
 	dir := place(b, log)
 	b.SetBytes(int64(len(log)))
 	for b.Loop() {
-		if used, err := LastUsed(dir); err != nil || len(used) != 1 {
-			b.Fatal(used, err)
+		if past, err := Recall(dir); err != nil || len(past.Used) != 1 {
+			b.Fatal(past, err)
 		}
 	}
 }

@@ -19,6 +19,9 @@ const (
 	EventProfileRename   = "profile.rename"
 	EventProfileTest     = "profile.test"
 	EventProfileRemove   = "profile.remove"
+	EventProfileRefresh  = "profile.refreshed"
+	EventIntegration     = "integration.rotate"
+	EventExpiry          = "expiry"
 	EventSecretErase     = "secret.erase"
 	EventVaultCheck      = "vault.check"
 	EventKeyAdd          = "key.add"
@@ -118,7 +121,8 @@ func knownEvent(name string) bool {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventSecretErase, EventVaultCheck, EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
+		EventProfileRefresh, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
+		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
 		return true

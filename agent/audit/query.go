@@ -85,17 +85,24 @@ func Query(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 	}
 }
 
-// LastUsed returns when each profile was last used with success, from the whole log of
-// dir; without a log it is empty. It reads about a million entries a second: ask
-// once and keep the map.
-func LastUsed(dir string) (map[string]time.Time, error) {
-	used := make(map[string]time.Time)
+// Past is what the log knows of each profile by name.
+type Past struct {
+	// Used is when it was last used with success.
+	Used map[string]time.Time
+	// Expiry is the detail of the last entry about its end.
+	Expiry map[string]string
+}
+
+// Recall returns what the whole log of dir says of profiles; without a log it is empty.
+// It reads about a million entries a second: ask once and keep the maps.
+func Recall(dir string) (Past, error) {
+	p := Past{Used: make(map[string]time.Time), Expiry: make(map[string]string)}
 	f, err := OpenReader(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return used, nil
+		return p, nil
 	}
 	if err != nil {
-		return nil, err
+		return Past{}, err
 	}
 	defer f.Close()
 	for v, err := range views(f) {
@@ -103,22 +110,35 @@ func LastUsed(dir string) (map[string]time.Time, error) {
 			continue // finding damage is the task of CheckDir
 		}
 		if err != nil {
-			return nil, err
+			return Past{}, err
 		}
-		if len(v.profile) == 0 || string(v.outcome) != OutcomeOK {
-			continue
-		}
-		name := unescape(v.profile)
-		switch to, renamed := strings.CutPrefix(string(v.detail), "to="); {
-		case isUse(string(v.event)):
-			if v.time.After(used[name]) {
-				used[name] = v.time
-			}
-		case string(v.event) == EventProfileRename && renamed && !used[name].IsZero():
-			used[to] = used[name]
+		if len(v.profile) > 0 && string(v.outcome) == OutcomeOK {
+			p.note(v)
 		}
 	}
-	return used, nil
+	return p, nil
+}
+
+// note takes over what an entry says of its profile.
+func (p *Past) note(v *view) {
+	name := unescape(v.profile)
+	switch event := string(v.event); {
+	case isUse(event):
+		if v.time.After(p.Used[name]) {
+			p.Used[name] = v.time
+		}
+	case event == EventExpiry:
+		p.Expiry[name] = unescape(v.detail)
+	case event == EventProfileRename:
+		if to, renamed := strings.CutPrefix(string(v.detail), "to="); renamed {
+			if t := p.Used[name]; !t.IsZero() {
+				p.Used[to] = t
+			}
+			if told, ok := p.Expiry[name]; ok {
+				p.Expiry[to] = told
+			}
+		}
+	}
 }
 
 // views parses line after line; a view is good until the next.

@@ -124,19 +124,45 @@ func TestQueryGoesOnAfterABadLine(t *testing.T) {
 	}
 }
 
-func TestLastUsed(t *testing.T) {
+func TestRecall(t *testing.T) {
 	dir := mixed(t)
-	got, err := LastUsed(dir)
+	past, err := Recall(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := past.Used
 	at := func(i int) time.Time { return use(i).Time.Truncate(time.Microsecond) }
 	want := map[string]time.Time{"acme-sb1": at(1), "acme-prod": at(3), `odd "name"`: at(7)}
 	if !maps.EqualFunc(got, want, time.Time.Equal) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got, err := LastUsed(newDir(t)); err != nil || len(got) != 0 {
+	if got, err := Recall(newDir(t)); err != nil || len(got.Used)+len(got.Expiry) != 0 {
 		t.Errorf("without a log: got %v, %v", got, err)
+	}
+}
+
+// Of entries about an end the last one counts, also under a new name of its profile.
+func TestRecallExpiry(t *testing.T) {
+	dir := newDir(t)
+	l := mustOpen(t, dir)
+	for _, e := range []Event{
+		{Event: EventExpiry, Outcome: OutcomeOK, Profile: "a", Detail: "within=60d"},
+		{Event: EventExpiry, Outcome: OutcomeOK, Profile: "a", Detail: "within=30d"},
+		{Event: EventExpiry, Outcome: OutcomeOK, Profile: "b", Detail: "within=7d"},
+		{Event: EventProfileRename, Outcome: OutcomeOK, Profile: "b", Detail: "to=c"},
+		{Event: EventProfileRename, Outcome: OutcomeFailed, Profile: "a", Detail: "to=d"},
+	} {
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past, err := Recall(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a": "within=30d", "b": "within=7d", "c": "within=7d"}
+	if !maps.Equal(past.Expiry, want) || len(past.Used) != 0 {
+		t.Errorf("got %v, want %v", past, want)
 	}
 }
 

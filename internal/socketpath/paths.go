@@ -9,6 +9,9 @@ import (
 // socket address on Linux, without its final zero byte.
 const MaxSocketPath = 107
 
+// LockName is the file beside the socket for use whose lock a running agent holds.
+const LockName = "agent.lock"
+
 // program is the name of the directory under each XDG directory.
 const program = "nsagent"
 
@@ -115,7 +118,7 @@ func (p *Paths) sockets(o Options) error {
 			return err
 		}
 	}
-	p.PIDFile = filepath.Join(filepath.Dir(p.Agent), "agent.lock")
+	p.PIDFile = filepath.Join(filepath.Dir(p.Agent), LockName)
 	for _, path := range []string{p.Agent, p.Admin} {
 		if err := CheckLength(path); err != nil {
 			return err

@@ -35,6 +35,7 @@ const exitCodes = {
   'NSA-ROLLBACK': 1,
   'NSA-RUNNING': 1,
   'NSA-SOCKET': 2,
+  'NSA-STALE': 10,
   'NSA-UNSAFE': 1,
   'NSA-URL': 2,
   'NSA-USAGE': 2,

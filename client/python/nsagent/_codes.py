@@ -36,6 +36,7 @@ EXIT_CODES: Dict[str, int] = {
     "NSA-ROLLBACK": 1,
     "NSA-RUNNING": 1,
     "NSA-SOCKET": 2,
+    "NSA-STALE": 10,
     "NSA-UNSAFE": 1,
     "NSA-URL": 2,
     "NSA-USAGE": 2,

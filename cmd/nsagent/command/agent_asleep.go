@@ -45,3 +45,8 @@ func nothingThere(err error) error {
 	}
 	return err
 }
+
+// agentHolds reports whether an agent runs whose sockets are in a directory.
+func agentHolds(dir string) bool {
+	return agent.LookAtLock(filepath.Join(dir, socketpath.LockName)) == agent.LockHeld
+}

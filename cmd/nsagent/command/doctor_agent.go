@@ -52,7 +52,7 @@ func (e *env) examineAgent(ctx context.Context, p socketpath.Paths) []doctor.Fin
 	if err != nil {
 		return append(out, foundFault("expiry", err))
 	}
-	return append(append(out, e.judgeDefault(p, list)...), expiries(list, time.Now())...)
+	return append(append(append(out, e.judgeDefault(p, list)...), expiries(r.GetExpiring())...), stale(list)...)
 }
 
 // examineSockets looks at the sockets themselves. there is false where no agent
@@ -134,39 +134,41 @@ func (e *env) judgeDefault(p socketpath.Paths, list *pb.ListProfilesResponse) []
 		Why: "commands without another name fail", Fix: "see what there is:  nsagent profile ls"}}
 }
 
-// soon is how long before its end a credential is worth a warning: NetSuite takes a
-// new certificate beside the old one.
-const soon = 30 * 24 * time.Hour
-
-// expiries lists what has ended or will soon.
-func expiries(list *pb.ListProfilesResponse, now time.Time) []doctor.Finding {
+// expiries lists what has ended or will soon. Each is a problem: who looks once a month
+// has the time that a renewal takes.
+func expiries(all []*pb.Expiry) []doctor.Finding {
 	const check = "expiry"
-	var out []doctor.Finding
-	for _, p := range list.GetProfiles() {
-		if p.GetExpiresAt() == 0 {
-			continue
-		}
-		ends := time.Unix(p.GetExpiresAt(), 0)
-		left := ends.Sub(now)
-		when, fix := day(p.GetExpiresAt(), ""), renewal(p)
-		switch {
-		case left <= 0:
-			out = append(out, doctor.Finding{Check: check, Level: doctor.Problem, Text: fmt.Sprintf("%s (%s) ended at %s", p.GetName(), p.GetAccount(), when), Why: "nothing is signed with it", Fix: fix})
-		case left < soon:
-			out = append(out, doctor.Finding{Check: check, Level: doctor.Warn, Text: fmt.Sprintf("%s (%s) ends in %s, at %s", p.GetName(), p.GetAccount(), seconds(int64(left/time.Second)), when), Fix: fix})
-		}
+	if len(all) == 0 {
+		return []doctor.Finding{{Check: check, Level: doctor.OK, Text: "no credential ends within 60 days"}}
 	}
-	if len(out) == 0 {
-		out = append(out, doctor.Finding{Check: check, Level: doctor.OK, Text: "no credential ends within 30 days"})
+	var out []doctor.Finding
+	for _, x := range all {
+		f := doctor.Finding{Check: check, Level: doctor.Problem, Text: ending(x), Fix: renewal(x)}
+		if x.GetWithinDays() == 0 {
+			f.Why = "nothing is signed with it"
+		}
+		out = append(out, f)
 	}
 	return out
 }
 
 // renewal says how a credential that ends is replaced.
-func renewal(p *pb.ProfileSummary) string {
-	store := "store it:  nsagent profile edit " + p.GetName()
-	if p.GetAuth() == "m2m" {
+func renewal(x *pb.Expiry) string {
+	store := "store it:  nsagent profile edit " + x.GetProfile()
+	if x.GetAuth() == "m2m" {
 		return "make a new certificate in NetSuite (Setup > Integration > OAuth 2.0 Client Credentials), and " + store
 	}
 	return "get a new secret from whoever gave it out, and " + store
+}
+
+// stale lists what is from before a refresh of its sandbox.
+func stale(list *pb.ListProfilesResponse) []doctor.Finding {
+	var out []doctor.Finding
+	for _, p := range list.GetProfiles() {
+		if p.GetState() == "stale" {
+			out = append(out, doctor.Finding{Check: "refresh", Level: doctor.Problem, Text: fmt.Sprintf("%s is from before the refresh of %s", p.GetName(), p.GetAccount()),
+				Why: "nothing is signed with it", Fix: "see what to do:  nsagent profile refreshed " + p.GetName()})
+		}
+	}
+	return out
 }

@@ -17,7 +17,7 @@ func newProfile(e *env) *cobra.Command {
 		Use:   "profile",
 		Short: "Add, list, show, test, edit, rename and remove profiles",
 	}
-	c.AddCommand(newProfileAdd(e), newProfileList(e), newProfileShow(e), newProfileTest(e), newProfileEdit(e), newProfileRename(e), newProfileRemove(e))
+	c.AddCommand(newProfileAdd(e), newProfileList(e), newProfileShow(e), newProfileTest(e), newProfileEdit(e), newProfileRename(e), newProfileRemove(e), newProfileRefreshed(e))
 	return c
 }
 
@@ -88,6 +88,9 @@ func (e *env) printProfile(p *pb.Profile) error {
 		{"token ID", p.GetTokenId()}, {"client ID", p.GetClientId()}, {"certificate ID", p.GetCertificateId()}, {"algorithm", p.GetAlg()},
 		{"scopes", strings.Join(p.GetScopes(), " ")}, {"hosts", strings.Join(p.GetHosts(), " ")}, {"header", p.GetHeader()},
 		{"created", day(p.GetCreatedAt(), "")}, {"expires", day(p.GetExpiresAt(), "never")}, {"last used", day(p.GetLastUsed(), "never")},
+	}
+	if p.GetStaleSince() != 0 {
+		rows = append(rows, [2]string{"stale", "since " + day(p.GetStaleSince(), "") + ": from before a refresh of the sandbox, and not used"})
 	}
 	for _, v := range p.GetVersions() {
 		line := fmt.Sprintf("%s, since %s", v.GetState(), day(v.GetSince(), ""))

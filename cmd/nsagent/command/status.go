@@ -86,6 +86,7 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	for _, s := range r.GetSockets() {
 		rows = append(rows, [2]string{s.GetName() + ".sock", s.GetPath()})
 	}
+	rows = append(rows, endings(r.GetExpiring())...)
 	for _, w := range r.GetWarnings() {
 		if u.GetRollback() != "" && strings.Contains(w, u.GetRollback()) {
 			continue // the row of that name says it
@@ -93,6 +94,33 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 		rows = append(rows, [2]string{"note", w})
 	}
 	return e.sheet(rows)
+}
+
+// endings tells of credentials that end, the first few of them.
+func endings(all []*pb.Expiry) [][2]string {
+	const most = 5
+	var rows [][2]string
+	for i, x := range all {
+		if i == most {
+			rows = append(rows, [2]string{"ends", fmt.Sprintf("and %d more:  nsagent doctor", len(all)-most)})
+			break
+		}
+		rows = append(rows, [2]string{"ends", ending(x)})
+	}
+	return rows
+}
+
+// ending says when a credential ends, or that it has.
+func ending(x *pb.Expiry) string {
+	who := fmt.Sprintf("%s (%s)", x.GetProfile(), x.GetAccount())
+	if x.GetWithinDays() == 0 {
+		return who + " ended at " + day(x.GetExpiresAt(), "")
+	}
+	within := "1 day"
+	if n := x.GetWithinDays(); n != 1 {
+		within = fmt.Sprintf("%d days", n)
+	}
+	return fmt.Sprintf("%s ends within %s, at %s", who, within, day(x.GetExpiresAt(), ""))
 }
 
 // noVaultYet reports whether this user's own agent has no vault to open. Of an agent

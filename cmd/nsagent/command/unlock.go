@@ -124,25 +124,3 @@ func needsPassphrase(err error) bool {
 	var f *client.Error
 	return errors.As(err, &f) && f.Code == pb.CodePassphrase
 }
-
-func newLock(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "lock",
-		Short: "Drop every key from memory",
-		Long:  "Drop every key from memory. The agent goes on, and signs again after unlock.",
-		Args:  takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := e.manage(c.Context(), func(a *client.Admin) error { return a.Lock(c.Context()) }); err != nil {
-				return nothingThere(err)
-			}
-			if e.json() {
-				return e.printJSON(struct {
-					Schema string `json:"schema"`
-					Locked bool   `json:"locked"`
-				}{"nsagent.lock/v1", true})
-			}
-			e.say("locked")
-			return nil
-		},
-	}
-}

@@ -49,6 +49,7 @@ const (
 	CodeMemory     Code = "NSA-MEMORY"
 	CodeFull       Code = "NSA-FULL"
 	CodeExpired    Code = "NSA-EXPIRED"
+	CodeStale      Code = "NSA-STALE"
 	CodeCheck      Code = "NSA-CHECK"
 )
 
@@ -106,6 +107,7 @@ func Meanings() []Meaning {
 		{CodeMemory, codes.ResourceExhausted, 429, 1, "there is too little lockable memory"},
 		{CodeFull, codes.ResourceExhausted, 429, 1, "there is no room left"},
 		{CodeExpired, codes.FailedPrecondition, 410, 10, "it has expired or was revoked"},
+		{CodeStale, codes.FailedPrecondition, 410, 10, "it is from before a refresh of the sandbox"},
 		{CodeCheck, codes.FailedPrecondition, 409, 9, "a check found problems"},
 	}
 }

@@ -16,6 +16,7 @@ const (
 	SchemaProfile         = "nsagent.profile/v1"
 	SchemaCheck           = "nsagent.check/v1"
 	SchemaStatus          = "nsagent.status/v1"
+	SchemaIntegration     = "nsagent.integration/v1"
 )
 
 // SignJSON is the JSON form of a SignResponse.
@@ -173,6 +174,8 @@ type ProfileJSON struct {
 	CreatedAt     *string  `json:"created_at"`
 	ExpiresAt     *string  `json:"expires_at"`
 	LastUsed      *string  `json:"last_used"`
+	// StaleSince is left out unless the sandbox was refreshed since.
+	StaleSince *string `json:"stale_since,omitempty"`
 	// Versions are those of the secret that are kept, the current one first.
 	Versions []VersionJSON `json:"versions"`
 }
@@ -200,7 +203,39 @@ func (m *Profile) JSON() ProfileJSON {
 		ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),
 		CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(), Scopes: m.GetScopes(), Alg: m.GetAlg(),
 		CreatedAt: instantOrNull(m.GetCreatedAt()), ExpiresAt: instantOrNull(m.GetExpiresAt()), LastUsed: instantOrNull(m.GetLastUsed()),
+		StaleSince: instantOrNull(m.GetStaleSince()),
 	}
+}
+
+// IntegrationJSON is an integration record as profiles show it.
+type IntegrationJSON struct {
+	Schema      string               `json:"schema"`
+	Account     string               `json:"account"`
+	Environment string               `json:"environment"`
+	Key         string               `json:"key"`
+	Endpoint    *string              `json:"endpoint"`
+	Profiles    []IntegrationUseJSON `json:"profiles"`
+}
+
+// IntegrationUseJSON is a profile that uses an integration record.
+type IntegrationUseJSON struct {
+	Name string `json:"name"`
+	Auth string `json:"auth"`
+}
+
+// JSON returns the JSON form, a list.
+func (m *ListIntegrationsResponse) JSON() []IntegrationJSON {
+	rows := make([]IntegrationJSON, 0, len(m.GetIntegrations()))
+	for _, i := range m.GetIntegrations() {
+		uses := make([]IntegrationUseJSON, 0, len(i.GetUses()))
+		for _, u := range i.GetUses() {
+			uses = append(uses, IntegrationUseJSON{Name: u.GetProfile(), Auth: u.GetAuth()})
+		}
+		rows = append(rows, IntegrationJSON{
+			Schema: SchemaIntegration, Account: i.GetAccount(), Environment: i.GetEnvironment(), Key: i.GetKey(), Endpoint: textOrNull(i.GetEndpoint()), Profiles: uses,
+		})
+	}
+	return rows
 }
 
 // CheckJSON is one thing that was looked at. State is ok, note, problem or skipped.
@@ -245,6 +280,19 @@ type StatusJSON struct {
 	Sockets     map[string]string `json:"sockets"`
 	Sandbox     SandboxJSON       `json:"sandbox"`
 	Warnings    []string          `json:"warnings"`
+	// Expiring are credentials that have ended or will soon, the next to end first.
+	Expiring []ExpiryJSON `json:"expiring"`
+}
+
+// ExpiryJSON is the end of a credential that is near or has passed: it ends within so
+// many days, 0 if it has ended.
+type ExpiryJSON struct {
+	Profile     string `json:"profile"`
+	Account     string `json:"account"`
+	Environment string `json:"environment"`
+	Auth        string `json:"auth"`
+	ExpiresAt   string `json:"expires_at"`
+	WithinDays  int32  `json:"within_days"`
 }
 
 // UnlockJSON says how the vault is opened and for how long it is.
@@ -304,6 +352,12 @@ func (m *StatusResponse) JSON() StatusJSON {
 		Sockets:     make(map[string]string),
 		Sandbox:     SandboxJSON{Seccomp: m.GetSandbox().GetSeccomp(), LandlockABI: m.GetSandbox().GetLandlockAbi()},
 		Warnings:    append([]string{}, m.GetWarnings()...),
+		Expiring:    make([]ExpiryJSON, 0, len(m.GetExpiring())),
+	}
+	for _, x := range m.GetExpiring() {
+		s.Expiring = append(s.Expiring, ExpiryJSON{
+			Profile: x.GetProfile(), Account: x.GetAccount(), Environment: x.GetEnvironment(), Auth: x.GetAuth(), ExpiresAt: *instant(x.GetExpiresAt()), WithinDays: x.GetWithinDays(),
+		})
 	}
 	if !m.GetLocked() {
 		n := m.GetProfiles()

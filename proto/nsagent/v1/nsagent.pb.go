@@ -1127,7 +1127,7 @@ type ProfileSummary struct {
 	Environment string `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
 	// "tba", "m2m" or "secret".
 	Auth string `protobuf:"bytes,4,opt,name=auth,proto3" json:"auth,omitempty"`
-	// "ready" or "expired".
+	// "ready", "expired", or "stale": from before a refresh of the sandbox.
 	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	// Unix seconds; 0 means that it does not expire.
 	ExpiresAt int64 `protobuf:"varint,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
@@ -1276,8 +1276,11 @@ type StatusResponse struct {
 	Audit   *AuditStatus    `protobuf:"bytes,7,opt,name=audit,proto3" json:"audit,omitempty"`
 	Sockets []*SocketStatus `protobuf:"bytes,8,rep,name=sockets,proto3" json:"sockets,omitempty"`
 	// Sentences about protection that is weaker than it could be.
-	Warnings      []string       `protobuf:"bytes,9,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	Sandbox       *SandboxStatus `protobuf:"bytes,10,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	Warnings []string       `protobuf:"bytes,9,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Sandbox  *SandboxStatus `protobuf:"bytes,10,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
+	// Credentials that have ended or will within 60 days, the next to end first; none
+	// while locked.
+	Expiring      []*Expiry `protobuf:"bytes,40,rep,name=expiring,proto3" json:"expiring,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1382,6 +1385,100 @@ func (x *StatusResponse) GetSandbox() *SandboxStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetExpiring() []*Expiry {
+	if x != nil {
+		return x.Expiring
+	}
+	return nil
+}
+
+// Expiry is the end of a credential that is near or has passed.
+type Expiry struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Profile     string                 `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Account     string                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Environment string                 `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	Auth        string                 `protobuf:"bytes,4,opt,name=auth,proto3" json:"auth,omitempty"`
+	// Unix seconds.
+	ExpiresAt int64 `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// It ends within so many days: 60, 30, 14, 7 or 1; 0: it has ended.
+	WithinDays    int32 `protobuf:"varint,6,opt,name=within_days,json=withinDays,proto3" json:"within_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expiry) Reset() {
+	*x = Expiry{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expiry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expiry) ProtoMessage() {}
+
+func (x *Expiry) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
+func (*Expiry) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Expiry) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Expiry) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Expiry) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *Expiry) GetAuth() string {
+	if x != nil {
+		return x.Auth
+	}
+	return ""
+}
+
+func (x *Expiry) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *Expiry) GetWithinDays() int32 {
+	if x != nil {
+		return x.WithinDays
+	}
+	return 0
+}
+
 type UnlockStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kinds of key slots, such as "keyring+passphrase".
@@ -1402,7 +1499,7 @@ type UnlockStatus struct {
 
 func (x *UnlockStatus) Reset() {
 	*x = UnlockStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1511,7 @@ func (x *UnlockStatus) String() string {
 func (*UnlockStatus) ProtoMessage() {}
 
 func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1524,7 @@ func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockStatus.ProtoReflect.Descriptor instead.
 func (*UnlockStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{18}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UnlockStatus) GetSlots() []string {
@@ -1489,7 +1586,7 @@ type MemoryStatus struct {
 
 func (x *MemoryStatus) Reset() {
 	*x = MemoryStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1598,7 @@ func (x *MemoryStatus) String() string {
 func (*MemoryStatus) ProtoMessage() {}
 
 func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1611,7 @@ func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatus.ProtoReflect.Descriptor instead.
 func (*MemoryStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{19}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MemoryStatus) GetMode() string {
@@ -1574,7 +1671,7 @@ type AuditStatus struct {
 
 func (x *AuditStatus) Reset() {
 	*x = AuditStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1683,7 @@ func (x *AuditStatus) String() string {
 func (*AuditStatus) ProtoMessage() {}
 
 func (x *AuditStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1696,7 @@ func (x *AuditStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatus.ProtoReflect.Descriptor instead.
 func (*AuditStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{20}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AuditStatus) GetOk() bool {
@@ -1669,7 +1766,7 @@ type SocketStatus struct {
 
 func (x *SocketStatus) Reset() {
 	*x = SocketStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1778,7 @@ func (x *SocketStatus) String() string {
 func (*SocketStatus) ProtoMessage() {}
 
 func (x *SocketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1791,7 @@ func (x *SocketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStatus.ProtoReflect.Descriptor instead.
 func (*SocketStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SocketStatus) GetName() string {
@@ -1722,7 +1819,7 @@ type SandboxStatus struct {
 
 func (x *SandboxStatus) Reset() {
 	*x = SandboxStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1831,7 @@ func (x *SandboxStatus) String() string {
 func (*SandboxStatus) ProtoMessage() {}
 
 func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1844,7 @@ func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxStatus.ProtoReflect.Descriptor instead.
 func (*SandboxStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SandboxStatus) GetSeccomp() bool {
@@ -1774,7 +1871,7 @@ type SealKeyRequest struct {
 
 func (x *SealKeyRequest) Reset() {
 	*x = SealKeyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1883,7 @@ func (x *SealKeyRequest) String() string {
 func (*SealKeyRequest) ProtoMessage() {}
 
 func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1896,7 @@ func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyRequest.ProtoReflect.Descriptor instead.
 func (*SealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SealKeyRequest) GetCount() uint32 {
@@ -1824,7 +1921,7 @@ type SealKeyResponse struct {
 
 func (x *SealKeyResponse) Reset() {
 	*x = SealKeyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1933,7 @@ func (x *SealKeyResponse) String() string {
 func (*SealKeyResponse) ProtoMessage() {}
 
 func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1946,7 @@ func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyResponse.ProtoReflect.Descriptor instead.
 func (*SealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SealKeyResponse) GetKeys() []*SealKey {
@@ -1892,7 +1989,7 @@ type SealKey struct {
 
 func (x *SealKey) Reset() {
 	*x = SealKey{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2001,7 @@ func (x *SealKey) String() string {
 func (*SealKey) ProtoMessage() {}
 
 func (x *SealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2014,7 @@ func (x *SealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
 func (*SealKey) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SealKey) GetId() []byte {
@@ -1949,7 +2046,7 @@ type Sealed struct {
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2058,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2071,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Sealed) GetField() string {
@@ -2018,7 +2115,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2127,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2140,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Proof) GetPassphrase() *Sealed {
@@ -2082,7 +2179,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2191,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2204,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -2145,7 +2242,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2254,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2267,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -2218,7 +2315,7 @@ type KeySlot struct {
 
 func (x *KeySlot) Reset() {
 	*x = KeySlot{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2327,7 @@ func (x *KeySlot) String() string {
 func (*KeySlot) ProtoMessage() {}
 
 func (x *KeySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2340,7 @@ func (x *KeySlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySlot.ProtoReflect.Descriptor instead.
 func (*KeySlot) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *KeySlot) GetId() string {
@@ -2289,7 +2386,7 @@ type ListKeySlotsRequest struct {
 
 func (x *ListKeySlotsRequest) Reset() {
 	*x = ListKeySlotsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2398,7 @@ func (x *ListKeySlotsRequest) String() string {
 func (*ListKeySlotsRequest) ProtoMessage() {}
 
 func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2411,7 @@ func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 type ListKeySlotsResponse struct {
@@ -2328,7 +2425,7 @@ type ListKeySlotsResponse struct {
 
 func (x *ListKeySlotsResponse) Reset() {
 	*x = ListKeySlotsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2437,7 @@ func (x *ListKeySlotsResponse) String() string {
 func (*ListKeySlotsResponse) ProtoMessage() {}
 
 func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2450,7 @@ func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
@@ -2387,7 +2484,7 @@ type AddKeySlotRequest struct {
 
 func (x *AddKeySlotRequest) Reset() {
 	*x = AddKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2496,7 @@ func (x *AddKeySlotRequest) String() string {
 func (*AddKeySlotRequest) ProtoMessage() {}
 
 func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2509,7 @@ func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddKeySlotRequest) GetProof() *Proof {
@@ -2454,7 +2551,7 @@ type AddKeySlotResponse struct {
 
 func (x *AddKeySlotResponse) Reset() {
 	*x = AddKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2563,7 @@ func (x *AddKeySlotResponse) String() string {
 func (*AddKeySlotResponse) ProtoMessage() {}
 
 func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2576,7 @@ func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
@@ -2508,7 +2605,7 @@ type RemoveKeySlotRequest struct {
 
 func (x *RemoveKeySlotRequest) Reset() {
 	*x = RemoveKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2617,7 @@ func (x *RemoveKeySlotRequest) String() string {
 func (*RemoveKeySlotRequest) ProtoMessage() {}
 
 func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2630,7 @@ func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveKeySlotRequest) GetProof() *Proof {
@@ -2562,7 +2659,7 @@ type RemoveKeySlotResponse struct {
 
 func (x *RemoveKeySlotResponse) Reset() {
 	*x = RemoveKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +2671,7 @@ func (x *RemoveKeySlotResponse) String() string {
 func (*RemoveKeySlotResponse) ProtoMessage() {}
 
 func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +2684,7 @@ func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
@@ -2625,7 +2722,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2734,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2747,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -2684,7 +2781,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2793,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2806,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -2735,7 +2832,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +2844,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +2857,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -2803,7 +2900,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +2912,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +2925,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -2860,7 +2957,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2969,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +2982,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 type LockResponse struct {
@@ -2896,7 +2993,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3005,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3018,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -2968,14 +3065,16 @@ type Profile struct {
 	// Hosts that the secret may go to, exactly as they are written.
 	Hosts []string `protobuf:"bytes,21,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	// Name of the HTTP header that takes it; empty: it is none.
-	Header        string `protobuf:"bytes,22,opt,name=header,proto3" json:"header,omitempty"`
+	Header string `protobuf:"bytes,22,opt,name=header,proto3" json:"header,omitempty"`
+	// Output only. Unix seconds of when MarkRefreshed was called; 0: it is not stale.
+	StaleSince    int64 `protobuf:"varint,40,opt,name=stale_since,json=staleSince,proto3" json:"stale_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3086,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3099,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Profile) GetName() string {
@@ -3157,6 +3256,13 @@ func (x *Profile) GetHeader() string {
 	return ""
 }
 
+func (x *Profile) GetStaleSince() int64 {
+	if x != nil {
+		return x.StaleSince
+	}
+	return 0
+}
+
 // SecretVersion says of a version of a secret what is not secret.
 type SecretVersion struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -3173,7 +3279,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +3291,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3198,7 +3304,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -3241,7 +3347,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3359,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3372,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -3292,7 +3398,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3410,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3423,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -3337,7 +3443,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3455,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3468,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -3381,7 +3487,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3499,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3512,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -3429,7 +3535,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3547,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3560,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -3487,7 +3593,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3499,7 +3605,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3512,7 +3618,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -3560,7 +3666,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3572,7 +3678,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3585,7 +3691,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -3623,7 +3729,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3741,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3754,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -3709,7 +3815,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3721,7 +3827,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3734,7 +3840,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -3756,7 +3862,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3874,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3887,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -3807,7 +3913,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3925,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,12 +3938,444 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
 	if x != nil {
 		return x.Profile
+	}
+	return nil
+}
+
+type MarkRefreshedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Any profile of the sandbox.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// It was not refreshed after all, or NetSuite has the same credentials again: they
+	// are used again, those of this one profile only.
+	Undo          bool `protobuf:"varint,2,opt,name=undo,proto3" json:"undo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkRefreshedRequest) Reset() {
+	*x = MarkRefreshedRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkRefreshedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkRefreshedRequest) ProtoMessage() {}
+
+func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
+func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *MarkRefreshedRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MarkRefreshedRequest) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+type MarkRefreshedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that are marked now, or are not any more, by name.
+	Profiles      []*Profile `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MarkRefreshedResponse) Reset() {
+	*x = MarkRefreshedResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MarkRefreshedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MarkRefreshedResponse) ProtoMessage() {}
+
+func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
+func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+type ListIntegrationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIntegrationsRequest) Reset() {
+	*x = ListIntegrationsRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIntegrationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIntegrationsRequest) ProtoMessage() {}
+
+func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
+func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+}
+
+type ListIntegrationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By account and key.
+	Integrations  []*Integration `protobuf:"bytes,1,rep,name=integrations,proto3" json:"integrations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIntegrationsResponse) Reset() {
+	*x = ListIntegrationsResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIntegrationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIntegrationsResponse) ProtoMessage() {}
+
+func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
+func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
+	if x != nil {
+		return x.Integrations
+	}
+	return nil
+}
+
+// Integration is an integration record as profiles show it. One that profiles use with
+// different endpoints counts as several: a secret goes only where it was entered for.
+type Integration struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Account     string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Environment string                 `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Consumer key, which OAuth 2.0 calls client ID.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Origin that replaces NetSuite's; empty: there is none.
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// By name.
+	Uses          []*IntegrationUse `protobuf:"bytes,5,rep,name=uses,proto3" json:"uses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Integration) Reset() {
+	*x = Integration{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Integration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Integration) ProtoMessage() {}
+
+func (x *Integration) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Integration.ProtoReflect.Descriptor instead.
+func (*Integration) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *Integration) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Integration) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *Integration) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Integration) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Integration) GetUses() []*IntegrationUse {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+// IntegrationUse is a profile that uses an integration record.
+type IntegrationUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       string                 `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Auth          string                 `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntegrationUse) Reset() {
+	*x = IntegrationUse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntegrationUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntegrationUse) ProtoMessage() {}
+
+func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
+func (*IntegrationUse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *IntegrationUse) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *IntegrationUse) GetAuth() string {
+	if x != nil {
+		return x.Auth
+	}
+	return ""
+}
+
+type RotateIntegrationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Any profile that uses the record.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required. The new consumer key, or client ID.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Field "consumer_secret". Required where a profile with auth "tba" is among them.
+	Secret *Sealed `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Optional. As in EditProfileRequest.
+	OverlapSeconds int64 `protobuf:"varint,4,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RotateIntegrationRequest) Reset() {
+	*x = RotateIntegrationRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateIntegrationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateIntegrationRequest) ProtoMessage() {}
+
+func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
+func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *RotateIntegrationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RotateIntegrationRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RotateIntegrationRequest) GetSecret() *Sealed {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *RotateIntegrationRequest) GetOverlapSeconds() int64 {
+	if x != nil {
+		return x.OverlapSeconds
+	}
+	return 0
+}
+
+type RotateIntegrationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that have it now, by name.
+	Profiles      []*Profile `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateIntegrationResponse) Reset() {
+	*x = RotateIntegrationResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateIntegrationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateIntegrationResponse) ProtoMessage() {}
+
+func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
+func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
 	}
 	return nil
 }
@@ -3852,7 +4390,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3864,7 +4402,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3877,7 +4415,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -3899,7 +4437,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +4449,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4462,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -3956,7 +4494,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3968,7 +4506,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3981,7 +4519,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 type CheckVaultResponse struct {
@@ -3995,7 +4533,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4007,7 +4545,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4020,7 +4558,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -4054,7 +4592,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4066,7 +4604,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4079,7 +4617,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Check) GetName() string {
@@ -4120,7 +4658,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4132,7 +4670,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4145,7 +4683,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -4163,7 +4701,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4713,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4726,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 type StopRequest struct {
@@ -4199,7 +4737,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4211,7 +4749,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4224,7 +4762,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 type StopResponse struct {
@@ -4235,7 +4773,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4785,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4798,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -4360,7 +4898,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"expires_at\x18\x06 \x01(\x03R\texpiresAt\x12\x1b\n" +
 	"\tlast_used\x18\a \x01(\x03R\blastUsed\x12\x16\n" +
 	"\x06access\x18\b \x01(\tR\x06access\"\x0f\n" +
-	"\rStatusRequest\"\x88\x03\n" +
+	"\rStatusRequest\"\xb8\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x16\n" +
@@ -4372,7 +4910,17 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\asockets\x18\b \x03(\v2\x18.nsagent.v1.SocketStatusR\asockets\x12\x1a\n" +
 	"\bwarnings\x18\t \x03(\tR\bwarnings\x123\n" +
 	"\asandbox\x18\n" +
-	" \x01(\v2\x19.nsagent.v1.SandboxStatusR\asandbox\"\xaa\x01\n" +
+	" \x01(\v2\x19.nsagent.v1.SandboxStatusR\asandbox\x12.\n" +
+	"\bexpiring\x18( \x03(\v2\x12.nsagent.v1.ExpiryR\bexpiring\"\xb2\x01\n" +
+	"\x06Expiry\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\x12\x12\n" +
+	"\x04auth\x18\x04 \x01(\tR\x04auth\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12\x1f\n" +
+	"\vwithin_days\x18\x06 \x01(\x05R\n" +
+	"withinDays\"\xaa\x01\n" +
 	"\fUnlockStatus\x12\x14\n" +
 	"\x05slots\x18\x01 \x03(\tR\x05slots\x12\x18\n" +
 	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x14\n" +
@@ -4481,7 +5029,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\r\n" +
 	"\vLockRequest\"\x0e\n" +
-	"\fLockResponse\"\xe9\x04\n" +
+	"\fLockResponse\"\x8a\x05\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
@@ -4507,7 +5055,9 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\venvironment\x18\x13 \x01(\tR\venvironment\x125\n" +
 	"\bversions\x18\x14 \x03(\v2\x19.nsagent.v1.SecretVersionR\bversions\x12\x14\n" +
 	"\x05hosts\x18\x15 \x03(\tR\x05hosts\x12\x16\n" +
-	"\x06header\x18\x16 \x01(\tR\x06header\"i\n" +
+	"\x06header\x18\x16 \x01(\tR\x06header\x12\x1f\n" +
+	"\vstale_since\x18( \x01(\x03R\n" +
+	"staleSince\"i\n" +
 	"\rSecretVersion\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
@@ -4547,7 +5097,31 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\bnew_name\x18\x02 \x01(\tR\anewName\"F\n" +
 	"\x15RenameProfileResponse\x12-\n" +
-	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"(\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\">\n" +
+	"\x14MarkRefreshedRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04undo\x18\x02 \x01(\bR\x04undo\"H\n" +
+	"\x15MarkRefreshedResponse\x12/\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x13.nsagent.v1.ProfileR\bprofiles\"\x19\n" +
+	"\x17ListIntegrationsRequest\"W\n" +
+	"\x18ListIntegrationsResponse\x12;\n" +
+	"\fintegrations\x18\x01 \x03(\v2\x17.nsagent.v1.IntegrationR\fintegrations\"\xa7\x01\n" +
+	"\vIntegration\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x02 \x01(\tR\venvironment\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1a\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12.\n" +
+	"\x04uses\x18\x05 \x03(\v2\x1a.nsagent.v1.IntegrationUseR\x04uses\">\n" +
+	"\x0eIntegrationUse\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x12\n" +
+	"\x04auth\x18\x02 \x01(\tR\x04auth\"\x95\x01\n" +
+	"\x18RotateIntegrationRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12*\n" +
+	"\x06secret\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x06secret\x12'\n" +
+	"\x0foverlap_seconds\x18\x04 \x01(\x03R\x0eoverlapSeconds\"L\n" +
+	"\x19RotateIntegrationResponse\x12/\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x13.nsagent.v1.ProfileR\bprofiles\"(\n" +
 	"\x12TestProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"|\n" +
 	"\x13TestProfileResponse\x12)\n" +
@@ -4577,8 +5151,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12N\n" +
 	"\vAccessToken\x12\x1e.nsagent.v1.AccessTokenRequest\x1a\x1f.nsagent.v1.AccessTokenResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x94\n" +
-	"\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xab\f\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -4588,7 +5161,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06Upload\x12\x19.nsagent.v1.UploadRequest\x1a\x1a.nsagent.v1.UploadResponse(\x01\x12N\n" +
 	"\vShowProfile\x12\x1e.nsagent.v1.ShowProfileRequest\x1a\x1f.nsagent.v1.ShowProfileResponse\x12N\n" +
 	"\vEditProfile\x12\x1e.nsagent.v1.EditProfileRequest\x1a\x1f.nsagent.v1.EditProfileResponse\x12T\n" +
-	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12N\n" +
+	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12T\n" +
+	"\rMarkRefreshed\x12 .nsagent.v1.MarkRefreshedRequest\x1a!.nsagent.v1.MarkRefreshedResponse\x12]\n" +
+	"\x10ListIntegrations\x12#.nsagent.v1.ListIntegrationsRequest\x1a$.nsagent.v1.ListIntegrationsResponse\x12`\n" +
+	"\x11RotateIntegration\x12$.nsagent.v1.RotateIntegrationRequest\x1a%.nsagent.v1.RotateIntegrationResponse\x12N\n" +
 	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12K\n" +
 	"\n" +
 	"CheckVault\x12\x1d.nsagent.v1.CheckVaultRequest\x1a\x1e.nsagent.v1.CheckVaultResponse\x12T\n" +
@@ -4613,168 +5189,189 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
-	(*SignRequest)(nil),              // 0: nsagent.v1.SignRequest
-	(*SignResponse)(nil),             // 1: nsagent.v1.SignResponse
-	(*SignStreamRequest)(nil),        // 2: nsagent.v1.SignStreamRequest
-	(*SignStreamResponse)(nil),       // 3: nsagent.v1.SignStreamResponse
-	(*Error)(nil),                    // 4: nsagent.v1.Error
-	(*PassportRequest)(nil),          // 5: nsagent.v1.PassportRequest
-	(*PassportResponse)(nil),         // 6: nsagent.v1.PassportResponse
-	(*ConnectPasswordRequest)(nil),   // 7: nsagent.v1.ConnectPasswordRequest
-	(*ConnectPasswordResponse)(nil),  // 8: nsagent.v1.ConnectPasswordResponse
-	(*AssertionRequest)(nil),         // 9: nsagent.v1.AssertionRequest
-	(*AssertionResponse)(nil),        // 10: nsagent.v1.AssertionResponse
-	(*AccessTokenRequest)(nil),       // 11: nsagent.v1.AccessTokenRequest
-	(*AccessTokenResponse)(nil),      // 12: nsagent.v1.AccessTokenResponse
-	(*ListProfilesRequest)(nil),      // 13: nsagent.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 14: nsagent.v1.ListProfilesResponse
-	(*ProfileSummary)(nil),           // 15: nsagent.v1.ProfileSummary
-	(*StatusRequest)(nil),            // 16: nsagent.v1.StatusRequest
-	(*StatusResponse)(nil),           // 17: nsagent.v1.StatusResponse
-	(*UnlockStatus)(nil),             // 18: nsagent.v1.UnlockStatus
-	(*MemoryStatus)(nil),             // 19: nsagent.v1.MemoryStatus
-	(*AuditStatus)(nil),              // 20: nsagent.v1.AuditStatus
-	(*SocketStatus)(nil),             // 21: nsagent.v1.SocketStatus
-	(*SandboxStatus)(nil),            // 22: nsagent.v1.SandboxStatus
-	(*SealKeyRequest)(nil),           // 23: nsagent.v1.SealKeyRequest
-	(*SealKeyResponse)(nil),          // 24: nsagent.v1.SealKeyResponse
-	(*SealKey)(nil),                  // 25: nsagent.v1.SealKey
-	(*Sealed)(nil),                   // 26: nsagent.v1.Sealed
-	(*Proof)(nil),                    // 27: nsagent.v1.Proof
-	(*UnlockRequest)(nil),            // 28: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),           // 29: nsagent.v1.UnlockResponse
-	(*KeySlot)(nil),                  // 30: nsagent.v1.KeySlot
-	(*ListKeySlotsRequest)(nil),      // 31: nsagent.v1.ListKeySlotsRequest
-	(*ListKeySlotsResponse)(nil),     // 32: nsagent.v1.ListKeySlotsResponse
-	(*AddKeySlotRequest)(nil),        // 33: nsagent.v1.AddKeySlotRequest
-	(*AddKeySlotResponse)(nil),       // 34: nsagent.v1.AddKeySlotResponse
-	(*RemoveKeySlotRequest)(nil),     // 35: nsagent.v1.RemoveKeySlotRequest
-	(*RemoveKeySlotResponse)(nil),    // 36: nsagent.v1.RemoveKeySlotResponse
-	(*ChangePassphraseRequest)(nil),  // 37: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil), // 38: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),           // 39: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),          // 40: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),              // 41: nsagent.v1.LockRequest
-	(*LockResponse)(nil),             // 42: nsagent.v1.LockResponse
-	(*Profile)(nil),                  // 43: nsagent.v1.Profile
-	(*SecretVersion)(nil),            // 44: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),        // 45: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),       // 46: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),       // 47: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),      // 48: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),            // 49: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),              // 50: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),           // 51: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),       // 52: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),      // 53: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),     // 54: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),    // 55: nsagent.v1.RenameProfileResponse
-	(*TestProfileRequest)(nil),       // 56: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),      // 57: nsagent.v1.TestProfileResponse
-	(*CheckVaultRequest)(nil),        // 58: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),       // 59: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                    // 60: nsagent.v1.Check
-	(*RemoveProfileRequest)(nil),     // 61: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),    // 62: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),              // 63: nsagent.v1.StopRequest
-	(*StopResponse)(nil),             // 64: nsagent.v1.StopResponse
+	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
+	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
+	(*SignStreamRequest)(nil),         // 2: nsagent.v1.SignStreamRequest
+	(*SignStreamResponse)(nil),        // 3: nsagent.v1.SignStreamResponse
+	(*Error)(nil),                     // 4: nsagent.v1.Error
+	(*PassportRequest)(nil),           // 5: nsagent.v1.PassportRequest
+	(*PassportResponse)(nil),          // 6: nsagent.v1.PassportResponse
+	(*ConnectPasswordRequest)(nil),    // 7: nsagent.v1.ConnectPasswordRequest
+	(*ConnectPasswordResponse)(nil),   // 8: nsagent.v1.ConnectPasswordResponse
+	(*AssertionRequest)(nil),          // 9: nsagent.v1.AssertionRequest
+	(*AssertionResponse)(nil),         // 10: nsagent.v1.AssertionResponse
+	(*AccessTokenRequest)(nil),        // 11: nsagent.v1.AccessTokenRequest
+	(*AccessTokenResponse)(nil),       // 12: nsagent.v1.AccessTokenResponse
+	(*ListProfilesRequest)(nil),       // 13: nsagent.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),      // 14: nsagent.v1.ListProfilesResponse
+	(*ProfileSummary)(nil),            // 15: nsagent.v1.ProfileSummary
+	(*StatusRequest)(nil),             // 16: nsagent.v1.StatusRequest
+	(*StatusResponse)(nil),            // 17: nsagent.v1.StatusResponse
+	(*Expiry)(nil),                    // 18: nsagent.v1.Expiry
+	(*UnlockStatus)(nil),              // 19: nsagent.v1.UnlockStatus
+	(*MemoryStatus)(nil),              // 20: nsagent.v1.MemoryStatus
+	(*AuditStatus)(nil),               // 21: nsagent.v1.AuditStatus
+	(*SocketStatus)(nil),              // 22: nsagent.v1.SocketStatus
+	(*SandboxStatus)(nil),             // 23: nsagent.v1.SandboxStatus
+	(*SealKeyRequest)(nil),            // 24: nsagent.v1.SealKeyRequest
+	(*SealKeyResponse)(nil),           // 25: nsagent.v1.SealKeyResponse
+	(*SealKey)(nil),                   // 26: nsagent.v1.SealKey
+	(*Sealed)(nil),                    // 27: nsagent.v1.Sealed
+	(*Proof)(nil),                     // 28: nsagent.v1.Proof
+	(*UnlockRequest)(nil),             // 29: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),            // 30: nsagent.v1.UnlockResponse
+	(*KeySlot)(nil),                   // 31: nsagent.v1.KeySlot
+	(*ListKeySlotsRequest)(nil),       // 32: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),      // 33: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),         // 34: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),        // 35: nsagent.v1.AddKeySlotResponse
+	(*RemoveKeySlotRequest)(nil),      // 36: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),     // 37: nsagent.v1.RemoveKeySlotResponse
+	(*ChangePassphraseRequest)(nil),   // 38: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil),  // 39: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),            // 40: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),           // 41: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),               // 42: nsagent.v1.LockRequest
+	(*LockResponse)(nil),              // 43: nsagent.v1.LockResponse
+	(*Profile)(nil),                   // 44: nsagent.v1.Profile
+	(*SecretVersion)(nil),             // 45: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 46: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 47: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 48: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 49: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 50: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 51: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 52: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 53: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 54: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 55: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 56: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 57: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 58: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 59: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 60: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 61: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 62: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 63: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 64: nsagent.v1.RotateIntegrationResponse
+	(*TestProfileRequest)(nil),        // 65: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 66: nsagent.v1.TestProfileResponse
+	(*CheckVaultRequest)(nil),         // 67: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 68: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 69: nsagent.v1.Check
+	(*RemoveProfileRequest)(nil),      // 70: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 71: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 72: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 73: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
 	1,  // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
 	4,  // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
 	15, // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
-	18, // 4: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
-	19, // 5: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
-	20, // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
-	21, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
-	22, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
-	25, // 9: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	26, // 10: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	26, // 11: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	26, // 12: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	26, // 13: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	30, // 14: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	27, // 15: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	26, // 16: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	30, // 17: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	27, // 18: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	30, // 19: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	26, // 20: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	26, // 21: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	26, // 22: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	26, // 23: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	30, // 24: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	44, // 25: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	43, // 26: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	26, // 27: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	43, // 28: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	43, // 29: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	50, // 30: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	43, // 31: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	26, // 32: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	27, // 33: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	43, // 34: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	43, // 35: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	60, // 36: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	60, // 37: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	0,  // 38: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 39: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 40: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 41: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 42: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 43: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13, // 44: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	16, // 45: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	23, // 46: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	28, // 47: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	41, // 48: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	45, // 49: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	49, // 50: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	47, // 51: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	52, // 52: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	54, // 53: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	56, // 54: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	58, // 55: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	61, // 56: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	31, // 57: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	33, // 58: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	35, // 59: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	37, // 60: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	39, // 61: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	63, // 62: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 63: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 64: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 65: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 66: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 67: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 68: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14, // 69: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	17, // 70: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	24, // 71: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	29, // 72: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	42, // 73: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	46, // 74: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	51, // 75: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	48, // 76: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	53, // 77: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	55, // 78: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	57, // 79: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	59, // 80: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	62, // 81: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	32, // 82: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	34, // 83: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	36, // 84: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	38, // 85: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	40, // 86: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	64, // 87: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	63, // [63:88] is the sub-list for method output_type
-	38, // [38:63] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	19, // 4: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
+	20, // 5: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
+	21, // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
+	22, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
+	23, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
+	18, // 9: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
+	26, // 10: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	27, // 11: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	27, // 12: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	27, // 13: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	27, // 14: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	31, // 15: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	28, // 16: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	27, // 17: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	31, // 18: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	28, // 19: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	31, // 20: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	27, // 21: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	27, // 22: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	27, // 23: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	27, // 24: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	31, // 25: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	45, // 26: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	44, // 27: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 28: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	44, // 29: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 30: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	51, // 31: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	44, // 32: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 33: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	28, // 34: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	44, // 35: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 36: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 37: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	61, // 38: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	62, // 39: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	27, // 40: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	44, // 41: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	69, // 42: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	69, // 43: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	0,  // 44: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 45: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 46: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 47: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 48: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 49: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13, // 50: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16, // 51: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	24, // 52: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	29, // 53: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	42, // 54: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	46, // 55: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	50, // 56: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	48, // 57: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	53, // 58: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	55, // 59: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	57, // 60: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	59, // 61: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	63, // 62: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	65, // 63: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	67, // 64: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	70, // 65: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	32, // 66: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	34, // 67: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	36, // 68: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	38, // 69: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	40, // 70: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	72, // 71: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 72: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 73: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 74: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 75: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 76: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 77: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14, // 78: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17, // 79: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	25, // 80: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	30, // 81: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	43, // 82: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	47, // 83: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	52, // 84: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	49, // 85: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	54, // 86: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	56, // 87: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	58, // 88: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	60, // 89: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	64, // 90: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	66, // 91: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	68, // 92: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	71, // 93: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	33, // 94: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	35, // 95: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	37, // 96: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	39, // 97: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	41, // 98: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	73, // 99: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	72, // [72:100] is the sub-list for method output_type
+	44, // [44:72] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -4792,7 +5389,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

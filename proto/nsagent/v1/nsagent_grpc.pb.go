@@ -416,23 +416,26 @@ var Signer_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Admin_SealKey_FullMethodName          = "/nsagent.v1.Admin/SealKey"
-	Admin_Unlock_FullMethodName           = "/nsagent.v1.Admin/Unlock"
-	Admin_Lock_FullMethodName             = "/nsagent.v1.Admin/Lock"
-	Admin_AddProfile_FullMethodName       = "/nsagent.v1.Admin/AddProfile"
-	Admin_Upload_FullMethodName           = "/nsagent.v1.Admin/Upload"
-	Admin_ShowProfile_FullMethodName      = "/nsagent.v1.Admin/ShowProfile"
-	Admin_EditProfile_FullMethodName      = "/nsagent.v1.Admin/EditProfile"
-	Admin_RenameProfile_FullMethodName    = "/nsagent.v1.Admin/RenameProfile"
-	Admin_TestProfile_FullMethodName      = "/nsagent.v1.Admin/TestProfile"
-	Admin_CheckVault_FullMethodName       = "/nsagent.v1.Admin/CheckVault"
-	Admin_RemoveProfile_FullMethodName    = "/nsagent.v1.Admin/RemoveProfile"
-	Admin_ListKeySlots_FullMethodName     = "/nsagent.v1.Admin/ListKeySlots"
-	Admin_AddKeySlot_FullMethodName       = "/nsagent.v1.Admin/AddKeySlot"
-	Admin_RemoveKeySlot_FullMethodName    = "/nsagent.v1.Admin/RemoveKeySlot"
-	Admin_ChangePassphrase_FullMethodName = "/nsagent.v1.Admin/ChangePassphrase"
-	Admin_Recover_FullMethodName          = "/nsagent.v1.Admin/Recover"
-	Admin_Stop_FullMethodName             = "/nsagent.v1.Admin/Stop"
+	Admin_SealKey_FullMethodName           = "/nsagent.v1.Admin/SealKey"
+	Admin_Unlock_FullMethodName            = "/nsagent.v1.Admin/Unlock"
+	Admin_Lock_FullMethodName              = "/nsagent.v1.Admin/Lock"
+	Admin_AddProfile_FullMethodName        = "/nsagent.v1.Admin/AddProfile"
+	Admin_Upload_FullMethodName            = "/nsagent.v1.Admin/Upload"
+	Admin_ShowProfile_FullMethodName       = "/nsagent.v1.Admin/ShowProfile"
+	Admin_EditProfile_FullMethodName       = "/nsagent.v1.Admin/EditProfile"
+	Admin_RenameProfile_FullMethodName     = "/nsagent.v1.Admin/RenameProfile"
+	Admin_MarkRefreshed_FullMethodName     = "/nsagent.v1.Admin/MarkRefreshed"
+	Admin_ListIntegrations_FullMethodName  = "/nsagent.v1.Admin/ListIntegrations"
+	Admin_RotateIntegration_FullMethodName = "/nsagent.v1.Admin/RotateIntegration"
+	Admin_TestProfile_FullMethodName       = "/nsagent.v1.Admin/TestProfile"
+	Admin_CheckVault_FullMethodName        = "/nsagent.v1.Admin/CheckVault"
+	Admin_RemoveProfile_FullMethodName     = "/nsagent.v1.Admin/RemoveProfile"
+	Admin_ListKeySlots_FullMethodName      = "/nsagent.v1.Admin/ListKeySlots"
+	Admin_AddKeySlot_FullMethodName        = "/nsagent.v1.Admin/AddKeySlot"
+	Admin_RemoveKeySlot_FullMethodName     = "/nsagent.v1.Admin/RemoveKeySlot"
+	Admin_ChangePassphrase_FullMethodName  = "/nsagent.v1.Admin/ChangePassphrase"
+	Admin_Recover_FullMethodName           = "/nsagent.v1.Admin/Recover"
+	Admin_Stop_FullMethodName              = "/nsagent.v1.Admin/Stop"
 )
 
 // AdminClient is the client API for Admin service.
@@ -461,6 +464,14 @@ type AdminClient interface {
 	EditProfile(ctx context.Context, in *EditProfileRequest, opts ...grpc.CallOption) (*EditProfileResponse, error)
 	// RenameProfile gives a profile another name.
 	RenameProfile(ctx context.Context, in *RenameProfileRequest, opts ...grpc.CallOption) (*RenameProfileResponse, error)
+	// MarkRefreshed says that a sandbox was refreshed: every credential of it is refused
+	// from then on, until it gets a new secret.
+	MarkRefreshed(ctx context.Context, in *MarkRefreshedRequest, opts ...grpc.CallOption) (*MarkRefreshedResponse, error)
+	// ListIntegrations lists the integration records that profiles use.
+	ListIntegrations(ctx context.Context, in *ListIntegrationsRequest, opts ...grpc.CallOption) (*ListIntegrationsResponse, error)
+	// RotateIntegration gives every profile of an integration record its new pair, in one
+	// change: all or none.
+	RotateIntegration(ctx context.Context, in *RotateIntegrationRequest, opts ...grpc.CallOption) (*RotateIntegrationResponse, error)
 	// TestProfile checks a profile as far as that goes without asking NetSuite.
 	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
 	// CheckVault looks at everything that the vault consists of. It works while
@@ -569,6 +580,36 @@ func (c *adminClient) RenameProfile(ctx context.Context, in *RenameProfileReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RenameProfileResponse)
 	err := c.cc.Invoke(ctx, Admin_RenameProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) MarkRefreshed(ctx context.Context, in *MarkRefreshedRequest, opts ...grpc.CallOption) (*MarkRefreshedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MarkRefreshedResponse)
+	err := c.cc.Invoke(ctx, Admin_MarkRefreshed_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListIntegrations(ctx context.Context, in *ListIntegrationsRequest, opts ...grpc.CallOption) (*ListIntegrationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIntegrationsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListIntegrations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RotateIntegration(ctx context.Context, in *RotateIntegrationRequest, opts ...grpc.CallOption) (*RotateIntegrationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateIntegrationResponse)
+	err := c.cc.Invoke(ctx, Admin_RotateIntegration_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -691,6 +732,14 @@ type AdminServer interface {
 	EditProfile(context.Context, *EditProfileRequest) (*EditProfileResponse, error)
 	// RenameProfile gives a profile another name.
 	RenameProfile(context.Context, *RenameProfileRequest) (*RenameProfileResponse, error)
+	// MarkRefreshed says that a sandbox was refreshed: every credential of it is refused
+	// from then on, until it gets a new secret.
+	MarkRefreshed(context.Context, *MarkRefreshedRequest) (*MarkRefreshedResponse, error)
+	// ListIntegrations lists the integration records that profiles use.
+	ListIntegrations(context.Context, *ListIntegrationsRequest) (*ListIntegrationsResponse, error)
+	// RotateIntegration gives every profile of an integration record its new pair, in one
+	// change: all or none.
+	RotateIntegration(context.Context, *RotateIntegrationRequest) (*RotateIntegrationResponse, error)
 	// TestProfile checks a profile as far as that goes without asking NetSuite.
 	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
 	// CheckVault looks at everything that the vault consists of. It works while
@@ -745,6 +794,15 @@ func (UnimplementedAdminServer) EditProfile(context.Context, *EditProfileRequest
 }
 func (UnimplementedAdminServer) RenameProfile(context.Context, *RenameProfileRequest) (*RenameProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RenameProfile not implemented")
+}
+func (UnimplementedAdminServer) MarkRefreshed(context.Context, *MarkRefreshedRequest) (*MarkRefreshedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MarkRefreshed not implemented")
+}
+func (UnimplementedAdminServer) ListIntegrations(context.Context, *ListIntegrationsRequest) (*ListIntegrationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListIntegrations not implemented")
+}
+func (UnimplementedAdminServer) RotateIntegration(context.Context, *RotateIntegrationRequest) (*RotateIntegrationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateIntegration not implemented")
 }
 func (UnimplementedAdminServer) TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestProfile not implemented")
@@ -923,6 +981,60 @@ func _Admin_RenameProfile_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).RenameProfile(ctx, req.(*RenameProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_MarkRefreshed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MarkRefreshedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).MarkRefreshed(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_MarkRefreshed_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).MarkRefreshed(ctx, req.(*MarkRefreshedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListIntegrations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListIntegrationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListIntegrations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListIntegrations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListIntegrations(ctx, req.(*ListIntegrationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RotateIntegration_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateIntegrationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RotateIntegration(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RotateIntegration_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RotateIntegration(ctx, req.(*RotateIntegrationRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1123,6 +1235,18 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RenameProfile",
 			Handler:    _Admin_RenameProfile_Handler,
+		},
+		{
+			MethodName: "MarkRefreshed",
+			Handler:    _Admin_MarkRefreshed_Handler,
+		},
+		{
+			MethodName: "ListIntegrations",
+			Handler:    _Admin_ListIntegrations_Handler,
+		},
+		{
+			MethodName: "RotateIntegration",
+			Handler:    _Admin_RotateIntegration_Handler,
 		},
 		{
 			MethodName: "TestProfile",
