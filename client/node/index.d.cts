@@ -40,6 +40,11 @@ export interface AssertionOptions extends CallOptions {
   audience?: string;
 }
 
+export interface TokenOptions extends CallOptions {
+  /** Some of the profile's scopes; all if left out. */
+  scopes?: readonly string[];
+}
+
 interface Named {
   account: string;
   environment: string;
@@ -82,6 +87,18 @@ export interface Assertion extends Named {
   token_endpoint: string;
 }
 
+/**
+ * An OAuth 2.0 access token: whoever has it can do what the role may do, until it ends.
+ * It is good for a minute at least, or for half of its life: ask for it anew for each
+ * use, and do not keep it.
+ */
+export interface Token extends Named {
+  access_token: string;
+  token_type: string;
+  expires_at: string;
+  scopes: string[];
+}
+
 /** A profile that the caller may use. */
 export interface Profile {
   name: string;
@@ -118,6 +135,8 @@ export declare class Agent {
   passport(options?: PassportOptions): Promise<Passport>;
   connectPassword(options?: CallOptions): Promise<ConnectPassword>;
   assertion(options?: AssertionOptions): Promise<Assertion>;
+  /** The agent gets one from NetSuite where it keeps none, for however many callers wait. */
+  token(options?: TokenOptions): Promise<Token>;
   profiles(options?: CallOptions): Promise<Profile[]>;
   /** Works while locked. */
   status(options?: CallOptions): Promise<Status>;
@@ -207,6 +226,12 @@ export declare class BadURL extends NSAgentError {}
 export declare class BadRequest extends NSAgentError {}
 /** The credential has expired or was revoked (NSA-EXPIRED). */
 export declare class Expired extends NSAgentError {}
+/** The sandbox was refreshed, and the credential is from before that (NSA-STALE). */
+export declare class Stale extends Expired {}
+/** NetSuite answered, and refused (NSA-NETSUITE). */
+export declare class Refused extends NSAgentError {}
+/** The agent could not reach NetSuite (NSA-NETWORK). */
+export declare class NetSuiteUnreached extends NSAgentError {}
 /** The agent cannot write its audit log, so it signs nothing (NSA-AUDIT). */
 export declare class AuditFailed extends NSAgentError {}
 /** Too much at once: try again later (NSA-LIMITED). */

@@ -66,6 +66,12 @@ class Agent {
     return this.#call('assertion', q, options);
   }
 
+  async token(options = {}) {
+    const out = await this.#call('token', { profile: options.profile || this.profile, scope: options.scopes }, options);
+    if (typeof out.access_token !== 'string' || out.access_token === '') throw notUnderstood();
+    return out;
+  }
+
   async profiles(options = {}) {
     const out = await this.#ask('GET', 'profiles', undefined, options);
     if (!Array.isArray(out)) throw notUnderstood();

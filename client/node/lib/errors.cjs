@@ -27,6 +27,9 @@ class NotAccepted extends Denied {}
 class BadURL extends NSAgentError {}
 class BadRequest extends NSAgentError {}
 class Expired extends NSAgentError {}
+class Stale extends Expired {}
+class Refused extends NSAgentError {}
+class NetSuiteUnreached extends NSAgentError {}
 class AuditFailed extends NSAgentError {}
 class Limited extends NSAgentError {}
 class TooOld extends NSAgentError {}
@@ -41,11 +44,14 @@ const byCode = {
   'NSA-INTERNAL': Internal,
   'NSA-LIMITED': Limited,
   'NSA-LOCKED': Locked,
+  'NSA-NETSUITE': Refused,
+  'NSA-NETWORK': NetSuiteUnreached,
   'NSA-NOPROFILE': NoProfile,
   'NSA-NOVAULT': NoVault,
   'NSA-PEER': NotAccepted,
   'NSA-READONLY': ReadOnly,
   'NSA-REQUEST': BadRequest,
+  'NSA-STALE': Stale,
   'NSA-URL': BadURL,
   'NSA-VERSION': TooOld,
 };
@@ -84,7 +90,7 @@ function oneLine(text) {
 module.exports = {
   classes: {
     NSAgentError, Unreachable, Timeout, Locked, NoVault, NoProfile, Denied, ReadOnly, ForeignHost, NotAccepted,
-    BadURL, BadRequest, Expired, AuditFailed, Limited, TooOld, Internal,
+    BadURL, BadRequest, Expired, Stale, Refused, NetSuiteUnreached, AuditFailed, Limited, TooOld, Internal,
   },
   byCode, make, unreachable, untrusted, timedOut, fromAnswer,
 };

@@ -32,6 +32,20 @@ test('the other calls', async () => {
   assert.equal((await agent.status()).locked, false);
 });
 
+test('tokens', async () => {
+  const agent = new Agent({ profile: 'site-m2m' });
+  const t = await agent.token();
+  assert.deepEqual([t.token_type, t.account, t.environment, t.profile], ['Bearer', '1234567_SB1', 'sandbox', 'site-m2m']);
+  assert.deepEqual(t.scopes, ['rest_webservices', 'restlets']);
+  const one = await agent.token({ scopes: ['restlets'] });
+  assert.deepEqual(one.scopes, ['restlets']);
+  assert.notEqual(one.access_token, t.access_token);
+  const many = await Promise.all(Array.from({ length: 64 }, () => agent.token()));
+  assert.deepEqual(new Set(many.map((m) => m.access_token)), new Set([t.access_token])); // kept by the agent
+  await assert.rejects(agent.token({ profile: 'acme-sb1' }), BadRequest);
+  await assert.rejects(agent.token({ scopes: ['suite_analytics'] }), Denied);
+});
+
 test('refusals', async () => {
   const agent = new Agent({ profile: 'acme-sb1' });
   const prod = 'https://1234567.suitetalk.api.netsuite.com/';

@@ -13,6 +13,8 @@ try {
   if (e instanceof Locked) console.log(e.next satisfies string, e.exitCode satisfies number);
   if (e instanceof nsagent.NSAgentError || e instanceof NSAgentError) console.log(e.code);
 }
+const bearer: string = (await agent.token({ scopes: ['restlets'] })).access_token;
+console.log(bearer);
 // @ts-expect-error: a profile is a string
 new Agent({ profile: 1 });
 // @ts-expect-error: there is no such call

@@ -11,7 +11,7 @@ one send within five minutes: before each retry, sign again. The modules
 each is imported only by who uses it. This package needs the standard library only.
 """
 
-from ._agent import Agent, Assertion, ConnectPassword, Passport, Profile, Signature, Status
+from ._agent import Agent, Assertion, ConnectPassword, Passport, Profile, Signature, Status, Token
 from ._errors import (
     AuditFailed,
     BadRequest,
@@ -26,7 +26,10 @@ from ._errors import (
     NoProfile,
     NotAccepted,
     NoVault,
+    NetSuiteUnreached,
     ReadOnly,
+    Refused,
+    Stale,
     Timeout,
     TooOld,
     Unreachable,
@@ -47,14 +50,18 @@ __all__ = [
     "Limited",
     "Locked",
     "NoProfile",
+    "NetSuiteUnreached",
     "NoVault",
     "NotAccepted",
     "Passport",
     "Profile",
     "ReadOnly",
+    "Refused",
     "Signature",
+    "Stale",
     "Status",
     "Timeout",
+    "Token",
     "TooOld",
     "Unreachable",
 ]

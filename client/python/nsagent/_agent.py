@@ -77,6 +77,23 @@ class Assertion:
 
 
 @dataclasses.dataclass(frozen=True)
+class Token:
+    """An OAuth 2.0 access token: whoever has it can do what the role may do, until it ends.
+
+    It is good for a minute at least, or for half of its life. Ask for it anew for each
+    use, and do not keep it: while the agent has one, that costs nothing.
+    """
+
+    access_token: str = dataclasses.field(repr=False)
+    token_type: str
+    expires_at: str
+    scopes: List[str]
+    account: str
+    environment: str
+    profile: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Profile:
     """A profile that the caller may use."""
 
@@ -195,6 +212,16 @@ class Agent:
         """Return the client assertion of one token request; no scopes means all of the profile's."""
         q = {"profile": profile or self.profile, "scope": list(scopes), "aud": audience}
         return self._call(Assertion, "assertion", q, timeout)
+
+    def token(
+        self, scopes: Sequence[str] = (), *, profile: Optional[str] = None, timeout: Optional[float] = None
+    ) -> Token:
+        """Return an access token; no scopes means all of the profile's.
+
+        The agent gets one from NetSuite where it keeps none, which takes as long as that
+        takes, however many callers wait.
+        """
+        return self._call(Token, "token", {"profile": profile or self.profile, "scope": list(scopes)}, timeout)
 
     def profiles(self, *, timeout: Optional[float] = None) -> List[Profile]:
         """List the profiles that the caller may use."""

@@ -77,6 +77,18 @@ class Expired(Error):
     """The credential has expired or was revoked (NSA-EXPIRED)."""
 
 
+class Stale(Expired):
+    """The sandbox was refreshed, and the credential is from before that (NSA-STALE)."""
+
+
+class Refused(Error):
+    """NetSuite answered, and refused (NSA-NETSUITE)."""
+
+
+class NetSuiteUnreached(Error):
+    """The agent could not reach NetSuite (NSA-NETWORK)."""
+
+
 class AuditFailed(Error):
     """The agent cannot write its audit log, so it signs nothing (NSA-AUDIT)."""
 
@@ -102,11 +114,14 @@ CLASSES: Dict[str, Type[Error]] = {
     "NSA-INTERNAL": Internal,
     "NSA-LIMITED": Limited,
     "NSA-LOCKED": Locked,
+    "NSA-NETSUITE": Refused,
+    "NSA-NETWORK": NetSuiteUnreached,
     "NSA-NOPROFILE": NoProfile,
     "NSA-NOVAULT": NoVault,
     "NSA-PEER": NotAccepted,
     "NSA-READONLY": ReadOnly,
     "NSA-REQUEST": BadRequest,
+    "NSA-STALE": Stale,
     "NSA-URL": BadURL,
     "NSA-VERSION": TooOld,
 }

@@ -46,6 +46,23 @@ class Calls(Case):
         self.assertFalse(agent.status().locked)
         self.assertEqual(agent.status().raw["pid"], agent.status().pid)
 
+    def test_token(self):
+        agent = self.agent(profile="site-m2m")
+        t = agent.token()
+        self.assertEqual((t.token_type, t.account, t.environment, t.profile), ("Bearer", "1234567_SB1", "sandbox", "site-m2m"))
+        self.assertEqual(t.scopes, ["rest_webservices", "restlets"])
+        self.assertNotIn(t.access_token, repr(t))
+        self.assertEqual(agent.token().access_token, t.access_token)  # kept by the agent
+        one = agent.token(["restlets"])
+        self.assertEqual(one.scopes, ["restlets"])
+        self.assertNotEqual(one.access_token, t.access_token)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            self.assertEqual({x.access_token for x in pool.map(lambda _: agent.token(), range(64))}, {t.access_token})
+        with self.assertRaises(nsagent.BadRequest):
+            agent.token(profile="acme-sb1")
+        with self.assertRaises(nsagent.Denied):
+            agent.token(["suite_analytics"])
+
     def test_default_profile(self):
         os.environ["NSAGENT_PROFILE"] = "acme-prod"
         try:
