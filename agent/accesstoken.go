@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -48,12 +49,33 @@ func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenReq
 	}
 }
 
-// tokenOf returns the access token of p for scopes: the one that is kept, or a new one,
-// for which however many callers wait.
-func (a *Agent) tokenOf(ctx context.Context, s *session, p *live, scopes []string) (*pb.AccessTokenResponse, error) {
+// tokenOf returns the access token of p for scopes to a caller.
+func (a *Agent) tokenOf(ctx context.Context, s *session, p *live, scopes []string) (out *pb.AccessTokenResponse, err error) {
+	err = a.withToken(ctx, s, p, scopes, func(b bearer) error {
+		out, err = p.response(b, scopes)
+		return err
+	})
+	return out, err
+}
+
+// authorization returns the value of an Authorization header with the access token of p
+// for scopes, for a request of the agent's own. The caller destroys it.
+func (a *Agent) authorization(ctx context.Context, s *session, p *live, scopes []string) (out secret.Bytes, err error) {
+	err = a.withToken(ctx, s, p, scopes, func(b bearer) error {
+		out, err = a.bearer(b.token)
+		if errors.Is(err, secret.ErrDestroyed) {
+			return errReplaced
+		}
+		return err
+	})
+	return out, err
+}
+
+// withToken calls use with the access token of p for scopes: the one that is kept, or a
+// new one, for which however many callers wait. The error may be errReplaced.
+func (a *Agent) withToken(ctx context.Context, s *session, p *live, scopes []string, use func(bearer) error) error {
 	key := tokenKey(scopes)
 	for {
-		var out *pb.AccessTokenResponse
 		var wait *flight
 		err := a.useProfile(s, p, func(p *live) error {
 			b, f, lead, err := p.tokens.ask(key, a.boottime())
@@ -61,24 +83,23 @@ func (a *Agent) tokenOf(ctx context.Context, s *session, p *live, scopes []strin
 			case err != nil:
 				return err
 			case f == nil:
-				out, err = p.response(b, scopes)
-				return err
+				return use(b)
 			case lead:
 				go a.exchange(s, p, scopes)
 			}
 			wait = f
 			return nil
 		})
-		if err != nil || out != nil {
-			return out, err
+		if err != nil || wait == nil {
+			return err
 		}
 		select {
 		case <-wait.done:
 		case <-ctx.Done():
-			return nil, refuse(errors.Join(ErrNetwork, ctx.Err()), pb.CodeNetwork, fmt.Sprintf("no access token for profile %q yet", p.Name), "the caller did not wait for it", "try again")
+			return refuse(errors.Join(ErrNetwork, ctx.Err()), pb.CodeNetwork, fmt.Sprintf("no access token for profile %q yet", p.Name), "the caller did not wait for it", "try again")
 		}
 		if wait.err != nil {
-			return nil, wait.err
+			return wait.err
 		}
 	}
 }
@@ -155,9 +176,10 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	}
 	begin := a.boottime()
 	answer, err := a.network.do(ctx, gateway.Job{
-		URL: p.tokenEndpoint(), CA: p.CA, Milliseconds: exchangeTime.Milliseconds(), Keep: []string{"error", "expires_in"},
+		Method: http.MethodPost, URL: p.tokenEndpoint(), CA: p.CA, Milliseconds: exchangeTime.Milliseconds(),
+		ContentType: gateway.Form, Read: gateway.ReadObject, Keep: []string{"error", "expires_in"},
 		Seal: []gateway.Sealing{{Member: "access_token", Key: receiver.PublicKey(), Instance: a.instance[:], Profile: p.Name}},
-	}, []byte(form.Encode()))
+	}, gateway.Payload{Body: gateway.Plain(form.Encode())})
 	if err != nil {
 		return bearer{}, false, err
 	}

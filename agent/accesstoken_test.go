@@ -10,59 +10,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nsagent/nsagent/agent/audit"
-	"github.com/nsagent/nsagent/agent/gateway"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
-
-// gateways starts gateways in the test's own process.
-type gateways struct {
-	started atomic.Int32
-	mu      sync.Mutex // guards last
-	last    net.Conn
-}
-
-// start is a Config.Gateway.
-func (g *gateways) start(context.Context) (*net.UnixConn, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "socketpair")
-		c, err := net.FileConn(f)
-		_ = f.Close()
-		if err != nil {
-			return nil, err
-		}
-		ends[i] = c.(*net.UnixConn)
-	}
-	g.started.Add(1)
-	g.mu.Lock()
-	g.last = ends[1]
-	g.mu.Unlock()
-	go func() { _ = gateway.Serve(context.Background(), ends[1], nil) }()
-	return ends[0], nil
-}
-
-// kill ends the gateway from its own side.
-func (g *gateways) kill() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	_ = g.last.Close()
-}
 
 // tokenWorld is an agent with an M2M profile "m2m" for a token endpoint.
 type tokenWorld struct {
@@ -82,7 +40,7 @@ func startTokens(t *testing.T, h http.HandlerFunc) *tokenWorld {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	w.fixture = start(t, func(c *Config) { c.Gateway = w.gateways.start })
+	w.fixture = start(t, func(c *Config) { c.Gateway, c.Exchanger = w.gateways.start, exchanger })
 	w.unlock()
 	key, cert := keyPair(t, elliptic.P256(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour*24*300))
 	w.addM2M("m2m", key, cert, s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
@@ -257,7 +215,7 @@ func TestExchangeIsVerified(t *testing.T) {
 			cfg.Now = func() time.Time { return time.Now().Add(ahead) }
 			cfg.Accounts[0].Certificates = append(cfg.Accounts[0].Certificates, nstest.Certificate{ClientID: sample(9), PEM: cert, Entity: "5", Role: "3"})
 			w := &tokenWorld{}
-			w.fixture = start(t, func(c *Config) { c.Gateway = w.gateways.start })
+			w.fixture = start(t, func(c *Config) { c.Gateway, c.Exchanger = w.gateways.start, exchanger })
 			w.unlock()
 			ep, err := nstest.New(cfg).ListenTLS("127.0.0.1:0")
 			if err != nil {

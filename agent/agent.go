@@ -57,6 +57,9 @@ type Config struct {
 	Keyring keyring.Launch
 	// Gateway starts a process that talks to NetSuite; nil means that there is none.
 	Gateway func(ctx context.Context) (*net.UnixConn, error)
+	// Exchanger starts a process that makes one request to NetSuite and ends; nil means
+	// that there is none.
+	Exchanger func(ctx context.Context) (*net.UnixConn, error)
 	// Exe tells which program a process runs, for the audit log: Landlock hides that
 	// from the agent itself. nil means to look in /proc.
 	Exe func(ctx context.Context, pid int32) (string, error)
@@ -174,7 +177,8 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if a.arena, err = secret.NewArena(secret.ArenaConfig{Mode: a.cfg.Memory}); err != nil {
 		return nil, fmt.Errorf("preparing locked memory: %w", err)
 	}
-	a.network.start = cfg.Gateway
+	a.network.start, a.network.exchanger = cfg.Gateway, cfg.Exchanger
+	a.network.exchangers = make(chan struct{}, maxExchangers)
 	a.seals = newSealKeys(a.arena, a.boottime)
 	a.uploads = newUploads(a.boottime)
 	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {

@@ -14,25 +14,66 @@ import (
 // launch starts a process and returns the connection to it.
 type launch func(ctx context.Context) (*net.UnixConn, error)
 
+// maxExchangers is how many exchangers run at once; whoever comes then waits.
+const maxExchangers = 4
+
 // network is the agent's way to NetSuite: a gateway that is started when it is first
-// needed, and again after its end. It has no state that outlives it.
+// needed, and again after its end, and an exchanger for each request that carries a
+// secret of lasting worth. It has no state that outlives it.
 type network struct {
+	exchangers chan struct{} // as many as run
+	exchanger  launch        // nil: there is none
+
 	mu    sync.Mutex // guards what follows, and is held while a gateway starts
 	start launch     // nil: there is none, or no more
 	conn  *gateway.Conn
 }
 
-// do has form posted by the gateway.
-func (n *network) do(ctx context.Context, j gateway.Job, form []byte) (gateway.Answer, error) {
+// do has a request made by the gateway, with what is good for minutes: an access token,
+// an assertion, a signature.
+func (n *network) do(ctx context.Context, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
 	c, err := n.connection(ctx)
 	if err != nil {
 		return gateway.Answer{}, err
 	}
-	a, err := c.Do(ctx, j, form)
+	return ask(ctx, c, j, p)
+}
+
+// exchange has a request made by a process of its own, which connects to that one origin
+// and ends: one with a refresh token, an authorization code, a client secret, or with what
+// is answered by such.
+func (n *network) exchange(ctx context.Context, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
+	n.mu.Lock()
+	over := n.start == nil
+	n.mu.Unlock()
+	if over || n.exchanger == nil {
+		return gateway.Answer{}, noNetwork()
+	}
+	select {
+	case n.exchangers <- struct{}{}:
+		defer func() { <-n.exchangers }()
+	case <-ctx.Done():
+		return gateway.Answer{}, fmt.Errorf("waiting for an exchanger: %w", errors.Join(ErrNetwork, ctx.Err()))
+	}
+	conn, err := n.exchanger(ctx)
+	if err != nil {
+		return gateway.Answer{}, fmt.Errorf("starting an exchanger: %w", errors.Join(ErrNetwork, err))
+	}
+	c := gateway.NewConn(conn)
+	defer func() { _ = c.Close() }()
+	return ask(ctx, c, j, p)
+}
+
+func ask(ctx context.Context, c *gateway.Conn, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
+	a, err := c.Do(ctx, j, p)
 	if errors.Is(err, gateway.ErrGone) {
 		return gateway.Answer{Failure: gateway.FailedGateway}, nil
 	}
 	return a, err
+}
+
+func noNetwork() error {
+	return refuse(ErrNetwork, pb.CodeNetwork, "this agent has no way to the network", "it was started without a gateway, or is about to end", "start it:  nsagent agent start")
 }
 
 // connection returns the connection to a gateway that lives.
@@ -40,7 +81,7 @@ func (n *network) connection(ctx context.Context) (*gateway.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.start == nil {
-		return nil, refuse(ErrNetwork, pb.CodeNetwork, "this agent has no way to the network", "it was started without a gateway, or is about to end", "start it:  nsagent agent start")
+		return nil, noNetwork()
 	}
 	if n.conn != nil {
 		select {

@@ -142,9 +142,9 @@ func (s *scratch) build(method string, r Request, oauth Params, strict bool) err
 	before := len(s.pairs)
 	for _, p := range oauth {
 		start := len(s.enc)
-		s.enc = appendEncoded(s.enc, p.Name)
+		s.enc = AppendEncoded(s.enc, p.Name)
 		equals := len(s.enc)
-		s.enc = appendEncoded(s.enc, p.Value)
+		s.enc = AppendEncoded(s.enc, p.Value)
 		s.add(start, equals)
 	}
 	if len(s.pairs) > maxPairs {
@@ -206,7 +206,7 @@ func (s *scratch) compare(a, b pair) int {
 
 // write appends the three parts of the base string to s.out.
 func (s *scratch) write(method string, t Target) {
-	out := appendEncoded(s.out, method)
+	out := AppendEncoded(s.out, method)
 	out = append(out, '&')
 	out = appendBaseURI(out, t)
 	out = append(out, '&')
@@ -228,10 +228,10 @@ func (s *scratch) write(method string, t Target) {
 func appendBaseURI(dst []byte, t Target) []byte {
 	dst = append(dst, t.scheme...)
 	dst = append(dst, "%3A%2F%2F"...)
-	dst = appendEncoded(dst, t.host)
+	dst = AppendEncoded(dst, t.host)
 	if !t.portOmitted() {
 		dst = append(dst, "%3A"...)
 		dst = append(dst, t.port...)
 	}
-	return appendEncoded(dst, t.Path())
+	return AppendEncoded(dst, t.Path())
 }

@@ -15,11 +15,11 @@ var unreserved = [256]bool{
 	'-': true, '.': true, '_': true, '~': true,
 }
 
-// appendEncoded appends s with every octet that is not unreserved as %XX, hexadecimal
-// digits in upper case.
+// AppendEncoded appends s with every octet that is not unreserved as %XX, hexadecimal
+// digits in upper case. It is also what a value of a form may look like.
 //
 // Source: RFC 5849 section 3.6.
-func appendEncoded[T string | []byte](dst []byte, s T) []byte {
+func AppendEncoded[T string | []byte](dst []byte, s T) []byte {
 	plain := 0 // s[plain:i] stands for itself
 	for i := range len(s) {
 		if c := s[i]; !unreserved[c] {
@@ -38,7 +38,7 @@ func appendEncodedOctet(dst []byte, c byte) []byte {
 	return append(dst, '%', upperHex[c>>4], upperHex[c&15])
 }
 
-// appendEncodedTwice appends s, which is the result of appendEncoded, encoded once
+// appendEncodedTwice appends s, which is the result of AppendEncoded, encoded once
 // more: such a text holds no reserved octet but "%".
 func appendEncodedTwice(dst, s []byte) []byte {
 	for {

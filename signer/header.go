@@ -111,7 +111,7 @@ func (s *scratch) header(realm string) []byte {
 	out = append(out, `", oauth_signature="`...)
 	var text [44]byte
 	base64.StdEncoding.Encode(text[:], s.mac[:])
-	out = appendEncoded(out, text[:])
+	out = AppendEncoded(out, text[:])
 	return append(out, '"')
 }
 

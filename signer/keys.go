@@ -31,9 +31,9 @@ func (f MACFunc) HMACSHA256(mac *[32]byte, msg []byte) error {
 //
 // Source: RFC 5849 section 3.4.2.
 func AppendSigningKey(dst, consumerSecret, tokenSecret []byte) []byte {
-	dst = appendEncoded(dst, consumerSecret)
+	dst = AppendEncoded(dst, consumerSecret)
 	dst = append(dst, '&')
-	return appendEncoded(dst, tokenSecret)
+	return AppendEncoded(dst, tokenSecret)
 }
 
 // SigningKeyLen returns the most octets that AppendSigningKey appends for secrets of

@@ -84,7 +84,7 @@ func ConnectPassword(id Identity, nonce string, timestamp int64, key MAC) (strin
 // consumer key, token ID, nonce and timestamp, each percent-encoded, joined by "&".
 func appendConcat(dst []byte, id Identity, nonce string, timestamp int64) []byte {
 	for _, s := range [...]string{id.Account.id, id.ConsumerKey, id.TokenID, nonce} {
-		dst = appendEncoded(dst, s)
+		dst = AppendEncoded(dst, s)
 		dst = append(dst, '&')
 	}
 	return strconv.AppendInt(dst, timestamp, 10)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 )
@@ -43,15 +42,16 @@ func (c *Conn) Close() error { return c.conn.Close() }
 // Done is closed once the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Do has form posted as j says. The error is ErrGone, that of ctx, or one of a job that
+// Do has the request of j made. The error is ErrGone, that of ctx, or one of a job that
 // is malformed; that the request failed is in the Answer.
-func (c *Conn) Do(ctx context.Context, j Job, form []byte) (Answer, error) {
+func (c *Conn) Do(ctx context.Context, j Job, p Payload) (Answer, error) {
 	if err := j.check(); err != nil {
 		return Answer{}, err
 	}
 	text, err := encode(j)
 	if err == nil {
-		err = checkLengths(len(text), len(form))
+		authorization, body := p.lengths()
+		err = checkLengths(len(text), authorization, body)
 	}
 	if err != nil {
 		return Answer{}, err
@@ -67,7 +67,7 @@ func (c *Conn) Do(ctx context.Context, j Job, form []byte) (Answer, error) {
 		delete(c.waiting, id)
 		c.mu.Unlock()
 	}()
-	if err := c.send(id, text, form); err != nil {
+	if err := c.send(id, text, p); err != nil {
 		return Answer{}, err
 	}
 	select {
@@ -85,17 +85,37 @@ func (c *Conn) Do(ctx context.Context, j Job, form []byte) (Answer, error) {
 	}
 }
 
-// send writes one request. One that is cut off makes the connection useless.
-func (c *Conn) send(id uint32, job, form []byte) error {
+// send writes one request, its payload from where it lies. One that is cut off makes the
+// connection useless.
+func (c *Conn) send(id uint32, job []byte, p Payload) error {
 	c.write.Lock()
 	defer c.write.Unlock()
 	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTime)) // a write fails at once where this does
-	_, err := c.conn.Write(slices.Concat(requestHeader(id, len(job), len(form)), job, form))
+	err := lend(p.Authorization, func(authorization []byte) error {
+		return lend(p.Body, func(body []byte) error {
+			all := net.Buffers{append(requestHeader(id, len(job), len(authorization), len(body)), job...)}
+			for _, part := range [][]byte{authorization, body} {
+				if len(part) > 0 {
+					all = append(all, part)
+				}
+			}
+			_, err := all.WriteTo(c.conn)
+			return err
+		})
+	})
 	if err != nil {
 		_ = c.conn.Close()
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return nil
+}
+
+// lend calls f with the bytes of p, which may be nil.
+func lend(p Part, f func([]byte) error) error {
+	if p == nil {
+		return f(nil)
+	}
+	return p.Use(f)
 }
 
 // read hands answers to those who wait. What nobody waits for any more is dropped.

@@ -1,7 +1,9 @@
-// Package gateway is the process that talks to NetSuite, and the agent's end of the
-// connection to it. It carries what is good for minutes, and nothing of lasting worth.
+// Package gateway is the processes that talk to NetSuite, and the agent's end of the
+// connection to them. The gateway lives on, and carries what is good for minutes. An
+// exchanger carries what is of lasting worth, makes one request, and ends.
 //
-// The agent has no network, and the gateway no right of its own: it does what a Job says, a request to one URL that the agent has made and decided on. Secrets
+// The agent has no network, and these have no right of their own: they do what a Job says,
+// a request to one URL that the agent has made and decided on. Secrets
 // that NetSuite gives back are sealed to a key of the agent before they leave the
 // process; of such an answer nothing else is handed on but the members that the job
 // names.

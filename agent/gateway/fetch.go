@@ -13,12 +13,16 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 )
 
 // maxHeaders is the most bytes of headers of an answer.
 const maxHeaders = 64 << 10
+
+// maxChallenge is how much of the header WWW-Authenticate is handed on.
+const maxChallenge = 1024
 
 // maxTransports is how many CAs of profiles have connections at once.
 const maxTransports = 32
@@ -71,6 +75,7 @@ func (f *fetcher) do(ctx context.Context, q request) Answer {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.Date = date.Unix()
 	}
+	a.Challenge = clip(resp.Header.Get("WWW-Authenticate"), maxChallenge)
 	if err := a.take(q.job, body); err != nil {
 		return Answer{Failure: FailedJob}
 	}
@@ -83,14 +88,42 @@ func (q request) http(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(q.form))
+	r, err := http.NewRequestWithContext(ctx, q.job.Method, u.String(), bytes.NewReader(q.body))
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "nsagent")
+	for name, value := range q.job.Header {
+		r.Header.Set(name, value)
+	}
+	if q.job.ContentType != "" {
+		r.Header.Set("Content-Type", q.job.ContentType)
+	}
+	if len(q.authorization) > 0 {
+		r.Header.Set("Authorization", string(q.authorization)) // net/http takes nothing else
+	}
 	return r, nil
+}
+
+// port returns the TCP port that the job connects to.
+func (j *Job) port() (uint16, error) {
+	u, err := origin(j.URL)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case u.Port() != "":
+		n, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("%w: port", errJob)
+		}
+		return uint16(n), nil
+	case u.Scheme == "http":
+		return 80, nil
+	default:
+		return 443, nil
+	}
 }
 
 // origin parses a URL that may be asked: https, or http on this machine.

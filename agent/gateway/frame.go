@@ -6,33 +6,39 @@ import (
 	"io"
 )
 
-// A request is three numbers of four bytes, big endian (its own number, and the lengths
-// of job and form) and then those two. An answer is two numbers (that
+// A request is four numbers of four bytes, big endian (its own number, and the lengths
+// of job, authorization and body) and then those three. An answer is two numbers (that
 // of the request, and a length) and the answer.
 const (
-	requestHead = 12
+	requestHead = 16
 	replyHead   = 8
 )
 
 // request is a job as it arrives.
 type request struct {
-	id   uint32
-	job  Job
-	form []byte
+	id                  uint32
+	job                 Job
+	authorization, body []byte
+}
+
+// clear wipes what may be secret.
+func (q request) clear() {
+	clear(q.authorization)
+	clear(q.body)
 }
 
 // requestHeader returns the head of a request.
-func requestHeader(id uint32, job, form int) []byte {
+func requestHeader(id uint32, job, authorization, body int) []byte {
 	b := binary.BigEndian.AppendUint32(nil, id)
-	for _, n := range []int{job, form} {
+	for _, n := range []int{job, authorization, body} {
 		b = binary.BigEndian.AppendUint32(b, uint32(n)) // #nosec G115 -- checked by checkLengths
 	}
 	return b
 }
 
-func checkLengths(job, form int) error {
-	if job < 2 || job > maxJob || form > maxBody {
-		return fmt.Errorf("%w: lengths %d, %d", errJob, job, form)
+func checkLengths(job, authorization, body int) error {
+	if job < 2 || job > maxJob || authorization > maxAuthorization || body > maxBody {
+		return fmt.Errorf("%w: lengths %d, %d, %d", errJob, job, authorization, body)
 	}
 	return nil
 }
@@ -45,19 +51,25 @@ func readRequest(r io.Reader) (request, error) {
 		return request{}, err
 	}
 	n := func(i int) int { return int(binary.BigEndian.Uint32(head[4*i:])) }
-	if err := checkLengths(n(1), n(2)); err != nil {
+	if err := checkLengths(n(1), n(2), n(3)); err != nil {
 		return request{}, err
 	}
 	q := request{id: binary.BigEndian.Uint32(head[:])}
-	parts := make([]byte, n(1)+n(2))
+	parts := make([]byte, n(1)+n(2)+n(3))
 	if _, err := io.ReadFull(r, parts); err != nil {
+		clear(parts)
 		return request{}, fmt.Errorf("%w: %w", errJob, err)
 	}
-	q.form = parts[n(1):]
-	if err := decode(parts[:n(1)], &q.job); err != nil {
+	q.authorization, q.body = parts[n(1):n(1)+n(2)], parts[n(1)+n(2):]
+	err := decode(parts[:n(1)], &q.job)
+	if err == nil {
+		err = q.job.check()
+	}
+	if err != nil {
+		q.clear()
 		return request{}, err
 	}
-	return q, q.job.check()
+	return q, nil
 }
 
 // appendReply appends an answer to b.

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -11,8 +13,8 @@ func FuzzReadRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(append(append(requestHeader(1, len(text), 3), text...), "abc"...))
-	f.Add(requestHeader(1, maxJob, maxBody))
+	f.Add(append(append(requestHeader(1, len(text), 2, 3), text...), "ababc"...))
+	f.Add(requestHeader(1, maxJob, maxAuthorization, maxBody))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		q, err := readRequest(bytes.NewReader(b))
 		if err != nil {
@@ -22,7 +24,7 @@ func FuzzReadRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := readRequest(bytes.NewReader(append(append(requestHeader(q.id, len(text), len(q.form)), text...), q.form...)))
+		again, err := readRequest(bytes.NewReader(append(append(requestHeader(q.id, len(text), len(q.authorization), len(q.body)), text...), append(q.authorization, q.body...)...)))
 		if err != nil || fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", q) {
 			t.Errorf("read %+v, then %+v, %v", q, again, err)
 		}
@@ -53,14 +55,45 @@ func FuzzReadReply(f *testing.F) {
 
 func FuzzTake(f *testing.F) {
 	f.Add([]byte(`{"error":"a","expires_in":3600}`))
+	f.Add([]byte(`[{"error":{"a":[1,{"b":true}]}}]`))
+	f.Add([]byte(`oauth_token=a%20b&oauth_token_secret=c+d&error=`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var a Answer
-		_ = a.take(Job{Keep: []string{"error", "expires_in"}}, body)
-		if !a.Readable && len(a.Kept) > 0 {
-			t.Errorf("kept %v of what is not readable", a.Kept)
+		for _, read := range []Read{ReadObject, ReadList, ReadForm, ReadText} {
+			var a Answer
+			_ = a.take(Job{Read: read, Keep: []string{"error", "expires_in", "error.a.1.b"}}, body)
+			if !a.Readable && len(a.Kept)+len(a.List)+len(a.Text) > 0 {
+				t.Errorf("kept %+v of what is not readable", a)
+			}
+			if len(a.Text) > MaxText || len(a.List) > MaxList {
+				t.Errorf("too much was kept: %d, %d", len(a.Text), len(a.List))
+			}
+			if n, ok := a.Seconds("expires_in"); ok && n <= 0 {
+				t.Errorf("%d seconds", n)
+			}
+			if _, err := appendReply(nil, 1, a); err != nil && len(body) < 1<<16 {
+				t.Errorf("an answer that cannot be handed on: %v", err)
+			}
 		}
-		if n, ok := a.Seconds("expires_in"); ok && n <= 0 {
-			t.Errorf("%d seconds", n)
+	})
+}
+
+// FuzzFormOf holds the decoder of forms against that of net/url.
+func FuzzFormOf(f *testing.F) {
+	f.Add([]byte("oauth_token=a%20b&oauth_token_secret=c+d&role="))
+	f.Add([]byte("a=%zz"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		pairs, ok := formOf(body)
+		if !ok {
+			return
+		}
+		want, err := url.ParseQuery(strings.TrimRight(string(body), "\r\n"))
+		if err != nil && !strings.Contains(string(body), ";") {
+			t.Fatalf("read what net/url does not: %v", err)
+		}
+		for name, v := range want {
+			if len(v) != 1 || string(pairs[name]) != v[0] {
+				t.Errorf("%q: got %q, want %q", name, pairs[name], v)
+			}
 		}
 	})
 }

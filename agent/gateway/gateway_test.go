@@ -46,12 +46,12 @@ func upstream(t *testing.T, h http.HandlerFunc) (url, ca string) {
 }
 
 func job(url, ca string) Job {
-	return Job{URL: url, CA: ca, Milliseconds: 5000, Keep: []string{"error"}}
+	return Job{Method: http.MethodPost, URL: url, CA: ca, Milliseconds: 5000, ContentType: Form, Read: ReadObject, Keep: []string{"error"}}
 }
 
 func do(t *testing.T, c *Conn, j Job) Answer {
 	t.Helper()
-	a, err := c.Do(t.Context(), j, []byte("x=1"))
+	a, err := c.Do(t.Context(), j, Payload{Body: Plain("x=1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestJobsRunSideBySide(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	slow := make(chan error, 1)
 	go func() {
-		_, err := c.Do(ctx, job(url+"/slow", ca), nil)
+		_, err := c.Do(ctx, job(url+"/slow", ca), Payload{})
 		slow <- err
 	}()
 	if a := do(t, c, job(url+"/quick", ca)); a.Kept["error"] != "/quick" {
@@ -334,11 +334,11 @@ func TestGatewayThatFails(t *testing.T) {
 					_ = theirs.Close()
 				}
 			}()
-			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), nil); !errors.Is(err, ErrGone) {
+			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), Payload{}); !errors.Is(err, ErrGone) {
 				t.Errorf("got %v, want %v", err, ErrGone)
 			}
 			<-c.Done()
-			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), nil); !errors.Is(err, ErrGone) {
+			if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), Payload{}); !errors.Is(err, ErrGone) {
 				t.Errorf("afterwards: got %v, want %v", err, ErrGone)
 			}
 		})
@@ -352,14 +352,19 @@ func TestMalformedJobs(t *testing.T) {
 		"no time":   func(j *Job) { j.Milliseconds = 0 },
 		"too long":  func(j *Job) { j.Milliseconds = MaxTime.Milliseconds() + 1 },
 		"too large": func(j *Job) { j.CA = strings.Repeat("a", maxJob) },
+		"a method":  func(j *Job) { j.Method = http.MethodDelete },
+		"no reader": func(j *Job) { j.Read = "" },
+		"a sealed list": func(j *Job) {
+			j.Read, j.Seal = ReadList, []Sealing{{Member: "token"}}
+		},
 	} {
 		j := job("https://127.0.0.1", "")
 		change(&j)
-		if _, err := c.Do(t.Context(), j, nil); !errors.Is(err, errJob) {
+		if _, err := c.Do(t.Context(), j, Payload{}); !errors.Is(err, errJob) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), make([]byte, maxBody+1)); !errors.Is(err, errJob) {
+	if _, err := c.Do(t.Context(), job("https://127.0.0.1", ""), Payload{Body: make(Plain, maxBody+1)}); !errors.Is(err, errJob) {
 		t.Errorf("body: got %v", err)
 	}
 }
@@ -373,7 +378,7 @@ func TestGatewayEndsWithItsAgent(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- Serve(t.Context(), theirs, nil) }()
 	c := NewConn(ours)
-	go func() { _, _ = c.Do(t.Context(), job(url, ca), nil) }()
+	go func() { _, _ = c.Do(t.Context(), job(url, ca), Payload{}) }()
 	time.Sleep(50 * time.Millisecond)
 	_ = c.Close()
 	select {

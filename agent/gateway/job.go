@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -13,6 +14,9 @@ import (
 const (
 	maxJob  = 128 << 10
 	maxBody = 64 << 10
+	// maxAuthorization is the longest header of that name. NetSuite's access tokens have
+	// about 1,000 bytes.
+	maxAuthorization = 24 << 10
 	// MaxAnswer is the longest body that is read of an answer.
 	MaxAnswer = 1 << 20
 	// maxReply is the longest answer between two processes: the members of a body, sealed
@@ -23,19 +27,83 @@ const (
 // MaxTime is the longest that a job may take.
 const MaxTime = 60 * time.Second
 
-// Job is a form to be posted, and what is wanted of the answer, which is read as one
-// JSON object.
+// Job is a request, and what is wanted of its answer.
 type Job struct {
+	// Method is GET or POST.
+	Method string `json:"method"`
 	// URL is absolute, https, or http on a loopback address.
 	URL string `json:"url"`
 	// CA is one more certificate to trust for this job, as PEM; empty: none.
 	CA string `json:"ca,omitempty"`
 	// Milliseconds is how long all of it may take, at most MaxTime.
 	Milliseconds int64 `json:"milliseconds"`
+	// ContentType is that of the body; empty where there is none.
+	ContentType string `json:"content_type,omitempty"`
+	// Header are headers besides; what authorizes is part of the Payload.
+	Header map[string]string `json:"header,omitempty"`
+	// Read says what the body of the answer is.
+	Read Read `json:"read"`
 	// Keep names members of the answer that are handed on as text (texts, numbers and
-	// truth values), and Seal those that are handed on sealed. The rest stays behind.
+	// truth values), and Seal those that are handed on sealed. The rest stays behind. A
+	// member of a member is named by both, with a dot between them, and one of a list by
+	// its number from 0: "role.id", "errors.0.code".
 	Keep []string  `json:"keep,omitempty"`
 	Seal []Sealing `json:"seal,omitempty"`
+}
+
+// Form is the media type of a form.
+const Form = "application/x-www-form-urlencoded"
+
+// Read is how the body of an answer is read.
+type Read string
+
+// What bodies are.
+const (
+	ReadObject Read = "object" // one JSON object
+	ReadList   Read = "list"   // a JSON array of objects, at most MaxList; nothing is sealed
+	ReadForm   Read = "form"   // application/x-www-form-urlencoded, each name once
+	ReadText   Read = "text"   // UTF-8, of which the first MaxText bytes count
+)
+
+// MaxList is the most objects that are read of a list, and MaxText the most bytes of a
+// text.
+const (
+	MaxList = 1000
+	MaxText = 16 << 10
+)
+
+// Part is bytes that are lent, as a secret.Bytes lends its own.
+type Part interface {
+	Len() int
+	Use(f func(p []byte) error) error
+}
+
+// Plain is a Part that is not secret.
+type Plain []byte
+
+// Len returns the length in bytes.
+func (p Plain) Len() int { return len(p) }
+
+// Use calls f with the bytes.
+func (p Plain) Use(f func(p []byte) error) error { return f(p) }
+
+// Payload is what of a request may be secret. It is written to the other process from
+// where it lies, and is part of no message that is encoded.
+type Payload struct {
+	// Authorization is the value of that header; nil: none.
+	Authorization Part
+	// Body is that of the request; nil: none.
+	Body Part
+}
+
+func (p Payload) lengths() (authorization, body int) {
+	if p.Authorization != nil {
+		authorization = p.Authorization.Len()
+	}
+	if p.Body != nil {
+		body = p.Body.Len()
+	}
+	return authorization, body
 }
 
 // Sealing says to whom a member of an answer is sealed.
@@ -85,11 +153,15 @@ type Answer struct {
 	Date int64 `json:"date,omitempty"`
 	// Took is how long the answer took, in milliseconds.
 	Took int64 `json:"took,omitempty"`
-	// Readable is false where the body is no JSON object, as the page of a proxy is. Kept
-	// and Sealed are empty then.
-	Readable bool              `json:"readable,omitempty"`
-	Kept     map[string]string `json:"kept,omitempty"`
-	Sealed   map[string][]byte `json:"sealed,omitempty"`
+	// Challenge is the header WWW-Authenticate, cut at 1 KiB.
+	Challenge string `json:"challenge,omitempty"`
+	// Readable is false where the body is not what was to be read, as the page of a proxy
+	// is. What follows is empty then.
+	Readable bool                `json:"readable,omitempty"`
+	Kept     map[string]string   `json:"kept,omitempty"`
+	Sealed   map[string][]byte   `json:"sealed,omitempty"`
+	List     []map[string]string `json:"list,omitempty"`
+	Text     string              `json:"text,omitempty"`
 }
 
 // errJob is a job or an answer that is malformed. It is a fault of the program, or of a
@@ -97,10 +169,21 @@ type Answer struct {
 var errJob = errors.New("gateway: malformed message")
 
 func (j *Job) check() error {
-	if j.Milliseconds <= 0 || j.Milliseconds > MaxTime.Milliseconds() {
+	switch {
+	case j.Milliseconds <= 0 || j.Milliseconds > MaxTime.Milliseconds():
 		return fmt.Errorf("%w: time", errJob)
+	case j.Method != http.MethodGet && j.Method != http.MethodPost:
+		return fmt.Errorf("%w: method", errJob)
 	}
-	return nil
+	switch j.Read {
+	case ReadObject, ReadForm:
+		return nil
+	case ReadList, ReadText:
+		if len(j.Seal) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: what is to be read", errJob)
 }
 
 // decode reads a JSON object with the members of v and nothing else.

@@ -43,9 +43,45 @@ func Serve(ctx context.Context, conn net.Conn, confine func() error) error {
 		running.Go(func() {
 			defer func() { <-slots }()
 			out.send(q.id, f.do(ctx, q))
-			clear(q.form)
+			q.clear()
 		})
 	}
+}
+
+// ServeOnce is an exchanger: it does the one job that comes over conn, and returns. What
+// the job carried is in the memory of this process, which is to end. confine is called
+// with the port of the job's URL, before anything is sent; nil means nothing.
+func ServeOnce(ctx context.Context, conn net.Conn, confine func(port uint16) error) error {
+	f, err := newFetcher()
+	if err != nil {
+		return err
+	}
+	q, err := readRequest(conn)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	port, err := q.job.port()
+	if err != nil {
+		return err
+	}
+	if confine != nil {
+		if err := confine(port); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // an agent that is gone wants nothing any more
+		_, _ = conn.Read(make([]byte, 1))
+		cancel()
+	}()
+	a := f.do(ctx, q)
+	q.clear()
+	(&replies{conn: conn}).send(q.id, a)
+	return nil
 }
 
 // replies writes answers, one after the other.

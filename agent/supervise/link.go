@@ -89,6 +89,12 @@ func (l *Link) LaunchGateway(ctx context.Context) (*net.UnixConn, error) {
 	return l.launch(ctx, kindGateway, "gateway")
 }
 
+// LaunchExchanger starts a process that makes one request and ends, at the latest with
+// the connection to it.
+func (l *Link) LaunchExchanger(ctx context.Context) (*net.UnixConn, error) {
+	return l.launch(ctx, kindExchanger, "exchanger")
+}
+
 func (l *Link) launch(ctx context.Context, kind byte, name string) (*net.UnixConn, error) {
 	r, err := l.ask(ctx, kind, nil)
 	if err != nil {

@@ -10,13 +10,14 @@ import (
 
 // A message is one packet: a request of the agent or the answer of the parent.
 //
-//	0     kind: 'K', 'G' start a keyring helper, a gateway; 'E' tell an executable; 'R' the
-//	      agent serves, which has no answer; in answers also '!' for a failure
+//	0     kind: 'K', 'G', 'X' start a keyring helper, a gateway, an exchanger; 'E' tell an
+//	      executable; 'R' the agent serves, which has no answer; in answers also '!' for a
+//	      failure
 //	1-4   number of the request, big endian; the answer has the same
 //	5-    'E' request: process ID, 4 bytes, big endian
 //	      'E' answer: path;  '!' answer: why, as text;  the others: nothing
 //
-// The answer to 'K' and 'G' carries one descriptor.
+// The answer to 'K', 'G' and 'X' carries one descriptor.
 type message struct {
 	kind byte
 	seq  uint32
@@ -24,11 +25,12 @@ type message struct {
 }
 
 const (
-	kindKeyring = 'K'
-	kindGateway = 'G'
-	kindExe     = 'E'
-	kindReady   = 'R'
-	kindFailure = '!'
+	kindKeyring   = 'K'
+	kindGateway   = 'G'
+	kindExchanger = 'X'
+	kindExe       = 'E'
+	kindReady     = 'R'
+	kindFailure   = '!'
 
 	headSize = 5
 	// maxMessage is the longest message, in bytes: a path and the head.
@@ -39,7 +41,7 @@ var errMessage = errors.New("supervise: malformed message")
 
 // carries reports whether an answer of this kind carries a descriptor.
 func (m message) carries() bool {
-	return m.kind == kindKeyring || m.kind == kindGateway
+	return m.kind == kindKeyring || m.kind == kindGateway || m.kind == kindExchanger
 }
 
 func (m message) encode() []byte {
@@ -54,7 +56,7 @@ func parseMessage(b []byte) (message, error) {
 	}
 	m := message{kind: b[0], seq: binary.BigEndian.Uint32(b[1:headSize]), body: b[headSize:]}
 	switch m.kind {
-	case kindKeyring, kindGateway, kindExe, kindReady, kindFailure:
+	case kindKeyring, kindGateway, kindExchanger, kindExe, kindReady, kindFailure:
 		return m, nil
 	default:
 		return message{}, fmt.Errorf("%w: kind %q", errMessage, m.kind)

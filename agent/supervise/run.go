@@ -23,6 +23,9 @@ const (
 	// A gateway lives as long as the agent keeps its connection; one that hangs may
 	// still be there when the next is asked for.
 	maxGateways = 2
+	// An exchanger makes one request, which takes a minute at most.
+	exchangerTime = 75 * time.Second
+	maxExchangers = 8
 	// stopTime is how long the agent may take to end after it was asked to.
 	stopTime = 10 * time.Second
 )
@@ -32,9 +35,9 @@ type Config struct {
 	// Exe is the program of all children. They run a copy of it in memory, made
 	// once, where the system allows that.
 	Exe string
-	// AgentArgs, KeyringArgs and GatewayArgs are the arguments of the agent, and of the
-	// processes that it may ask for; nil means that there is none.
-	AgentArgs, KeyringArgs, GatewayArgs []string
+	// AgentArgs, KeyringArgs, GatewayArgs and ExchangerArgs are the arguments of the agent,
+	// and of the processes that it may ask for; nil means that there is none.
+	AgentArgs, KeyringArgs, GatewayArgs, ExchangerArgs []string
 	// Env is the environment to choose from; see ChildEnv.
 	Env []string
 	// Stdout and Stderr are those of the agent; nil means none.
@@ -68,8 +71,9 @@ type helpers struct {
 
 func helpersOf(cfg Config) map[byte]*helpers {
 	return map[byte]*helpers{
-		kindKeyring: {name: "keyring helper", args: cfg.KeyringArgs, life: helperTime, most: maxHelpers},
-		kindGateway: {name: "gateway", args: cfg.GatewayArgs, most: maxGateways},
+		kindKeyring:   {name: "keyring helper", args: cfg.KeyringArgs, life: helperTime, most: maxHelpers},
+		kindGateway:   {name: "gateway", args: cfg.GatewayArgs, most: maxGateways},
+		kindExchanger: {name: "exchanger", args: cfg.ExchangerArgs, life: exchangerTime, most: maxExchangers},
 	}
 }
 
@@ -218,7 +222,7 @@ func (s *supervisor) answer(m message) {
 	_ = s.link.SetWriteDeadline(time.Now().Add(writeTime))
 	var err error
 	switch m.kind {
-	case kindKeyring, kindGateway:
+	case kindKeyring, kindGateway, kindExchanger:
 		err = s.answerHelper(m)
 	case kindExe:
 		err = s.answerExe(m)

@@ -95,7 +95,8 @@ func runAgent(ctx context.Context, e *env) error {
 		}
 	}
 	err = supervise.Run(ctx, supervise.Config{
-		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, GatewayArgs: []string{"gateway"}, Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
+		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, GatewayArgs: []string{"gateway"}, ExchangerArgs: []string{"exchanger"},
+		Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
 		Sockets:  sockets,
 		Ready:    func() { tell(manager.Ready("serves " + p.Agent)) },
 		Stopping: func() { tell(manager.Stopping()) },
@@ -150,7 +151,7 @@ func runAgentProcess(ctx context.Context, e *env, passed bool) error {
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
 		Paths: p, Sockets: sockets, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
-		Keyring: parent.Launch, Gateway: parent.LaunchGateway, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Keyring: parent.Launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func() {
 			e.say("nsagent: the agent serves %s", p.Agent)
 			_ = parent.Ready() // where it is gone, the agent is about to end

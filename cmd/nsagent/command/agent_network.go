@@ -28,12 +28,37 @@ func newGateway(*env) *cobra.Command {
 			if err != nil {
 				return usage("this command is for the agent", "", "")
 			}
-			return gateway.Serve(c.Context(), conn, func() error {
-				if _, err := harden.Network(harden.NetworkSandbox{ReadOnly: resolving()}); err != nil {
-					return fmt.Errorf("putting up the sandbox: %w", err)
-				}
-				return nil
+			return gateway.Serve(c.Context(), conn, func() error { return confineNetwork(nil) })
+		},
+	}
+}
+
+// newExchanger is the process that makes one request to NetSuite for the agent.
+func newExchanger(*env) *cobra.Command {
+	return &cobra.Command{
+		Use:    "exchanger",
+		Hidden: true,
+		Args:   takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			conn, err := supervise.ParentConn()
+			if err != nil {
+				return usage("this command is for the agent", "", "")
+			}
+			return gateway.ServeOnce(c.Context(), conn, func(port uint16) error {
+				return confineNetwork([]uint16{port, dnsPort})
 			})
 		},
 	}
+}
+
+// dnsPort is where names are asked for over TCP, where an answer is too long for UDP.
+const dnsPort = 53
+
+// confineNetwork puts up the sandbox of a process that talks to NetSuite; nil ports means
+// all.
+func confineNetwork(ports []uint16) error {
+	if _, err := harden.Network(harden.NetworkSandbox{ReadOnly: resolving(), Ports: ports}); err != nil {
+		return fmt.Errorf("putting up the sandbox: %w", err)
+	}
+	return nil
 }
