@@ -154,6 +154,7 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 	for {
 		select {
 		case err := <-ended:
+			s.hear(requests)
 			return err
 		case <-signals:
 			call(cfg.Stopping)
@@ -171,6 +172,19 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 				continue
 			}
 			s.answer(r.message)
+		}
+	}
+}
+
+// hear takes what the agent said before its end: that it serves, if it does.
+func (s *supervisor) hear(requests <-chan request) {
+	for requests != nil {
+		r := <-requests
+		if r.err != nil {
+			return
+		}
+		if r.kind == kindReady {
+			call(s.cfg.Ready)
 		}
 	}
 }

@@ -96,3 +96,18 @@ func TestReady(t *testing.T) {
 		t.Errorf("heard %d times that the agent serves, %v; want once", said, err)
 	}
 }
+
+// TestReadyBeforeTheEnd guards what systemd goes by: an agent that is stopped as soon as it
+// serves did serve, so that its unit ends and does not fail.
+func TestReadyBeforeTheEnd(t *testing.T) {
+	const runs = 20
+	said := 0
+	for range runs {
+		if _, err := runWith(t, "ready and gone", func() { said++ }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said != runs {
+		t.Errorf("heard %d times of %d that the agent serves", said, runs)
+	}
+}

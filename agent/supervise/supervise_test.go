@@ -91,6 +91,11 @@ func playAgent(what string) int {
 		// An answer to what comes after it shows that it was taken.
 		_, _ = l.Exe(ctx, int32(os.Getpid())) // #nosec G115 -- a pid fits
 		return 0
+	case "ready and gone":
+		if err := l.Ready(); err != nil {
+			return 1
+		}
+		return 0
 	case "wait":
 		fmt.Println(os.Getpid())
 		<-l.Done()

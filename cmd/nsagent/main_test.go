@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +29,8 @@ func runTests(m *testing.M) int {
 			_ = os.Setenv(variable, "/tmp")
 		}
 	}
+	// Under nohup the tests themselves ignore hangups, and so would what they start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	if err := shared.prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
