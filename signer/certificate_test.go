@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -185,8 +184,10 @@ func TestOAuth2Vectors(t *testing.T) {
 	for _, v := range loadVectors[input, none, want](t, "oauth2.json", 5) {
 		var got want
 		if v.Input.Verifier != "" {
-			sum := sha256.Sum256([]byte(v.Input.Verifier))
-			got.Challenge = base64.RawURLEncoding.EncodeToString(sum[:])
+			var err error
+			if got.Challenge, err = CodeChallenge([]byte(v.Input.Verifier)); err != nil {
+				t.Errorf("%s: %v", v.Name, err)
+			}
 		} else {
 			got.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(v.Input.ClientID+":"+v.Input.ClientSecret))
 		}

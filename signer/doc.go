@@ -1,13 +1,14 @@
 // Package signer turns a request, public identifiers, a nonce, a time and a key
 // handle into what NetSuite accepts: an OAuth 1.0 Authorization header, a SOAP
-// TokenPassport, a SuiteAnalytics Connect password or a JWT client assertion.
+// TokenPassport, a SuiteAnalytics Connect password or a JWT client assertion; and the
+// headers of the three-step flow and the code challenge of a login.
 //
 // Everything in it is a pure function. It reads no clock and has no random source,
 // opens no file and no connection, and keeps nothing between calls, so that each
 // result follows from its arguments alone and can be checked against published
 // vectors. It never holds a secret either: secrets stay behind the MAC and
-// crypto.Signer handles that the caller passes in. The one exception,
-// AppendSigningKey, writes into memory that the caller owns and must wipe.
+// crypto.Signer handles that the caller passes in. The two exceptions, AppendSigningKey
+// and CodeChallenge, work on memory that the caller owns and must wipe.
 //
 // The guarantee: what Sign returns is right, by RFC 5849, for exactly the URL that
 // comes back with it, byte for byte. Inputs that HTTP stacks repair, each in its own

@@ -35,20 +35,6 @@ func TestSignVectors(t *testing.T) {
 	}
 }
 
-// TestThreeStepVectors: header parameters beyond those of Sign are signed and written.
-func TestThreeStepVectors(t *testing.T) {
-	for _, v := range loadOAuth(t, "threestep.json", 2) {
-		t.Run(v.Name, func(t *testing.T) {
-			in := v.Input
-			signed, err := signParams(in.Realm, in.request(t), in.headerParams(), in.key(t, v.Steps.SigningKey))
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkSigned(t, v, signed)
-		})
-	}
-}
-
 func checkSigned(t *testing.T, v oauthVector, got Signed) {
 	t.Helper()
 	if got.Authorization != v.Want.Authorization {
