@@ -32,6 +32,9 @@ type Edit struct {
 	// DropPrevious leaves nothing but the current version.
 	DropPrevious bool
 
+	// Replace keeps none of the versions before the next one, which SignOnly is.
+	Replace bool
+
 	// Remove removes the record. Nothing else may be set beside it.
 	Remove bool
 }
@@ -41,7 +44,7 @@ func (e Edit) removes() (bool, error) {
 	if !e.Remove {
 		return false, nil
 	}
-	other := e.Name != "" || e.Meta != nil || !e.SignOnly.IsZero() || !e.Raw.IsZero() || !e.Long.IsZero() || e.UsePrevious || e.Take != "" || e.DropPrevious
+	other := e.Name != "" || e.Meta != nil || !e.SignOnly.IsZero() || !e.Raw.IsZero() || !e.Long.IsZero() || e.UsePrevious || e.Take != "" || e.DropPrevious || e.Replace
 	if other {
 		return false, fmt.Errorf("%w: to be removed and changed at once", ErrRecord)
 	}
@@ -186,7 +189,12 @@ func (s *session) reseal(o *envelope.Opener, r *envelope.Record, m *envelope.Met
 	if fresh.SignOnly.IsZero() {
 		return s.keys.Describe(r, m)
 	}
-	return s.keys.Rotate(r, m, now, fresh)
+	next, err := s.keys.Rotate(r, m, now, fresh)
+	if err != nil || !change.Replace {
+		return next, err
+	}
+	m.Versions = m.Versions[:1]
+	return s.keys.Describe(next, m)
 }
 
 // secretOf opens the current secret of a record.

@@ -157,3 +157,51 @@ func TestEditAll(t *testing.T) {
 	}
 	f.integrity()
 }
+
+// TestReplace: the next version can take the place of all before it, and the raw part is
+// opened of the very state that somebody approved of.
+func TestReplace(t *testing.T) {
+	f := newVault(t, store.NewFile(filepath.Join(t.TempDir(), "vault.nsv")))
+	f.add("a")
+	edit := func(e Edit) Record {
+		t.Helper()
+		r, err := f.Edit(context.Background(), "a", func(Record) (Edit, error) { return e, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	edit(Edit{SignOnly: f.bytesOf("s2"), Raw: f.bytesOf("r2")})
+	if f.previous("a") == "" {
+		t.Fatal("control: an edit keeps the previous version")
+	}
+	r := edit(Edit{SignOnly: f.bytesOf("s3"), Raw: f.bytesOf("r3"), Meta: []byte("m3"), Replace: true})
+	if r.Version != 3 || len(r.Versions) != 1 || string(r.Meta) != "m3" {
+		t.Errorf("the record that came back: %+v", r)
+	}
+	for _, g := range []*fixture{f, f.unlocked()} {
+		if now, _, err := g.content("a"); now != "s3" || g.previous("a") != "" || err != nil {
+			t.Errorf("current %q, previous %q, %v", now, g.previous("a"), err)
+		}
+		g.integrity()
+		b, err := g.OpenRawIf("a", func(r Record) error {
+			if r.Version != 3 || string(r.Meta) != "m3" {
+				return fmt.Errorf("asked about %+v", r)
+			}
+			return nil
+		})
+		if err != nil || !b.Equal(f.bytesOf("r3")) {
+			t.Errorf("what was approved of: got %v", err)
+		}
+		b.Destroy()
+		refusal := errors.New("no")
+		_, err = g.OpenRawIf("a", func(Record) error { return refusal })
+		wantError(t, "what was not approved of", err, refusal)
+		_, err = g.OpenRawIf("none", func(Record) error { return refusal })
+		wantError(t, "what is not there", err, ErrNotFound)
+	}
+	edit(Edit{SignOnly: f.bytesOf("s4"), Raw: f.bytesOf("r4")})
+	if f.previous("a") != "s3" {
+		t.Error("the edit after it does not keep the previous version")
+	}
+}

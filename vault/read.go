@@ -37,6 +37,25 @@ func (v *Vault) OpenRaw(name string) (secret.Bytes, error) {
 	return v.open(name, envelope.PartRaw)
 }
 
+// OpenRawIf is OpenRaw for what check approves of: it is called with the newest state of
+// the record, and what is opened is of that state.
+func (v *Vault) OpenRawIf(name string, check func(Record) error) (secret.Bytes, error) {
+	var refusal error
+	b, err := v.openPart(name, envelope.PartRaw, func(r Record) uint64 {
+		if refusal = check(r); refusal != nil {
+			return 0
+		}
+		return r.Version
+	})
+	if refusal != nil {
+		return secret.Bytes{}, refusal
+	}
+	if err != nil {
+		return secret.Bytes{}, fmt.Errorf("opening the raw part of record %q: %w", name, err)
+	}
+	return b, nil
+}
+
 // OpenPrevious opens the sign-only part of the version before the current one, which
 // may be gone: ErrNotFound. Otherwise as OpenSignOnly.
 func (v *Vault) OpenPrevious(name string) (secret.Bytes, error) {
