@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/gateway"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/secret"
@@ -33,19 +32,28 @@ func (s signerService) AccessToken(ctx context.Context, q *pb.AccessTokenRequest
 }
 
 func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenRequest) (*pb.AccessTokenResponse, error) {
-	u := use{caller: c, kind: policy.KindToken, name: q.GetProfile(), check: func(p *live) error { return p.checkScopes(q.GetScopes()) }}
-	for {
+	u := use{caller: c, kind: policy.KindToken, name: q.GetProfile(), check: func(p *live) error {
+		if err := p.checkScopes(q.GetScopes()); err != nil {
+			return err
+		}
+		return p.needsConsent()
+	}}
+	for looked := false; ; {
 		s, p, err := a.authorize(u)
-		if err != nil {
+		if err == nil {
+			var out *pb.AccessTokenResponse
+			if out, err = a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes())); err == nil {
+				return out, nil
+			}
+			if errors.Is(err, errReplaced) {
+				continue
+			}
+			err = a.failed(u, p, err)
+		}
+		if looked || !errors.Is(err, ErrConsent) || !a.lookAgain(ctx, u.name) {
 			return nil, err
 		}
-		out, err := a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes()))
-		if err == nil {
-			return out, nil
-		}
-		if !errors.Is(err, errReplaced) {
-			return nil, a.failed(u, p, err)
-		}
+		looked = true // somebody logged in by another agent on this vault
 	}
 }
 
@@ -126,16 +134,13 @@ func (a *Agent) exchange(s *session, p *live, scopes []string) {
 	defer cancel()
 	defer a.arena.ReleaseMemory()
 	b, err := a.newToken(ctx, s, p, scopes)
-	e := audit.Event{Event: audit.EventExchange, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Method: "POST"}
-	if t, perr := signer.ParseTarget(p.tokenEndpoint()); perr == nil {
-		e.Host, e.Path = t.Host(), t.Path()
+	if errors.Is(err, errReplaced) {
+		p.tokens.land(tokenKey(scopes), b, err, a.boottime()) // nothing was sent
+		return
 	}
-	if err != nil {
-		e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
-	}
-	if werr := a.record(nil, e); werr != nil && err == nil {
+	if rerr := a.recordExchange(p, p.tokenEndpoint(), err); rerr != nil && err == nil {
 		b.token.Destroy()
-		b, err = bearer{}, fmt.Errorf("recording an exchange: %w", werr)
+		b, err = bearer{}, rerr
 	}
 	p.tokens.land(tokenKey(scopes), b, err, a.boottime())
 }
@@ -144,9 +149,13 @@ func (a *Agent) exchange(s *session, p *live, scopes []string) {
 // gateway was gone or the connection stale, or the clock of this machine was wrong and
 // is known now.
 func (a *Agent) newToken(ctx context.Context, s *session, p *live, scopes []string) (bearer, error) {
-	b, again, err := a.tryExchange(ctx, s, p, scopes)
+	try := func() (bearer, bool, error) { return a.tryExchange(ctx, s, p, scopes) }
+	if p.Auth == authCode {
+		try = func() (bearer, bool, error) { return a.refresh(ctx, s, p) }
+	}
+	b, again, err := try()
 	if err != nil && again {
-		b, _, err = a.tryExchange(ctx, s, p, scopes)
+		b, _, err = try()
 	}
 	return b, err
 }
@@ -202,42 +211,6 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 	return b, false, nil
 }
 
-// exchangeRefused returns why an answer of the token endpoint has no access token.
-//
-// Source: NetSuite Help, "Response Errors in Step Two and in the Refresh Token Response".
-// Which error a fault of an assertion gives is not documented: the message says what
-// each can mean, and where NetSuite tells more.
-func (l *live) exchangeRefused(a gateway.Answer) error {
-	what := fmt.Sprintf("no access token for profile %q", l.Name)
-	host := strings.TrimPrefix(strings.TrimPrefix(l.tokenEndpoint(), "https://"), "http://")
-	host, _, _ = strings.Cut(host, "/")
-	if a.Failure != gateway.FailedNothing {
-		return unreached(a.Failure, what, host)
-	}
-	if a.Status == 200 && a.Readable {
-		return nil
-	}
-	const trail = "the precise reason is in NetSuite:  Setup > Users/Roles > User Management > View Login Audit Trail, column Detail"
-	why := ""
-	switch code := a.Kept["error"]; {
-	case a.Readable && code == "invalid_grant":
-		why = "NetSuite answered invalid_grant: the certificate expired, was revoked or belongs to another account, or the clock of this machine is wrong"
-	case a.Readable && code == "invalid_client":
-		why = "NetSuite answered invalid_client: the client ID is not that of the certificate's integration record, or the account is another"
-	case a.Readable && code == "invalid_scope":
-		why = "NetSuite answered invalid_scope: the integration record lacks one of " + strings.Join(l.Scopes, ", ")
-	case a.Readable && slices.Contains([]string{"invalid_request", "unauthorized_client", "unsupported_grant_type"}, code):
-		why = "NetSuite answered " + code + ": the certificate is not known to this account, or the integration record does not allow Client Credentials"
-	case a.Status >= 300 && a.Status < 400:
-		why = fmt.Sprintf("%s answered with a redirect (HTTP %d), which is never followed: the account ID or endpoint is not right", host, a.Status)
-	case a.Status == 429 || a.Status == 503:
-		why = fmt.Sprintf("NetSuite has no room for the request now (HTTP %d)", a.Status)
-	default:
-		why = fmt.Sprintf("%s answered HTTP %d and nothing that a token endpoint says", host, a.Status)
-	}
-	return refuse(ErrNetSuite, pb.CodeNetSuite, what, why, trail)
-}
-
 // checkScopes refuses scopes that are not the profile's.
 func (l *live) checkScopes(scopes []string) error {
 	for _, s := range scopes {
@@ -249,9 +222,10 @@ func (l *live) checkScopes(scopes []string) error {
 }
 
 // scopesOf returns the scopes asked for, each once, in the profile's order; none means
-// all of the profile's.
+// all of the profile's, and so does any of an authcode profile: a refresh cannot ask for
+// fewer than somebody has allowed.
 func (l *live) scopesOf(asked []string) []string {
-	if len(asked) == 0 {
+	if len(asked) == 0 || l.Auth == authCode {
 		return l.Scopes
 	}
 	var out []string

@@ -84,6 +84,7 @@ type Agent struct {
 	audit    *audit.Log
 	seals    *sealKeys
 	uploads  *uploads
+	logins   *logins
 	codec    profileCodec
 	network  network
 	boottime func() time.Duration
@@ -181,6 +182,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.network.exchangers = make(chan struct{}, maxExchangers)
 	a.seals = newSealKeys(a.arena, a.boottime)
 	a.uploads = newUploads(a.boottime)
+	a.logins = newLogins(a.boottime)
 	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
 	}
@@ -223,6 +225,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	a.unlockAtStart(ctx)
 	err = a.runTasks(ctx, ls)
+	a.awaitRefreshes()
 	a.stopping.Store(true)
 	a.lock("agent stopped", nil)
 	// A call that is still under way cannot be recorded after the stop, nor answered.
@@ -341,6 +344,7 @@ func (a *Agent) sweepSealKeys(ctx context.Context) error {
 		case <-tick.C:
 			a.seals.sweep()
 			a.uploads.sweep()
+			a.logins.sweep()
 		}
 	}
 }

@@ -91,6 +91,8 @@ func (t *profileTest) run() {
 	case authM2M:
 		t.m2mKey()
 		t.certificate()
+	case authCode:
+		t.codeGrant()
 	case authSecret:
 		t.apiSecret()
 	}
@@ -142,7 +144,7 @@ func (t *profileTest) record() {
 // sameKey reports whether two live profiles sign alike.
 func (l *live) sameKey(other *live) (bool, error) {
 	switch {
-	case l.Auth == authSecret:
+	case l.Auth == authSecret || l.Auth == authCode:
 		return true, nil // the agent works with nothing of it
 	case l.key != nil:
 		own, ok := l.key.Public().(interface{ Equal(crypto.PublicKey) bool })

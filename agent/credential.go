@@ -73,7 +73,8 @@ func newTBA(arena *secret.Arena, consumerSecret, tokenSecret secret.Bytes) (mate
 	return m, nil
 }
 
-// signingKey returns enc(cs)&enc(ts) (RFC 5849 section 3.4.2) in the arena.
+// signingKey returns enc(cs)&enc(ts) (RFC 5849 section 3.4.2) in the arena; ts may be the
+// zero Bytes.
 func signingKey(arena *secret.Arena, cs, ts secret.Bytes) (secret.Bytes, error) {
 	key, err := arena.Alloc(signer.SigningKeyLen(cs.Len(), ts.Len()))
 	if err != nil {
@@ -96,21 +97,29 @@ func signingKey(arena *secret.Arena, cs, ts secret.Bytes) (secret.Bytes, error) 
 	return key, nil
 }
 
-// joinSecrets returns the raw form of a TBA credential: each secret behind its
-// length in two bytes, big endian.
-func joinSecrets(arena *secret.Arena, cs, ts secret.Bytes) (secret.Bytes, error) {
-	raw, err := arena.Alloc(4 + cs.Len() + ts.Len())
+// joinSecrets returns the raw form of a credential of two secrets: each behind its length
+// in two bytes, big endian. One that is not there is the zero Bytes.
+func joinSecrets(arena *secret.Arena, all ...secret.Bytes) (secret.Bytes, error) {
+	size := 0
+	for _, s := range all {
+		size += 2 + s.Len()
+	}
+	raw, err := arena.Alloc(size)
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	err = useBoth(cs, ts, func(c, t []byte) error {
-		return raw.Use(func(p []byte) error {
-			for _, s := range [][]byte{c, t} {
-				p[0], p[1] = byte(len(s)>>8), byte(len(s))
-				p = p[2+copy(p[2:], s):]
+	err = raw.Use(func(p []byte) error {
+		for _, s := range all {
+			n := s.Len()
+			p[0], p[1] = byte(n>>8), byte(n)
+			if n > 0 {
+				if err := s.Use(func(q []byte) error { copy(p[2:2+n], q); return nil }); err != nil {
+					return err
+				}
 			}
-			return nil
-		})
+			p = p[2+n:]
+		}
+		return nil
 	})
 	if err != nil {
 		raw.Destroy()
@@ -119,7 +128,11 @@ func joinSecrets(arena *secret.Arena, cs, ts secret.Bytes) (secret.Bytes, error)
 	return raw, nil
 }
 
+// useBoth lends two secrets, of which the second may be the zero Bytes.
 func useBoth(a, b secret.Bytes, f func(a, b []byte) error) error {
+	if b.IsZero() {
+		return a.Use(func(p []byte) error { return f(p, nil) })
+	}
 	return a.Use(func(p []byte) error { return b.Use(func(q []byte) error { return f(p, q) }) })
 }
 

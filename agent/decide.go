@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -136,7 +137,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if u.fault != nil {
 		return s, p, u.fault
 	}
-	if p.Auth == authSecret || forM2M(u.kind) != (p.Auth == authM2M) {
+	if !slices.Contains(madeBy(u.kind), p.Auth) {
 		return s, p, wrongKind(p, u.kind)
 	}
 	if p.Stale != 0 {
@@ -184,8 +185,17 @@ func (s *session) noProfile(name string) error {
 	return refuse(ErrNoProfile, pb.CodeNoProfile, fmt.Sprintf("no profile %.80q", name), s.have(name), "list them:  nsagent profile ls")
 }
 
-// forM2M reports whether this kind of use needs an M2M credential.
-func forM2M(k policy.Kind) bool { return k == policy.KindAssertion || k == policy.KindToken }
+// madeBy returns the kinds of credential that can make a kind of use.
+func madeBy(k policy.Kind) []string {
+	switch k {
+	case policy.KindAssertion:
+		return []string{authM2M}
+	case policy.KindToken:
+		return []string{authM2M, authCode}
+	default:
+		return []string{authTBA}
+	}
+}
 
 // wrongKind tells what a profile's credential can make instead.
 func wrongKind(p *live, kind policy.Kind) error {
@@ -193,6 +203,8 @@ func wrongKind(p *live, kind policy.Kind) error {
 	switch p.Auth {
 	case authM2M:
 		why = "it holds an M2M certificate: it can make an assertion, and get an access token"
+	case authCode:
+		why = "it holds a refresh token: it can get an access token"
 	case authSecret:
 		why = "it holds an API secret: no call gives that out, or signs with it"
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
-	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault"
@@ -43,7 +42,7 @@ func (a *Agent) editProfile(ctx context.Context, q *pb.EditProfileRequest) (*pro
 		return nil, err
 	}
 	p, err := a.replaceProfile(ctx, s, old, next, audit.EventProfileEdit, e.detail(next.profile),
-		vault.Edit{SignOnly: e.secret.signOnly, Raw: e.secret.raw, Long: e.secret.long, UsePrevious: q.GetUsePrevious()})
+		vault.Edit{SignOnly: e.secret.signOnly, Raw: e.secret.raw, Long: e.secret.long, UsePrevious: q.GetUsePrevious(), Replace: next.Auth == authCode && !e.secret.signOnly.IsZero()})
 	if err == nil && p.Previous != old.Previous {
 		a.keepUntil(p, a.boottime()+time.Duration(p.Previous.Until-e.now.Unix())*time.Second)
 	}
@@ -80,6 +79,9 @@ func (e *profileEdit) plan(ctx context.Context) (*live, error) {
 	p, err := e.merge()
 	if err != nil {
 		return nil, err
+	}
+	if p.Auth == authCode {
+		return e.planCode(ctx, p)
 	}
 	if !fresh {
 		if err := e.mayKeepSecret(); err != nil {
@@ -179,31 +181,6 @@ func (e *profileEdit) newSecret(ctx context.Context, p *profile) error {
 	return err
 }
 
-// fillTBA adds the secrets that are missing from the raw form of a TBA credential;
-// see joinSecrets.
-func (s *secrets) fillTBA(arena *secret.Arena, raw secret.Bytes) error {
-	return raw.Use(func(p []byte) error {
-		for _, name := range []string{"consumer_secret", "token_secret"} {
-			if len(p) < 2 || len(p)-2 < int(p[0])<<8|int(p[1]) {
-				return fmt.Errorf("reading the stored secrets: %w", vault.ErrDamaged)
-			}
-			n := int(p[0])<<8 | int(p[1])
-			if _, given := s.fields[name]; !given {
-				b, err := arena.Alloc(n)
-				if err != nil {
-					return err
-				}
-				s.fields[name] = b
-				if err := b.Use(func(q []byte) error { copy(q, p[2:2+n]); return nil }); err != nil {
-					return err
-				}
-			}
-			p = p[2+n:]
-		}
-		return nil
-	})
-}
-
 // mayKeepSecret refuses to take a stored secret to another destination.
 func (e *profileEdit) mayKeepSecret() error {
 	var moved []string
@@ -271,7 +248,7 @@ func (e *profileEdit) merge() (*profile, error) {
 		"endpoint": {&p.Endpoint, m.GetEndpoint()}, "ca": {&p.CA, m.GetCa()}, "consumer_key": {&p.ConsumerKey, m.GetConsumerKey()},
 		"token_id": {&p.TokenID, m.GetTokenId()}, "client_id": {&p.ClientID, m.GetClientId()}, "certificate_id": {&p.CertificateID, m.GetCertificateId()},
 		"certificate": {&p.Certificate, m.GetCertificate()}, "alg": {&p.Alg, m.GetAlg()},
-		"header": {&p.Header, m.GetHeader()},
+		"header": {&p.Header, m.GetHeader()}, "redirect_uri": {&p.RedirectURI, m.GetRedirectUri()},
 	}
 	given := make(map[string]bool)
 	for _, f := range e.q.GetFields() {

@@ -35,6 +35,8 @@ var (
 	ErrNetwork = errors.New("agent: NetSuite not reached")
 	// ErrNetSuite: NetSuite answered with a refusal.
 	ErrNetSuite = errors.New("agent: NetSuite refused")
+	// ErrConsent: somebody has to allow it in NetSuite, in the browser.
+	ErrConsent = errors.New("agent: consent needed")
 	// ErrRunning: another agent serves the same socket.
 	ErrRunning = errors.New("agent: already running")
 )

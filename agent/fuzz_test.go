@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -24,6 +25,10 @@ func FuzzProfileCodec(f *testing.F) {
 			Name: "m2m", Account: "1234567", Auth: authM2M, Access: accessRead, Owner: "o", Note: "n", Created: 1, Scopes: []string{"restlets", "suite_analytics"},
 			bound:    bound{Endpoint: "https://127.0.0.1:8443", CA: "ca", ClientID: "c", CertificateID: "k", Certificate: "pem", Alg: "ES256", Expires: 2},
 			Previous: &previous{Account: "1234567", bound: bound{ClientID: "d", CertificateID: "l"}, Until: 9},
+		},
+		{
+			Name: "me", Account: "1234567", Auth: authCode, Access: accessWrite, Created: 1, Scopes: []string{scopeMCP}, bound: bound{ClientID: "c", RedirectURI: "https://h/", Confidential: true},
+			consent: consent{Role: "3", Entity: "-5", Authorized: 1, Refreshed: 2, Refreshing: 3, Consent: consentRefused},
 		},
 		{},
 	} {
@@ -116,4 +121,29 @@ func keysOf(t *testing.T, b []byte) int {
 		n++
 	}
 	return n / 2
+}
+
+// FuzzCallback: what is accepted as a place to send a browser to is absolute and printable,
+// is no plain http for OAuth 2.0, and none but this machine's for the three-step flow.
+func FuzzCallback(f *testing.F) {
+	for _, s := range []string{testRedirect, "http://localhost:1/", "myapp://cb", "javascript:x", "https://", "https://u@h/", "https://h/#", "//h/", "http://localhost.evil.example/", "https://h/\n", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		redirect, callback := checkRedirect(raw) == nil, checkCallback(raw) == nil
+		if !redirect && !callback {
+			return
+		}
+		u, err := url.Parse(raw)
+		switch {
+		case err != nil || u.Scheme == "" || u.User != nil || u.Fragment != "" || len(raw) > maxRedirect:
+			t.Errorf("accepted: %q", raw)
+		case strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' }):
+			t.Errorf("accepted: %q", raw)
+		case redirect && (u.Scheme == "http" || u.Scheme == "javascript"):
+			t.Errorf("accepted for OAuth 2.0: %q", raw)
+		case callback && u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost"):
+			t.Errorf("accepted for the three-step flow: %q", raw)
+		}
+	})
 }

@@ -15,11 +15,11 @@ type live struct {
 	identity signer.Identity
 	// endpoint is nil where NetSuite's own hosts are meant.
 	endpoint *signer.Target
-	// mac is set for tba, key for m2m, neither for secret.
+	// mac is set for tba, key for m2m, neither for authcode and secret.
 	mac *secret.HMACKey
 	key *secret.PrivateKey
-	// tokens are the access tokens of an m2m profile.
-	tokens tokens
+	// tokens are the access tokens of an m2m or authcode profile.
+	tokens *tokens
 	// skew is what is known of NetSuite's clock.
 	skew skew
 	// lastUsed is in Unix seconds; zero means never.
@@ -40,7 +40,7 @@ func newLive(arena *secret.Arena, p *profile, signOnly secret.Bytes) (*live, err
 	switch p.Auth {
 	case authM2M:
 		l.key, err = arena.NewPrivateKey(signOnly)
-	case authSecret:
+	case authCode, authSecret:
 		signOnly.Destroy() // nothing is made from it
 	default:
 		l.mac, err = arena.ResumeHMACKey(signOnly)
@@ -57,7 +57,7 @@ func describe(p *profile) (*live, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening profile %q: %w", p.Name, err)
 	}
-	l := &live{profile: p, identity: signer.Identity{Account: account, ConsumerKey: p.ConsumerKey, TokenID: p.TokenID}}
+	l := &live{profile: p, tokens: &tokens{}, identity: signer.Identity{Account: account, ConsumerKey: p.ConsumerKey, TokenID: p.TokenID}}
 	if p.Endpoint != "" {
 		t, err := signer.ParseEndpoint(p.Endpoint)
 		if err != nil {
@@ -98,9 +98,14 @@ func (l *live) destroy() {
 // tokenEndpoint returns the URL of the account's OAuth 2.0 token endpoint
 // (NetSuite Help, "POST Request to the Token Endpoint").
 func (l *live) tokenEndpoint() string {
-	const path = "/services/rest/auth/oauth2/v1/token"
+	return l.url("suitetalk.api", "/services/rest/auth/oauth2/v1/token")
+}
+
+// url returns a URL of the account: on the host of a service, such as suitetalk.api, or on
+// the endpoint that stands for all of them.
+func (l *live) url(service, path string) string {
 	if l.endpoint != nil {
 		return l.endpoint.Origin() + path
 	}
-	return "https://" + l.identity.Account.HostLabel() + ".suitetalk.api.netsuite.com" + path
+	return "https://" + l.identity.Account.HostLabel() + "." + service + ".netsuite.com" + path
 }

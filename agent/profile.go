@@ -21,7 +21,8 @@ import (
 const (
 	authTBA    = "tba"
 	authM2M    = "m2m"
-	authSecret = "secret" // an API secret, which no call gives out
+	authCode   = "authcode" // a refresh token that somebody allowed in the browser
+	authSecret = "secret"   // an API secret, which no call gives out
 )
 
 // Values of a profile's access limit.
@@ -55,6 +56,8 @@ type profile struct {
 	For    string `cbor:"22,keyasint,omitempty"`
 	Change string `cbor:"23,keyasint,omitempty"`
 
+	consent
+
 	// versions are those of the vault's record. They are not part of the metadata.
 	versions []vault.Version
 }
@@ -78,6 +81,10 @@ type bound struct {
 
 	Hosts  []string `cbor:"18,keyasint,omitempty"`
 	Header string   `cbor:"19,keyasint,omitempty"`
+
+	RedirectURI string `cbor:"30,keyasint,omitempty"`
+	// Confidential says that an authcode profile has a client secret.
+	Confidential bool `cbor:"31,keyasint,omitempty"`
 
 	// Stale is since when the secret is known to be from before a refresh of the
 	// sandbox, in Unix seconds; zero means that it is not.
@@ -161,7 +168,8 @@ func (p *profile) message() *pb.Profile {
 		Endpoint: p.Endpoint, Ca: p.CA, ConsumerKey: p.ConsumerKey, TokenId: p.TokenID,
 		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
 		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
-		Hosts: p.Hosts, Header: p.Header, StaleSince: p.Stale,
+		Hosts: p.Hosts, Header: p.Header, RedirectUri: p.RedirectURI, Client: p.client(),
+		Role: p.Role, Entity: p.Entity, AuthorizedAt: p.Authorized, RefreshedAt: p.Refreshed, Consent: p.Consent, StaleSince: p.Stale,
 	}
 	for i, v := range p.versions {
 		m := &pb.SecretVersion{Number: v.Number, State: "current", Since: v.Created.Unix()}
@@ -202,11 +210,14 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 		bound: bound{
 			ConsumerKey: m.GetConsumerKey(), TokenID: m.GetTokenId(), ClientID: m.GetClientId(),
 			CertificateID: m.GetCertificateId(), Certificate: m.GetCertificate(), Alg: m.GetAlg(), CA: m.GetCa(),
-			Hosts: m.GetHosts(), Header: m.GetHeader(),
+			Hosts: m.GetHosts(), Header: m.GetHeader(), RedirectURI: m.GetRedirectUri(),
 		},
 	}
-	if p.Auth == authSecret {
+	switch p.Auth {
+	case authSecret:
 		p.Expires = m.GetExpiresAt()
+	case authCode:
+		p.Consent = consentNew
 	}
 	if p.Access == "" {
 		p.Access = accessWrite
@@ -227,7 +238,7 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 func (p *profile) check() error {
 	checks := []error{
 		oneOf("access", p.Access, accessRead, accessWrite),
-		oneOf("auth", p.Auth, authTBA, authM2M, authSecret),
+		oneOf("auth", p.Auth, authTBA, authM2M, authCode, authSecret),
 		text("owner", p.Owner, 256), text("note", p.Note, 1024),
 	}
 	for _, err := range checks {
@@ -245,17 +256,21 @@ func (p *profile) check() error {
 // kind, and only those.
 func (p *profile) checkCredential() error {
 	tba := []field{{"consumer_key", p.ConsumerKey}, {"token_id", p.TokenID}}
-	m2m := []field{{"client_id", p.ClientID}}
-	ofM2M := append(slices.Clone(m2m), field{"certificate_id", p.CertificateID}, field{"certificate", p.Certificate}, field{"alg", p.Alg}, field{"scopes", strings.Join(p.Scopes, " ")})
+	client := []field{{"client_id", p.ClientID}}
+	scopes := []field{{"scopes", strings.Join(p.Scopes, " ")}}
+	ofM2M := []field{{"certificate_id", p.CertificateID}, {"certificate", p.Certificate}, {"alg", p.Alg}}
+	ofCode := []field{{"redirect_uri", p.RedirectURI}}
 	ofSecret := []field{{"hosts", strings.Join(p.Hosts, " ")}, {"header", p.Header}}
 	var need, other []field
 	switch p.Auth {
 	case authTBA:
-		need, other = tba, slices.Concat(ofM2M, ofSecret)
+		need, other = tba, slices.Concat(client, scopes, ofM2M, ofCode, ofSecret)
 	case authM2M:
-		need, other = m2m, slices.Concat(tba, ofSecret)
+		need, other = client, slices.Concat(tba, ofCode, ofSecret)
+	case authCode:
+		need, other = client, slices.Concat(tba, ofM2M, ofSecret)
 	default:
-		other = slices.Concat(tba, ofM2M)
+		other = slices.Concat(tba, client, scopes, ofM2M, ofCode)
 	}
 	for _, f := range need {
 		if err := publicID(f.name, f.value); err != nil {
@@ -270,6 +285,8 @@ func (p *profile) checkCredential() error {
 	switch p.Auth {
 	case authTBA:
 		return nil
+	case authCode:
+		return p.checkCode()
 	case authSecret:
 		return p.checkSecret()
 	}
@@ -281,7 +298,7 @@ func (p *profile) checkCredential() error {
 			return err
 		}
 	}
-	return checkScopes(p.Scopes)
+	return checkScopes(p.Scopes, m2mScopes)
 }
 
 type field struct{ name, value string }
@@ -290,13 +307,13 @@ type field struct{ name, value string }
 // (NetSuite Help, "The Request Token Structure").
 var m2mScopes = []string{"restlets", "rest_webservices", "suite_analytics"}
 
-func checkScopes(scopes []string) error {
+func checkScopes(scopes, known []string) error {
 	if len(scopes) == 0 {
-		return credential("scopes are missing", "give some of "+strings.Join(m2mScopes, ", "))
+		return credential("scopes are missing", "give some of "+strings.Join(known, ", "))
 	}
 	for i, s := range scopes {
-		if !slices.Contains(m2mScopes, s) {
-			return credential(fmt.Sprintf("unknown scope %.40q", s), "scopes are "+strings.Join(m2mScopes, ", "))
+		if !slices.Contains(known, s) {
+			return credential(fmt.Sprintf("unknown scope %.40q", s), "scopes are "+strings.Join(known, ", "))
 		}
 		if slices.Contains(scopes[:i], s) {
 			return credential(fmt.Sprintf("scope %q is given twice", s), "")

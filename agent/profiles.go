@@ -43,15 +43,22 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 		return nil, err
 	}
 	defer m.destroy()
+	return p, a.storeNew(ctx, s, p, m, audit.EventProfileAdd, "access="+p.Access, func(*live) {})
+}
+
+// storeNew records and commits a new profile, and makes it visible. prepare is called with
+// the live profile before anybody can use it.
+func (a *Agent) storeNew(ctx context.Context, s *session, p *profile, m material, event, detail string, prepare func(*live)) error {
 	signOnly, err := a.arena.Clone(m.signOnly)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l, err := newLive(a.arena, p, signOnly)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := a.commit(callerOf(ctx), audit.EventProfileAdd, p, "access="+p.Access, func() error {
+	prepare(l)
+	if err := a.commit(callerOf(ctx), event, p, detail, func() error {
 		meta, err := a.codec.encode(p)
 		if err != nil {
 			return fmt.Errorf("encoding the metadata record: %w", err)
@@ -60,13 +67,13 @@ func (a *Agent) addProfile(ctx context.Context, q *pb.AddProfileRequest) (*profi
 	}); err != nil {
 		l.destroy()
 		if errors.Is(err, vault.ErrExists) {
-			return nil, exists(p.Name)
+			return exists(p.Name)
 		}
-		return nil, err
+		return err
 	}
-	p.versions = []vault.Version{{Number: 1, Created: now}}
+	p.versions = []vault.Version{{Number: 1, Created: a.clock()}}
 	a.publish(s, func(profiles map[string]*live) { profiles[p.Name] = l }, l)
-	return p, nil
+	return nil
 }
 
 // material opens the sealed secrets of a new profile and makes its stored forms.

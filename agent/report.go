@@ -45,6 +45,8 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 			state = "stale"
 		case p.Expires != 0 && now >= p.Expires:
 			state = "expired"
+		case p.Consent != "":
+			state = "consent"
 		}
 		out.Profiles = append(out.Profiles, &pb.ProfileSummary{
 			Name: p.Name, Account: p.Account, Environment: p.identity.Account.Environment(), Auth: p.Auth, Access: p.Access,

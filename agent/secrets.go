@@ -40,6 +40,8 @@ func secretFields(auth string) (names []string, limit int) {
 	switch auth {
 	case authM2M:
 		return []string{"private_key"}, maxKeyText
+	case authCode:
+		return []string{"client_secret"}, maxSecret
 	case authSecret:
 		return []string{"value"}, vault.MaxRaw
 	default:
@@ -76,6 +78,10 @@ func (a *Agent) openSecrets(ctx context.Context, boxes []*pb.Sealed, p *profile,
 
 // newMaterial makes the stored forms of a whole credential, and completes p from it.
 func (a *Agent) newMaterial(p *profile, got *secrets, now time.Time) (material, error) {
+	if p.Auth == authCode {
+		_, p.Confidential = got.fields["client_secret"]
+		return newCode(a.arena, got.fields["client_secret"], secret.Bytes{})
+	}
 	want, _ := secretFields(p.Auth)
 	for _, name := range want {
 		if _, ok := got.fields[name]; !ok && got.long == nil {
@@ -90,4 +96,34 @@ func (a *Agent) newMaterial(p *profile, got *secrets, now time.Time) (material, 
 	default:
 		return newTBA(a.arena, got.fields["consumer_secret"], got.fields["token_secret"])
 	}
+}
+
+// fillTBA adds the secrets that are missing from the raw form of a TBA credential.
+func (s *secrets) fillTBA(arena *secret.Arena, raw secret.Bytes) error {
+	return s.split(arena, raw, "consumer_secret", "token_secret")
+}
+
+// split adds the secrets of a raw form that are missing, under these names; see
+// joinSecrets. One of no length is not there.
+func (s *secrets) split(arena *secret.Arena, raw secret.Bytes, names ...string) error {
+	return raw.Use(func(p []byte) error {
+		for _, name := range names {
+			if len(p) < 2 || len(p)-2 < int(p[0])<<8|int(p[1]) {
+				return fmt.Errorf("reading the stored secrets: %w", vault.ErrDamaged)
+			}
+			n := int(p[0])<<8 | int(p[1])
+			if _, given := s.fields[name]; !given && n > 0 {
+				b, err := arena.Alloc(n)
+				if err != nil {
+					return err
+				}
+				s.fields[name] = b
+				if err := b.Use(func(q []byte) error { copy(q, p[2:2+n]); return nil }); err != nil {
+					return err
+				}
+			}
+			p = p[2+n:]
+		}
+		return nil
+	})
 }

@@ -143,6 +143,7 @@ func (a *Agent) takeLocked() *session {
 func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
 	a.uploads.clear()
+	a.logins.clear()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
 	if err := a.recordDurably(c, e); err != nil {

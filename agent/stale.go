@@ -115,8 +115,11 @@ func (p *profile) marked(since int64) *profile {
 // NetSuite locks the user out.
 func (l *live) staleRefusal() error {
 	next := "enter the new token:  nsagent profile edit " + l.Name
-	if l.Auth == authM2M {
+	switch l.Auth {
+	case authM2M:
 		next = "have its certificate mapped again; see:  nsagent profile refreshed " + l.Name
+	case authCode:
+		next = "log in again:  nsagent login -p " + l.Name
 	}
 	return refuse(ErrStale, pb.CodeStale, fmt.Sprintf("the credential of profile %q is from before the refresh of %s", l.Name, l.Account),
 		"NetSuite does not know it any more; marked at "+time.Unix(l.Stale, 0).UTC().Format(time.RFC3339), next)

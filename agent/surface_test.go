@@ -145,13 +145,13 @@ func TestMethodNames(t *testing.T) {
 // sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.Recover",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RotateIntegration", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload",
 		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
-	wantBytesIn := []string{"Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
-	wantBytesOut := []string{"SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "UploadResponse.id"}
+	wantBytesIn := []string{"FinishLoginRequest.id", "Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
+	wantBytesOut := []string{"BeginLoginResponse.id", "SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "UploadResponse.id"}
 
 	var got []string
 	in, out := make(map[protoreflect.FullName]protoreflect.FieldDescriptor), make(map[protoreflect.FullName]protoreflect.FieldDescriptor)
@@ -177,7 +177,7 @@ func TestContract(t *testing.T) {
 	}
 	for _, f := range in {
 		for _, word := range []string{"audit", "log", "sink", "path", "dir", "filename"} {
-			if strings.Contains(string(f.Name()), word) {
+			if strings.Contains(string(f.Name()), word) && f.Name() != "redirect_uri" {
 				t.Errorf("a request may say %s", f.FullName())
 			}
 		}

@@ -27,6 +27,10 @@ type tokens struct {
 	mu   sync.Mutex // guards what follows
 	over bool
 	all  map[string]*tokenState
+	// busy is closed at the end of the refresh that is under way; nil: none is.
+	busy chan struct{}
+	// unsaved is a refresh token that could not be stored.
+	unsaved secret.Bytes
 }
 
 // tokenState is what is known for one combination of scopes.
@@ -128,4 +132,54 @@ func (t *tokens) destroy() {
 		}
 	}
 	t.all = nil
+	t.unsaved.Destroy()
+	t.unsaved = secret.Bytes{}
+}
+
+// keep gives out b until it ends.
+func (t *tokens) keep(key string, b bearer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = map[string]*tokenState{key: {bearer: b}}
+}
+
+// setBusy says that a refresh is under way, or none any more. It is false where the
+// profile was replaced.
+func (t *tokens) setBusy(busy chan struct{}) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		t.busy = busy
+	}
+	return !t.over
+}
+
+// refreshing returns what is closed at the end of the refresh that is under way.
+func (t *tokens) refreshing() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.busy
+}
+
+// setUnsaved takes over a refresh token that could not be stored; the zero Bytes: there is
+// none any more.
+func (t *tokens) setUnsaved(token secret.Bytes) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		token.Destroy()
+		return
+	}
+	t.unsaved.Destroy()
+	t.unsaved = token
+}
+
+// unsavedCopy returns a copy of that token, or the zero Bytes.
+func (t *tokens) unsavedCopy(arena *secret.Arena) (secret.Bytes, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unsaved.IsZero() {
+		return secret.Bytes{}, nil
+	}
+	return arena.Clone(t.unsaved)
 }

@@ -46,21 +46,33 @@ func (a *Agent) beginChange(ctx context.Context) (s *session, end func(), err er
 }
 
 // beginChangeOf is beginChange for a change of one profile. Nothing else changes it
-// before end.
+// before end. A refresh of its that is under way is waited for, since what comes of it is
+// stored; and what another process made of it by a refresh is taken over.
 func (a *Agent) beginChangeOf(ctx context.Context, name string) (s *session, p *live, end func(), err error) {
-	s, end, err = a.beginChange(ctx)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	a.mu.RLock()
-	p, ok := s.profiles[name]
-	a.mu.RUnlock()
-	if !ok {
-		err = s.noProfile(name)
+	for {
+		s, end, err = a.beginChange(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		a.mu.RLock()
+		p, ok := s.profiles[name]
+		a.mu.RUnlock()
+		if !ok {
+			err = s.noProfile(name)
+			end()
+			return nil, nil, nil, err
+		}
+		busy := p.tokens.refreshing()
+		if busy == nil {
+			return s, a.upToDate(s, p), end, nil
+		}
 		end()
-		return nil, nil, nil, err
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, nil, nil, fmt.Errorf("waiting for a refresh of profile %q: %w", name, ctx.Err())
+		}
 	}
-	return s, p, end, nil
 }
 
 // unlocked returns the session for a change of the vault.

@@ -86,6 +86,8 @@ var (
 	ErrExpired error = &Error{Code: pb.CodeExpired, Message: "client: expired"}
 	// ErrStale: the credential is from before a refresh of its sandbox.
 	ErrStale error = &Error{Code: pb.CodeStale, Message: "client: from before a refresh"}
+	// ErrConsent: somebody has to log in to NetSuite in the browser, and to allow it.
+	ErrConsent error = &Error{Code: pb.CodeConsent, Message: "client: consent needed"}
 	// ErrNetSuite: NetSuite refused.
 	ErrNetSuite error = &Error{Code: pb.CodeNetSuite, Message: "client: refused by NetSuite"}
 	// ErrNetwork: the agent could not reach NetSuite.

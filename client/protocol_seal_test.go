@@ -3,8 +3,12 @@ package client_test
 import (
 	"crypto/ecdh"
 	"crypto/hpke"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
+	"net/http"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -24,6 +28,14 @@ func (w *wire) fill(t *testing.T, method string, requests []any) {
 	}
 	for _, q := range requests {
 		profile, _ := q.(map[string]any)["name"].(string)
+		if method == pb.Admin_FinishLogin_FullMethodName {
+			profile, _ = w.login["profile"].(string)
+			for key, value := range w.login {
+				if q.(map[string]any)[key] == "…" {
+					q.(map[string]any)[key] = value
+				}
+			}
+		}
 		if p, ok := q.(map[string]any)["profile"].(map[string]any); ok {
 			if profile == "" {
 				profile, _ = p["name"].(string)
@@ -123,9 +135,14 @@ func measured(parts ...string) []byte {
 }
 
 // remember keeps what later calls of the page need.
-func (w *wire) remember(verb string, answers []any) {
+func (w *wire) remember(t *testing.T, verb string, request any, answers []any) {
+	t.Helper()
 	answer, _ := answers[0].(map[string]any)
 	switch verb {
+	case "Admin.BeginLogin":
+		w.login = w.browse(t, fmt.Sprint(answer["authorizeUrl"]))
+		profile, _ := request.(map[string]any)["profile"].(map[string]any)
+		w.login["profile"], w.login["id"] = profile["name"], answer["id"]
 	case "Admin.AddKeySlot":
 		slots, _ := answer["slots"].([]any)
 		for _, s := range slots {
@@ -136,5 +153,29 @@ func (w *wire) remember(verb string, answers []any) {
 	case "Admin.ChangePassphrase", "Admin.Recover":
 		w.secrets["passphrase"] = w.secrets["new_passphrase"]
 		w.secrets["new_passphrase"] += ", and again"
+	}
+}
+
+// browse opens the page of a login, says yes, and returns what the answer of NetSuite
+// brings, under the names that FinishLogin has for it.
+func (w *wire) browse(t *testing.T, page string) map[string]any {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(shared(t).endpoint.CAPEM)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(request(t, t.Context(), "GET", page+"&nstest_allow=1", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	callback, err := resp.Location()
+	if err != nil {
+		t.Fatalf("%s: %v", resp.Status, err)
+	}
+	query := callback.Query()
+	w.secrets["code"] = query.Get("oauth_verifier")
+	return map[string]any{
+		"state": query.Get("state"), "company": query.Get("company"), "role": query.Get("role"), "entity": query.Get("entity"), "requestToken": query.Get("oauth_token"),
 	}
 }

@@ -190,6 +190,7 @@ type wire struct {
 	secrets      map[string]string // by the name of the field
 	public       map[string]string // of a profile, what the page does not show
 	slot         string            // id of the last key slot
+	login        map[string]any    // the browser's answer to the last login
 }
 
 func newWire(t *testing.T) *wire {
@@ -253,7 +254,7 @@ func (w *wire) ask(t *testing.T, e example) any {
 	}
 	w.fill(t, "/nsagent.v1."+service+"/"+name, requests)
 	answers := w.call(t, conn, method, requests)
-	w.remember(e.verb, answers)
+	w.remember(t, e.verb, requests[0], answers)
 	if method.IsStreamingServer() {
 		return answers
 	}

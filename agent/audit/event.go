@@ -42,6 +42,8 @@ const (
 	EventCertRotate      = "cert.rotate"
 	EventCertDrop        = "cert.drop"
 	EventCertRevoke      = "cert.revoke"
+	EventLogin           = "login"
+	EventRefresh         = "refresh"
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
@@ -118,7 +120,7 @@ func (e *Event) check() error {
 
 func knownEvent(name string) bool {
 	switch name {
-	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange,
+	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange, EventLogin, EventRefresh,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
 		EventProfileRefresh, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,

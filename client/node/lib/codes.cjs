@@ -10,6 +10,7 @@ const exitCodes = {
   'NSA-BACKOFF': 4,
   'NSA-CHECK': 9,
   'NSA-CONFIRM': 6,
+  'NSA-CONSENT': 10,
   'NSA-CREDENTIAL': 2,
   'NSA-DENIED': 5,
   'NSA-EXISTS': 1,

@@ -11,6 +11,7 @@ EXIT_CODES: Dict[str, int] = {
     "NSA-BACKOFF": 4,
     "NSA-CHECK": 9,
     "NSA-CONFIRM": 6,
+    "NSA-CONSENT": 10,
     "NSA-CREDENTIAL": 2,
     "NSA-DENIED": 5,
     "NSA-EXISTS": 1,

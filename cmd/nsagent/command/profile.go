@@ -87,6 +87,8 @@ func (e *env) printProfile(p *pb.Profile) error {
 		{"owner", p.GetOwner()}, {"note", p.GetNote()}, {"endpoint", p.GetEndpoint()}, {"consumer key", p.GetConsumerKey()},
 		{"token ID", p.GetTokenId()}, {"client ID", p.GetClientId()}, {"certificate ID", p.GetCertificateId()}, {"algorithm", p.GetAlg()},
 		{"scopes", strings.Join(p.GetScopes(), " ")}, {"hosts", strings.Join(p.GetHosts(), " ")}, {"header", p.GetHeader()},
+		{"client", p.GetClient()}, {"redirect URI", p.GetRedirectUri()}, {"role", p.GetRole()}, {"entity", p.GetEntity()},
+		{"authorized", day(p.GetAuthorizedAt(), "")}, {"refreshed", day(p.GetRefreshedAt(), "")}, {"consent", consent(p)},
 		{"created", day(p.GetCreatedAt(), "")}, {"expires", day(p.GetExpiresAt(), "never")}, {"last used", day(p.GetLastUsed(), "never")},
 	}
 	if p.GetStaleSince() != 0 {
@@ -100,6 +102,17 @@ func (e *env) printProfile(p *pb.Profile) error {
 		rows = append(rows, [2]string{fmt.Sprintf("version %d", v.GetNumber()), line})
 	}
 	return e.sheet(slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" }))
+}
+
+// consent says whether somebody has to log in.
+func consent(p *pb.Profile) string {
+	why := map[string]string{
+		"new": "nobody has logged in yet", "refused": "NetSuite refused the refresh token", "interrupted": "a refresh was interrupted", "changed": "the profile was changed",
+	}[p.GetConsent()]
+	if why == "" {
+		return ""
+	}
+	return "needed, since " + why + ":  nsagent login -p " + p.GetName()
 }
 
 func newProfileRename(e *env) *cobra.Command {
@@ -172,6 +185,8 @@ func revocation(kind string) string {
 	switch kind {
 	case "tba":
 		return "revoke its token in NetSuite too, if nobody else uses it"
+	case "authcode":
+		return "revoke the authorized application in NetSuite too, if nobody else uses it"
 	case "m2m":
 		return "revoke its certificate in NetSuite too, if nobody else uses it"
 	default:

@@ -35,6 +35,9 @@ func newProfileAdd(e *env) *cobra.Command {
 or, for machine to machine,
   {"account":"1234567","auth":"m2m","client_id":"…","certificate":"-----BEGIN…",
    "private_key":"-----BEGIN…","scopes":["rest_webservices"]}
+or, for OAuth 2.0 with a login in the browser (client_secret unless public),
+  {"account":"1234567","auth":"authcode","client_id":"…","client_secret":"…",
+   "scopes":["restlets"],"redirect_uri":"https://127.0.0.1:8443/callback"}
 or, for an API secret of up to 1,000,000 characters,
   {"account":"1234567","auth":"secret","value":"…","hosts":["sftp.example.com"],
    "header":"Authorization","expires":"2027-03-01"}

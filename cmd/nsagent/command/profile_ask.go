@@ -29,7 +29,7 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 		}
 	}
 	ask(&p.Account, "Account ID (such as 1234567_SB1): ")
-	ask(&p.Auth, "Kind of credential, tba, m2m or secret [tba]: ")
+	ask(&p.Auth, "Kind of credential, tba, m2m, authcode or secret [tba]: ")
 	if p.Auth == "" {
 		p.Auth = "tba"
 	}
@@ -42,6 +42,13 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 		hide("consumer_secret", "Consumer secret (not shown): ")
 		ask(&p.TokenId, "Token ID: ")
 		hide("token_secret", "Token secret (not shown): ")
+	case "authcode":
+		var scopes string
+		ask(&p.ClientId, "Client ID: ")
+		hide("client_secret", "Client secret (not shown; empty for a public client): ")
+		ask(&p.RedirectUri, "Redirect URI, as on the integration record: ")
+		ask(&scopes, "Scopes, separated by blanks [rest_webservices restlets]: ")
+		p.Scopes = scopesOr(scopes)
 	case "secret":
 		var hosts string
 		ask(&hosts, "Hosts that it may go to, separated by blanks: ")
@@ -57,15 +64,21 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 		if err == nil {
 			err = d.readFiles(arena, certificate, key)
 		}
-		if p.Scopes = strings.Fields(scopes); len(p.Scopes) == 0 {
-			p.Scopes = []string{"rest_webservices", "restlets"}
-		}
+		p.Scopes = scopesOr(scopes)
 	}
 	if err != nil {
 		d.destroy()
 		return nil, err
 	}
 	return d, nil
+}
+
+// scopesOr returns the scopes in a line, or the usual ones.
+func scopesOr(line string) []string {
+	if scopes := strings.Fields(line); len(scopes) > 0 {
+		return scopes
+	}
+	return []string{"rest_webservices", "restlets"}
 }
 
 // askEdit asks for the parts of a profile at the terminal.
@@ -109,6 +122,9 @@ func (e *env) askEdit(arena *secret.Arena, old *pb.Profile) (*draft, error) {
 		hide("consumer_secret", "New consumer secret (not shown): ")
 		ask("token_id", "Token ID", &p.TokenId, old.GetTokenId())
 		hide("token_secret", "New token secret (not shown): ")
+	case "authcode":
+		ask("redirect_uri", "Redirect URI", &p.RedirectUri, old.GetRedirectUri())
+		hide("client_secret", "New client secret (not shown): ")
 	case "secret":
 		hide("value", "New value (not shown; a longer one than fits on a line comes by --from): ")
 	default:

@@ -44,8 +44,15 @@ func (d *draft) complete(e *env) error {
 	if err != nil {
 		return err
 	}
+	if b, ok := d.secrets["client_secret"]; ok && b.Len() == 0 { // as a public client has it
+		b.Destroy()
+		delete(d.secrets, "client_secret")
+	}
 	for _, field := range want {
 		b, ok := d.secrets[field]
+		if !ok && field == "client_secret" {
+			continue
+		}
 		if !ok || b.Len() == 0 {
 			return misfit(field+" is missing", "")
 		}
@@ -85,15 +92,18 @@ func (d *draft) readCA() error {
 }
 
 // kinds are the values of auth.
-const kinds = "it is tba (token-based authentication), m2m (OAuth 2.0 client credentials) or secret (an API secret)"
+const kinds = "it is tba (token-based authentication), m2m (OAuth 2.0 client credentials), authcode (OAuth 2.0 authorization code) or secret (an API secret)"
 
-// wanted returns the secret fields that the kind of credential has.
+// wanted returns the secret fields that the kind of credential has; a public client has
+// no client_secret.
 func (d *draft) wanted() ([]string, error) {
 	switch d.profile.GetAuth() {
 	case "tba":
 		return []string{"consumer_secret", "token_secret"}, nil
 	case "m2m":
 		return []string{"private_key"}, nil
+	case "authcode":
+		return []string{"client_secret"}, nil
 	case "secret":
 		return []string{"value"}, nil
 	case "":

@@ -38,6 +38,9 @@ A new secret becomes the current version, which everything is signed with from
 then on. The one before it is kept, sealed and unused, for an hour or as long as
 --overlap says, and then erased; until then --use-previous goes back to it.
 
+Of auth authcode no previous version is kept. Where account, client, scopes or
+destination of one change, somebody has to log in again:  nsagent login.
+
 Widening access or scopes takes the passphrase again.`,
 		Example: `  nsagent profile edit acme-sb1
   nsagent profile edit acme-sb1 --from token.json

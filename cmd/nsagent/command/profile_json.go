@@ -15,7 +15,7 @@ import (
 
 // secretFields are the keys of a profile's JSON whose values never become Go
 // strings.
-var secretFields = map[string]bool{"consumer_secret": true, "token_secret": true, "private_key": true, "value": true}
+var secretFields = map[string]bool{"consumer_secret": true, "token_secret": true, "private_key": true, "client_secret": true, "value": true}
 
 // parseDraft reads the JSON object of a profile. It is strict: unknown, duplicate
 // and case-variant keys are refused. Secrets go from text to the arena, byte by
@@ -86,6 +86,7 @@ func (d *draft) set(arena *secret.Arena, key string, v jsontext.Value) error {
 		"account": &p.Account, "auth": &p.Auth, "access": &p.Access, "owner": &p.Owner, "note": &p.Note,
 		"endpoint": &p.Endpoint, "ca_file": &d.caFile, "consumer_key": &p.ConsumerKey, "token_id": &p.TokenId,
 		"client_id": &p.ClientId, "certificate_id": &p.CertificateId, "certificate": &p.Certificate, "alg": &p.Alg, "header": &p.Header,
+		"redirect_uri": &p.RedirectUri,
 	}
 	if to, ok := public[key]; ok {
 		return text(to, key, v)

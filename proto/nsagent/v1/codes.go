@@ -50,6 +50,7 @@ const (
 	CodeFull       Code = "NSA-FULL"
 	CodeExpired    Code = "NSA-EXPIRED"
 	CodeStale      Code = "NSA-STALE"
+	CodeConsent    Code = "NSA-CONSENT"
 	CodeCheck      Code = "NSA-CHECK"
 )
 
@@ -108,6 +109,7 @@ func Meanings() []Meaning {
 		{CodeFull, codes.ResourceExhausted, 429, 1, "there is no room left"},
 		{CodeExpired, codes.FailedPrecondition, 410, 10, "it has expired or was revoked"},
 		{CodeStale, codes.FailedPrecondition, 410, 10, "it is from before a refresh of the sandbox"},
+		{CodeConsent, codes.FailedPrecondition, 410, 10, "somebody has to allow it in NetSuite, in the browser"},
 		{CodeCheck, codes.FailedPrecondition, 409, 9, "a check found problems"},
 	}
 }

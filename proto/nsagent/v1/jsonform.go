@@ -171,6 +171,13 @@ type ProfileJSON struct {
 	Alg           string   `json:"alg,omitempty"`
 	Hosts         []string `json:"hosts,omitempty"`
 	Header        string   `json:"header,omitempty"`
+	RedirectURI   string   `json:"redirect_uri,omitempty"`
+	Client        string   `json:"client,omitempty"`
+	Role          string   `json:"role,omitempty"`
+	Entity        string   `json:"entity,omitempty"`
+	AuthorizedAt  *string  `json:"authorized_at,omitempty"`
+	RefreshedAt   *string  `json:"refreshed_at,omitempty"`
+	Consent       string   `json:"consent,omitempty"`
 	CreatedAt     *string  `json:"created_at"`
 	ExpiresAt     *string  `json:"expires_at"`
 	LastUsed      *string  `json:"last_used"`
@@ -196,7 +203,8 @@ func (m *Profile) JSON() ProfileJSON {
 		versions = append(versions, VersionJSON{Version: v.GetNumber(), State: v.GetState(), Since: *instant(v.GetSince()), Until: instantOrNull(v.GetUntil())})
 	}
 	return ProfileJSON{
-		Versions: versions, Hosts: m.GetHosts(), Header: m.GetHeader(),
+		Versions: versions, Hosts: m.GetHosts(), Header: m.GetHeader(), RedirectURI: m.GetRedirectUri(), Client: m.GetClient(), Role: m.GetRole(), Entity: m.GetEntity(),
+		AuthorizedAt: instantOrNull(m.GetAuthorizedAt()), RefreshedAt: instantOrNull(m.GetRefreshedAt()), Consent: m.GetConsent(),
 		Schema: SchemaProfile, Name: m.GetName(), Account: m.GetAccount(), Environment: m.GetEnvironment(),
 		Auth: m.GetAuth(), Access: m.GetAccess(), Owner: m.GetOwner(), Note: m.GetNote(),
 		Endpoint: textOrNull(m.GetEndpoint()), CA: textOrNull(m.GetCa()),

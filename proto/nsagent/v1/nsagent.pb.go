@@ -3028,7 +3028,7 @@ type Profile struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Required. Account ID in either spelling.
 	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. "tba", "m2m" or "secret".
+	// Required. "tba", "m2m", "authcode" or "secret".
 	Auth string `protobuf:"bytes,3,opt,name=auth,proto3" json:"auth,omitempty"`
 	// "read" or "write". Empty means write for a sandbox, read for production.
 	Access string `protobuf:"bytes,4,opt,name=access,proto3" json:"access,omitempty"`
@@ -3066,6 +3066,22 @@ type Profile struct {
 	Hosts []string `protobuf:"bytes,21,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	// Name of the HTTP header that takes it; empty: it is none.
 	Header string `protobuf:"bytes,22,opt,name=header,proto3" json:"header,omitempty"`
+	// authcode, besides client_id and scopes
+	// Redirect URI of the integration record: https, or a scheme of one's own.
+	RedirectUri string `protobuf:"bytes,30,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	// Output only. "confidential" with a client secret, "public" without.
+	Client string `protobuf:"bytes,31,opt,name=client,proto3" json:"client,omitempty"`
+	// Output only, for what came of a login. Internal IDs of the role and the entity
+	// (user) that NetSuite named; empty where it named none.
+	Role   string `protobuf:"bytes,32,opt,name=role,proto3" json:"role,omitempty"`
+	Entity string `protobuf:"bytes,33,opt,name=entity,proto3" json:"entity,omitempty"`
+	// Output only. Unix seconds of the last login, and of the last refresh that brought
+	// another refresh token; 0 means never.
+	AuthorizedAt int64 `protobuf:"varint,34,opt,name=authorized_at,json=authorizedAt,proto3" json:"authorized_at,omitempty"`
+	RefreshedAt  int64 `protobuf:"varint,35,opt,name=refreshed_at,json=refreshedAt,proto3" json:"refreshed_at,omitempty"`
+	// Output only. Why somebody has to log in again: "new", "refused" (by NetSuite),
+	// "interrupted" (in the middle of a refresh) or "changed"; empty: nobody has to.
+	Consent string `protobuf:"bytes,36,opt,name=consent,proto3" json:"consent,omitempty"`
 	// Output only. Unix seconds of when MarkRefreshed was called; 0: it is not stale.
 	StaleSince    int64 `protobuf:"varint,40,opt,name=stale_since,json=staleSince,proto3" json:"stale_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3256,6 +3272,55 @@ func (x *Profile) GetHeader() string {
 	return ""
 }
 
+func (x *Profile) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *Profile) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *Profile) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Profile) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *Profile) GetAuthorizedAt() int64 {
+	if x != nil {
+		return x.AuthorizedAt
+	}
+	return 0
+}
+
+func (x *Profile) GetRefreshedAt() int64 {
+	if x != nil {
+		return x.RefreshedAt
+	}
+	return 0
+}
+
+func (x *Profile) GetConsent() string {
+	if x != nil {
+		return x.Consent
+	}
+	return ""
+}
+
 func (x *Profile) GetStaleSince() int64 {
 	if x != nil {
 		return x.StaleSince
@@ -3339,7 +3404,8 @@ type AddProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
-	// Required. tba: consumer_secret and token_secret; m2m: private_key; secret: value.
+	// Required. tba: consumer_secret and token_secret; m2m: private_key; secret: value;
+	// authcode: client_secret, which a public client has not.
 	Secrets       []*Sealed `protobuf:"bytes,2,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4648,6 +4714,330 @@ func (x *Check) GetRemedy() string {
 	return ""
 }
 
+type BeginLoginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. "pkce" for auth authcode (OAuth 2.0), "3sa" for auth tba (the three-step
+	// flow).
+	Flow string `protobuf:"bytes,1,opt,name=flow,proto3" json:"flow,omitempty"`
+	// Required. Its name alone where there is a profile of that name, which is logged in
+	// anew, and with scopes perhaps fewer of them than it has. Otherwise the profile to
+	// store, without token_id.
+	Profile *Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Of a new profile: client_secret (authcode; a public client has none) or
+	// consumer_secret (tba).
+	Secrets []*Sealed `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// Where NetSuite sends the browser with its answer, as it stands on the integration
+	// record. Empty means that of the profile; required for "3sa".
+	RedirectUri string `protobuf:"bytes,4,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	// Optional, for "3sa". Internal ID of the role that the token is for.
+	Role          string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginLoginRequest) Reset() {
+	*x = BeginLoginRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginLoginRequest) ProtoMessage() {}
+
+func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
+func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *BeginLoginRequest) GetFlow() string {
+	if x != nil {
+		return x.Flow
+	}
+	return ""
+}
+
+func (x *BeginLoginRequest) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *BeginLoginRequest) GetSecrets() []*Sealed {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *BeginLoginRequest) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *BeginLoginRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+type BeginLoginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What FinishLogin takes.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where the browser goes.
+	AuthorizeUrl string `protobuf:"bytes,2,opt,name=authorize_url,json=authorizeUrl,proto3" json:"authorize_url,omitempty"`
+	// What the answer has to come with.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Seconds.
+	ExpiresIn     int64  `protobuf:"varint,4,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	Account       string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	Environment   string `protobuf:"bytes,6,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginLoginResponse) Reset() {
+	*x = BeginLoginResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginLoginResponse) ProtoMessage() {}
+
+func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
+func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *BeginLoginResponse) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *BeginLoginResponse) GetAuthorizeUrl() string {
+	if x != nil {
+		return x.AuthorizeUrl
+	}
+	return ""
+}
+
+func (x *BeginLoginResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *BeginLoginResponse) GetExpiresIn() int64 {
+	if x != nil {
+		return x.ExpiresIn
+	}
+	return 0
+}
+
+func (x *BeginLoginResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *BeginLoginResponse) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+// FinishLoginRequest has the parameters of the browser's answer.
+type FinishLoginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. From BeginLogin.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Required.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Field "code": code, or oauth_verifier. Left out where there is none.
+	Code *Sealed `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	// error, in place of a code.
+	Error   string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	Company string `protobuf:"bytes,5,opt,name=company,proto3" json:"company,omitempty"`
+	Role    string `protobuf:"bytes,6,opt,name=role,proto3" json:"role,omitempty"`
+	Entity  string `protobuf:"bytes,7,opt,name=entity,proto3" json:"entity,omitempty"`
+	// oauth_token, for "3sa".
+	RequestToken  string `protobuf:"bytes,8,opt,name=request_token,json=requestToken,proto3" json:"request_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishLoginRequest) Reset() {
+	*x = FinishLoginRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishLoginRequest) ProtoMessage() {}
+
+func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
+func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *FinishLoginRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *FinishLoginRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetCode() *Sealed {
+	if x != nil {
+		return x.Code
+	}
+	return nil
+}
+
+func (x *FinishLoginRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetCompany() string {
+	if x != nil {
+		return x.Company
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetRequestToken() string {
+	if x != nil {
+		return x.RequestToken
+	}
+	return ""
+}
+
+type FinishLoginResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishLoginResponse) Reset() {
+	*x = FinishLoginResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishLoginResponse) ProtoMessage() {}
+
+func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
+func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *FinishLoginResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
 type RemoveProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -4658,7 +5048,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4670,7 +5060,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +5073,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -4701,7 +5091,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4713,7 +5103,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4726,7 +5116,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 type StopRequest struct {
@@ -4737,7 +5127,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +5139,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +5152,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 type StopResponse struct {
@@ -4773,7 +5163,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4785,7 +5175,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4798,7 +5188,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -5029,7 +5419,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\r\n" +
 	"\vLockRequest\"\x0e\n" +
-	"\fLockResponse\"\x8a\x05\n" +
+	"\fLockResponse\"\xd3\x06\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
@@ -5055,7 +5445,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\venvironment\x18\x13 \x01(\tR\venvironment\x125\n" +
 	"\bversions\x18\x14 \x03(\v2\x19.nsagent.v1.SecretVersionR\bversions\x12\x14\n" +
 	"\x05hosts\x18\x15 \x03(\tR\x05hosts\x12\x16\n" +
-	"\x06header\x18\x16 \x01(\tR\x06header\x12\x1f\n" +
+	"\x06header\x18\x16 \x01(\tR\x06header\x12!\n" +
+	"\fredirect_uri\x18\x1e \x01(\tR\vredirectUri\x12\x16\n" +
+	"\x06client\x18\x1f \x01(\tR\x06client\x12\x12\n" +
+	"\x04role\x18  \x01(\tR\x04role\x12\x16\n" +
+	"\x06entity\x18! \x01(\tR\x06entity\x12#\n" +
+	"\rauthorized_at\x18\" \x01(\x03R\fauthorizedAt\x12!\n" +
+	"\frefreshed_at\x18# \x01(\x03R\vrefreshedAt\x12\x18\n" +
+	"\aconsent\x18$ \x01(\tR\aconsent\x12\x1f\n" +
 	"\vstale_since\x18( \x01(\x03R\n" +
 	"staleSince\"i\n" +
 	"\rSecretVersion\x12\x16\n" +
@@ -5136,7 +5533,32 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"*\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"\xbb\x01\n" +
+	"\x11BeginLoginRequest\x12\x12\n" +
+	"\x04flow\x18\x01 \x01(\tR\x04flow\x12-\n" +
+	"\aprofile\x18\x02 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12,\n" +
+	"\asecrets\x18\x03 \x03(\v2\x12.nsagent.v1.SealedR\asecrets\x12!\n" +
+	"\fredirect_uri\x18\x04 \x01(\tR\vredirectUri\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\"\xba\x01\n" +
+	"\x12BeginLoginResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12#\n" +
+	"\rauthorize_url\x18\x02 \x01(\tR\fauthorizeUrl\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1d\n" +
+	"\n" +
+	"expires_in\x18\x04 \x01(\x03R\texpiresIn\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x06 \x01(\tR\venvironment\"\xe3\x01\n" +
+	"\x12FinishLoginRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12&\n" +
+	"\x04code\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x04code\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x18\n" +
+	"\acompany\x18\x05 \x01(\tR\acompany\x12\x12\n" +
+	"\x04role\x18\x06 \x01(\tR\x04role\x12\x16\n" +
+	"\x06entity\x18\a \x01(\tR\x06entity\x12#\n" +
+	"\rrequest_token\x18\b \x01(\tR\frequestToken\"D\n" +
+	"\x13FinishLoginResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"*\n" +
 	"\x14RemoveProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
 	"\x15RemoveProfileResponse\"\r\n" +
@@ -5151,7 +5573,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12N\n" +
 	"\vAccessToken\x12\x1e.nsagent.v1.AccessTokenRequest\x1a\x1f.nsagent.v1.AccessTokenResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xab\f\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xc8\r\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -5168,7 +5590,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12K\n" +
 	"\n" +
 	"CheckVault\x12\x1d.nsagent.v1.CheckVaultRequest\x1a\x1e.nsagent.v1.CheckVaultResponse\x12T\n" +
-	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x12Q\n" +
+	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x12K\n" +
+	"\n" +
+	"BeginLogin\x12\x1d.nsagent.v1.BeginLoginRequest\x1a\x1e.nsagent.v1.BeginLoginResponse\x12N\n" +
+	"\vFinishLogin\x12\x1e.nsagent.v1.FinishLoginRequest\x1a\x1f.nsagent.v1.FinishLoginResponse\x12Q\n" +
 	"\fListKeySlots\x12\x1f.nsagent.v1.ListKeySlotsRequest\x1a .nsagent.v1.ListKeySlotsResponse\x12K\n" +
 	"\n" +
 	"AddKeySlot\x12\x1d.nsagent.v1.AddKeySlotRequest\x1a\x1e.nsagent.v1.AddKeySlotResponse\x12T\n" +
@@ -5189,7 +5614,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -5261,10 +5686,14 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*CheckVaultRequest)(nil),         // 67: nsagent.v1.CheckVaultRequest
 	(*CheckVaultResponse)(nil),        // 68: nsagent.v1.CheckVaultResponse
 	(*Check)(nil),                     // 69: nsagent.v1.Check
-	(*RemoveProfileRequest)(nil),      // 70: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 71: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 72: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 73: nsagent.v1.StopResponse
+	(*BeginLoginRequest)(nil),         // 70: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 71: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 72: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 73: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 74: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 75: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 76: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 77: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -5311,67 +5740,75 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	44, // 41: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
 	69, // 42: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
 	69, // 43: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	0,  // 44: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 45: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 46: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 47: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 48: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 49: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13, // 50: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	16, // 51: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	24, // 52: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	29, // 53: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	42, // 54: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	46, // 55: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	50, // 56: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	48, // 57: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	53, // 58: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	55, // 59: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	57, // 60: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	59, // 61: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	63, // 62: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	65, // 63: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	67, // 64: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	70, // 65: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	32, // 66: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	34, // 67: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	36, // 68: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	38, // 69: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	40, // 70: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	72, // 71: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 72: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 73: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 74: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 75: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 76: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 77: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14, // 78: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	17, // 79: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	25, // 80: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	30, // 81: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	43, // 82: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	47, // 83: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	52, // 84: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	49, // 85: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	54, // 86: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	56, // 87: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	58, // 88: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	60, // 89: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	64, // 90: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	66, // 91: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	68, // 92: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	71, // 93: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	33, // 94: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	35, // 95: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	37, // 96: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	39, // 97: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	41, // 98: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	73, // 99: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	72, // [72:100] is the sub-list for method output_type
-	44, // [44:72] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	44, // 44: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 45: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	27, // 46: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	44, // 47: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,  // 48: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 49: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 50: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 51: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 52: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 53: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13, // 54: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16, // 55: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	24, // 56: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	29, // 57: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	42, // 58: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	46, // 59: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	50, // 60: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	48, // 61: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	53, // 62: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	55, // 63: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	57, // 64: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	59, // 65: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	63, // 66: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	65, // 67: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	67, // 68: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	74, // 69: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	70, // 70: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	72, // 71: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	32, // 72: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	34, // 73: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	36, // 74: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	38, // 75: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	40, // 76: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	76, // 77: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 78: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 79: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 80: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 81: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 82: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 83: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14, // 84: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17, // 85: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	25, // 86: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	30, // 87: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	43, // 88: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	47, // 89: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	52, // 90: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	49, // 91: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	54, // 92: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	56, // 93: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	58, // 94: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	60, // 95: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	64, // 96: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	66, // 97: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	68, // 98: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	75, // 99: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	71, // 100: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	73, // 101: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	33, // 102: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	35, // 103: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	37, // 104: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	39, // 105: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	41, // 106: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	77, // 107: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	78, // [78:108] is the sub-list for method output_type
+	48, // [48:78] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -5389,7 +5826,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   74,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -430,6 +430,8 @@ const (
 	Admin_TestProfile_FullMethodName       = "/nsagent.v1.Admin/TestProfile"
 	Admin_CheckVault_FullMethodName        = "/nsagent.v1.Admin/CheckVault"
 	Admin_RemoveProfile_FullMethodName     = "/nsagent.v1.Admin/RemoveProfile"
+	Admin_BeginLogin_FullMethodName        = "/nsagent.v1.Admin/BeginLogin"
+	Admin_FinishLogin_FullMethodName       = "/nsagent.v1.Admin/FinishLogin"
 	Admin_ListKeySlots_FullMethodName      = "/nsagent.v1.Admin/ListKeySlots"
 	Admin_AddKeySlot_FullMethodName        = "/nsagent.v1.Admin/AddKeySlot"
 	Admin_RemoveKeySlot_FullMethodName     = "/nsagent.v1.Admin/RemoveKeySlot"
@@ -479,6 +481,13 @@ type AdminClient interface {
 	CheckVault(ctx context.Context, in *CheckVaultRequest, opts ...grpc.CallOption) (*CheckVaultResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(ctx context.Context, in *RemoveProfileRequest, opts ...grpc.CallOption) (*RemoveProfileResponse, error)
+	// BeginLogin begins a login in the browser: it gives the URL at which somebody allows
+	// NetSuite to take this agent for theirs. A login is good for ten minutes, for one
+	// answer, and until the vault is locked.
+	BeginLogin(ctx context.Context, in *BeginLoginRequest, opts ...grpc.CallOption) (*BeginLoginResponse, error)
+	// FinishLogin ends a login with the answer that the browser brought, and stores the
+	// credential that NetSuite gives for it. It is durable when it returns.
+	FinishLogin(ctx context.Context, in *FinishLoginRequest, opts ...grpc.CallOption) (*FinishLoginResponse, error)
 	// ListKeySlots tells what opens the vault. It works while locked.
 	ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error)
 	// AddKeySlot adds a way to open the vault.
@@ -646,6 +655,26 @@ func (c *adminClient) RemoveProfile(ctx context.Context, in *RemoveProfileReques
 	return out, nil
 }
 
+func (c *adminClient) BeginLogin(ctx context.Context, in *BeginLoginRequest, opts ...grpc.CallOption) (*BeginLoginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BeginLoginResponse)
+	err := c.cc.Invoke(ctx, Admin_BeginLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) FinishLogin(ctx context.Context, in *FinishLoginRequest, opts ...grpc.CallOption) (*FinishLoginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FinishLoginResponse)
+	err := c.cc.Invoke(ctx, Admin_FinishLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListKeySlotsResponse)
@@ -747,6 +776,13 @@ type AdminServer interface {
 	CheckVault(context.Context, *CheckVaultRequest) (*CheckVaultResponse, error)
 	// RemoveProfile removes a profile and its credential.
 	RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error)
+	// BeginLogin begins a login in the browser: it gives the URL at which somebody allows
+	// NetSuite to take this agent for theirs. A login is good for ten minutes, for one
+	// answer, and until the vault is locked.
+	BeginLogin(context.Context, *BeginLoginRequest) (*BeginLoginResponse, error)
+	// FinishLogin ends a login with the answer that the browser brought, and stores the
+	// credential that NetSuite gives for it. It is durable when it returns.
+	FinishLogin(context.Context, *FinishLoginRequest) (*FinishLoginResponse, error)
 	// ListKeySlots tells what opens the vault. It works while locked.
 	ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error)
 	// AddKeySlot adds a way to open the vault.
@@ -812,6 +848,12 @@ func (UnimplementedAdminServer) CheckVault(context.Context, *CheckVaultRequest) 
 }
 func (UnimplementedAdminServer) RemoveProfile(context.Context, *RemoveProfileRequest) (*RemoveProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveProfile not implemented")
+}
+func (UnimplementedAdminServer) BeginLogin(context.Context, *BeginLoginRequest) (*BeginLoginResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BeginLogin not implemented")
+}
+func (UnimplementedAdminServer) FinishLogin(context.Context, *FinishLoginRequest) (*FinishLoginResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FinishLogin not implemented")
 }
 func (UnimplementedAdminServer) ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListKeySlots not implemented")
@@ -1093,6 +1135,42 @@ func _Admin_RemoveProfile_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_BeginLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeginLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).BeginLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_BeginLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).BeginLogin(ctx, req.(*BeginLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_FinishLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).FinishLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_FinishLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).FinishLogin(ctx, req.(*FinishLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_ListKeySlots_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListKeySlotsRequest)
 	if err := dec(in); err != nil {
@@ -1259,6 +1337,14 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveProfile",
 			Handler:    _Admin_RemoveProfile_Handler,
+		},
+		{
+			MethodName: "BeginLogin",
+			Handler:    _Admin_BeginLogin_Handler,
+		},
+		{
+			MethodName: "FinishLogin",
+			Handler:    _Admin_FinishLogin_Handler,
 		},
 		{
 			MethodName: "ListKeySlots",

@@ -1,0 +1,154 @@
+//go:build !race
+
+// These tests look at the product from outside, which has no race detector: one run
+// of them is enough.
+
+package agent
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/memscan"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// wiretap stands before a NetSuite and notes what secrets cross it.
+type wiretap struct {
+	*httptest.Server
+	mu      sync.Mutex // guards secrets
+	secrets map[string][]string
+}
+
+func newWiretap(t *testing.T, n *netsuite) *wiretap {
+	t.Helper()
+	to, err := url.Parse(n.ep.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &wiretap{secrets: make(map[string][]string)}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.Transport = &http.Transport{TLSClientConfig: n.web.Transport.(*http.Transport).TLSClientConfig}
+	proxy.ModifyResponse = func(r *http.Response) error {
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		if values, ferr := url.ParseQuery(string(body)); ferr == nil {
+			p.note("token secret", values.Get("oauth_token_secret"))
+		}
+		for _, name := range []string{"refresh_token", "access_token"} {
+			if _, after, ok := strings.Cut(string(body), fmt.Sprintf("%q:\"", name)); ok {
+				value, _, _ := strings.Cut(after, `"`)
+				p.note(name, value)
+			}
+		}
+		return err
+	}
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		if form, err := url.ParseQuery(string(body)); err == nil {
+			p.note("verifier", form.Get("code_verifier"))
+		}
+		// Signatures are for the origin that the agent knows.
+		proxy.ServeHTTP(w, r)
+	}))
+	p.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	p.StartTLS()
+	n.web.Transport.(*http.Transport).TLSClientConfig.RootCAs.AddCert(p.Certificate())
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *wiretap) note(name, value string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if value != "" {
+		p.secrets[name] = append(p.secrets[name], value)
+	}
+}
+
+// needles are all that was seen, but for access tokens.
+func (p *wiretap) needles() (all []memscan.Needle) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, values := range p.secrets {
+		if name == "access_token" {
+			continue
+		}
+		for _, v := range values {
+			all = append(all, memscan.Needle{Name: name, Form: "raw", Bytes: []byte(v)})
+		}
+	}
+	return all
+}
+
+// TestMemoryAfterLogins: after logins by every flow and many refreshes, no refresh token,
+// client secret, consumer secret, verifier or token secret is outside locked memory of the
+// agent, nor anywhere in the gateway; and after a lock none is anywhere.
+func TestMemoryAfterLogins(t *testing.T) {
+	needsRoot(t, "scans the memory of another process")
+	rounds := 5
+	if long() {
+		rounds = 100
+	}
+	d := &codeDaemon{daemon: newDaemon(t, 0, "memory = \"mlock\"\n")} // the other mode, root cannot read at all
+	d.listen(t)
+	p := newWiretap(t, &d.netsuite)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
+	d.again()
+	if !d.erases() {
+		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
+	}
+	at := func(m *pb.Profile) *pb.Profile { m.Endpoint, m.Ca = p.URL, ca; return m }
+	seal := func(field, s string) map[string]client.Sealer {
+		p.note(field, s)
+		return map[string]client.Sealer{field: sealWith(d.arena, s)}
+	}
+	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("public", publicID22(), "restlets"))})
+	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("confidential", confidentialID(), "restlets")), Secrets: seal("client_secret", sample(21))})
+	tba := at(&pb.Profile{Name: "tba", Account: "1234567_SB1", ConsumerKey: sample(26)})
+	p.note("oauth_verifier", d.login(client.Login{Flow: "3sa", Profile: tba, Secrets: seal("consumer_secret", sample(27)), RedirectURI: "http://localhost:7777/cb"}))
+	for range rounds {
+		d.relocked()
+		for _, name := range []string{"public", "confidential"} {
+			if err := d.token(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, want := range map[string]int{"refresh_token": rounds + 2, "verifier": 2, "token secret": 2, "client_secret": 1, "consumer_secret": 1} {
+		if got := len(p.secrets[name]); got < want {
+			t.Errorf("control: %d of %s were seen, want %d", got, name, want)
+		}
+	}
+	needles := p.needles()
+	d.atRest("after logins and refreshes", needles, noneUnlocked)
+	begun, err := d.admin.BeginLogin(t.Context(), client.Login{Flow: "3sa", Profile: &pb.Profile{Name: "tba"}, RedirectURI: "http://localhost:7777/cb"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := d.atRest("while a login waits", p.needles(), noneUnlocked)
+	if waiting.Total.Locked == 0 {
+		t.Errorf("control: locked memory does not hold the secrets of a login that waits:\n%s", waiting)
+	}
+	if len(begun.GetId()) == 0 {
+		t.Error("no login waits")
+	}
+	if err := d.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.atRest("after lock", p.needles(), none)
+}

@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// beside runs another agent on the vault of f, with sockets and a log of its own.
+func (f *fixture) beside() *fixture {
+	f.t.Helper()
+	dir, err := os.MkdirTemp("", "nsa")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	env := map[string]string{"HOME": dir, "XDG_RUNTIME_DIR": dir}
+	g := &fixture{t: f.t, change: f.change, arena: f.arena}
+	if g.paths, err = socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }}); err != nil {
+		f.t.Fatal(err)
+	}
+	g.paths.Vault, g.paths.Ledger, g.paths.MachineKey = f.paths.Vault, f.paths.Ledger, f.paths.MachineKey
+	g.run()
+	g.unlock()
+	return g
+}
+
+// Two agents on one vault take turns, and each goes on from what the other stored: the
+// chain of refresh tokens holds, whoever asks.
+func TestTwoAgentsRefresh(t *testing.T) {
+	w := startCode(t)
+	w.login(w.public("p"))
+	w.login(w.confidential("q"))
+	g := w.beside()
+	for range 3 {
+		w.aged()
+		g.aged()
+		w.accepted(t, w.mustToken("p"))
+		w.accepted(t, g.mustToken("p"))
+	}
+	for range 2 {
+		w.aged()
+		g.aged()
+		var group sync.WaitGroup
+		for range 8 {
+			for _, f := range []*fixture{w.fixture, g} {
+				for _, name := range []string{"p", "q"} {
+					group.Go(func() {
+						if _, err := f.tokenOf(name); err != nil {
+							t.Errorf("%s: %v", name, err)
+						}
+					})
+				}
+			}
+		}
+		group.Wait()
+	}
+	// An edit of one takes what the other has stored as it is.
+	if _, err := w.admin.EditProfile(t.Context(), "p", client.ProfileEdit{Profile: &pb.Profile{Note: "n"}, Fields: []string{"note"}}); err != nil {
+		t.Error(err)
+	}
+	p, err := w.admin.ShowProfile(t.Context(), "p")
+	if err != nil || len(p.GetVersions()) != 1 || p.GetVersions()[0].GetNumber() != 11 {
+		t.Errorf("after 10 refreshes: %v, %v", p.GetVersions(), err)
+	}
+
+	// What one learns of the consent, and who logs in at one, reaches the other.
+	if !w.server.RefreshSandbox("1234567_SB1") {
+		t.Fatal("there is no such account")
+	}
+	w.aged()
+	g.aged()
+	for _, f := range []*fixture{w.fixture, g} {
+		if _, err := f.tokenOf("p"); !errors.Is(err, client.ErrConsent) {
+			t.Errorf("got %v", err)
+		}
+	}
+	w.login(client.Login{Flow: "pkce", Profile: &pb.Profile{Name: "p"}})
+	w.accepted(t, g.mustToken("p"))
+	g.aged()
+	w.accepted(t, g.mustToken("p"))
+
+	// What one changes, the other decides on anew; what one removes is gone.
+	if _, err := w.admin.EditProfile(t.Context(), "p", client.ProfileEdit{Profile: &pb.Profile{Access: "read"}, Fields: []string{"access"}}); err != nil {
+		t.Fatal(err)
+	}
+	g.aged()
+	if _, err := g.tokenOf("p"); !errors.Is(err, client.ErrReadOnly) {
+		t.Errorf("after the other narrowed it: got %v", err)
+	}
+	if err := w.admin.RemoveProfile(t.Context(), "q"); err != nil {
+		t.Fatal(err)
+	}
+	g.aged()
+	if _, err := g.tokenOf("q"); !errors.Is(err, client.ErrLimited) {
+		t.Errorf("after the other removed it: got %v", err)
+	}
+}
+
+// A refresh token that came and cannot be stored is kept in locked memory, and used for
+// the next refresh: a full disk costs no consent.
+func TestRefreshTokenNotStored(t *testing.T) {
+	w := startCode(t)
+	w.login(w.public("p"))
+	w.aged()
+	lock := w.paths.Vault + ".lock"
+	broken := func(yes bool) {
+		if err := os.RemoveAll(lock); err != nil {
+			t.Error(err)
+		}
+		if yes { // nobody can open it as a file
+			if err := os.Mkdir(lock, 0o700); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	var once sync.Once
+	w.onVerdict(func(v nstest.Verdict) { once.Do(func() { broken(true) }) })
+	if _, err := w.tokenOf("p"); err == nil {
+		t.Error("an access token was given out before the refresh token was stored")
+	}
+	before := w.exchanges("/token")
+	w.clock.Add(int64(shortestPause))
+	if _, err := w.tokenOf("p"); err == nil || w.exchanges("/token") != before {
+		t.Errorf("a refresh was sent that could not be written down: %v", err)
+	}
+	broken(false)
+	w.clock.Add(int64(longestPause))
+	w.accepted(t, w.mustToken("p"))
+	w.consent("p", "")
+	w.restart()
+	w.unlock()
+	w.accepted(t, w.mustToken("p"))
+}
