@@ -144,7 +144,7 @@ func (f *fsck) vaultFile(ctx context.Context) bool {
 		f.fault("manifest", "what stands in it is not what was signed", err, restore)
 		return false
 	}
-	f.add("manifest", checkOK, fmt.Sprintf("generation %d, %d records, signed; the earlier generations lead to it", f.now.Generation, f.now.Records), "")
+	f.add("manifest", checkOK, fmt.Sprintf("generation %d, %s, signed; the earlier generations lead to it", f.now.Generation, recordCount(f.now.Records)), "")
 	return true
 }
 
@@ -302,6 +302,13 @@ func (f *fsck) contents(ctx context.Context) {
 		f.fault("contents", fmt.Sprintf("profile %q does not open", name), faults[name], strings.Replace(again, "NAME", name, 1))
 	}
 	if len(faults) == 0 {
-		f.add("contents", checkOK, fmt.Sprintf("all %d records open, with every version of every secret", n), "")
+		f.add("contents", checkOK, fmt.Sprintf("%s, with every version of every secret", recordCount(n)), "")
 	}
+}
+
+func recordCount(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
 }

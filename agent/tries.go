@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/secret"
@@ -143,6 +144,9 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof va
 			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: failures + 1},
 		); werr != nil {
 			return fmt.Errorf("counting a wrong passphrase: %w", werr)
+		}
+		if !slices.ContainsFunc(v.Slots(), func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyringPassphrase }) {
+			return refuse(err, pb.CodePassphrase, "the vault did not open", "the passphrase is wrong", "try again:  nsagent unlock")
 		}
 	case err == nil:
 		if werr := l.Append(append(more,
