@@ -49,16 +49,36 @@ func (c checks) problems() int {
 	return n
 }
 
-// TestProfile checks a profile as far as that goes without asking NetSuite.
+// TestProfile checks a profile, and then asks NetSuite.
 func (s adminService) TestProfile(ctx context.Context, q *pb.TestProfileRequest) (*pb.TestProfileResponse, error) {
-	out, err := s.testProfile(ctx, q.GetName())
+	out, err := s.testProfile(ctx, q)
 	if err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileTest, q.GetName(), err))
 	}
 	return out, nil
 }
 
-func (a *Agent) testProfile(ctx context.Context, name string) (*pb.TestProfileResponse, error) {
+func (a *Agent) testProfile(ctx context.Context, q *pb.TestProfileRequest) (*pb.TestProfileResponse, error) {
+	if err := checkRESTlet(q.GetRestlet()); err != nil {
+		return nil, err
+	}
+	online := !q.GetOffline() && a.network.there()
+	t, err := a.checkProfile(ctx, q.GetName(), online)
+	if err != nil {
+		return nil, err
+	}
+	out := &pb.TestProfileResponse{Checks: t.checks, Account: t.live.Account, Environment: t.live.identity.Account.Environment()}
+	if online && t.live.Stale == 0 {
+		// Nobody waits for NetSuite to change the vault.
+		tried := &probes{agent: a, caller: callerOf(ctx), name: t.live.Name, restlet: q.GetRestlet()}
+		tried.run(ctx, t.live)
+		out.Surfaces = tried.found
+	}
+	return out, nil
+}
+
+// checkProfile checks a profile as far as that goes without asking NetSuite.
+func (a *Agent) checkProfile(ctx context.Context, name string, online bool) (*profileTest, error) {
 	s, l, end, err := a.beginChangeOf(ctx, name)
 	if err != nil {
 		return nil, err
@@ -70,7 +90,10 @@ func (a *Agent) testProfile(ctx context.Context, name string) (*pb.TestProfileRe
 	}
 	t := &profileTest{agent: a, session: s, live: l, now: a.clock()}
 	t.run()
-	return &pb.TestProfileResponse{Checks: t.checks, Account: l.Account, Environment: l.identity.Account.Environment()}, nil
+	if !online || l.Auth == authSecret {
+		t.add("netsuite", checkSkipped, "NetSuite was not asked: whether it accepts the credential, its role and its permissions is open", "")
+	}
+	return t, nil
 }
 
 // profileTest looks at one profile.
@@ -99,7 +122,6 @@ func (t *profileTest) run() {
 	t.destination()
 	t.previous()
 	t.refresh()
-	t.add("netsuite", checkSkipped, "NetSuite was not asked: whether it accepts the credential, its role and its permissions is open", "")
 }
 
 // refresh tells of a credential from before a refresh of the sandbox.

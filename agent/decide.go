@@ -192,6 +192,8 @@ func madeBy(k policy.Kind) []string {
 		return []string{authM2M}
 	case policy.KindToken:
 		return []string{authM2M, authCode}
+	case policy.KindSend: // the gateway sends for the agent, signed or with an access token
+		return []string{authTBA, authM2M, authCode}
 	default:
 		return []string{authTBA}
 	}

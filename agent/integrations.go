@@ -27,6 +27,10 @@ func (p *profile) integration() (i integration, ok bool) {
 	return integration{p.Account, key, p.Endpoint, p.CA}, key != ""
 }
 
+// usesClientSecret reports whether something of p is made with the secret of its
+// integration record.
+func (l *live) usesClientSecret() bool { return l.Auth == authTBA || l.Confidential }
+
 // uses returns the profiles, and staged ones, that use a record, by name.
 func (a *Agent) uses(s *session, of integration) []*live {
 	return a.withStaged(s, func(p *live) bool {
@@ -57,7 +61,7 @@ func (a *Agent) listIntegrations() (*pb.ListIntegrationsResponse, error) {
 		if all[i] == nil {
 			all[i] = &pb.Integration{Account: i.account, Environment: p.identity.Account.Environment(), Key: i.key, Endpoint: i.endpoint}
 		}
-		all[i].Uses = append(all[i].Uses, &pb.IntegrationUse{Profile: p.Name, Auth: p.Auth})
+		all[i].Uses = append(all[i].Uses, &pb.IntegrationUse{Profile: p.Name, Auth: p.Auth, Keyed: p.usesClientSecret()})
 	}
 	out := &pb.ListIntegrationsResponse{}
 	for _, i := range all {
@@ -110,7 +114,7 @@ func (a *Agent) rotateIntegration(ctx context.Context, q *pb.RotateIntegrationRe
 		return nil, credential("consumer_key is the one that there is", "a reset of an integration record gives a new key and a new secret")
 	}
 	users := a.uses(s, of)
-	if err := r.open(ctx, q, l.Name, slices.ContainsFunc(users, func(p *live) bool { return p.Auth == authTBA })); err != nil {
+	if err := r.open(ctx, q, l.Name, slices.ContainsFunc(users, (*live).usesClientSecret)); err != nil {
 		return nil, err
 	}
 	defer r.secret.Destroy()
@@ -186,7 +190,10 @@ func (r *integrationRotation) open(ctx context.Context, q *pb.RotateIntegrationR
 // renew prepares one profile, and returns its metadata as they will be.
 func (r *integrationRotation) renew(old *live) (*profile, error) {
 	p := *old.profile
-	if p.Auth != authTBA {
+	switch p.Auth {
+	case authCode:
+		return r.renewCode(old)
+	case authM2M:
 		p.ClientID = r.key
 		next, err := old.with(&p)
 		if err != nil {
@@ -211,6 +218,32 @@ func (r *integrationRotation) renew(old *live) (*profile, error) {
 		return nil, err
 	}
 	r.all = append(r.all, replacement{old, next, vault.Edit{SignOnly: m.signOnly, Raw: m.raw}})
+	return &p, nil
+}
+
+// renewCode prepares an authcode profile. What somebody allowed was for the client as it
+// was, so that somebody has to log in again; as in an edit, no version before is kept.
+func (r *integrationRotation) renewCode(old *live) (*profile, error) {
+	p := *old.profile
+	p.ClientID = r.key
+	p.consent = consent{Consent: consentChanged}
+	if old.Consent == consentNew {
+		p.Consent = consentNew
+	}
+	clientSecret := secret.Bytes{}
+	if p.Confidential {
+		clientSecret = r.secret
+	}
+	m, err := newCode(r.agent.arena, clientSecret, secret.Bytes{})
+	if err != nil {
+		return nil, err
+	}
+	r.materials = append(r.materials, m)
+	next, err := old.with(&p)
+	if err != nil {
+		return nil, err
+	}
+	r.all = append(r.all, replacement{old, next, vault.Edit{SignOnly: m.signOnly, Raw: m.raw, Replace: true}})
 	return &p, nil
 }
 

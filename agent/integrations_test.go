@@ -193,3 +193,36 @@ func TestIntegrationsNeverMix(t *testing.T) {
 		}
 	})
 }
+
+// An authcode profile gets the new client secret, and somebody has to log in again: what
+// was allowed was for the client as it was.
+func TestRotateIntegrationOfAuthcode(t *testing.T) {
+	w := startCode(t)
+	confidential, public := w.confidential("q"), w.public("p")
+	w.login(confidential)
+	w.login(public)
+	for name, secret := range map[string]client.Sealer{"q": w.sealer(sample(41)), "p": nil} {
+		w.mustToken(name)
+		done, err := w.admin.RotateIntegration(t.Context(), name, sample(40), secret, 0)
+		if err != nil || len(done) != 1 || done[0].GetClientId() != sample(40) || done[0].GetConsent() != consentChanged || len(done[0].GetVersions()) != 1 {
+			t.Errorf("%s: got %v, %v", name, done, err)
+		}
+		if _, err := w.tokenOf(name); !errors.Is(err, client.ErrConsent) {
+			t.Errorf("%s: got %v, want that consent is needed", name, err)
+		}
+		raw, err := w.agent.session.vault.OpenRaw(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clientSecret, refreshToken, err := openCode(w.agent.arena, raw)
+		if err != nil || !refreshToken.IsZero() || clientSecret.IsZero() != (secret == nil) {
+			t.Errorf("%s: what is kept: secret %t, refresh token %t, %v", name, !clientSecret.IsZero(), !refreshToken.IsZero(), err)
+		}
+		if secret != nil && !clientSecret.Equal(w.agentSecret(sample(41))) {
+			t.Error("the client secret is another")
+		}
+	}
+	if _, err := w.admin.RotateIntegration(t.Context(), "q", sample(42), nil, 0); !errors.Is(err, client.ErrCredential) {
+		t.Errorf("without the secret: got %v", err)
+	}
+}

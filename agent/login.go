@@ -123,6 +123,7 @@ func (a *Agent) finishLogin(ctx context.Context, q *pb.FinishLoginRequest) (*pro
 	defer code.Destroy()
 	p := *l.profile
 	p.consent = consent{Role: shortID(q.GetRole()), Entity: shortID(q.GetEntity()), Authorized: a.clock().Unix()}
+	p.Stale = 0
 	l.profile = &p
 	who, err := describe(&p)
 	if err != nil {

@@ -98,6 +98,33 @@ func (n *network) connection(ctx context.Context) (*gateway.Conn, error) {
 	return n.conn, nil
 }
 
+// there reports whether there is a way to the network.
+func (n *network) there() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.start != nil
+}
+
+// drop ends the gateway, and with it what it has of bearers in its memory. The next
+// request starts another. It waits for nothing: one that is just being started ends later.
+func (n *network) drop() {
+	end := func() {
+		defer n.mu.Unlock()
+		if n.conn != nil {
+			_ = n.conn.Close()
+			n.conn = nil
+		}
+	}
+	if n.mu.TryLock() {
+		end()
+		return
+	}
+	go func() {
+		n.mu.Lock()
+		end()
+	}()
+}
+
 // close ends the gateway, and starts no other for an exchange that is still under way.
 func (n *network) close() {
 	n.mu.Lock()

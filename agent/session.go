@@ -144,6 +144,7 @@ func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
 	a.uploads.clear()
 	a.logins.clear()
+	a.network.drop()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
 	if err := a.recordDurably(c, e); err != nil {

@@ -119,6 +119,17 @@ func (t *tokens) land(key string, b bearer, err error, now time.Duration) {
 	close(f.done)
 }
 
+// forget drops the token that is kept, and how the last exchange failed: whoever asks next
+// makes an exchange, unless one is under way.
+func (t *tokens) forget(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.all[key]; s != nil && s.flight == nil {
+		s.bearer.token.Destroy()
+		delete(t.all, key)
+	}
+}
+
 // destroy wipes every token and sends away who waits. Nothing can be asked afterwards.
 func (t *tokens) destroy() {
 	t.mu.Lock()

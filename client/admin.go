@@ -246,9 +246,27 @@ func (a *Admin) RenameProfile(ctx context.Context, name, to string) (*pb.Profile
 	return out.GetProfile(), err
 }
 
-// TestProfile checks a profile as far as that goes without asking NetSuite.
-func (a *Admin) TestProfile(ctx context.Context, name string) (*pb.TestProfileResponse, error) {
-	return a.rpc.TestProfile(ctx, &pb.TestProfileRequest{Name: text(name)})
+// TestOption changes what TestProfile does.
+type TestOption func(*pb.TestProfileRequest)
+
+// WithoutNetSuite has TestProfile check a profile only as far as that goes without asking
+// NetSuite.
+func WithoutNetSuite() TestOption { return func(q *pb.TestProfileRequest) { q.Offline = true } }
+
+// WithRESTlet has TestProfile call a RESTlet by GET, by SCRIPT/DEPLOYMENT, such as 123/1.
+// Without it no script of the account is run.
+func WithRESTlet(script string) TestOption {
+	return func(q *pb.TestProfileRequest) { q.Restlet = text(script) }
+}
+
+// TestProfile checks a profile, and then makes one request on each way into NetSuite that
+// its credential is for. That NetSuite refuses, or is not reached, is no error.
+func (a *Admin) TestProfile(ctx context.Context, name string, opts ...TestOption) (*pb.TestProfileResponse, error) {
+	q := &pb.TestProfileRequest{Name: text(name)}
+	for _, o := range opts {
+		o(q)
+	}
+	return a.rpc.TestProfile(ctx, q)
 }
 
 // CheckVault looks at everything that the vault consists of, as far as that goes

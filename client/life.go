@@ -25,7 +25,7 @@ func (a *Admin) Integrations(ctx context.Context) (*pb.ListIntegrationsResponse,
 
 // RotateIntegration gives every profile of the integration record that a profile uses the
 // new consumer key and secret, in one change. secret is nil where no profile among them
-// has auth tba. The previous version is kept for overlap, as in ProfileEdit. The
+// is keyed. The previous version is kept for overlap, as in ProfileEdit. The
 // profiles concerned come back, by name; it is durable then.
 //
 // The error matches ErrCredential, ErrRequest, ErrNoProfile, ErrLocked or ErrAgent, or is

@@ -46,11 +46,11 @@ func (e *env) printFound(all []found) error {
 // levelColour returns how the word is shown that says how bad a finding is.
 func levelColour(level string) colour {
 	switch level {
-	case "ok":
+	case "ok", "works":
 		return green
-	case "warn", "note", "stale":
+	case "warn", "note", "limited", "stale":
 		return yellow
-	case "problem":
+	case "problem", "refused", "unreached":
 		return red
 	default:
 		return bold
@@ -64,7 +64,7 @@ func (e *env) printChecks(r pb.ChecksJSON) error {
 		if err := e.printJSON(r); err != nil {
 			return err
 		}
-	} else if err := e.printFound(foundOf(r.Checks)); err != nil {
+	} else if err := e.printFound(append(foundOf(r.Checks), foundSurfaces(r.Surfaces)...)); err != nil {
 		return err
 	}
 	for _, c := range r.Checks {

@@ -32,6 +32,8 @@ In NetSuite: Setup > Integration > Manage Integrations, the record, Edit, Reset
 Credentials. The old pair is dead at once; tokens stay what they are. NetSuite
 shows the new pair once: enter it here, or give it by --from as
   {"consumer_key":"…","consumer_secret":"…"}
+OAuth 2.0 calls them client_id and client_secret, and so may you. For profiles
+with auth authcode somebody has to log in again afterwards.
 
 The pair before is kept for an hour or as long as --overlap says, profile by
 profile, for who has entered that of another record:
@@ -111,7 +113,7 @@ func keyOf(p *pb.Profile) string {
 // newPair returns the new consumer key and secret, from a file or from who sits at the
 // terminal. The secret is zero where no profile of the record needs it.
 func (e *env) newPair(arena *secret.Arena, record *pb.Integration, from string) (string, secret.Bytes, error) {
-	signs := slices.ContainsFunc(record.GetUses(), func(u *pb.IntegrationUse) bool { return u.GetAuth() == "tba" })
+	signs := slices.ContainsFunc(record.GetUses(), (*pb.IntegrationUse).GetKeyed)
 	if from == "" {
 		return e.askPair(arena, signs)
 	}
@@ -121,8 +123,12 @@ func (e *env) newPair(arena *secret.Arena, record *pb.Integration, from string) 
 	}
 	b := d.secrets["consumer_secret"]
 	delete(d.secrets, "consumer_secret")
+	if b.IsZero() {
+		b = d.secrets["client_secret"]
+		delete(d.secrets, "client_secret")
+	}
 	d.destroy()
-	known := []string{"consumer_key", "consumer_secret", "client_id"}
+	known := []string{"consumer_key", "consumer_secret", "client_id", "client_secret"}
 	odd := slices.IndexFunc(d.given, func(key string) bool { return !slices.Contains(known, key) })
 	key := d.profile.GetConsumerKey() + d.profile.GetClientId()
 	switch {

@@ -22,8 +22,8 @@ func newLock(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lock",
 		Short: "Drop every key from memory",
-		Long: `Drop every key and access token from memory. The agent goes on, and signs again
-after unlock.
+		Long: `Drop every key and access token from memory, and end the process that talks to
+NetSuite. The agent goes on, and signs again after unlock.
 
 --all locks every agent of yours on this machine, wherever its sockets are: the
 one that --socket or NSAGENT_SOCK names, and all others that run.`,

@@ -121,7 +121,7 @@ func reenrolment(p *pb.Profile) (do, next string) {
 		return fmt.Sprintf("in the sandbox, Setup > Users/Roles > Access Tokens > New: the integration record with consumer key %.8s…, the user and the role", p.GetConsumerKey()),
 			"then:  nsagent profile edit " + p.GetName()
 	default:
-		return "it has to be authorized again in the sandbox", "then:  nsagent login -p " + p.GetName()
+		return "somebody has to allow it again, in the browser", "nsagent login -p " + p.GetName()
 	}
 }
 

@@ -246,33 +246,6 @@ func (m *ListIntegrationsResponse) JSON() []IntegrationJSON {
 	return rows
 }
 
-// CheckJSON is one thing that was looked at. State is ok, note, problem or skipped.
-type CheckJSON struct {
-	Name   string `json:"name"`
-	State  string `json:"state"`
-	Detail string `json:"detail"`
-	Remedy string `json:"remedy,omitempty"`
-}
-
-// ChecksJSON is what a test of a profile, or of the vault, found. OK says that
-// nothing is a problem.
-type ChecksJSON struct {
-	Schema  string      `json:"schema"`
-	Profile string      `json:"profile,omitempty"`
-	OK      bool        `json:"ok"`
-	Checks  []CheckJSON `json:"checks"`
-}
-
-// ChecksForm returns the JSON form of checks; profile may be empty.
-func ChecksForm(profile string, all []*Check) ChecksJSON {
-	out := ChecksJSON{Schema: SchemaCheck, Profile: profile, OK: true, Checks: make([]CheckJSON, 0, len(all))}
-	for _, c := range all {
-		out.OK = out.OK && c.GetState() != "problem"
-		out.Checks = append(out.Checks, CheckJSON{Name: c.GetName(), State: c.GetState(), Detail: c.GetDetail(), Remedy: c.GetRemedy()})
-	}
-	return out
-}
-
 // StatusJSON is the JSON form of a StatusResponse.
 type StatusJSON struct {
 	Schema  string `json:"schema"`

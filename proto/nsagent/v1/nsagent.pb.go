@@ -4278,9 +4278,11 @@ func (x *Integration) GetUses() []*IntegrationUse {
 
 // IntegrationUse is a profile that uses an integration record.
 type IntegrationUse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Profile       string                 `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
-	Auth          string                 `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Profile string                 `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Auth    string                 `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
+	// It also has the secret of the record.
+	Keyed         bool `protobuf:"varint,3,opt,name=keyed,proto3" json:"keyed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4329,13 +4331,20 @@ func (x *IntegrationUse) GetAuth() string {
 	return ""
 }
 
+func (x *IntegrationUse) GetKeyed() bool {
+	if x != nil {
+		return x.Keyed
+	}
+	return false
+}
+
 type RotateIntegrationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Any profile that uses the record.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Required. The new consumer key, or client ID.
 	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	// Field "consumer_secret". Required where a profile with auth "tba" is among them.
+	// Field "consumer_secret". Required where a profile is keyed.
 	Secret *Sealed `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
 	// Optional. As in EditProfileRequest.
 	OverlapSeconds int64 `protobuf:"varint,4,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
@@ -4449,7 +4458,11 @@ func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
 type TestProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Leave NetSuite out.
+	Offline bool `protobuf:"varint,40,opt,name=offline,proto3" json:"offline,omitempty"`
+	// Optional. SCRIPT/DEPLOYMENT of a RESTlet that may be called by GET.
+	Restlet       string `protobuf:"bytes,41,opt,name=restlet,proto3" json:"restlet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4491,12 +4504,28 @@ func (x *TestProfileRequest) GetName() string {
 	return ""
 }
 
+func (x *TestProfileRequest) GetOffline() bool {
+	if x != nil {
+		return x.Offline
+	}
+	return false
+}
+
+func (x *TestProfileRequest) GetRestlet() string {
+	if x != nil {
+		return x.Restlet
+	}
+	return ""
+}
+
 type TestProfileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order in which they were made.
-	Checks        []*Check `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
-	Account       string   `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
-	Environment   string   `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	Checks      []*Check `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	Account     string   `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Environment string   `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	// In the order in which they were tried; none if NetSuite was left out.
+	Surfaces      []*Surface `protobuf:"bytes,40,rep,name=surfaces,proto3" json:"surfaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4552,6 +4581,105 @@ func (x *TestProfileResponse) GetEnvironment() string {
 	return ""
 }
 
+func (x *TestProfileResponse) GetSurfaces() []*Surface {
+	if x != nil {
+		return x.Surfaces
+	}
+	return nil
+}
+
+// Surface is one way into NetSuite, as a test found it.
+type Surface struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "token", "rest", "suiteql", "restlet", "soap" or "connect".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "works"; "limited": the credential is accepted, and not what was asked for;
+	// "refused"; "unreached"; or "skipped".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// HTTP status; 0: there is none.
+	Status int32 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
+	// What was found, a sentence.
+	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What is missing; empty where nothing is.
+	Missing string `protobuf:"bytes,5,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Where to get it: menus of NetSuite, or what to type.
+	Fix           string `protobuf:"bytes,6,opt,name=fix,proto3" json:"fix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Surface) Reset() {
+	*x = Surface{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Surface) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Surface) ProtoMessage() {}
+
+func (x *Surface) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Surface.ProtoReflect.Descriptor instead.
+func (*Surface) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *Surface) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Surface) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Surface) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *Surface) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Surface) GetMissing() string {
+	if x != nil {
+		return x.Missing
+	}
+	return ""
+}
+
+func (x *Surface) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
 type CheckVaultRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4560,7 +4688,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4572,7 +4700,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4585,7 +4713,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 type CheckVaultResponse struct {
@@ -4599,7 +4727,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4611,7 +4739,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4624,7 +4752,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -4658,7 +4786,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4670,7 +4798,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +4811,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Check) GetName() string {
@@ -4737,7 +4865,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +4877,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +4890,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -4818,7 +4946,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4830,7 +4958,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4843,7 +4971,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -4910,7 +5038,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4922,7 +5050,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4935,7 +5063,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -5003,7 +5131,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5015,7 +5143,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5028,7 +5156,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -5048,7 +5176,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5060,7 +5188,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5073,7 +5201,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -5091,7 +5219,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5103,7 +5231,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5116,7 +5244,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 type StopRequest struct {
@@ -5127,7 +5255,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5139,7 +5267,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5152,7 +5280,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 type StopResponse struct {
@@ -5163,7 +5291,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5175,7 +5303,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5188,7 +5316,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -5508,23 +5636,34 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\venvironment\x18\x02 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1a\n" +
 	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12.\n" +
-	"\x04uses\x18\x05 \x03(\v2\x1a.nsagent.v1.IntegrationUseR\x04uses\">\n" +
+	"\x04uses\x18\x05 \x03(\v2\x1a.nsagent.v1.IntegrationUseR\x04uses\"T\n" +
 	"\x0eIntegrationUse\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x12\n" +
-	"\x04auth\x18\x02 \x01(\tR\x04auth\"\x95\x01\n" +
+	"\x04auth\x18\x02 \x01(\tR\x04auth\x12\x14\n" +
+	"\x05keyed\x18\x03 \x01(\bR\x05keyed\"\x95\x01\n" +
 	"\x18RotateIntegrationRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12*\n" +
 	"\x06secret\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x06secret\x12'\n" +
 	"\x0foverlap_seconds\x18\x04 \x01(\x03R\x0eoverlapSeconds\"L\n" +
 	"\x19RotateIntegrationResponse\x12/\n" +
-	"\bprofiles\x18\x01 \x03(\v2\x13.nsagent.v1.ProfileR\bprofiles\"(\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x13.nsagent.v1.ProfileR\bprofiles\"\\\n" +
 	"\x12TestProfileRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"|\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aoffline\x18( \x01(\bR\aoffline\x12\x18\n" +
+	"\arestlet\x18) \x01(\tR\arestlet\"\xad\x01\n" +
 	"\x13TestProfileResponse\x12)\n" +
 	"\x06checks\x18\x01 \x03(\v2\x11.nsagent.v1.CheckR\x06checks\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
-	"\venvironment\x18\x03 \x01(\tR\venvironment\"\x13\n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\x12/\n" +
+	"\bsurfaces\x18( \x03(\v2\x13.nsagent.v1.SurfaceR\bsurfaces\"\x8f\x01\n" +
+	"\aSurface\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\x05R\x06status\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x18\n" +
+	"\amissing\x18\x05 \x01(\tR\amissing\x12\x10\n" +
+	"\x03fix\x18\x06 \x01(\tR\x03fix\"\x13\n" +
 	"\x11CheckVaultRequest\"W\n" +
 	"\x12CheckVaultResponse\x12)\n" +
 	"\x06checks\x18\x01 \x03(\v2\x11.nsagent.v1.CheckR\x06checks\x12\x16\n" +
@@ -5614,7 +5753,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -5683,17 +5822,18 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*RotateIntegrationResponse)(nil), // 64: nsagent.v1.RotateIntegrationResponse
 	(*TestProfileRequest)(nil),        // 65: nsagent.v1.TestProfileRequest
 	(*TestProfileResponse)(nil),       // 66: nsagent.v1.TestProfileResponse
-	(*CheckVaultRequest)(nil),         // 67: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 68: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 69: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 70: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 71: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 72: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 73: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 74: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 75: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 76: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 77: nsagent.v1.StopResponse
+	(*Surface)(nil),                   // 67: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 68: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 69: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 70: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 71: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 72: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 73: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 74: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 75: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 76: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 77: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 78: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -5738,77 +5878,78 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	62, // 39: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
 	27, // 40: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
 	44, // 41: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	69, // 42: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	69, // 43: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	44, // 44: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 45: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	27, // 46: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	44, // 47: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,  // 48: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 49: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 50: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 51: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 52: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 53: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13, // 54: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	16, // 55: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	24, // 56: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	29, // 57: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	42, // 58: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	46, // 59: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	50, // 60: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	48, // 61: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	53, // 62: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	55, // 63: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	57, // 64: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	59, // 65: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	63, // 66: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	65, // 67: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	67, // 68: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	74, // 69: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	70, // 70: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	72, // 71: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	32, // 72: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	34, // 73: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	36, // 74: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	38, // 75: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	40, // 76: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	76, // 77: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 78: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 79: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 80: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 81: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 82: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 83: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14, // 84: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	17, // 85: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	25, // 86: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	30, // 87: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	43, // 88: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	47, // 89: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	52, // 90: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	49, // 91: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	54, // 92: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	56, // 93: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	58, // 94: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	60, // 95: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	64, // 96: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	66, // 97: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	68, // 98: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	75, // 99: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	71, // 100: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	73, // 101: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	33, // 102: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	35, // 103: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	37, // 104: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	39, // 105: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	41, // 106: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	77, // 107: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	78, // [78:108] is the sub-list for method output_type
-	48, // [48:78] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	70, // 42: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	67, // 43: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	70, // 44: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	44, // 45: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 46: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	27, // 47: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	44, // 48: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,  // 49: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 50: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 51: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 52: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 53: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 54: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13, // 55: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16, // 56: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	24, // 57: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	29, // 58: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	42, // 59: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	46, // 60: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	50, // 61: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	48, // 62: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	53, // 63: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	55, // 64: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	57, // 65: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	59, // 66: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	63, // 67: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	65, // 68: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	68, // 69: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	75, // 70: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	71, // 71: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	73, // 72: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	32, // 73: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	34, // 74: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	36, // 75: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	38, // 76: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	40, // 77: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	77, // 78: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 79: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 80: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 81: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 82: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 83: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 84: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14, // 85: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17, // 86: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	25, // 87: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	30, // 88: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	43, // 89: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	47, // 90: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	52, // 91: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	49, // 92: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	54, // 93: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	56, // 94: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	58, // 95: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	60, // 96: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	64, // 97: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	66, // 98: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	69, // 99: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	76, // 100: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	72, // 101: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	74, // 102: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	33, // 103: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	35, // 104: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	37, // 105: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	39, // 106: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	41, // 107: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	78, // 108: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	79, // [79:109] is the sub-list for method output_type
+	49, // [49:79] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -5826,7 +5967,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   78,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -474,7 +474,8 @@ type AdminClient interface {
 	// RotateIntegration gives every profile of an integration record its new pair, in one
 	// change: all or none.
 	RotateIntegration(ctx context.Context, in *RotateIntegrationRequest, opts ...grpc.CallOption) (*RotateIntegrationResponse, error)
-	// TestProfile checks a profile as far as that goes without asking NetSuite.
+	// TestProfile checks a profile, and then makes one request on each way into NetSuite
+	// that its credential is for.
 	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
 	// CheckVault looks at everything that the vault consists of. It works while
 	// locked, as far as that goes.
@@ -769,7 +770,8 @@ type AdminServer interface {
 	// RotateIntegration gives every profile of an integration record its new pair, in one
 	// change: all or none.
 	RotateIntegration(context.Context, *RotateIntegrationRequest) (*RotateIntegrationResponse, error)
-	// TestProfile checks a profile as far as that goes without asking NetSuite.
+	// TestProfile checks a profile, and then makes one request on each way into NetSuite
+	// that its credential is for.
 	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
 	// CheckVault looks at everything that the vault consists of. It works while
 	// locked, as far as that goes.
