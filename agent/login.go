@@ -154,11 +154,10 @@ func shortID(s string) string {
 // Source: NetSuite Help, "Authorization Errors in Step One"; "Step Two" of the three-step
 // flow, where an empty verifier is a refusal.
 func (l *login) answered(q *pb.FinishLoginRequest) error {
-	const denied = "whoever was asked in the browser said no"
 	switch code := q.GetError(); code {
 	case "":
 	case "access_denied":
-		return consentNeeded(l.profile.Name, denied)
+		return declined(l.profile.Name)
 	default:
 		why := map[string]string{
 			"invalid_request":           "NetSuite answered invalid_request: the redirect URI is not to the letter that of the integration record, or PKCE is not allowed there",
@@ -180,12 +179,18 @@ func (l *login) answered(q *pb.FinishLoginRequest) error {
 		}
 	}
 	if q.GetCode() == nil && l.flow == flow3SA {
-		return consentNeeded(l.profile.Name, denied)
+		return declined(l.profile.Name)
 	}
 	if q.GetCode() == nil {
 		return refuse(ErrRequest, pb.CodeRequest, "the browser's answer has no code", "", "begin anew:  nsagent login")
 	}
 	return nil
+}
+
+// declined is the refusal for a login to which somebody said no. What was stored before
+// stays as it is.
+func declined(name string) error {
+	return refuse(ErrConsent, pb.CodeDeclined, fmt.Sprintf("nobody logged in for profile %q", name), "whoever was asked in the browser said no", "begin anew, and allow it:  nsagent login -p "+name)
 }
 
 // loginTrail is where NetSuite says more.

@@ -110,7 +110,7 @@ func TestLoginRefused(t *testing.T) {
 		"no code":              {func(a *client.LoginAnswer) { a.Code = nil }, pb.CodeRequest, "has no code"},
 		"another account":      {func(a *client.LoginAnswer) { a.Company = "7654321" }, pb.CodeDenied, "7654321"},
 		"no account":           {func(a *client.LoginAnswer) { a.Company = "../x" }, pb.CodeDenied, "logged in to account"},
-		"a no":                 {func(a *client.LoginAnswer) { a.Error = "access_denied" }, pb.CodeConsent, "said no"},
+		"a no":                 {func(a *client.LoginAnswer) { a.Error = "access_denied" }, pb.CodeDeclined, "said no"},
 		"a wrong scope":        {func(a *client.LoginAnswer) { a.Error = "invalid_scope" }, pb.CodeNetSuite, "lacks one of rest_webservices, restlets"},
 		"a blocked record":     {func(a *client.LoginAnswer) { a.Error = "unauthorized_client" }, pb.CodeNetSuite, "is blocked"},
 		"an error of hostiles": {func(a *client.LoginAnswer) { a.Error = "visit evil.example" }, pb.CodeNetSuite, "does not document"},
@@ -271,7 +271,7 @@ func TestDenied(t *testing.T) {
 		begun := w.begin(l)
 		q := w.browse(t, begun.GetAuthorizeUrl(), "deny")
 		name := l.Profile.GetName()
-		if _, err := w.admin.FinishLogin(t.Context(), w.answer(name, begun.GetId(), q)); !errors.Is(err, client.ErrConsent) || !strings.Contains(err.Error(), "said no") {
+		if _, err := w.admin.FinishLogin(t.Context(), w.answer(name, begun.GetId(), q)); !errors.Is(err, client.ErrDeclined) || !strings.Contains(err.Error(), "said no") {
 			t.Errorf("%s: got %v", l.Flow, err)
 		}
 	}

@@ -44,7 +44,7 @@ func (a *Agent) finishThreeStep(ctx context.Context, l *login, who *live, verifi
 		return err
 	}
 	if text == "" {
-		return consentNeeded(l.profile.Name, "whoever was asked in the browser said no")
+		return declined(l.profile.Name)
 	}
 	token, tokenSecret, _, err := a.step(ctx, l, who, "/rest/accesstoken", l.requestSecret, func(t signer.Target, key signer.MAC) (signer.Signed, error) {
 		id := signer.Identity{Account: who.identity.Account, ConsumerKey: who.ConsumerKey, TokenID: l.requestToken}

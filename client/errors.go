@@ -58,6 +58,8 @@ var (
 	ErrProof error = &Error{Code: pb.CodeProof, Message: "client: fresh proof needed"}
 	// ErrConfirm: the call widens something, and somebody has to say yes.
 	ErrConfirm error = &Error{Code: pb.CodeConfirm, Message: "client: confirmation needed"}
+	// ErrDeclined: whoever was asked said no, or did not answer in time.
+	ErrDeclined error = &Error{Code: pb.CodeDeclined, Message: "client: declined"}
 	// ErrKey: the key file or recovery code does not open the vault, or one is needed.
 	ErrKey error = &Error{Code: pb.CodeKey, Message: "client: wrong key file or recovery code"}
 	// ErrBackoff: too many wrong passphrases in a row; wait.

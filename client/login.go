@@ -57,7 +57,7 @@ type LoginAnswer struct {
 // FinishLogin ends a login: the agent exchanges the code at NetSuite and stores the
 // credential, which is durable when it returns. The public part of its profile comes back.
 //
-// The error matches ErrConsent where whoever was asked said no, ErrNetSuite, ErrNetwork,
+// The error matches ErrDeclined where whoever was asked said no, ErrNetSuite, ErrNetwork,
 // ErrDenied for a foreign answer, ErrLocked or ErrAgent. After ErrAgent the credential may
 // be stored or not.
 func (a *Admin) FinishLogin(ctx context.Context, l LoginAnswer) (*pb.Profile, error) {

@@ -81,7 +81,7 @@ func (o Outcome) page() page {
 		p.text = []string{"NetSuite was told not to allow it. Nothing was stored, and nothing has changed.", "To try again, go back to the terminal."}
 	case Failed:
 		p.tone, p.title, p.status = "bad", "The login failed", http.StatusBadGateway
-		p.text = []string{sentence(o.Why), "Nothing was stored. The terminal says what to do."}
+		p.text = []string{sentence(o.Why), "The terminal says what to do."}
 	default:
 		p.tone, p.title, p.status = "bad", "The login was not finished", http.StatusServiceUnavailable
 		p.text = []string{"nsagent was stopped, or has not finished in time. Look at the terminal, and start again there."}

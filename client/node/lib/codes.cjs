@@ -12,6 +12,7 @@ const exitCodes = {
   'NSA-CONFIRM': 6,
   'NSA-CONSENT': 10,
   'NSA-CREDENTIAL': 2,
+  'NSA-DECLINED': 6,
   'NSA-DENIED': 5,
   'NSA-EXISTS': 1,
   'NSA-EXPIRED': 10,

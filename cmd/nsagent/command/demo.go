@@ -97,6 +97,7 @@ func demoSteps() []step {
 		{"SuiteAnalytics Connect", (*demoWorld).connect},
 		{"M2M assertion for a token", (*demoWorld).exchange},
 		{"M2M access token", (*demoWorld).accessToken},
+		{"three-step login", (*demoWorld).login},
 		{"a wrong signature", (*demoWorld).wrongSignature},
 		{"a foreign host", (*demoWorld).foreignHost},
 		{"a production write", (*demoWorld).productionWrite},

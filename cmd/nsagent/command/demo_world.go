@@ -98,7 +98,7 @@ func (w *demoWorld) newAccount(id string) (nstest.Account, error) {
 	if err != nil {
 		return nstest.Account{}, err
 	}
-	i := nstest.Integration{Name: "demo", ConsumerKey: randomHex(), ConsumerSecret: randomHex()}
+	i := nstest.Integration{Name: "demo", ConsumerKey: randomHex(), ConsumerSecret: randomHex(), Callbacks: []string{"http://localhost:*"}}
 	return nstest.Account{
 		ID: id, Customers: 25, Integrations: []nstest.Integration{i},
 		Tokens: []nstest.Token{{TokenID: randomHex(), TokenSecret: randomHex(), ConsumerKey: i.ConsumerKey, Name: "demo"}},

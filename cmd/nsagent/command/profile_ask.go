@@ -16,69 +16,39 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 		return nil, err
 	}
 	defer func() { _ = t.Close() }()
-	d := newDraft()
-	p := d.profile
-	ask := func(to *string, prompt string) {
-		if err == nil {
-			*to, err = t.Line(prompt)
-		}
-	}
-	hide := func(field, prompt string) {
-		if err == nil {
-			d.secrets[field], err = t.Secret(arena, prompt, maxPassphrase)
-		}
-	}
-	ask(&p.Account, "Account ID (such as 1234567_SB1): ")
-	ask(&p.Auth, "Kind of credential, tba, m2m, authcode or secret [tba]: ")
-	if p.Auth == "" {
-		p.Auth = "tba"
-	}
-	if err == nil {
-		_, err = d.wanted()
+	q := &questions{t: t, arena: arena, draft: newDraft()}
+	p := q.draft.profile
+	q.line(&p.Account, "Account ID (such as 1234567_SB1): ")
+	q.or(&p.Auth, "Kind of credential, tba, m2m, authcode or secret", "tba")
+	if q.err == nil {
+		_, q.err = q.draft.wanted()
 	}
 	switch p.Auth {
 	case "tba":
-		ask(&p.ConsumerKey, "Consumer key: ")
-		hide("consumer_secret", "Consumer secret (not shown): ")
-		ask(&p.TokenId, "Token ID: ")
-		hide("token_secret", "Token secret (not shown): ")
+		q.consumer()
+		q.line(&p.TokenId, "Token ID: ")
+		q.hidden("token_secret", "Token secret (not shown): ")
 	case "authcode":
-		var scopes string
-		ask(&p.ClientId, "Client ID: ")
-		hide("client_secret", "Client secret (not shown; empty for a public client): ")
-		ask(&p.RedirectUri, "Redirect URI, as on the integration record: ")
-		ask(&scopes, "Scopes, separated by blanks [rest_webservices restlets]: ")
-		p.Scopes = scopesOr(scopes)
+		q.client()
+		q.or(&p.RedirectUri, "Redirect URI, as on the integration record", defaultRedirect)
+		q.scopes()
 	case "secret":
 		var hosts string
-		ask(&hosts, "Hosts that it may go to, separated by blanks: ")
-		ask(&p.Header, "HTTP header that takes it (empty: none): ")
+		q.line(&hosts, "Hosts that it may go to, separated by blanks: ")
+		q.line(&p.Header, "HTTP header that takes it (empty: none): ")
 		p.Hosts = strings.Fields(hosts)
-		hide("value", "Value (not shown; a longer one than fits on a line comes by --from): ")
+		q.hidden("value", "Value (not shown; a longer one than fits on a line comes by --from): ")
 	default:
-		var certificate, key, scopes string
-		ask(&p.ClientId, "Client ID: ")
-		ask(&certificate, "File with the certificate (PEM): ")
-		ask(&key, "File with the private key (PEM): ")
-		ask(&scopes, "Scopes, separated by blanks [rest_webservices restlets]: ")
-		if err == nil {
-			err = d.readFiles(arena, certificate, key)
+		var certificate, key string
+		q.line(&p.ClientId, "Client ID: ")
+		q.line(&certificate, "File with the certificate (PEM): ")
+		q.line(&key, "File with the private key (PEM): ")
+		q.scopes()
+		if q.err == nil {
+			q.err = q.draft.readFiles(arena, certificate, key)
 		}
-		p.Scopes = scopesOr(scopes)
 	}
-	if err != nil {
-		d.destroy()
-		return nil, err
-	}
-	return d, nil
-}
-
-// scopesOr returns the scopes in a line, or the usual ones.
-func scopesOr(line string) []string {
-	if scopes := strings.Fields(line); len(scopes) > 0 {
-		return scopes
-	}
-	return []string{"rest_webservices", "restlets"}
+	return q.answered()
 }
 
 // askEdit asks for the parts of a profile at the terminal.

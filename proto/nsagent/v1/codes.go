@@ -26,6 +26,7 @@ const (
 	CodePassphrase Code = "NSA-PASSPHRASE"
 	CodeProof      Code = "NSA-PROOF"
 	CodeConfirm    Code = "NSA-CONFIRM"
+	CodeDeclined   Code = "NSA-DECLINED"
 	CodeKeyring    Code = "NSA-KEYRING"
 	CodeKey        Code = "NSA-KEY"
 	CodeBackoff    Code = "NSA-BACKOFF"
@@ -85,6 +86,7 @@ func Meanings() []Meaning {
 		{CodePassphrase, codes.FailedPrecondition, 409, 4, "the passphrase does not open the vault"},
 		{CodeProof, codes.FailedPrecondition, 409, 4, "the passphrase has to be given again for this"},
 		{CodeConfirm, codes.FailedPrecondition, 409, 6, "somebody at a terminal has to say yes to this"},
+		{CodeDeclined, codes.FailedPrecondition, 409, 6, "somebody said no, or nobody answered in time"},
 		{CodeKeyring, codes.FailedPrecondition, 409, 4, "the OS keyring did not give the vault's share"},
 		{CodeKey, codes.FailedPrecondition, 409, 4, "the key file or recovery code does not open the vault"},
 		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases; wait"},
