@@ -78,25 +78,29 @@ type Config struct {
 
 // Agent is one running daemon. Make it with New, run it with Run.
 type Agent struct {
-	cfg      Config
-	log      *slog.Logger
-	arena    *secret.Arena
-	audit    *audit.Log
-	seals    *sealKeys
-	uploads  *uploads
-	logins   *logins
-	codec    profileCodec
-	network  network
-	boottime func() time.Duration
-	clock    func() time.Time
-	instance [16]byte
-	owner    uint32
-	sandbox  harden.Report
-	seen     vault.Memory // of the vault, from one unlock to the next
+	cfg       Config
+	log       *slog.Logger
+	arena     *secret.Arena
+	audit     *audit.Log
+	seals     *sealKeys
+	uploads   *uploads
+	logins    *logins
+	codec     profileCodec
+	network   network
+	rotations rotations
+	// probePause is the time between two tries of a new certificate.
+	probePause time.Duration
+	boottime   func() time.Duration
+	clock      func() time.Time
+	instance   [16]byte
+	owner      uint32
+	sandbox    harden.Report
+	seen       vault.Memory // of the vault, from one unlock to the next
 
 	stop  context.CancelFunc
 	wake  chan struct{}
 	erase chan struct{} // wakes eraseVersions
+	tend  chan struct{} // wakes tendCertificates
 	aging chan struct{} // wakes watchExpiry
 
 	recalled chan struct{} // closed once the audit log was read
@@ -144,7 +148,7 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1), aging: make(chan struct{}, 1), recalled: make(chan struct{}), told: make(map[string]string)} // #nosec G115 -- a uid fits
+	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1), aging: make(chan struct{}, 1), recalled: make(chan struct{}), told: make(map[string]string), tend: make(chan struct{}, 1), probePause: 2 * time.Second} // #nosec G115 -- a uid fits
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -244,6 +248,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		a.watchSession,
 		a.sweepSealKeys,
 		a.eraseVersions,
+		a.tendCertificates,
 		a.recall,
 		a.watchExpiry,
 		a.repairAudit,

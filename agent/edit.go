@@ -146,6 +146,8 @@ func (e *profileEdit) usePrevious(overlap time.Duration) (*live, error) {
 	was := *p.Previous
 	p.Previous = &previous{Account: p.Account, bound: p.bound, Until: e.now.Add(overlap).Unix()}
 	p.Account, p.bound = was.Account, was.bound
+	// What is in use again is not revoked.
+	p.Retired = slices.DeleteFunc(slices.Clone(p.Retired), func(r retired) bool { return r.ID == p.CertificateID })
 	signOnly, err := e.session.vault.OpenPrevious(p.Name)
 	if err != nil {
 		return nil, err
@@ -260,6 +262,8 @@ func (e *profileEdit) merge() (*profile, error) {
 			*t.to = t.v
 		case f == "scopes":
 			p.Scopes = slices.Clone(m.GetScopes())
+		case f == "rotate_after" && p.Auth == authM2M:
+			p.RotateAfter = m.GetRotateAfter()
 		case f == "hosts":
 			p.Hosts = slices.Clone(m.GetHosts())
 		case f == "expires_at" && p.Auth == authSecret:

@@ -56,6 +56,11 @@ type profile struct {
 	For    string `cbor:"22,keyasint,omitempty"`
 	Change string `cbor:"23,keyasint,omitempty"`
 
+	// RotateAfter is the age, in seconds, at which the agent rotates the certificate by
+	// itself; zero means never.
+	RotateAfter int64 `cbor:"24,keyasint,omitempty"`
+	// Retired are certificates of ours that are still to be revoked at NetSuite.
+	Retired []retired `cbor:"25,keyasint,omitempty"`
 	consent
 
 	// versions are those of the vault's record. They are not part of the metadata.
@@ -139,24 +144,6 @@ func (c profileCodec) decode(b []byte) (*profile, error) {
 	return &p, nil
 }
 
-// decodeRecord reads the metadata of a record, which has to be the record's own. A staged
-// profile has a name that no other can have.
-func (c profileCodec) decodeRecord(r vault.Record) (*profile, error) {
-	p, err := c.decode(r.Meta)
-	if err != nil {
-		return nil, err
-	}
-	name := p.Name
-	if p.For != "" {
-		name = stagedName(p.For)
-	}
-	if p.Name != r.Name || name != r.Name || !profileName.MatchString(p.callersName()) {
-		return nil, fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
-	}
-	p.versions = r.Versions
-	return p, nil
-}
-
 // message returns the profile in the form of the API.
 func (p *profile) message() *pb.Profile {
 	env := ""
@@ -169,7 +156,10 @@ func (p *profile) message() *pb.Profile {
 		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
 		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
 		Hosts: p.Hosts, Header: p.Header, RedirectUri: p.RedirectURI, Client: p.client(),
-		Role: p.Role, Entity: p.Entity, AuthorizedAt: p.Authorized, RefreshedAt: p.Refreshed, Consent: p.Consent, StaleSince: p.Stale,
+		Role: p.Role, Entity: p.Entity, AuthorizedAt: p.Authorized, RefreshedAt: p.Refreshed, Consent: p.Consent, StaleSince: p.Stale, RotateAfter: p.RotateAfter,
+	}
+	for _, r := range p.Retired {
+		out.Retired = append(out.Retired, &pb.RetiredCertificate{CertificateId: r.ID, After: r.After})
 	}
 	for i, v := range p.versions {
 		m := &pb.SecretVersion{Number: v.Number, State: "current", Since: v.Created.Unix()}
@@ -218,6 +208,12 @@ func newProfile(m *pb.Profile, now time.Time) (*profile, error) {
 		p.Expires = m.GetExpiresAt()
 	case authCode:
 		p.Consent = consentNew
+	}
+	switch {
+	case p.Auth == authM2M:
+		p.RotateAfter = m.GetRotateAfter()
+	case m.GetRotateAfter() != 0:
+		return nil, credential(fmt.Sprintf("rotate_after does not belong to a profile with auth %q", p.Auth), "")
 	}
 	if p.Access == "" {
 		p.Access = accessWrite
@@ -289,6 +285,9 @@ func (p *profile) checkCredential() error {
 		return p.checkCode()
 	case authSecret:
 		return p.checkSecret()
+	}
+	if err := checkRotateAfter(p.RotateAfter); err != nil {
+		return err
 	}
 	if p.CertificateID == "" && p.Certificate == "" {
 		return credential("certificate_id or certificate is missing", "one of the two is needed for kid")

@@ -112,6 +112,9 @@ func (a *Agent) showProfile(name string) (*pb.Profile, error) {
 	}
 	m := l.message()
 	m.LastUsed = l.lastUsed.Load()
+	if st := s.staged[name]; st != nil && st.Auth == authM2M {
+		m.NextCertificate = st.certificateMessage()
+	}
 	return m, nil
 }
 

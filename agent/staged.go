@@ -33,6 +33,24 @@ func (p *profile) public() *profile {
 	return &q
 }
 
+// decodeRecord reads the metadata of a record, which has to be the record's own. A staged
+// profile has a name that no other can have.
+func (c profileCodec) decodeRecord(r vault.Record) (*profile, error) {
+	p, err := c.decode(r.Meta)
+	if err != nil {
+		return nil, err
+	}
+	name := p.Name
+	if p.For != "" {
+		name = stagedName(p.For)
+	}
+	if p.Name != r.Name || name != r.Name || !profileName.MatchString(p.callersName()) {
+		return nil, fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
+	}
+	p.versions = r.Versions
+	return p, nil
+}
+
 // stagedFor returns what is staged for a profile, or nil.
 func (a *Agent) stagedFor(s *session, name string) *live {
 	a.mu.RLock()

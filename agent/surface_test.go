@@ -145,9 +145,10 @@ func TestMethodNames(t *testing.T) {
 // sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.Recover",
-		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RotateIntegration", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
-		"Admin.Unlock", "Admin.Upload",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed",
+		"Admin.NewCertificate", "Admin.Recover",
+		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
+		"Admin.Unlock", "Admin.Upload", "Admin.UploadCertificate",
 		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
 	wantBytesIn := []string{"FinishLoginRequest.id", "Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}

@@ -91,9 +91,11 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	}
 	a.look()
 	a.lookAtAges()
-	select {
-	case a.erase <- struct{}{}:
-	default:
+	for _, wake := range []chan struct{}{a.erase, a.tend} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 	return s, nil
 }

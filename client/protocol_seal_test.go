@@ -46,6 +46,9 @@ func (w *wire) fill(t *testing.T, method string, requests []any) {
 				}
 			}
 		}
+		if object, ok := q.(map[string]any); ok && object["certificateId"] == "…" {
+			object["certificateId"] = w.certificate
+		}
 		w.fillIn(t, method, profile, q)
 	}
 }
@@ -150,6 +153,9 @@ func (w *wire) remember(t *testing.T, verb string, request any, answers []any) {
 				w.slot, _ = slot["id"].(string)
 			}
 		}
+	case "Admin.UploadCertificate":
+		certificate, _ := answer["certificate"].(map[string]any)
+		w.certificate, _ = certificate["certificateId"].(string)
 	case "Admin.ChangePassphrase", "Admin.Recover":
 		w.secrets["passphrase"] = w.secrets["new_passphrase"]
 		w.secrets["new_passphrase"] += ", and again"

@@ -191,6 +191,7 @@ type wire struct {
 	public       map[string]string // of a profile, what the page does not show
 	slot         string            // id of the last key slot
 	login        map[string]any    // the browser's answer to the last login
+	certificate  string            // id of the last one that was uploaded
 }
 
 func newWire(t *testing.T) *wire {

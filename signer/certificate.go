@@ -63,7 +63,7 @@ func ParseCertificate(text []byte) (*x509.Certificate, error) {
 // is of a kind NetSuite takes. It need not be signed by anybody in particular.
 //
 // NetSuite itself ends a certificate two years after its start, however long it runs: see
-// CertificateEnd.
+// CertificateEnd, which is not looked at here.
 //
 // Errors wrap ErrCertificate, ErrCertificateKey, ErrCertificateTime or ErrKey.
 //
@@ -85,8 +85,8 @@ func CheckCertificate(cert *x509.Certificate, pub crypto.PublicKey, now time.Tim
 	if now.Before(cert.NotBefore) {
 		return fmt.Errorf("%w: it begins at %s", ErrCertificateTime, cert.NotBefore.UTC().Format(time.RFC3339))
 	}
-	if end := CertificateEnd(cert); now.After(end) {
-		return fmt.Errorf("%w: it ended at %s", ErrCertificateTime, end.Format(time.RFC3339))
+	if now.After(cert.NotAfter) {
+		return fmt.Errorf("%w: it ended at %s", ErrCertificateTime, cert.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

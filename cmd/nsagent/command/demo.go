@@ -97,6 +97,8 @@ func demoSteps() []step {
 		{"SuiteAnalytics Connect", (*demoWorld).connect},
 		{"M2M assertion for a token", (*demoWorld).exchange},
 		{"M2M access token", (*demoWorld).accessToken},
+		{"M2M key made in the agent", (*demoWorld).newKey},
+		{"M2M certificate rotated", (*demoWorld).rotate},
 		{"three-step login", (*demoWorld).login},
 		{"a wrong signature", (*demoWorld).wrongSignature},
 		{"a foreign host", (*demoWorld).foreignHost},

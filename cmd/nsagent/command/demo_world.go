@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -32,6 +33,12 @@ import (
 const (
 	demoSandbox    = "1234567_SB1"
 	demoProduction = "1234567"
+)
+
+// Entity and role that the demo's certificates stand for.
+const (
+	demoEntity = "-5"
+	demoRole   = 1000
 )
 
 // demoWorld is a home of its own with an agent in child processes and a NetSuite
@@ -104,6 +111,7 @@ func (w *demoWorld) newAccount(id string) (nstest.Account, error) {
 		Tokens: []nstest.Token{{TokenID: randomHex(), TokenSecret: randomHex(), ConsumerKey: i.ConsumerKey, Name: "demo"}},
 		Certificates: []nstest.Certificate{{
 			ClientID: i.ConsumerKey, PEM: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+			Entity: demoEntity, Role: strconv.Itoa(demoRole), Manage: true,
 		}},
 	}, nil
 }

@@ -189,3 +189,27 @@ func (d *duration) String() string {
 
 // Type names the value in the help.
 func (d *duration) Type() string { return "time" }
+
+// rotateAfter is a flag for an age, or never.
+type rotateAfter struct {
+	seconds int64
+	given   bool
+}
+
+// Set reads an age such as 180d, or never.
+func (r *rotateAfter) Set(s string) error {
+	var d duration
+	if s != "never" {
+		if err := d.Set(s); err != nil {
+			return err
+		}
+	}
+	r.seconds, r.given = int64(time.Duration(d)/time.Second), true
+	return nil
+}
+
+// String returns the value as it is shown in the help.
+func (r *rotateAfter) String() string { return "" }
+
+// Type names the value in the help.
+func (r *rotateAfter) Type() string { return "time" }

@@ -18,6 +18,7 @@ type editOptions struct {
 	access      string
 	overlap     duration
 	usePrevious bool
+	rotateAfter rotateAfter
 	opener      openerFlags
 }
 
@@ -41,12 +42,15 @@ then on. The one before it is kept, sealed and unused, for an hour or as long as
 Of auth authcode no previous version is kept. Where account, client, scopes or
 destination of one change, somebody has to log in again:  nsagent login.
 
+--rotate-after has the agent rotate the certificate of an M2M profile by itself.
+
 Widening access or scopes takes the passphrase again.`,
 		Example: `  nsagent profile edit acme-sb1
   nsagent profile edit acme-sb1 --from token.json
   nsagent profile edit acme-sb1 --from token.json --overlap 24h
   nsagent profile edit acme-sb1 --use-previous
   nsagent profile edit acme-sb1 --access read
+  nsagent profile edit acme-m2m --rotate-after 180d
   echo '{"note":"nightly load"}' | nsagent profile edit acme-sb1 --from -`,
 		Args: takes("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -60,6 +64,7 @@ Widening access or scopes takes the passphrase again.`,
 	c.Flags().StringVar(&o.access, "access", "", "limit it to read, or let it write (`read|write`)")
 	c.Flags().Var(&o.overlap, "overlap", "keep the previous secret for `TIME`, 1h to 30d (1h if left out)")
 	c.Flags().BoolVar(&o.usePrevious, "use-previous", false, "go back to the previous secret, while it is kept")
+	c.Flags().Var(&o.rotateAfter, "rotate-after", "rotate its certificate at an age of `TIME`, 1d to 728d, or never")
 	o.opener.register(c)
 	return c
 }
@@ -69,6 +74,8 @@ func (o *editOptions) check(f *pflag.FlagSet) error {
 	switch {
 	case f.Changed("overlap") && (overlap < time.Hour || overlap > 30*24*time.Hour):
 		return usage("--overlap is out of range", "it is from 1h to 30d", "")
+	case f.Changed("rotate-after") && (o.from != "" || o.access != "" || o.usePrevious):
+		return usage("--rotate-after stands alone", "", "make other changes after it")
 	case o.usePrevious && (o.from != "" || o.access != ""):
 		return usage("--use-previous stands alone", "", "make other changes after it")
 	case f.Changed("access") && o.access != "read" && o.access != "write":
@@ -96,6 +103,9 @@ func runProfileEdit(ctx context.Context, e *env, name string, o editOptions) err
 			return err
 		}
 		switch {
+		case o.rotateAfter.given:
+			d.profile.RotateAfter = o.rotateAfter.seconds
+			d.given = append(d.given, "rotate_after")
 		case o.access != "":
 			d.setAccess(o.access)
 		case o.from == "" && !o.usePrevious:

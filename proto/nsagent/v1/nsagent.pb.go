@@ -3083,7 +3083,15 @@ type Profile struct {
 	// "interrupted" (in the middle of a refresh) or "changed"; empty: nobody has to.
 	Consent string `protobuf:"bytes,36,opt,name=consent,proto3" json:"consent,omitempty"`
 	// Output only. Unix seconds of when MarkRefreshed was called; 0: it is not stale.
-	StaleSince    int64 `protobuf:"varint,40,opt,name=stale_since,json=staleSince,proto3" json:"stale_since,omitempty"`
+	StaleSince int64 `protobuf:"varint,40,opt,name=stale_since,json=staleSince,proto3" json:"stale_since,omitempty"`
+	// m2m
+	// The age, in seconds, at which the agent rotates the certificate by itself, 86400 to
+	// 62899200; 0 means never.
+	RotateAfter int64 `protobuf:"varint,23,opt,name=rotate_after,json=rotateAfter,proto3" json:"rotate_after,omitempty"`
+	// Output only. The next certificate, which waits for its turn.
+	NextCertificate *Certificate `protobuf:"bytes,24,opt,name=next_certificate,json=nextCertificate,proto3" json:"next_certificate,omitempty"`
+	// Output only. Certificates of ours that are still to be revoked at NetSuite.
+	Retired       []*RetiredCertificate `protobuf:"bytes,25,rep,name=retired,proto3" json:"retired,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3328,6 +3336,912 @@ func (x *Profile) GetStaleSince() int64 {
 	return 0
 }
 
+func (x *Profile) GetRotateAfter() int64 {
+	if x != nil {
+		return x.RotateAfter
+	}
+	return 0
+}
+
+func (x *Profile) GetNextCertificate() *Certificate {
+	if x != nil {
+		return x.NextCertificate
+	}
+	return nil
+}
+
+func (x *Profile) GetRetired() []*RetiredCertificate {
+	if x != nil {
+		return x.Retired
+	}
+	return nil
+}
+
+// Certificate is what is known of a certificate. What NetSuite did not say, or has no
+// say in, is empty.
+type Certificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 43 characters, the kid of assertions.
+	CertificateId string `protobuf:"bytes,1,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
+	// Whose it is, seen from the profile: "current", "next", "previous" (revoked after the
+	// overlap), or empty for another one.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// PEM.
+	Certificate string `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// "EC" or "RSA".
+	Algorithm  string `protobuf:"bytes,4,opt,name=algorithm,proto3" json:"algorithm,omitempty"`
+	CommonName string `protobuf:"bytes,5,opt,name=common_name,json=commonName,proto3" json:"common_name,omitempty"`
+	// Unix seconds; NetSuite tells days.
+	ValidFrom  int64 `protobuf:"varint,6,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
+	ValidUntil int64 `protobuf:"varint,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	Revoked    bool  `protobuf:"varint,8,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// Whom it stands for at NetSuite: internal IDs and names.
+	Entity     string `protobuf:"bytes,9,opt,name=entity,proto3" json:"entity,omitempty"`
+	EntityName string `protobuf:"bytes,10,opt,name=entity_name,json=entityName,proto3" json:"entity_name,omitempty"`
+	Role       string `protobuf:"bytes,11,opt,name=role,proto3" json:"role,omitempty"`
+	RoleName   string `protobuf:"bytes,12,opt,name=role_name,json=roleName,proto3" json:"role_name,omitempty"`
+	// Name of the integration record.
+	Application   string `protobuf:"bytes,13,opt,name=application,proto3" json:"application,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Certificate) GetCertificateId() string {
+	if x != nil {
+		return x.CertificateId
+	}
+	return ""
+}
+
+func (x *Certificate) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Certificate) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *Certificate) GetAlgorithm() string {
+	if x != nil {
+		return x.Algorithm
+	}
+	return ""
+}
+
+func (x *Certificate) GetCommonName() string {
+	if x != nil {
+		return x.CommonName
+	}
+	return ""
+}
+
+func (x *Certificate) GetValidFrom() int64 {
+	if x != nil {
+		return x.ValidFrom
+	}
+	return 0
+}
+
+func (x *Certificate) GetValidUntil() int64 {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return 0
+}
+
+func (x *Certificate) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+func (x *Certificate) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *Certificate) GetEntityName() string {
+	if x != nil {
+		return x.EntityName
+	}
+	return ""
+}
+
+func (x *Certificate) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Certificate) GetRoleName() string {
+	if x != nil {
+		return x.RoleName
+	}
+	return ""
+}
+
+func (x *Certificate) GetApplication() string {
+	if x != nil {
+		return x.Application
+	}
+	return ""
+}
+
+// RetiredCertificate is a certificate that the agent revokes at NetSuite, as soon as its
+// time has come and NetSuite can be reached.
+type RetiredCertificate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CertificateId string                 `protobuf:"bytes,1,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
+	// Unix seconds.
+	After         int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetiredCertificate) Reset() {
+	*x = RetiredCertificate{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetiredCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetiredCertificate) ProtoMessage() {}
+
+func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetiredCertificate.ProtoReflect.Descriptor instead.
+func (*RetiredCertificate) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RetiredCertificate) GetCertificateId() string {
+	if x != nil {
+		return x.CertificateId
+	}
+	return ""
+}
+
+func (x *RetiredCertificate) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+type NewCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. For a profile that is there, its name and nothing else. For a new one:
+	// name, account, client_id, scopes, and as wanted access, owner, note, endpoint, ca.
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// "ec256", "ec384", "ec521", "rsa3072" or "rsa4096". Empty means that of the present
+	// key, or ec256.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Name on the certificate, 1 to 64 characters. Empty means that of the present
+	// certificate, or the name of the profile.
+	CommonName string `protobuf:"bytes,3,opt,name=common_name,json=commonName,proto3" json:"common_name,omitempty"`
+	// How many days it is valid, at most 729. 0 means two years.
+	Days          int32 `protobuf:"varint,4,opt,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewCertificateRequest) Reset() {
+	*x = NewCertificateRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewCertificateRequest) ProtoMessage() {}
+
+func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewCertificateRequest.ProtoReflect.Descriptor instead.
+func (*NewCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *NewCertificateRequest) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *NewCertificateRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *NewCertificateRequest) GetCommonName() string {
+	if x != nil {
+		return x.CommonName
+	}
+	return ""
+}
+
+func (x *NewCertificateRequest) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+type NewCertificateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   *Certificate           `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Profile       *Profile               `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewCertificateResponse) Reset() {
+	*x = NewCertificateResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewCertificateResponse) ProtoMessage() {}
+
+func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewCertificateResponse.ProtoReflect.Descriptor instead.
+func (*NewCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *NewCertificateResponse) GetCertificate() *Certificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *NewCertificateResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+type DropCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Name of the profile.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropCertificateRequest) Reset() {
+	*x = DropCertificateRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropCertificateRequest) ProtoMessage() {}
+
+func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropCertificateRequest.ProtoReflect.Descriptor instead.
+func (*DropCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *DropCertificateRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DropCertificateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profile       *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropCertificateResponse) Reset() {
+	*x = DropCertificateResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropCertificateResponse) ProtoMessage() {}
+
+func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropCertificateResponse.ProtoReflect.Descriptor instead.
+func (*DropCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *DropCertificateResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+type ListCertificatesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Name of the profile.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCertificatesRequest) Reset() {
+	*x = ListCertificatesRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCertificatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCertificatesRequest) ProtoMessage() {}
+
+func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
+func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListCertificatesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListCertificatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their end, those that are no longer good last.
+	Certificates []*Certificate `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// How many of them are active, and how many may be.
+	Active        int32 `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	Limit         int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCertificatesResponse) Reset() {
+	*x = ListCertificatesResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCertificatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCertificatesResponse) ProtoMessage() {}
+
+func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
+func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *ListCertificatesResponse) GetActive() int32 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *ListCertificatesResponse) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type UploadCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Name of the profile.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Optional. Internal IDs of the entity and role that it is to stand for. Empty means
+	// those of the present certificate.
+	Entity        string `protobuf:"bytes,2,opt,name=entity,proto3" json:"entity,omitempty"`
+	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadCertificateRequest) Reset() {
+	*x = UploadCertificateRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadCertificateRequest) ProtoMessage() {}
+
+func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadCertificateRequest.ProtoReflect.Descriptor instead.
+func (*UploadCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *UploadCertificateRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UploadCertificateRequest) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *UploadCertificateRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+type UploadCertificateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   *Certificate           `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadCertificateResponse) Reset() {
+	*x = UploadCertificateResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadCertificateResponse) ProtoMessage() {}
+
+func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadCertificateResponse.ProtoReflect.Descriptor instead.
+func (*UploadCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *UploadCertificateResponse) GetCertificate() *Certificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+type RotateCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Name of the profile.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As in NewCertificateRequest; for a next certificate that is there already, empty.
+	Key        string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	CommonName string `protobuf:"bytes,3,opt,name=common_name,json=commonName,proto3" json:"common_name,omitempty"`
+	Days       int32  `protobuf:"varint,4,opt,name=days,proto3" json:"days,omitempty"`
+	// Optional. How long the certificate before stays good at NetSuite, and its key in the
+	// vault, 3600 to 2592000 seconds; 0 means 3600.
+	OverlapSeconds int64 `protobuf:"varint,5,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
+	// Somebody has uploaded the next certificate by hand: nothing is uploaded, and nothing
+	// revoked later.
+	ByHand        bool `protobuf:"varint,6,opt,name=by_hand,json=byHand,proto3" json:"by_hand,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateCertificateRequest) Reset() {
+	*x = RotateCertificateRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateCertificateRequest) ProtoMessage() {}
+
+func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateCertificateRequest.ProtoReflect.Descriptor instead.
+func (*RotateCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *RotateCertificateRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RotateCertificateRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RotateCertificateRequest) GetCommonName() string {
+	if x != nil {
+		return x.CommonName
+	}
+	return ""
+}
+
+func (x *RotateCertificateRequest) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *RotateCertificateRequest) GetOverlapSeconds() int64 {
+	if x != nil {
+		return x.OverlapSeconds
+	}
+	return 0
+}
+
+func (x *RotateCertificateRequest) GetByHand() bool {
+	if x != nil {
+		return x.ByHand
+	}
+	return false
+}
+
+type RotateCertificateResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Profile *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The certificate that is in use now, and the one before.
+	Certificate           *Certificate `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	PreviousCertificateId string       `protobuf:"bytes,3,opt,name=previous_certificate_id,json=previousCertificateId,proto3" json:"previous_certificate_id,omitempty"`
+	// Unix seconds after which the one before is revoked at NetSuite; 0: it is not.
+	RevokedAfter  int64 `protobuf:"varint,4,opt,name=revoked_after,json=revokedAfter,proto3" json:"revoked_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateCertificateResponse) Reset() {
+	*x = RotateCertificateResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateCertificateResponse) ProtoMessage() {}
+
+func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateCertificateResponse.ProtoReflect.Descriptor instead.
+func (*RotateCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *RotateCertificateResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *RotateCertificateResponse) GetCertificate() *Certificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *RotateCertificateResponse) GetPreviousCertificateId() string {
+	if x != nil {
+		return x.PreviousCertificateId
+	}
+	return ""
+}
+
+func (x *RotateCertificateResponse) GetRevokedAfter() int64 {
+	if x != nil {
+		return x.RevokedAfter
+	}
+	return 0
+}
+
+type RevokeCertificateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. Name of the profile.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required. Not that of the profile's present certificate.
+	CertificateId string `protobuf:"bytes,2,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCertificateRequest) Reset() {
+	*x = RevokeCertificateRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCertificateRequest) ProtoMessage() {}
+
+func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
+func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *RevokeCertificateRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RevokeCertificateRequest) GetCertificateId() string {
+	if x != nil {
+		return x.CertificateId
+	}
+	return ""
+}
+
+type RevokeCertificateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeCertificateResponse) Reset() {
+	*x = RevokeCertificateResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeCertificateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeCertificateResponse) ProtoMessage() {}
+
+func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
+func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+}
+
 // SecretVersion says of a version of a secret what is not secret.
 type SecretVersion struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -3344,7 +4258,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +4270,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +4283,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -3413,7 +4327,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +4339,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +4352,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -3464,7 +4378,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3476,7 +4390,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3489,7 +4403,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -3509,7 +4423,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3521,7 +4435,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3534,7 +4448,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -3553,7 +4467,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +4479,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +4492,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -3601,7 +4515,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +4527,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +4540,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -3659,7 +4573,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3671,7 +4585,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,7 +4598,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -3732,7 +4646,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3744,7 +4658,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3757,7 +4671,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -3775,7 +4689,7 @@ type EditProfileRequest struct {
 	Profile *Profile `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Names of fields of Profile that change; an empty value clears a field. These
 	// may change: access, owner, note, consumer_key, token_id, client_id,
-	// certificate_id, certificate, scopes, alg; and only together with every secret of
+	// certificate_id, certificate, scopes, alg, rotate_after; and only together with every secret of
 	// the profile: account, endpoint, ca, hosts, header. Of auth "secret" expires_at
 	// may change too.
 	Fields []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
@@ -3795,7 +4709,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3807,7 +4721,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3820,7 +4734,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -3881,7 +4795,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +4807,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +4820,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -3928,7 +4842,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3940,7 +4854,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3953,7 +4867,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -3979,7 +4893,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4905,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4918,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -4027,7 +4941,7 @@ type MarkRefreshedRequest struct {
 
 func (x *MarkRefreshedRequest) Reset() {
 	*x = MarkRefreshedRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4953,7 @@ func (x *MarkRefreshedRequest) String() string {
 func (*MarkRefreshedRequest) ProtoMessage() {}
 
 func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4966,7 @@ func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *MarkRefreshedRequest) GetName() string {
@@ -4079,7 +4993,7 @@ type MarkRefreshedResponse struct {
 
 func (x *MarkRefreshedResponse) Reset() {
 	*x = MarkRefreshedResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4091,7 +5005,7 @@ func (x *MarkRefreshedResponse) String() string {
 func (*MarkRefreshedResponse) ProtoMessage() {}
 
 func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4104,7 +5018,7 @@ func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
@@ -4122,7 +5036,7 @@ type ListIntegrationsRequest struct {
 
 func (x *ListIntegrationsRequest) Reset() {
 	*x = ListIntegrationsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +5048,7 @@ func (x *ListIntegrationsRequest) String() string {
 func (*ListIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +5061,7 @@ func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 type ListIntegrationsResponse struct {
@@ -4160,7 +5074,7 @@ type ListIntegrationsResponse struct {
 
 func (x *ListIntegrationsResponse) Reset() {
 	*x = ListIntegrationsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4172,7 +5086,7 @@ func (x *ListIntegrationsResponse) String() string {
 func (*ListIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4185,7 +5099,7 @@ func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
@@ -4213,7 +5127,7 @@ type Integration struct {
 
 func (x *Integration) Reset() {
 	*x = Integration{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4225,7 +5139,7 @@ func (x *Integration) String() string {
 func (*Integration) ProtoMessage() {}
 
 func (x *Integration) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4238,7 +5152,7 @@ func (x *Integration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Integration.ProtoReflect.Descriptor instead.
 func (*Integration) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Integration) GetAccount() string {
@@ -4289,7 +5203,7 @@ type IntegrationUse struct {
 
 func (x *IntegrationUse) Reset() {
 	*x = IntegrationUse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4301,7 +5215,7 @@ func (x *IntegrationUse) String() string {
 func (*IntegrationUse) ProtoMessage() {}
 
 func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,7 +5228,7 @@ func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
 func (*IntegrationUse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *IntegrationUse) GetProfile() string {
@@ -4354,7 +5268,7 @@ type RotateIntegrationRequest struct {
 
 func (x *RotateIntegrationRequest) Reset() {
 	*x = RotateIntegrationRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4366,7 +5280,7 @@ func (x *RotateIntegrationRequest) String() string {
 func (*RotateIntegrationRequest) ProtoMessage() {}
 
 func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4379,7 +5293,7 @@ func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RotateIntegrationRequest) GetName() string {
@@ -4420,7 +5334,7 @@ type RotateIntegrationResponse struct {
 
 func (x *RotateIntegrationResponse) Reset() {
 	*x = RotateIntegrationResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +5346,7 @@ func (x *RotateIntegrationResponse) String() string {
 func (*RotateIntegrationResponse) ProtoMessage() {}
 
 func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +5359,7 @@ func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
@@ -4469,7 +5383,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4481,7 +5395,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4494,7 +5408,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -4532,7 +5446,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4544,7 +5458,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4557,7 +5471,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -4610,7 +5524,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4622,7 +5536,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4635,7 +5549,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Surface) GetName() string {
@@ -4688,7 +5602,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4700,7 +5614,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4713,7 +5627,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 type CheckVaultResponse struct {
@@ -4727,7 +5641,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +5653,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +5666,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -4786,7 +5700,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4798,7 +5712,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4811,7 +5725,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Check) GetName() string {
@@ -4865,7 +5779,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4877,7 +5791,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4890,7 +5804,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -4946,7 +5860,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4958,7 +5872,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4971,7 +5885,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -5038,7 +5952,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5050,7 +5964,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5063,7 +5977,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -5131,7 +6045,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5143,7 +6057,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5156,7 +6070,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -5176,7 +6090,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5188,7 +6102,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5201,7 +6115,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -5219,7 +6133,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5231,7 +6145,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5244,7 +6158,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 type StopRequest struct {
@@ -5255,7 +6169,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +6181,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +6194,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 type StopResponse struct {
@@ -5291,7 +6205,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5303,7 +6217,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5316,7 +6230,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -5547,7 +6461,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
 	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\r\n" +
 	"\vLockRequest\"\x0e\n" +
-	"\fLockResponse\"\xd3\x06\n" +
+	"\fLockResponse\"\xf4\a\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x12\n" +
@@ -5582,7 +6496,74 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\frefreshed_at\x18# \x01(\x03R\vrefreshedAt\x12\x18\n" +
 	"\aconsent\x18$ \x01(\tR\aconsent\x12\x1f\n" +
 	"\vstale_since\x18( \x01(\x03R\n" +
-	"staleSince\"i\n" +
+	"staleSince\x12!\n" +
+	"\frotate_after\x18\x17 \x01(\x03R\vrotateAfter\x12B\n" +
+	"\x10next_certificate\x18\x18 \x01(\v2\x17.nsagent.v1.CertificateR\x0fnextCertificate\x128\n" +
+	"\aretired\x18\x19 \x03(\v2\x1e.nsagent.v1.RetiredCertificateR\aretired\"\x91\x03\n" +
+	"\vCertificate\x12%\n" +
+	"\x0ecertificate_id\x18\x01 \x01(\tR\rcertificateId\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\tR\vcertificate\x12\x1c\n" +
+	"\talgorithm\x18\x04 \x01(\tR\talgorithm\x12\x1f\n" +
+	"\vcommon_name\x18\x05 \x01(\tR\n" +
+	"commonName\x12\x1d\n" +
+	"\n" +
+	"valid_from\x18\x06 \x01(\x03R\tvalidFrom\x12\x1f\n" +
+	"\vvalid_until\x18\a \x01(\x03R\n" +
+	"validUntil\x12\x18\n" +
+	"\arevoked\x18\b \x01(\bR\arevoked\x12\x16\n" +
+	"\x06entity\x18\t \x01(\tR\x06entity\x12\x1f\n" +
+	"\ventity_name\x18\n" +
+	" \x01(\tR\n" +
+	"entityName\x12\x12\n" +
+	"\x04role\x18\v \x01(\tR\x04role\x12\x1b\n" +
+	"\trole_name\x18\f \x01(\tR\broleName\x12 \n" +
+	"\vapplication\x18\r \x01(\tR\vapplication\"Q\n" +
+	"\x12RetiredCertificate\x12%\n" +
+	"\x0ecertificate_id\x18\x01 \x01(\tR\rcertificateId\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\"\x8d\x01\n" +
+	"\x15NewCertificateRequest\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1f\n" +
+	"\vcommon_name\x18\x03 \x01(\tR\n" +
+	"commonName\x12\x12\n" +
+	"\x04days\x18\x04 \x01(\x05R\x04days\"\x82\x01\n" +
+	"\x16NewCertificateResponse\x129\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x17.nsagent.v1.CertificateR\vcertificate\x12-\n" +
+	"\aprofile\x18\x02 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\",\n" +
+	"\x16DropCertificateRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
+	"\x17DropCertificateResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"-\n" +
+	"\x17ListCertificatesRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x85\x01\n" +
+	"\x18ListCertificatesResponse\x12;\n" +
+	"\fcertificates\x18\x01 \x03(\v2\x17.nsagent.v1.CertificateR\fcertificates\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\x05R\x06active\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"Z\n" +
+	"\x18UploadCertificateRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06entity\x18\x02 \x01(\tR\x06entity\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\"V\n" +
+	"\x19UploadCertificateResponse\x129\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x17.nsagent.v1.CertificateR\vcertificate\"\xb7\x01\n" +
+	"\x18RotateCertificateRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1f\n" +
+	"\vcommon_name\x18\x03 \x01(\tR\n" +
+	"commonName\x12\x12\n" +
+	"\x04days\x18\x04 \x01(\x05R\x04days\x12'\n" +
+	"\x0foverlap_seconds\x18\x05 \x01(\x03R\x0eoverlapSeconds\x12\x17\n" +
+	"\aby_hand\x18\x06 \x01(\bR\x06byHand\"\xe2\x01\n" +
+	"\x19RotateCertificateResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x129\n" +
+	"\vcertificate\x18\x02 \x01(\v2\x17.nsagent.v1.CertificateR\vcertificate\x126\n" +
+	"\x17previous_certificate_id\x18\x03 \x01(\tR\x15previousCertificateId\x12#\n" +
+	"\rrevoked_after\x18\x04 \x01(\x03R\frevokedAfter\"U\n" +
+	"\x18RevokeCertificateRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
+	"\x0ecertificate_id\x18\x02 \x01(\tR\rcertificateId\"\x1b\n" +
+	"\x19RevokeCertificateResponse\"i\n" +
 	"\rSecretVersion\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
@@ -5712,7 +6693,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12N\n" +
 	"\vAccessToken\x12\x1e.nsagent.v1.AccessTokenRequest\x1a\x1f.nsagent.v1.AccessTokenResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xc8\r\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x82\x12\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -5732,7 +6713,13 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\rRemoveProfile\x12 .nsagent.v1.RemoveProfileRequest\x1a!.nsagent.v1.RemoveProfileResponse\x12K\n" +
 	"\n" +
 	"BeginLogin\x12\x1d.nsagent.v1.BeginLoginRequest\x1a\x1e.nsagent.v1.BeginLoginResponse\x12N\n" +
-	"\vFinishLogin\x12\x1e.nsagent.v1.FinishLoginRequest\x1a\x1f.nsagent.v1.FinishLoginResponse\x12Q\n" +
+	"\vFinishLogin\x12\x1e.nsagent.v1.FinishLoginRequest\x1a\x1f.nsagent.v1.FinishLoginResponse\x12W\n" +
+	"\x0eNewCertificate\x12!.nsagent.v1.NewCertificateRequest\x1a\".nsagent.v1.NewCertificateResponse\x12Z\n" +
+	"\x0fDropCertificate\x12\".nsagent.v1.DropCertificateRequest\x1a#.nsagent.v1.DropCertificateResponse\x12]\n" +
+	"\x10ListCertificates\x12#.nsagent.v1.ListCertificatesRequest\x1a$.nsagent.v1.ListCertificatesResponse\x12`\n" +
+	"\x11UploadCertificate\x12$.nsagent.v1.UploadCertificateRequest\x1a%.nsagent.v1.UploadCertificateResponse\x12`\n" +
+	"\x11RotateCertificate\x12$.nsagent.v1.RotateCertificateRequest\x1a%.nsagent.v1.RotateCertificateResponse\x12`\n" +
+	"\x11RevokeCertificate\x12$.nsagent.v1.RevokeCertificateRequest\x1a%.nsagent.v1.RevokeCertificateResponse\x12Q\n" +
 	"\fListKeySlots\x12\x1f.nsagent.v1.ListKeySlotsRequest\x1a .nsagent.v1.ListKeySlotsResponse\x12K\n" +
 	"\n" +
 	"AddKeySlot\x12\x1d.nsagent.v1.AddKeySlotRequest\x1a\x1e.nsagent.v1.AddKeySlotResponse\x12T\n" +
@@ -5753,7 +6740,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -5800,40 +6787,54 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*LockRequest)(nil),               // 42: nsagent.v1.LockRequest
 	(*LockResponse)(nil),              // 43: nsagent.v1.LockResponse
 	(*Profile)(nil),                   // 44: nsagent.v1.Profile
-	(*SecretVersion)(nil),             // 45: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),         // 46: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),        // 47: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),        // 48: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),       // 49: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),             // 50: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),               // 51: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),            // 52: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),        // 53: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),       // 54: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),      // 55: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),     // 56: nsagent.v1.RenameProfileResponse
-	(*MarkRefreshedRequest)(nil),      // 57: nsagent.v1.MarkRefreshedRequest
-	(*MarkRefreshedResponse)(nil),     // 58: nsagent.v1.MarkRefreshedResponse
-	(*ListIntegrationsRequest)(nil),   // 59: nsagent.v1.ListIntegrationsRequest
-	(*ListIntegrationsResponse)(nil),  // 60: nsagent.v1.ListIntegrationsResponse
-	(*Integration)(nil),               // 61: nsagent.v1.Integration
-	(*IntegrationUse)(nil),            // 62: nsagent.v1.IntegrationUse
-	(*RotateIntegrationRequest)(nil),  // 63: nsagent.v1.RotateIntegrationRequest
-	(*RotateIntegrationResponse)(nil), // 64: nsagent.v1.RotateIntegrationResponse
-	(*TestProfileRequest)(nil),        // 65: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 66: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 67: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 68: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 69: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 70: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 71: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 72: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 73: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 74: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 75: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 76: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 77: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 78: nsagent.v1.StopResponse
+	(*Certificate)(nil),               // 45: nsagent.v1.Certificate
+	(*RetiredCertificate)(nil),        // 46: nsagent.v1.RetiredCertificate
+	(*NewCertificateRequest)(nil),     // 47: nsagent.v1.NewCertificateRequest
+	(*NewCertificateResponse)(nil),    // 48: nsagent.v1.NewCertificateResponse
+	(*DropCertificateRequest)(nil),    // 49: nsagent.v1.DropCertificateRequest
+	(*DropCertificateResponse)(nil),   // 50: nsagent.v1.DropCertificateResponse
+	(*ListCertificatesRequest)(nil),   // 51: nsagent.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 52: nsagent.v1.ListCertificatesResponse
+	(*UploadCertificateRequest)(nil),  // 53: nsagent.v1.UploadCertificateRequest
+	(*UploadCertificateResponse)(nil), // 54: nsagent.v1.UploadCertificateResponse
+	(*RotateCertificateRequest)(nil),  // 55: nsagent.v1.RotateCertificateRequest
+	(*RotateCertificateResponse)(nil), // 56: nsagent.v1.RotateCertificateResponse
+	(*RevokeCertificateRequest)(nil),  // 57: nsagent.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 58: nsagent.v1.RevokeCertificateResponse
+	(*SecretVersion)(nil),             // 59: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 60: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 61: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 62: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 63: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 64: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 65: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 66: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 67: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 68: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 69: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 70: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 71: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 72: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 73: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 74: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 75: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 76: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 77: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 78: nsagent.v1.RotateIntegrationResponse
+	(*TestProfileRequest)(nil),        // 79: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 80: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 81: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 82: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 83: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 84: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 85: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 86: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 87: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 88: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 89: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 90: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 91: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 92: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -5862,94 +6863,116 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	27, // 23: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
 	27, // 24: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
 	31, // 25: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	45, // 26: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	44, // 27: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 28: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	44, // 29: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 30: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	51, // 31: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	44, // 32: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 33: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	28, // 34: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	44, // 35: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 36: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 37: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	61, // 38: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	62, // 39: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	27, // 40: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	44, // 41: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	70, // 42: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	67, // 43: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	70, // 44: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	44, // 45: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 46: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	27, // 47: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	44, // 48: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,  // 49: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 50: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 51: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 52: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 53: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 54: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13, // 55: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	16, // 56: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	24, // 57: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	29, // 58: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	42, // 59: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	46, // 60: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	50, // 61: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	48, // 62: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	53, // 63: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	55, // 64: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	57, // 65: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	59, // 66: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	63, // 67: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	65, // 68: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	68, // 69: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	75, // 70: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	71, // 71: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	73, // 72: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	32, // 73: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	34, // 74: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	36, // 75: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	38, // 76: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	40, // 77: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	77, // 78: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 79: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 80: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 81: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 82: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 83: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 84: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14, // 85: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	17, // 86: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	25, // 87: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	30, // 88: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	43, // 89: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	47, // 90: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	52, // 91: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	49, // 92: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	54, // 93: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	56, // 94: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	58, // 95: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	60, // 96: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	64, // 97: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	66, // 98: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	69, // 99: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	76, // 100: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	72, // 101: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	74, // 102: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	33, // 103: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	35, // 104: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	37, // 105: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	39, // 106: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	41, // 107: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	78, // 108: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	79, // [79:109] is the sub-list for method output_type
-	49, // [49:79] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	59, // 26: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	45, // 27: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	46, // 28: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	44, // 29: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	45, // 30: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	44, // 31: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 32: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	45, // 33: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	45, // 34: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	44, // 35: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	45, // 36: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	44, // 37: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 38: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	44, // 39: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 40: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	65, // 41: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	44, // 42: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 43: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	28, // 44: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	44, // 45: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 46: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44, // 47: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	75, // 48: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	76, // 49: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	27, // 50: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	44, // 51: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	84, // 52: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	81, // 53: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	84, // 54: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	44, // 55: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 56: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	27, // 57: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	44, // 58: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,  // 59: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 60: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 61: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 62: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 63: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 64: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13, // 65: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16, // 66: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	24, // 67: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	29, // 68: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	42, // 69: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	60, // 70: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	64, // 71: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	62, // 72: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	67, // 73: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	69, // 74: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	71, // 75: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	73, // 76: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	77, // 77: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	79, // 78: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	82, // 79: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	89, // 80: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	85, // 81: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	87, // 82: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	47, // 83: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	49, // 84: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	51, // 85: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	53, // 86: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	55, // 87: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	57, // 88: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	32, // 89: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	34, // 90: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	36, // 91: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	38, // 92: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	40, // 93: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	91, // 94: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 95: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 96: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 97: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 98: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 99: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 100: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14, // 101: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17, // 102: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	25, // 103: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	30, // 104: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	43, // 105: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	61, // 106: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	66, // 107: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	63, // 108: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	68, // 109: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	70, // 110: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	72, // 111: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	74, // 112: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	78, // 113: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	80, // 114: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	83, // 115: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	90, // 116: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	86, // 117: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	88, // 118: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	48, // 119: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	50, // 120: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	52, // 121: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	54, // 122: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	56, // 123: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	58, // 124: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	33, // 125: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	35, // 126: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	37, // 127: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	39, // 128: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	41, // 129: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	92, // 130: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	95, // [95:131] is the sub-list for method output_type
+	59, // [59:95] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -5967,7 +6990,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   93,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -432,6 +432,12 @@ const (
 	Admin_RemoveProfile_FullMethodName     = "/nsagent.v1.Admin/RemoveProfile"
 	Admin_BeginLogin_FullMethodName        = "/nsagent.v1.Admin/BeginLogin"
 	Admin_FinishLogin_FullMethodName       = "/nsagent.v1.Admin/FinishLogin"
+	Admin_NewCertificate_FullMethodName    = "/nsagent.v1.Admin/NewCertificate"
+	Admin_DropCertificate_FullMethodName   = "/nsagent.v1.Admin/DropCertificate"
+	Admin_ListCertificates_FullMethodName  = "/nsagent.v1.Admin/ListCertificates"
+	Admin_UploadCertificate_FullMethodName = "/nsagent.v1.Admin/UploadCertificate"
+	Admin_RotateCertificate_FullMethodName = "/nsagent.v1.Admin/RotateCertificate"
+	Admin_RevokeCertificate_FullMethodName = "/nsagent.v1.Admin/RevokeCertificate"
 	Admin_ListKeySlots_FullMethodName      = "/nsagent.v1.Admin/ListKeySlots"
 	Admin_AddKeySlot_FullMethodName        = "/nsagent.v1.Admin/AddKeySlot"
 	Admin_RemoveKeySlot_FullMethodName     = "/nsagent.v1.Admin/RemoveKeySlot"
@@ -489,6 +495,25 @@ type AdminClient interface {
 	// FinishLogin ends a login with the answer that the browser brought, and stores the
 	// credential that NetSuite gives for it. It is durable when it returns.
 	FinishLogin(ctx context.Context, in *FinishLoginRequest, opts ...grpc.CallOption) (*FinishLoginResponse, error)
+	// NewCertificate makes a private key in the agent, which it never leaves, and a
+	// self-signed certificate for it: for a new profile, or as the next one of a profile
+	// that is there.
+	NewCertificate(ctx context.Context, in *NewCertificateRequest, opts ...grpc.CallOption) (*NewCertificateResponse, error)
+	// DropCertificate forgets the next key and certificate of a profile. At NetSuite
+	// nothing changes.
+	DropCertificate(ctx context.Context, in *DropCertificateRequest, opts ...grpc.CallOption) (*DropCertificateResponse, error)
+	// ListCertificates asks NetSuite for the certificates of the profile's integration
+	// record.
+	ListCertificates(ctx context.Context, in *ListCertificatesRequest, opts ...grpc.CallOption) (*ListCertificatesResponse, error)
+	// UploadCertificate uploads the next certificate of a profile to NetSuite, with the
+	// present one.
+	UploadCertificate(ctx context.Context, in *UploadCertificateRequest, opts ...grpc.CallOption) (*UploadCertificateResponse, error)
+	// RotateCertificate puts the next key and certificate in the place of the present ones:
+	// made and uploaded as far as that has not been done, tried out, switched to. What fails
+	// before the switch is undone.
+	RotateCertificate(ctx context.Context, in *RotateCertificateRequest, opts ...grpc.CallOption) (*RotateCertificateResponse, error)
+	// RevokeCertificate revokes a certificate at NetSuite.
+	RevokeCertificate(ctx context.Context, in *RevokeCertificateRequest, opts ...grpc.CallOption) (*RevokeCertificateResponse, error)
 	// ListKeySlots tells what opens the vault. It works while locked.
 	ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error)
 	// AddKeySlot adds a way to open the vault.
@@ -676,6 +701,66 @@ func (c *adminClient) FinishLogin(ctx context.Context, in *FinishLoginRequest, o
 	return out, nil
 }
 
+func (c *adminClient) NewCertificate(ctx context.Context, in *NewCertificateRequest, opts ...grpc.CallOption) (*NewCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NewCertificateResponse)
+	err := c.cc.Invoke(ctx, Admin_NewCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) DropCertificate(ctx context.Context, in *DropCertificateRequest, opts ...grpc.CallOption) (*DropCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DropCertificateResponse)
+	err := c.cc.Invoke(ctx, Admin_DropCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListCertificates(ctx context.Context, in *ListCertificatesRequest, opts ...grpc.CallOption) (*ListCertificatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCertificatesResponse)
+	err := c.cc.Invoke(ctx, Admin_ListCertificates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) UploadCertificate(ctx context.Context, in *UploadCertificateRequest, opts ...grpc.CallOption) (*UploadCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UploadCertificateResponse)
+	err := c.cc.Invoke(ctx, Admin_UploadCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RotateCertificate(ctx context.Context, in *RotateCertificateRequest, opts ...grpc.CallOption) (*RotateCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateCertificateResponse)
+	err := c.cc.Invoke(ctx, Admin_RotateCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RevokeCertificate(ctx context.Context, in *RevokeCertificateRequest, opts ...grpc.CallOption) (*RevokeCertificateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeCertificateResponse)
+	err := c.cc.Invoke(ctx, Admin_RevokeCertificate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListKeySlotsResponse)
@@ -785,6 +870,25 @@ type AdminServer interface {
 	// FinishLogin ends a login with the answer that the browser brought, and stores the
 	// credential that NetSuite gives for it. It is durable when it returns.
 	FinishLogin(context.Context, *FinishLoginRequest) (*FinishLoginResponse, error)
+	// NewCertificate makes a private key in the agent, which it never leaves, and a
+	// self-signed certificate for it: for a new profile, or as the next one of a profile
+	// that is there.
+	NewCertificate(context.Context, *NewCertificateRequest) (*NewCertificateResponse, error)
+	// DropCertificate forgets the next key and certificate of a profile. At NetSuite
+	// nothing changes.
+	DropCertificate(context.Context, *DropCertificateRequest) (*DropCertificateResponse, error)
+	// ListCertificates asks NetSuite for the certificates of the profile's integration
+	// record.
+	ListCertificates(context.Context, *ListCertificatesRequest) (*ListCertificatesResponse, error)
+	// UploadCertificate uploads the next certificate of a profile to NetSuite, with the
+	// present one.
+	UploadCertificate(context.Context, *UploadCertificateRequest) (*UploadCertificateResponse, error)
+	// RotateCertificate puts the next key and certificate in the place of the present ones:
+	// made and uploaded as far as that has not been done, tried out, switched to. What fails
+	// before the switch is undone.
+	RotateCertificate(context.Context, *RotateCertificateRequest) (*RotateCertificateResponse, error)
+	// RevokeCertificate revokes a certificate at NetSuite.
+	RevokeCertificate(context.Context, *RevokeCertificateRequest) (*RevokeCertificateResponse, error)
 	// ListKeySlots tells what opens the vault. It works while locked.
 	ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error)
 	// AddKeySlot adds a way to open the vault.
@@ -856,6 +960,24 @@ func (UnimplementedAdminServer) BeginLogin(context.Context, *BeginLoginRequest) 
 }
 func (UnimplementedAdminServer) FinishLogin(context.Context, *FinishLoginRequest) (*FinishLoginResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FinishLogin not implemented")
+}
+func (UnimplementedAdminServer) NewCertificate(context.Context, *NewCertificateRequest) (*NewCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method NewCertificate not implemented")
+}
+func (UnimplementedAdminServer) DropCertificate(context.Context, *DropCertificateRequest) (*DropCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DropCertificate not implemented")
+}
+func (UnimplementedAdminServer) ListCertificates(context.Context, *ListCertificatesRequest) (*ListCertificatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCertificates not implemented")
+}
+func (UnimplementedAdminServer) UploadCertificate(context.Context, *UploadCertificateRequest) (*UploadCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UploadCertificate not implemented")
+}
+func (UnimplementedAdminServer) RotateCertificate(context.Context, *RotateCertificateRequest) (*RotateCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateCertificate not implemented")
+}
+func (UnimplementedAdminServer) RevokeCertificate(context.Context, *RevokeCertificateRequest) (*RevokeCertificateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeCertificate not implemented")
 }
 func (UnimplementedAdminServer) ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListKeySlots not implemented")
@@ -1173,6 +1295,114 @@ func _Admin_FinishLogin_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_NewCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NewCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).NewCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_NewCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).NewCertificate(ctx, req.(*NewCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_DropCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DropCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).DropCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_DropCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).DropCertificate(ctx, req.(*DropCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListCertificates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCertificatesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListCertificates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListCertificates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListCertificates(ctx, req.(*ListCertificatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_UploadCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UploadCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).UploadCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_UploadCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).UploadCertificate(ctx, req.(*UploadCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RotateCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RotateCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RotateCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RotateCertificate(ctx, req.(*RotateCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RevokeCertificate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeCertificateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RevokeCertificate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RevokeCertificate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RevokeCertificate(ctx, req.(*RevokeCertificateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_ListKeySlots_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListKeySlotsRequest)
 	if err := dec(in); err != nil {
@@ -1347,6 +1577,30 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FinishLogin",
 			Handler:    _Admin_FinishLogin_Handler,
+		},
+		{
+			MethodName: "NewCertificate",
+			Handler:    _Admin_NewCertificate_Handler,
+		},
+		{
+			MethodName: "DropCertificate",
+			Handler:    _Admin_DropCertificate_Handler,
+		},
+		{
+			MethodName: "ListCertificates",
+			Handler:    _Admin_ListCertificates_Handler,
+		},
+		{
+			MethodName: "UploadCertificate",
+			Handler:    _Admin_UploadCertificate_Handler,
+		},
+		{
+			MethodName: "RotateCertificate",
+			Handler:    _Admin_RotateCertificate_Handler,
+		},
+		{
+			MethodName: "RevokeCertificate",
+			Handler:    _Admin_RevokeCertificate_Handler,
 		},
 		{
 			MethodName: "ListKeySlots",

@@ -1,0 +1,251 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/signer"
+	"github.com/nsagent/nsagent/vault"
+)
+
+const (
+	// expiryLead is how long before its end a certificate that is rotated by age is rotated
+	// in any case.
+	expiryLead = 30 * day
+	// What failed is not tried again at once, and after each failure in a row twice as late.
+	shortestRest = 5 * time.Minute
+	longestRest  = 12 * time.Hour
+	// maxRetired is the most certificates that wait to be revoked; NetSuite has room for five
+	// active ones.
+	maxRetired = 16
+)
+
+// retired is a certificate that is to be revoked at NetSuite.
+type retired struct {
+	ID string `cbor:"1,keyasint"`
+	// After is when, in Unix seconds: after the overlap.
+	After int64 `cbor:"2,keyasint,omitempty"`
+}
+
+// Bounds of RotateAfter: a certificate lives for at most two years.
+const (
+	minRotateAfter = 24 * time.Hour
+	maxRotateAfter = 728 * 24 * time.Hour
+)
+
+func checkRotateAfter(seconds int64) error {
+	if seconds != 0 && (seconds < int64(minRotateAfter/time.Second) || seconds > int64(maxRotateAfter/time.Second)) {
+		return credential("rotate_after is out of range", "it is from 1d to 728d, or 0 for never")
+	}
+	return nil
+}
+
+// retire notes that a certificate is to be revoked at NetSuite.
+func (p *profile) retire(id string, after int64) {
+	all := slices.DeleteFunc(slices.Clone(p.Retired), func(r retired) bool { return r.ID == id })
+	all = append(all, retired{id, after})
+	p.Retired = all[max(0, len(all)-maxRetired):]
+}
+
+// tending is what the agent knows of certificates that it has to see to.
+type tending map[string]struct {
+	next  time.Duration // by the boot clock; zero: now
+	pause time.Duration
+}
+
+// tendCertificates sees to certificates by itself: when the vault is unlocked, and from
+// then on once a minute. It goes on with rotations that were broken off, begins those whose
+// time has come, and revokes what has had its overlap.
+func (a *Agent) tendCertificates(ctx context.Context) error {
+	waits := make(tending)
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-a.tend:
+		}
+		if a.cfg.Gateway != nil {
+			a.tendAll(asItself(ctx), waits)
+		}
+	}
+}
+
+// tendAll looks at each profile once.
+func (a *Agent) tendAll(ctx context.Context, waits tending) {
+	for _, name := range a.toTend() {
+		w := waits[name]
+		if a.boottime() < w.next || ctx.Err() != nil {
+			continue
+		}
+		err := a.tendOne(ctx, name)
+		switch {
+		case err == nil:
+			delete(waits, name)
+		case errors.Is(err, ErrBusy), errors.Is(err, vault.ErrLocked), errors.Is(err, errReplaced):
+			// somebody is at it, or nobody can be; the next look tells
+		default:
+			w.pause = min(max(2*w.pause, shortestRest), longestRest)
+			w.next = a.boottime() + w.pause
+			waits[name] = w
+			a.log.Error("a certificate was not seen to; it is tried again", "profile", name, "in", w.pause, "error", err)
+		}
+	}
+}
+
+// toTend returns the profiles with something to see to.
+func (a *Agent) toTend() []string {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	s, err := a.currentLocked()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	now := a.clock()
+	for name, p := range s.profiles {
+		if p.Stale != 0 {
+			continue
+		}
+		if a.unfinishedLocked(s, name) || p.rotationDue(now) && s.staged[name] == nil || len(p.dueRetired(now)) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// unfinishedLocked reports whether a rotation of the profile was broken off.
+func (a *Agent) unfinishedLocked(s *session, name string) bool {
+	st := s.staged[name]
+	return st != nil && st.Change == changeRotation
+}
+
+// rotationDue reports whether the certificate has the age at which it is to be rotated.
+func (l *live) rotationDue(now time.Time) bool {
+	switch {
+	case l.Auth != authM2M || l.Stale != 0 || l.RotateAfter == 0 || !slices.Contains(l.Scopes, signer.ScopeRESTWebServices):
+		return false
+	case l.Expires != 0 && now.Unix() >= l.Expires:
+		return false // it can upload no other one
+	case l.Expires != 0 && time.Unix(l.Expires, 0).Sub(now) < min(expiryLead, time.Unix(l.Expires, 0).Sub(l.certificateSince())/2):
+		return true
+	}
+	return now.Sub(l.certificateSince()) >= time.Duration(l.RotateAfter)*time.Second
+}
+
+// dueRetired returns the certificates whose overlap is over.
+func (l *live) dueRetired(now time.Time) []string {
+	var ids []string
+	for _, r := range l.Retired {
+		if now.Unix() >= r.After {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// tendOne sees to one profile.
+func (a *Agent) tendOne(ctx context.Context, name string) error {
+	s, p, err := a.certified(name)
+	if err != nil {
+		return err
+	}
+	a.mu.RLock()
+	unfinished := a.unfinishedLocked(s, name)
+	due := p.rotationDue(a.clock()) && s.staged[name] == nil
+	a.mu.RUnlock()
+	if unfinished || due {
+		why := "by itself"
+		if unfinished {
+			why = "gone on with"
+		}
+		_, err = (&rotation{Agent: a, name: name, overlap: minOverlap, why: why}).run(ctx)
+		if err != nil {
+			e := audit.Event{Event: audit.EventCertRotate, Outcome: audit.OutcomeFailed, Reason: string(refusalOf(err).Code), Profile: name, Account: p.Account, Kind: p.Auth, Detail: why}
+			err = errors.Join(err, a.recordDurably(nil, e))
+		}
+	}
+	if len(p.dueRetired(a.clock())) == 0 {
+		return err
+	}
+	return errors.Join(err, a.revokeRetired(ctx, name))
+}
+
+// revokeRetired revokes at NetSuite what has had its overlap, and forgets what NetSuite no
+// longer has.
+func (a *Agent) revokeRetired(ctx context.Context, name string) error {
+	_, p, err := a.certified(name)
+	if err != nil {
+		return err
+	}
+	due := p.dueRetired(a.clock())
+	if len(due) == 0 {
+		return nil
+	}
+	listed, err := a.listCertificates(ctx, name)
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for _, id := range due {
+		i := slices.IndexFunc(listed, func(m mapped) bool { return m.id == id })
+		if i >= 0 && listed[i].active(a.clock()) && !a.inUse(p, id) {
+			if rerr := a.revokeCertificate(ctx, name, id); rerr != nil {
+				err = errors.Join(err, rerr)
+				continue
+			}
+		}
+		gone = append(gone, id)
+	}
+	if len(gone) == 0 {
+		return err
+	}
+	return errors.Join(err, a.forgetRetired(ctx, name, gone))
+}
+
+// inUse reports whether a certificate is that of any profile, or the next one of any.
+func (a *Agent) inUse(p *live, id string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.session == nil {
+		return true
+	}
+	for _, all := range []map[string]*live{a.session.profiles, a.session.staged} {
+		for _, other := range all {
+			if other.Account == p.Account && other.CertificateID == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forgetRetired notes that certificates are no longer to be revoked.
+func (a *Agent) forgetRetired(ctx context.Context, name string, ids []string) error {
+	s, old, end, err := a.beginChangeOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer end()
+	p := *old.profile
+	p.Retired = slices.DeleteFunc(slices.Clone(p.Retired), func(r retired) bool { return slices.Contains(ids, r.ID) })
+	if len(p.Retired) == len(old.Retired) {
+		return nil
+	}
+	if len(p.Retired) == 0 {
+		p.Retired = nil
+	}
+	next, err := old.with(&p)
+	if err != nil {
+		return err
+	}
+	_, err = a.replaceProfile(ctx, s, old, next, audit.EventCertRevoke, fmt.Sprintf("done=%d left=%d", len(ids), len(p.Retired)), vault.Edit{})
+	return err
+}
