@@ -145,7 +145,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	}
 	if p.Expires != 0 && now.Unix() >= p.Expires {
 		return s, p, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
-			"it ended at "+time.Unix(p.Expires, 0).UTC().Format(time.RFC3339), "make a new certificate and add the profile again")
+			"it ended at "+time.Unix(p.Expires, 0).UTC().Format(time.RFC3339), "make a new one:  nsagent cert new -p "+p.Name)
 	}
 	at := policy.Attempt{
 		UID: u.caller.uid(), Owner: a.owner, Profile: p.Name, Environment: p.identity.Account.Environment(),
