@@ -84,7 +84,7 @@ func requestPages() []codePage {
 		{pb.CodeExpired,
 			"The certificate, the access or the token has come to its end, or was revoked. Nothing was signed with it.",
 			[]string{"certificates for M2M end after two years at the latest", "a clock that is far ahead"},
-			[]string{"see the dates:  nsagent profile ls", "make a new certificate in NetSuite, and add the profile again", "check the clock:  nsagent doctor"}},
+			[]string{"see the dates:  nsagent profile ls", "make a new certificate, and upload it:  nsagent cert new -p NAME", "check the clock:  nsagent doctor"}},
 		{pb.CodeStale,
 			"Somebody said that the sandbox was refreshed, which removes its tokens and certificate mappings. Nothing is signed with what was stored before, so that NetSuite does not lock the user out for trying again and again.",
 			[]string{"a refresh of the sandbox, and no new token or certificate since", "somebody typed  nsagent profile refreshed  by mistake"},
