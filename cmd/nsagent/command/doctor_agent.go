@@ -154,11 +154,14 @@ func expiries(all []*pb.Expiry) []doctor.Finding {
 
 // renewal says how a credential that ends is replaced.
 func renewal(x *pb.Expiry) string {
-	store := "store it:  nsagent profile edit " + x.GetProfile()
-	if x.GetAuth() == "m2m" {
-		return "make a new certificate in NetSuite (Setup > Integration > OAuth 2.0 Client Credentials), and " + store
+	switch {
+	case x.GetAuth() != "m2m":
+		return "get a new secret from whoever gave it out, and store it:  nsagent profile edit " + x.GetProfile()
+	case x.GetWithinDays() == 0: // it can upload no other one
+		return "make a new certificate, and upload it by hand:  nsagent cert new -p " + x.GetProfile()
+	default:
+		return "put a new one into its place:  nsagent cert rotate -p " + x.GetProfile()
 	}
-	return "get a new secret from whoever gave it out, and " + store
 }
 
 // stale lists what is from before a refresh of its sandbox.
