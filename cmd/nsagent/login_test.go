@@ -166,21 +166,14 @@ func TestLoginInChromium(t *testing.T) {
 	}
 	w := newLoginWorld(t)
 	b := browsertest.Start(t)
-	trust := func(title string) { // in the mock, and for https in our certificate
-		if b.Title() == "Privacy error" {
-			b.Click("#details-button")
-			b.Click("#proceed-link")
-		}
-		b.Await(title)
-	}
 	for _, flow := range []string{"pkce", "3sa"} {
 		from := filepath.Join(w.home, flow+".json")
 
 		l := w.login(withoutTerminal, "-p", "no-"+flow, "--flow", flow, "--from", from)
 		b.Open(l.url)
-		trust("Allow access?")
+		b.Await("Allow access?")
 		b.Click("#deny")
-		trust("Consent denied · nsagent")
+		b.Await("Consent denied · nsagent")
 		if text := b.Text("main"); !strings.Contains(text, "no-"+flow) || !strings.Contains(text, "1234567_SB1") {
 			t.Errorf("%s: the page says %q", flow, text)
 		}
@@ -193,9 +186,9 @@ func TestLoginInChromium(t *testing.T) {
 
 		l = w.login(withoutTerminal, "-p", "yes-"+flow, "--flow", flow, "--from", from)
 		b.Open(l.url)
-		trust("Allow access?")
+		b.Await("Allow access?")
 		b.Click("#allow")
-		trust("You are logged in · nsagent")
+		b.Await("You are logged in · nsagent")
 		if code := l.end(); code != 0 || l.profile["entity"] != "-5" || l.profile["account"] != "1234567_SB1" {
 			t.Errorf("%s: got exit code %d, %v and\n%s", flow, code, l.profile, l.said.String())
 		}

@@ -52,7 +52,11 @@ func (b *Browser) Title() (title string) {
 	return title
 }
 
-// Await waits until the page has a title.
+// Warning is the title of the page with which Chromium warns of a certificate.
+const Warning = "Privacy error"
+
+// Await waits until the page has a title. Where the browser warns of a certificate on the
+// way there, it goes on, as a person does who takes the site for what it is.
 func (b *Browser) Await(title string) {
 	b.tb.Helper()
 	last := ""
@@ -60,8 +64,22 @@ func (b *Browser) Await(title string) {
 		if last = b.Title(); last == title {
 			return
 		}
+		// The link stands behind a button. Either may be gone by the time of the click.
+		if last == Warning && b.try("#proceed-link") != nil {
+			_ = b.try("#details-button")
+		}
 	}
 	b.tb.Fatalf("browser: the page is still %q, want %q", last, title)
+}
+
+// try clicks on an element that may not be there.
+func (b *Browser) try(selector string) error {
+	var element map[string]string
+	err := b.call(http.MethodPost, b.session+"/element", map[string]any{"using": "css selector", "value": selector}, &element)
+	if err != nil {
+		return err
+	}
+	return b.call(http.MethodPost, b.session+"/element/"+element[elementKey]+"/click", nil, nil)
 }
 
 // URL returns the address of the page.
