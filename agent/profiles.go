@@ -129,18 +129,23 @@ func (a *Agent) changed(p *profile) *pb.Profile {
 
 // RemoveProfile removes a profile and its credential.
 func (s adminService) RemoveProfile(ctx context.Context, q *pb.RemoveProfileRequest) (*pb.RemoveProfileResponse, error) {
-	if err := s.removeProfile(ctx, q.GetName()); err != nil {
+	if err := s.removeProfile(ctx, q.GetName(), q.GetRevokeAtNetsuite()); err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileRemove, q.GetName(), err))
 	}
 	return &pb.RemoveProfileResponse{}, nil
 }
 
-func (a *Agent) removeProfile(ctx context.Context, name string) error {
+func (a *Agent) removeProfile(ctx context.Context, name string, revoke bool) error {
 	s, l, end, err := a.beginChangeOf(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer end()
+	if revoke {
+		if err := a.commit(callerOf(ctx), audit.EventProfileRevoke, l.profile, "", func() error { return a.revokeAtNetSuite(ctx, s, l) }); err != nil {
+			return err
+		}
+	}
 	names := []string{name}
 	st := a.stagedFor(s, name)
 	if st != nil {

@@ -24,6 +24,8 @@ func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p *live) error
 		err = a.revokeConsent(ctx, s, p)
 	case authTBA:
 		err = a.revokeToken(ctx, p)
+	case authM2M:
+		err = a.revokeCertificates(ctx, p)
 	default:
 		return refuse(ErrKind, pb.CodeRequest, what, "of a profile with auth "+p.Auth+" there is no token that NetSuite could revoke", "")
 	}
@@ -31,6 +33,17 @@ func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p *live) error
 		return refuse(r.cause, r.Code, what, r.Why, r.Next)
 	}
 	return err
+}
+
+// revokeCertificates revokes the certificates of p that are still to be revoked, and then
+// its own, which the others are revoked with.
+func (a *Agent) revokeCertificates(ctx context.Context, p *live) error {
+	for _, r := range p.Retired {
+		if err := a.revokeCertificate(ctx, p.Name, r.ID); err != nil {
+			return err
+		}
+	}
+	return a.revokeCertificate(ctx, p.Name, p.CertificateID)
 }
 
 // revokeConsent revokes a refresh token and the access tokens that came by it.

@@ -147,7 +147,7 @@ func TestContract(t *testing.T) {
 	wantMethods := []string{
 		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed",
 		"Admin.NewCertificate", "Admin.Recover",
-		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
+		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.RotateProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload", "Admin.UploadCertificate",
 		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}

@@ -42,3 +42,28 @@ func (a *Admin) RotateIntegration(ctx context.Context, profile, key string, secr
 	out, err := a.rpc.RotateIntegration(ctx, q)
 	return out.GetProfiles(), err
 }
+
+// RotateProfile gives a TBA profile a new token once NetSuite has taken it; secrets are
+// token_secret, and consumer_secret if p has the ConsumerKey of another integration
+// record. The old token is kept for overlap, as in ProfileEdit. What NetSuite answered
+// comes back beside the profile; with untested it is not asked.
+//
+// The error matches ErrNetSuite or ErrNetwork where the token was not taken and callers go
+// on with the old one, ErrCredential, ErrNoProfile, ErrLocked or ErrAgent, or is that of a
+// Sealer.
+func (a *Admin) RotateProfile(ctx context.Context, p *pb.Profile, secrets map[string]Sealer, overlap time.Duration, untested bool) (*pb.RotateProfileResponse, error) {
+	boxes, err := a.seal(ctx, pb.Admin_RotateProfile_FullMethodName, p.GetName(), secrets)
+	if err != nil {
+		return nil, err
+	}
+	return a.rpc.RotateProfile(ctx, &pb.RotateProfileRequest{
+		Name: text(p.GetName()), TokenId: text(p.GetTokenId()), ConsumerKey: text(p.GetConsumerKey()), Secrets: boxes, OverlapSeconds: seconds(overlap), Untested: untested,
+	})
+}
+
+// RevokeProfile ends the credential of a profile at NetSuite, and then removes both here.
+// Where NetSuite does not do it, ErrNetSuite or ErrNetwork, the profile stays.
+func (a *Admin) RevokeProfile(ctx context.Context, name string) error {
+	_, err := a.rpc.RemoveProfile(ctx, &pb.RemoveProfileRequest{Name: text(name), RevokeAtNetsuite: true})
+	return err
+}

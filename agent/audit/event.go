@@ -20,6 +20,8 @@ const (
 	EventProfileTest     = "profile.test"
 	EventProfileRemove   = "profile.remove"
 	EventProfileRefresh  = "profile.refreshed"
+	EventProfileRotate   = "profile.rotate"
+	EventProfileRevoke   = "profile.revoke"
 	EventIntegration     = "integration.rotate"
 	EventExpiry          = "expiry"
 	EventSecretErase     = "secret.erase"
@@ -123,7 +125,7 @@ func knownEvent(name string) bool {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange, EventLogin, EventRefresh,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventProfileRefresh, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
+		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:

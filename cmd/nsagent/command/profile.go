@@ -140,25 +140,44 @@ func newProfileRename(e *env) *cobra.Command {
 }
 
 func newProfileRemove(e *env) *cobra.Command {
-	return &cobra.Command{
+	var revoke bool
+	c := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a profile and its credential from the vault",
-		Args:  takes("NAME"),
-		RunE:  func(c *cobra.Command, args []string) error { return runProfileRemove(c.Context(), e, args[0]) },
+		Long: `Remove a profile and its credential from the vault. What NetSuite has given out
+goes on being good there, for whoever has a copy.
+
+--revoke-at-netsuite ends it there first, and removes the profile only if that
+went well: the certificate of an m2m profile, whose role has to be allowed to
+manage its own; the refresh token of an authcode profile; or the token of
+token-based authentication, where the account lets a token revoke itself.`,
+		Args: takes("NAME"),
+		RunE: func(c *cobra.Command, args []string) error { return runProfileRemove(c.Context(), e, args[0], revoke) },
 	}
+	c.Flags().BoolVar(&revoke, "revoke-at-netsuite", false, "end the credential at NetSuite first")
+	return c
 }
 
-func runProfileRemove(ctx context.Context, e *env, name string) error {
+func runProfileRemove(ctx context.Context, e *env, name string, revoke bool) error {
 	return e.manage(ctx, func(a *client.Admin) error {
 		kind := e.kindOf(ctx, name)
-		if err := a.RemoveProfile(ctx, name); err != nil {
+		remove := a.RemoveProfile
+		if revoke {
+			remove = a.RevokeProfile
+		}
+		if err := remove(ctx, name); err != nil {
 			return err
 		}
 		if e.json() {
 			return e.printJSON(struct {
-				Schema string `json:"schema"`
-				Name   string `json:"name"`
-			}{"nsagent.profile-rm/v1", name})
+				Schema  string `json:"schema"`
+				Name    string `json:"name"`
+				Revoked bool   `json:"revoked"`
+			}{"nsagent.profile-rm/v1", name, revoke})
+		}
+		if revoke {
+			e.say("revoked %s at NetSuite, and removed it", name)
+			return nil
 		}
 		e.say("removed %s; %s", name, revocation(kind))
 		return nil

@@ -5369,6 +5369,150 @@ func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
 	return nil
 }
 
+type RotateProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required. Of the new token.
+	TokenId string `protobuf:"bytes,2,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// Optional. Of the new token's integration record, where that is another one; then
+	// its secret is required too.
+	ConsumerKey string `protobuf:"bytes,3,opt,name=consumer_key,json=consumerKey,proto3" json:"consumer_key,omitempty"`
+	// Required: token_secret. Optional: consumer_secret.
+	Secrets []*Sealed `protobuf:"bytes,4,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// Optional. As in EditProfileRequest.
+	OverlapSeconds int64 `protobuf:"varint,5,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
+	// Do not ask NetSuite first.
+	Untested      bool `protobuf:"varint,6,opt,name=untested,proto3" json:"untested,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateProfileRequest) Reset() {
+	*x = RotateProfileRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateProfileRequest) ProtoMessage() {}
+
+func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateProfileRequest.ProtoReflect.Descriptor instead.
+func (*RotateProfileRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *RotateProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RotateProfileRequest) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *RotateProfileRequest) GetConsumerKey() string {
+	if x != nil {
+		return x.ConsumerKey
+	}
+	return ""
+}
+
+func (x *RotateProfileRequest) GetSecrets() []*Sealed {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *RotateProfileRequest) GetOverlapSeconds() int64 {
+	if x != nil {
+		return x.OverlapSeconds
+	}
+	return 0
+}
+
+func (x *RotateProfileRequest) GetUntested() bool {
+	if x != nil {
+		return x.Untested
+	}
+	return false
+}
+
+type RotateProfileResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Profile *Profile               `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What NetSuite answered to the new token; absent if it was not asked.
+	Tried         *Surface `protobuf:"bytes,2,opt,name=tried,proto3" json:"tried,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateProfileResponse) Reset() {
+	*x = RotateProfileResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateProfileResponse) ProtoMessage() {}
+
+func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateProfileResponse.ProtoReflect.Descriptor instead.
+func (*RotateProfileResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *RotateProfileResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *RotateProfileResponse) GetTried() *Surface {
+	if x != nil {
+		return x.Tried
+	}
+	return nil
+}
+
 type TestProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -5383,7 +5527,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5395,7 +5539,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5408,7 +5552,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -5446,7 +5590,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5458,7 +5602,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5471,7 +5615,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -5524,7 +5668,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5536,7 +5680,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5549,7 +5693,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Surface) GetName() string {
@@ -5602,7 +5746,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5614,7 +5758,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5627,7 +5771,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 type CheckVaultResponse struct {
@@ -5641,7 +5785,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5653,7 +5797,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5666,7 +5810,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -5700,7 +5844,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5712,7 +5856,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5725,7 +5869,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Check) GetName() string {
@@ -5779,7 +5923,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5791,7 +5935,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5804,7 +5948,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -5860,7 +6004,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5872,7 +6016,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5885,7 +6029,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -5952,7 +6096,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5964,7 +6108,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5977,7 +6121,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -6045,7 +6189,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6057,7 +6201,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6070,7 +6214,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -6083,14 +6227,16 @@ func (x *FinishLoginResponse) GetProfile() *Profile {
 type RemoveProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// End the credential at NetSuite first. Where that fails the profile stays.
+	RevokeAtNetsuite bool `protobuf:"varint,40,opt,name=revoke_at_netsuite,json=revokeAtNetsuite,proto3" json:"revoke_at_netsuite,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6102,7 +6248,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6115,7 +6261,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -6123,6 +6269,13 @@ func (x *RemoveProfileRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *RemoveProfileRequest) GetRevokeAtNetsuite() bool {
+	if x != nil {
+		return x.RevokeAtNetsuite
+	}
+	return false
 }
 
 type RemoveProfileResponse struct {
@@ -6133,7 +6286,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6145,7 +6298,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6158,7 +6311,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 type StopRequest struct {
@@ -6169,7 +6322,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6181,7 +6334,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6194,7 +6347,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 type StopResponse struct {
@@ -6205,7 +6358,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6217,7 +6370,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6230,7 +6383,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -6628,7 +6781,17 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06secret\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x06secret\x12'\n" +
 	"\x0foverlap_seconds\x18\x04 \x01(\x03R\x0eoverlapSeconds\"L\n" +
 	"\x19RotateIntegrationResponse\x12/\n" +
-	"\bprofiles\x18\x01 \x03(\v2\x13.nsagent.v1.ProfileR\bprofiles\"\\\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x13.nsagent.v1.ProfileR\bprofiles\"\xdb\x01\n" +
+	"\x14RotateProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\btoken_id\x18\x02 \x01(\tR\atokenId\x12!\n" +
+	"\fconsumer_key\x18\x03 \x01(\tR\vconsumerKey\x12,\n" +
+	"\asecrets\x18\x04 \x03(\v2\x12.nsagent.v1.SealedR\asecrets\x12'\n" +
+	"\x0foverlap_seconds\x18\x05 \x01(\x03R\x0eoverlapSeconds\x12\x1a\n" +
+	"\buntested\x18\x06 \x01(\bR\buntested\"q\n" +
+	"\x15RotateProfileResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12)\n" +
+	"\x05tried\x18\x02 \x01(\v2\x13.nsagent.v1.SurfaceR\x05tried\"\\\n" +
 	"\x12TestProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aoffline\x18( \x01(\bR\aoffline\x12\x18\n" +
@@ -6678,9 +6841,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06entity\x18\a \x01(\tR\x06entity\x12#\n" +
 	"\rrequest_token\x18\b \x01(\tR\frequestToken\"D\n" +
 	"\x13FinishLoginResponse\x12-\n" +
-	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"*\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"X\n" +
 	"\x14RemoveProfileRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
+	"\x12revoke_at_netsuite\x18( \x01(\bR\x10revokeAtNetsuite\"\x17\n" +
 	"\x15RemoveProfileResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
 	"\fStopResponse2\xe5\x04\n" +
@@ -6693,7 +6857,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12N\n" +
 	"\vAccessToken\x12\x1e.nsagent.v1.AccessTokenRequest\x1a\x1f.nsagent.v1.AccessTokenResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\x82\x12\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xd8\x12\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -6706,7 +6870,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\rRenameProfile\x12 .nsagent.v1.RenameProfileRequest\x1a!.nsagent.v1.RenameProfileResponse\x12T\n" +
 	"\rMarkRefreshed\x12 .nsagent.v1.MarkRefreshedRequest\x1a!.nsagent.v1.MarkRefreshedResponse\x12]\n" +
 	"\x10ListIntegrations\x12#.nsagent.v1.ListIntegrationsRequest\x1a$.nsagent.v1.ListIntegrationsResponse\x12`\n" +
-	"\x11RotateIntegration\x12$.nsagent.v1.RotateIntegrationRequest\x1a%.nsagent.v1.RotateIntegrationResponse\x12N\n" +
+	"\x11RotateIntegration\x12$.nsagent.v1.RotateIntegrationRequest\x1a%.nsagent.v1.RotateIntegrationResponse\x12T\n" +
+	"\rRotateProfile\x12 .nsagent.v1.RotateProfileRequest\x1a!.nsagent.v1.RotateProfileResponse\x12N\n" +
 	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12K\n" +
 	"\n" +
 	"CheckVault\x12\x1d.nsagent.v1.CheckVaultRequest\x1a\x1e.nsagent.v1.CheckVaultResponse\x12T\n" +
@@ -6740,7 +6905,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -6821,20 +6986,22 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*IntegrationUse)(nil),            // 76: nsagent.v1.IntegrationUse
 	(*RotateIntegrationRequest)(nil),  // 77: nsagent.v1.RotateIntegrationRequest
 	(*RotateIntegrationResponse)(nil), // 78: nsagent.v1.RotateIntegrationResponse
-	(*TestProfileRequest)(nil),        // 79: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 80: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 81: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 82: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 83: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 84: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 85: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 86: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 87: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 88: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 89: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 90: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 91: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 92: nsagent.v1.StopResponse
+	(*RotateProfileRequest)(nil),      // 79: nsagent.v1.RotateProfileRequest
+	(*RotateProfileResponse)(nil),     // 80: nsagent.v1.RotateProfileResponse
+	(*TestProfileRequest)(nil),        // 81: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 82: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 83: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 84: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 85: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 86: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 87: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 88: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 89: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 90: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 91: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 92: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 93: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 94: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -6889,90 +7056,95 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	76, // 49: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
 	27, // 50: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
 	44, // 51: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	84, // 52: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	81, // 53: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	84, // 54: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	44, // 55: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 56: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	27, // 57: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	44, // 58: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,  // 59: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 60: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 61: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 62: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 63: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 64: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13, // 65: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	16, // 66: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	24, // 67: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	29, // 68: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	42, // 69: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	60, // 70: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	64, // 71: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	62, // 72: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	67, // 73: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	69, // 74: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	71, // 75: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	73, // 76: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	77, // 77: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	79, // 78: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	82, // 79: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	89, // 80: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	85, // 81: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	87, // 82: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	47, // 83: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	49, // 84: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	51, // 85: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	53, // 86: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	55, // 87: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	57, // 88: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	32, // 89: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	34, // 90: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	36, // 91: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	38, // 92: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	40, // 93: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	91, // 94: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 95: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 96: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 97: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 98: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 99: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 100: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14, // 101: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	17, // 102: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	25, // 103: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	30, // 104: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	43, // 105: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	61, // 106: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	66, // 107: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	63, // 108: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	68, // 109: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	70, // 110: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	72, // 111: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	74, // 112: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	78, // 113: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	80, // 114: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	83, // 115: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	90, // 116: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	86, // 117: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	88, // 118: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	48, // 119: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	50, // 120: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	52, // 121: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	54, // 122: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	56, // 123: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	58, // 124: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	33, // 125: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	35, // 126: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	37, // 127: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	39, // 128: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	41, // 129: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	92, // 130: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	95, // [95:131] is the sub-list for method output_type
-	59, // [59:95] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	27, // 52: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	44, // 53: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	83, // 54: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	86, // 55: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	83, // 56: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	86, // 57: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	44, // 58: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	27, // 59: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	27, // 60: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	44, // 61: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,  // 62: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,  // 63: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,  // 64: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,  // 65: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,  // 66: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11, // 67: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13, // 68: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16, // 69: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	24, // 70: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	29, // 71: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	42, // 72: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	60, // 73: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	64, // 74: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	62, // 75: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	67, // 76: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	69, // 77: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	71, // 78: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	73, // 79: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	77, // 80: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	79, // 81: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	81, // 82: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	84, // 83: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	91, // 84: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	87, // 85: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	89, // 86: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	47, // 87: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	49, // 88: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	51, // 89: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	53, // 90: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	55, // 91: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	57, // 92: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	32, // 93: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	34, // 94: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	36, // 95: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	38, // 96: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	40, // 97: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	93, // 98: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,  // 99: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,  // 100: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,  // 101: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,  // 102: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10, // 103: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12, // 104: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14, // 105: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17, // 106: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	25, // 107: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	30, // 108: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	43, // 109: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	61, // 110: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	66, // 111: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	63, // 112: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	68, // 113: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	70, // 114: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	72, // 115: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	74, // 116: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	78, // 117: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	80, // 118: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	82, // 119: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	85, // 120: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	92, // 121: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	88, // 122: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	90, // 123: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	48, // 124: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	50, // 125: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	52, // 126: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	54, // 127: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	56, // 128: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	58, // 129: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	33, // 130: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	35, // 131: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	37, // 132: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	39, // 133: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	41, // 134: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	94, // 135: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	99, // [99:136] is the sub-list for method output_type
+	62, // [62:99] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -6990,7 +7162,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   93,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -427,6 +427,7 @@ const (
 	Admin_MarkRefreshed_FullMethodName     = "/nsagent.v1.Admin/MarkRefreshed"
 	Admin_ListIntegrations_FullMethodName  = "/nsagent.v1.Admin/ListIntegrations"
 	Admin_RotateIntegration_FullMethodName = "/nsagent.v1.Admin/RotateIntegration"
+	Admin_RotateProfile_FullMethodName     = "/nsagent.v1.Admin/RotateProfile"
 	Admin_TestProfile_FullMethodName       = "/nsagent.v1.Admin/TestProfile"
 	Admin_CheckVault_FullMethodName        = "/nsagent.v1.Admin/CheckVault"
 	Admin_RemoveProfile_FullMethodName     = "/nsagent.v1.Admin/RemoveProfile"
@@ -480,6 +481,9 @@ type AdminClient interface {
 	// RotateIntegration gives every profile of an integration record its new pair, in one
 	// change: all or none.
 	RotateIntegration(ctx context.Context, in *RotateIntegrationRequest, opts ...grpc.CallOption) (*RotateIntegrationResponse, error)
+	// RotateProfile gives a TBA profile a new token: it is staged, tried, and put into its
+	// place once NetSuite has taken it. Callers go on with the old one until then.
+	RotateProfile(ctx context.Context, in *RotateProfileRequest, opts ...grpc.CallOption) (*RotateProfileResponse, error)
 	// TestProfile checks a profile, and then makes one request on each way into NetSuite
 	// that its credential is for.
 	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
@@ -645,6 +649,16 @@ func (c *adminClient) RotateIntegration(ctx context.Context, in *RotateIntegrati
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RotateIntegrationResponse)
 	err := c.cc.Invoke(ctx, Admin_RotateIntegration_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RotateProfile(ctx context.Context, in *RotateProfileRequest, opts ...grpc.CallOption) (*RotateProfileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateProfileResponse)
+	err := c.cc.Invoke(ctx, Admin_RotateProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -855,6 +869,9 @@ type AdminServer interface {
 	// RotateIntegration gives every profile of an integration record its new pair, in one
 	// change: all or none.
 	RotateIntegration(context.Context, *RotateIntegrationRequest) (*RotateIntegrationResponse, error)
+	// RotateProfile gives a TBA profile a new token: it is staged, tried, and put into its
+	// place once NetSuite has taken it. Callers go on with the old one until then.
+	RotateProfile(context.Context, *RotateProfileRequest) (*RotateProfileResponse, error)
 	// TestProfile checks a profile, and then makes one request on each way into NetSuite
 	// that its credential is for.
 	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
@@ -945,6 +962,9 @@ func (UnimplementedAdminServer) ListIntegrations(context.Context, *ListIntegrati
 }
 func (UnimplementedAdminServer) RotateIntegration(context.Context, *RotateIntegrationRequest) (*RotateIntegrationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RotateIntegration not implemented")
+}
+func (UnimplementedAdminServer) RotateProfile(context.Context, *RotateProfileRequest) (*RotateProfileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateProfile not implemented")
 }
 func (UnimplementedAdminServer) TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestProfile not implemented")
@@ -1201,6 +1221,24 @@ func _Admin_RotateIntegration_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).RotateIntegration(ctx, req.(*RotateIntegrationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RotateProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RotateProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RotateProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RotateProfile(ctx, req.(*RotateProfileRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1557,6 +1595,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RotateIntegration",
 			Handler:    _Admin_RotateIntegration_Handler,
+		},
+		{
+			MethodName: "RotateProfile",
+			Handler:    _Admin_RotateProfile_Handler,
 		},
 		{
 			MethodName: "TestProfile",
