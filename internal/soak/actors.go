@@ -238,7 +238,7 @@ func (w *world) change(ctx context.Context, own []string, fresh string) []string
 	case kind < 7:
 		old, own = pick()
 		now = old
-		_, err = w.home.Run(ctx, fmt.Sprintf(`{"token_secret":"%064d"}`, rand.IntN(1000)), "profile", "edit", now, "--from", "-")
+		_, err = w.home.Run(ctx, fmt.Sprintf(`{"token_secret":"%064d"}`, 1000+rand.IntN(1000)), "profile", "edit", now, "--from", "-")
 	case kind < 8:
 		old, own = pick()
 		now = fresh
