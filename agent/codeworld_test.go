@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
@@ -31,6 +32,8 @@ type netsuite struct {
 	ep     *nstest.Endpoint
 	web    *http.Client // of whoever has the browser; it follows no redirect
 
+	clientSecret, consumerSecret string // of the records "confidential" and "token"
+
 	mu       sync.Mutex // guards what follows
 	verdicts []nstest.Verdict
 	// seen is called with each verdict before its answer is sent; nil: nothing is.
@@ -45,13 +48,14 @@ func mcpID() string          { return sample(24) }
 func (n *netsuite) listen(t testing.TB, change ...func(*nstest.Config)) {
 	t.Helper()
 	cfg := nstest.DemoConfig()
+	n.clientSecret, n.consumerSecret = rand.Text()+rand.Text(), rand.Text()+rand.Text()
 	a := &cfg.Accounts[0]
 	a.Users = []nstest.User{{Name: "Ada", Entity: "17", Role: "1042"}}
 	a.Integrations = append(a.Integrations,
-		nstest.Integration{Name: "confidential", ConsumerKey: confidentialID(), ConsumerSecret: sample(21), RedirectURIs: []string{testRedirect}},
+		nstest.Integration{Name: "confidential", ConsumerKey: confidentialID(), ConsumerSecret: n.clientSecret, RedirectURIs: []string{testRedirect}},
 		nstest.Integration{Name: "public", ConsumerKey: publicID22(), Public: true, RedirectURIs: []string{testRedirect}},
 		nstest.Integration{Name: "assistant", ConsumerKey: mcpID(), Public: true, RedirectURIs: []string{testRedirect}, Scopes: []string{"mcp"}},
-		nstest.Integration{Name: "token", ConsumerKey: sample(26), ConsumerSecret: sample(27), Callbacks: []string{"http://localhost:*"}})
+		nstest.Integration{Name: "token", ConsumerKey: sample(26), ConsumerSecret: n.consumerSecret, Callbacks: []string{"http://localhost:*"}})
 	cfg.Log = func(v nstest.Verdict) {
 		n.mu.Lock()
 		n.verdicts = append(n.verdicts, v)
@@ -135,12 +139,12 @@ func (w *codeWorld) public(name string) client.Login {
 }
 
 func (w *codeWorld) confidential(name string) client.Login {
-	return client.Login{Flow: "pkce", Profile: w.codeProfile(name, confidentialID(), "rest_webservices"), Secrets: map[string]client.Sealer{"client_secret": w.sealer(sample(21))}}
+	return client.Login{Flow: "pkce", Profile: w.codeProfile(name, confidentialID(), "rest_webservices"), Secrets: map[string]client.Sealer{"client_secret": w.sealer(w.clientSecret)}}
 }
 
 func (w *codeWorld) tba(name string) client.Login {
 	p := &pb.Profile{Name: name, Account: "1234567_SB1", ConsumerKey: sample(26), Endpoint: w.ep.URL, Ca: string(w.ep.CAPEM)}
-	return client.Login{Flow: "3sa", Profile: p, Secrets: map[string]client.Sealer{"consumer_secret": w.sealer(sample(27))}, RedirectURI: "http://localhost:7777/callback", Role: "1042"}
+	return client.Login{Flow: "3sa", Profile: p, Secrets: map[string]client.Sealer{"consumer_secret": w.sealer(w.consumerSecret)}, RedirectURI: "http://localhost:7777/callback", Role: "1042"}
 }
 
 func (w *codeWorld) begin(l client.Login) *pb.BeginLoginResponse {

@@ -24,12 +24,12 @@ func TestEditOfConsent(t *testing.T) {
 	}{
 		"a note":              {w.public, client.ProfileEdit{Profile: &pb.Profile{Note: "n"}, Fields: []string{"note"}}, ""},
 		"a redirect URI":      {w.public, client.ProfileEdit{Profile: &pb.Profile{RedirectUri: "myapp://cb"}, Fields: []string{"redirect_uri"}}, ""},
-		"its secret anew":     {w.confidential, client.ProfileEdit{Secrets: map[string]client.Sealer{"client_secret": w.sealer(sample(21))}}, ""},
+		"its secret anew":     {w.confidential, client.ProfileEdit{Secrets: map[string]client.Sealer{"client_secret": w.sealer(w.clientSecret)}}, ""},
 		"fewer scopes":        {w.public, client.ProfileEdit{Profile: &pb.Profile{Scopes: []string{"restlets"}}, Fields: []string{"scopes"}}, "changed"},
 		"another client":      {w.public, client.ProfileEdit{Profile: &pb.Profile{ClientId: "x"}, Fields: []string{"client_id"}}, "changed"},
 		"another account":     {w.public, client.ProfileEdit{Profile: &pb.Profile{Account: "1234567"}, Fields: []string{"account"}}, "changed"},
-		"a secret at last":    {w.public, client.ProfileEdit{Secrets: map[string]client.Sealer{"client_secret": w.sealer(sample(21))}}, "changed"},
-		"a client and secret": {w.confidential, client.ProfileEdit{Profile: &pb.Profile{Account: "1234567"}, Fields: []string{"account"}, Secrets: map[string]client.Sealer{"client_secret": w.sealer(sample(21))}}, "changed"},
+		"a secret at last":    {w.public, client.ProfileEdit{Secrets: map[string]client.Sealer{"client_secret": w.sealer(w.clientSecret)}}, "changed"},
+		"a client and secret": {w.confidential, client.ProfileEdit{Profile: &pb.Profile{Account: "1234567"}, Fields: []string{"account"}, Secrets: map[string]client.Sealer{"client_secret": w.sealer(w.clientSecret)}}, "changed"},
 	} {
 		w.login(test.login("p"))
 		if err := edit(test.edit); err != nil {
@@ -57,7 +57,7 @@ func TestEditOfConsent(t *testing.T) {
 	if err := edit(client.ProfileEdit{UsePrevious: true}); !is(err, pb.CodeNotFound) {
 		t.Errorf("the previous version: got %v", err)
 	}
-	if err := edit(client.ProfileEdit{Secrets: map[string]client.Sealer{"client_secret": w.sealer(sample(21))}, Overlap: 2 * time.Hour}); !errors.Is(err, client.ErrRequest) {
+	if err := edit(client.ProfileEdit{Secrets: map[string]client.Sealer{"client_secret": w.sealer(w.clientSecret)}, Overlap: 2 * time.Hour}); !errors.Is(err, client.ErrRequest) {
 		t.Errorf("an overlap: got %v", err)
 	}
 }

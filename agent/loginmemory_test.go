@@ -80,7 +80,8 @@ func (p *wiretap) note(name, value string) {
 	}
 }
 
-// needles are all that was seen, but for access tokens.
+// needles are those for all that was seen, but for access tokens: client secret and consumer
+// secret in every form that they take on their way.
 func (p *wiretap) needles() (all []memscan.Needle) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,6 +90,11 @@ func (p *wiretap) needles() (all []memscan.Needle) {
 			continue
 		}
 		for _, v := range values {
+			if strings.HasSuffix(name, "_secret") {
+				all = append(all, memscan.Needles(name, []byte(v))...)
+				continue
+			}
+			v = v[strings.LastIndexByte(v, '.')+1:] // of a JWT its signature: the rest is much the same in all of them
 			all = append(all, memscan.Needle{Name: name, Form: "raw", Bytes: []byte(v)})
 		}
 	}
@@ -97,7 +103,7 @@ func (p *wiretap) needles() (all []memscan.Needle) {
 
 // TestMemoryAfterLogins: after logins by every flow and many refreshes, no refresh token,
 // client secret, consumer secret, verifier or token secret is outside locked memory of the
-// agent, nor anywhere in the gateway; and after a lock none is anywhere.
+// agent; after a lock none is anywhere, nor in what the agent printed or wrote.
 func TestMemoryAfterLogins(t *testing.T) {
 	needsRoot(t, "scans the memory of another process")
 	rounds := 5
@@ -118,9 +124,9 @@ func TestMemoryAfterLogins(t *testing.T) {
 		return map[string]client.Sealer{field: sealWith(d.arena, s)}
 	}
 	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("public", publicID22(), "restlets"))})
-	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("confidential", confidentialID(), "restlets")), Secrets: seal("client_secret", sample(21))})
+	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("confidential", confidentialID(), "restlets")), Secrets: seal("client_secret", d.clientSecret)})
 	tba := at(&pb.Profile{Name: "tba", Account: "1234567_SB1", ConsumerKey: sample(26)})
-	p.note("oauth_verifier", d.login(client.Login{Flow: "3sa", Profile: tba, Secrets: seal("consumer_secret", sample(27)), RedirectURI: "http://localhost:7777/cb"}))
+	p.note("oauth_verifier", d.login(client.Login{Flow: "3sa", Profile: tba, Secrets: seal("consumer_secret", d.consumerSecret), RedirectURI: "http://localhost:7777/cb"}))
 	for range rounds {
 		d.relocked()
 		for _, name := range []string{"public", "confidential"} {
@@ -151,4 +157,8 @@ func TestMemoryAfterLogins(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.atRest("after lock", p.needles(), none)
+	found := canaries{needles: p.needles()}
+	found.search(t, "standard output", []byte(d.stdout.String()))
+	found.search(t, "standard error", []byte(d.stderr.String()))
+	found.searchHome(t, d.daemon)
 }
