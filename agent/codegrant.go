@@ -144,6 +144,20 @@ func (l *live) needsConsent() error {
 	return consentNeeded(l.Name, why)
 }
 
+// consentLife is how long the refresh token of a confidential client lives.
+//
+// Source: NetSuite Help, "Refresh Token POST Request to the Token Endpoint".
+const consentLife = 7 * 24 * time.Hour
+
+// ends returns when the credential ends, in Unix seconds; 0 where it does not, or where only
+// the integration record says when.
+func (p *profile) ends() int64 {
+	if p.Auth == authCode && p.Confidential && p.Authorized != 0 {
+		return time.Unix(p.Authorized, 0).Add(consentLife).Unix()
+	}
+	return p.Expires
+}
+
 // lifeOfConsent says how long NetSuite lets a refresh token live.
 //
 // Source: NetSuite Help, "Refresh Token POST Request to the Token Endpoint".

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/client/nstest"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -94,4 +95,48 @@ func TestNewConsent(t *testing.T) {
 	if err != nil || checks.GetChecks()[2].GetName() != "client" || checks.GetChecks()[3].GetName() != "consent" || checks.GetChecks()[3].GetState() != "ok" {
 		t.Errorf("got %v, %v", checks, err)
 	}
+}
+
+// The consent of a confidential client ends after a week, and a day before that it is said.
+func TestConsentEnds(t *testing.T) {
+	w := startCode(t)
+	w.login(w.confidential("p"))
+	w.login(w.public("q")) // only its integration record says when
+	w.agent.mu.RLock()
+	defer w.agent.mu.RUnlock()
+	for after, want := range map[time.Duration]int32{time.Hour: -1, 5 * day: -1, 6*day + time.Hour: 1, 7*day + time.Hour: 0} {
+		got := int32(-1)
+		for _, e := range w.agent.session.expiring(time.Now().Add(after)) {
+			if e.GetProfile() != "p" || time.Until(time.Unix(e.GetExpiresAt(), 0)) > 7*day {
+				t.Errorf("after %s: got %v", after, e)
+			}
+			got = e.GetWithinDays()
+		}
+		if got != want {
+			t.Errorf("after %s: said to end within %d days, want %d", after, got, want)
+		}
+	}
+}
+
+// The new pair of an integration record reaches its confidential clients whole: the next
+// login authenticates with it.
+func TestRotatedClient(t *testing.T) {
+	const id, key = "another-client-id", "another-client-secret"
+	w := startCode(t, func(c *nstest.Config) {
+		a := &c.Accounts[0]
+		a.Integrations = append(a.Integrations, nstest.Integration{Name: "after the reset", ConsumerKey: id, ConsumerSecret: key, RedirectURIs: []string{testRedirect}})
+	})
+	w.login(w.confidential("p"))
+	if _, err := w.admin.RotateIntegration(t.Context(), "p", id, nil, 0); !errors.Is(err, client.ErrCredential) {
+		t.Errorf("without the secret: got %v", err)
+	}
+	rotated, err := w.admin.RotateIntegration(t.Context(), "p", id, w.sealer(key), 0)
+	if err != nil || len(rotated) != 1 || rotated[0].GetClientId() != id || len(rotated[0].GetVersions()) != 1 {
+		t.Fatalf("got %v, %v", rotated, err)
+	}
+	if _, err := w.tokenOf("p"); !errors.Is(err, client.ErrConsent) {
+		t.Errorf("got %v", err)
+	}
+	w.login(client.Login{Flow: "pkce", Profile: &pb.Profile{Name: "p"}})
+	w.accepted(t, w.mustToken("p"))
 }

@@ -33,15 +33,13 @@ func milestone(left time.Duration) (days int32, passed bool) {
 
 // expiry returns what is to be said of the end of l; nil where there is nothing.
 func (l *live) expiry(now time.Time) *pb.Expiry {
-	if l.Expires == 0 {
-		return nil
-	}
-	days, near := milestone(time.Unix(l.Expires, 0).Sub(now))
-	if !near {
+	ends := l.ends()
+	days, near := milestone(time.Unix(ends, 0).Sub(now))
+	if ends == 0 || !near || l.Auth == authCode && days > 1 { // a consent lives for a week
 		return nil
 	}
 	return &pb.Expiry{
-		Profile: l.Name, Account: l.Account, Environment: l.identity.Account.Environment(), Auth: l.Auth, ExpiresAt: l.Expires, WithinDays: days,
+		Profile: l.Name, Account: l.Account, Environment: l.identity.Account.Environment(), Auth: l.Auth, ExpiresAt: ends, WithinDays: days,
 	}
 }
 

@@ -50,7 +50,7 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 		}
 		out.Profiles = append(out.Profiles, &pb.ProfileSummary{
 			Name: p.Name, Account: p.Account, Environment: p.identity.Account.Environment(), Auth: p.Auth, Access: p.Access,
-			State: state, ExpiresAt: p.Expires, LastUsed: p.lastUsed.Load(),
+			State: state, ExpiresAt: p.ends(), LastUsed: p.lastUsed.Load(),
 		})
 	}
 	slices.SortFunc(out.Profiles, func(a, b *pb.ProfileSummary) int { return strings.Compare(a.GetName(), b.GetName()) })

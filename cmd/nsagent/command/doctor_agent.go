@@ -52,7 +52,7 @@ func (e *env) examineAgent(ctx context.Context, p socketpath.Paths) []doctor.Fin
 	if err != nil {
 		return append(out, foundFault("expiry", err))
 	}
-	return append(append(append(out, e.judgeDefault(p, list)...), expiries(r.GetExpiring())...), stale(list)...)
+	return append(append(append(out, e.judgeDefault(p, list)...), expiries(r.GetExpiring())...), needy(list)...)
 }
 
 // examineSockets looks at the sockets themselves. there is false where no agent
@@ -155,6 +155,8 @@ func expiries(all []*pb.Expiry) []doctor.Finding {
 // renewal says how a credential that ends is replaced.
 func renewal(x *pb.Expiry) string {
 	switch {
+	case x.GetAuth() == "authcode":
+		return "log in again:  nsagent login -p " + x.GetProfile()
 	case x.GetAuth() != "m2m":
 		return "get a new secret from whoever gave it out, and store it:  nsagent profile edit " + x.GetProfile()
 	case x.GetWithinDays() == 0: // it can upload no other one
@@ -164,13 +166,18 @@ func renewal(x *pb.Expiry) string {
 	}
 }
 
-// stale lists what is from before a refresh of its sandbox.
-func stale(list *pb.ListProfilesResponse) []doctor.Finding {
+// needy lists the profiles that nothing is done with until somebody does something: those
+// from before a refresh of their sandbox, and those that need a consent.
+func needy(list *pb.ListProfilesResponse) []doctor.Finding {
 	var out []doctor.Finding
 	for _, p := range list.GetProfiles() {
-		if p.GetState() == "stale" {
+		switch p.GetState() {
+		case "stale":
 			out = append(out, doctor.Finding{Check: "refresh", Level: doctor.Problem, Text: fmt.Sprintf("%s is from before the refresh of %s", p.GetName(), p.GetAccount()),
 				Why: "nothing is signed with it", Fix: "see what to do:  nsagent profile refreshed " + p.GetName()})
+		case "consent":
+			out = append(out, doctor.Finding{Check: "consent", Level: doctor.Problem, Text: p.GetName() + " needs somebody's consent in NetSuite",
+				Why: "there is no access token for it until then", Fix: "log in:  nsagent login -p " + p.GetName()})
 		}
 	}
 	return out
