@@ -61,7 +61,7 @@ func newTBA(arena *secret.Arena, consumerSecret, tokenSecret secret.Bytes) (mate
 		return material{}, err
 	}
 	err = mac.UseMidstates(func(states []byte) error {
-		return m.signOnly.Use(func(p []byte) error { copy(p, states); return nil })
+		return m.signOnly.Use(func(p []byte) error { secret.Copy(p, states); return nil })
 	})
 	if err == nil {
 		m.raw, err = joinSecrets(arena, consumerSecret, tokenSecret)
@@ -83,7 +83,7 @@ func signingKey(arena *secret.Arena, cs, ts secret.Bytes) (secret.Bytes, error) 
 	n := 0
 	err = useBoth(cs, ts, func(c, t []byte) error {
 		return key.Use(func(p []byte) error {
-			n = len(signer.AppendSigningKey(p[:0], c, t))
+			secret.Do(func() { n = len(signer.AppendSigningKey(p[:0], c, t)) })
 			return nil
 		})
 	})
@@ -113,7 +113,7 @@ func joinSecrets(arena *secret.Arena, all ...secret.Bytes) (secret.Bytes, error)
 			n := s.Len()
 			p[0], p[1] = byte(n>>8), byte(n)
 			if n > 0 {
-				if err := s.Use(func(q []byte) error { copy(p[2:2+n], q); return nil }); err != nil {
+				if err := s.Use(func(q []byte) error { secret.Copy(p[2:2+n], q); return nil }); err != nil {
 					return err
 				}
 			}

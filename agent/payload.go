@@ -102,7 +102,9 @@ func (a *Agent) compose(size int, fill func(p []byte) ([]byte, error)) (secret.B
 	}
 	n := 0
 	err = b.Use(func(p []byte) error {
-		out, err := fill(p[:0:size])
+		var out []byte
+		var err error
+		secret.Do(func() { out, err = fill(p[:0:size]) }) // as secret.Copy
 		if err != nil {
 			return err
 		}

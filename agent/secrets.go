@@ -118,7 +118,7 @@ func (s *secrets) split(arena *secret.Arena, raw secret.Bytes, names ...string) 
 					return err
 				}
 				s.fields[name] = b
-				if err := b.Use(func(q []byte) error { copy(q, p[2:2+n]); return nil }); err != nil {
+				if err := b.Use(func(q []byte) error { secret.Copy(q, p[2:2+n]); return nil }); err != nil {
 					return err
 				}
 			}

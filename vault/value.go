@@ -100,7 +100,7 @@ func (s *session) openBlob(b envelope.Blob) (secret.Bytes, error) {
 		},
 		func(p []byte) error {
 			return whole.Use(func(q []byte) error {
-				n += copy(q[n:], p)
+				n += secret.Copy(q[n:], p)
 				return nil
 			})
 		})

@@ -23,6 +23,7 @@ const childTimeout = 2 * time.Minute
 func TestMain(m *testing.M) {
 	children := map[string]func() error{
 		"memlock": memlockChild, "mac": macChild, "naive": naiveChild, "hpke": hpkeChild, "sign": signChild, "naivesign": naiveSignChild, "generate": generateChild,
+		"copy": copyChild,
 	}
 	name := os.Getenv(childEnv)
 	if name == "" {

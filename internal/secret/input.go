@@ -16,7 +16,7 @@ func (a *Arena) Take(p []byte) (Bytes, error) {
 		return Bytes{}, err
 	}
 	return b, b.Use(func(q []byte) error {
-		copy(q, p)
+		Copy(q, p)
 		return nil
 	})
 }
@@ -44,7 +44,7 @@ func (a *Arena) Clone(b Bytes) (Bytes, error) {
 			return err
 		}
 		return c.Use(func(q []byte) error {
-			copy(q, p)
+			Copy(q, p)
 			return nil
 		})
 	})
@@ -126,7 +126,7 @@ func (a *Arena) grow(b Bytes, n int) (Bytes, error) {
 	}
 	err = b.Use(func(p []byte) error {
 		return larger.Use(func(q []byte) error {
-			copy(q, p)
+			Copy(q, p)
 			return nil
 		})
 	})

@@ -89,7 +89,7 @@ func (b *BlobSealer) Write(p []byte) error {
 	b.missing -= len(p)
 	for len(p) > 0 {
 		if err := b.buf.Use(func(q []byte) error {
-			n := copy(q[b.n:], p)
+			n := secret.Copy(q[b.n:], p)
 			b.n, p = b.n+n, p[n:]
 			return nil
 		}); err != nil {

@@ -79,7 +79,7 @@ func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, err
 			return err
 		}
 		return content.Use(func(q []byte) error {
-			copy(q, p)
+			secret.Copy(q, p)
 			return nil
 		})
 	})

@@ -162,7 +162,7 @@ func (k *Keys) sealPadded(key secret.Bytes, aad, content []byte) (sealed []byte,
 	}
 	defer padded.Destroy()
 	err = padded.Use(func(p []byte) error {
-		pad(p, copy(p, content))
+		pad(p, secret.Copy(p, content))
 		return key.Use(func(key []byte) error {
 			sealed, err = seal(k.rand, key, aad, p)
 			return err

@@ -153,7 +153,7 @@ func (s *Slot) kek(a *secret.Arena, shares Shares) (secret.Bytes, error) {
 		if s.Kind.NeedsShare() {
 			n += ShareSize
 			return shares.Keyring.Use(func(p []byte) error {
-				copy(q[n-ShareSize:n], p)
+				secret.Copy(q[n-ShareSize:n], p)
 				return nil
 			})
 		}
