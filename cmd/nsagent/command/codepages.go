@@ -92,7 +92,7 @@ func requestPages() []codePage {
 		{pb.CodeConsent,
 			"The profile lives on somebody's consent, given in NetSuite in the browser, and that is not there, not any more, or was refused. Nothing else can get an access token for it.",
 			[]string{"nobody has logged in with it yet", "the refresh token came to its end: 7 days for a confidential client, 2 days without use for a public one, unless the integration record says otherwise", "the authorized application was revoked, or the scopes of its integration record were extended", "the agent was killed in the middle of a refresh: a public client's refresh token is good once", "whoever was asked in the browser said no"},
-			[]string{"log in again in the browser:  docs/oauth2.md", "see since when:  nsagent profile show NAME", "for a program that runs without anybody, use a certificate instead (auth m2m):  docs/oauth2.md"}},
+			[]string{"log in:  nsagent login -p NAME", "see since when:  nsagent profile show NAME", "for a program that runs without anybody, use a certificate instead (auth m2m):  docs/oauth2.md"}},
 		{pb.CodeCheck,
 			"A check ran to its end and found problems, which it has listed. Nothing was changed.",
 			[]string{"what the listed findings say"},
