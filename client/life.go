@@ -67,3 +67,14 @@ func (a *Admin) RevokeProfile(ctx context.Context, name string) error {
 	_, err := a.rpc.RemoveProfile(ctx, &pb.RemoveProfileRequest{Name: text(name), RevokeAtNetsuite: true})
 	return err
 }
+
+// MigrateProfile takes a TBA profile to OAuth 2.0 machine to machine, and back, by the steps
+// of the protocol: begin, finish, back, drop. clientID, scopes and kind go with begin; empty
+// ones mean the defaults.
+//
+// The error matches ErrNetSuite or ErrNetwork where the certificate was not taken and
+// callers go on with the token, ErrReadOnly, ErrExists, ErrRequest, ErrNoProfile, ErrLocked
+// or ErrAgent.
+func (a *Admin) MigrateProfile(ctx context.Context, name, step, clientID string, scopes []string, kind string) (*pb.MigrateProfileResponse, error) {
+	return a.rpc.MigrateProfile(ctx, &pb.MigrateProfileRequest{Name: text(name), Step: step, ClientId: text(clientID), Scopes: scopes, Kind: kind})
+}

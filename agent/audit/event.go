@@ -22,6 +22,7 @@ const (
 	EventProfileRefresh  = "profile.refreshed"
 	EventProfileRotate   = "profile.rotate"
 	EventProfileRevoke   = "profile.revoke"
+	EventProfileMigrate  = "profile.migrate"
 	EventIntegration     = "integration.rotate"
 	EventExpiry          = "expiry"
 	EventSecretErase     = "secret.erase"
@@ -125,7 +126,7 @@ func knownEvent(name string) bool {
 	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange, EventLogin, EventRefresh,
 		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
 		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
+		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventProfileMigrate, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:

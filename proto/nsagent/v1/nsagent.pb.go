@@ -5513,6 +5513,160 @@ func (x *RotateProfileResponse) GetTried() *Surface {
 	return nil
 }
 
+type MigrateProfileRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Required. "begin" makes a key and a certificate beside the token; "finish" tries both
+	// and lets the certificate take the place; "back" lets the token take it again; "drop"
+	// forgets what is not in use of the two.
+	Step string `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
+	// For begin, optional: the client ID; empty: the consumer key, of the same record.
+	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// For begin, optional. None means rest_webservices and restlets.
+	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// For begin, optional: the kind of key, as in NewCertificateRequest.
+	Kind          string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateProfileRequest) Reset() {
+	*x = MigrateProfileRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateProfileRequest) ProtoMessage() {}
+
+func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateProfileRequest.ProtoReflect.Descriptor instead.
+func (*MigrateProfileRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *MigrateProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MigrateProfileRequest) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *MigrateProfileRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *MigrateProfileRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *MigrateProfileRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+type MigrateProfileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is now.
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// After begin: the credential that is to come, with the certificate to upload.
+	Next *Profile `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	// After finish: what the token did, and what the certificate did.
+	Before        []*Surface `protobuf:"bytes,3,rep,name=before,proto3" json:"before,omitempty"`
+	After         []*Surface `protobuf:"bytes,4,rep,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateProfileResponse) Reset() {
+	*x = MigrateProfileResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateProfileResponse) ProtoMessage() {}
+
+func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateProfileResponse.ProtoReflect.Descriptor instead.
+func (*MigrateProfileResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *MigrateProfileResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *MigrateProfileResponse) GetNext() *Profile {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *MigrateProfileResponse) GetBefore() []*Surface {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *MigrateProfileResponse) GetAfter() []*Surface {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 type TestProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
@@ -5527,7 +5681,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5539,7 +5693,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5552,7 +5706,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -5590,7 +5744,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5602,7 +5756,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5615,7 +5769,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -5668,7 +5822,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5680,7 +5834,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5693,7 +5847,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Surface) GetName() string {
@@ -5746,7 +5900,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5758,7 +5912,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5771,7 +5925,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 type CheckVaultResponse struct {
@@ -5785,7 +5939,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5797,7 +5951,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5810,7 +5964,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -5844,7 +5998,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5856,7 +6010,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5869,7 +6023,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Check) GetName() string {
@@ -5923,7 +6077,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5935,7 +6089,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5948,7 +6102,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -6004,7 +6158,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6016,7 +6170,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6029,7 +6183,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -6096,7 +6250,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6108,7 +6262,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6121,7 +6275,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -6189,7 +6343,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6201,7 +6355,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6214,7 +6368,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -6236,7 +6390,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6248,7 +6402,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6261,7 +6415,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -6286,7 +6440,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6298,7 +6452,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6311,7 +6465,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 type StopRequest struct {
@@ -6322,7 +6476,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6334,7 +6488,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6347,7 +6501,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
 }
 
 type StopResponse struct {
@@ -6358,7 +6512,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6370,7 +6524,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6383,7 +6537,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -6791,7 +6945,18 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\buntested\x18\x06 \x01(\bR\buntested\"q\n" +
 	"\x15RotateProfileResponse\x12-\n" +
 	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12)\n" +
-	"\x05tried\x18\x02 \x01(\v2\x13.nsagent.v1.SurfaceR\x05tried\"\\\n" +
+	"\x05tried\x18\x02 \x01(\v2\x13.nsagent.v1.SurfaceR\x05tried\"\x88\x01\n" +
+	"\x15MigrateProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\x12\x1b\n" +
+	"\tclient_id\x18\x03 \x01(\tR\bclientId\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\"\xc8\x01\n" +
+	"\x16MigrateProfileResponse\x12-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12'\n" +
+	"\x04next\x18\x02 \x01(\v2\x13.nsagent.v1.ProfileR\x04next\x12+\n" +
+	"\x06before\x18\x03 \x03(\v2\x13.nsagent.v1.SurfaceR\x06before\x12)\n" +
+	"\x05after\x18\x04 \x03(\v2\x13.nsagent.v1.SurfaceR\x05after\"\\\n" +
 	"\x12TestProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aoffline\x18( \x01(\bR\aoffline\x12\x18\n" +
@@ -6857,7 +7022,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\tAssertion\x12\x1c.nsagent.v1.AssertionRequest\x1a\x1d.nsagent.v1.AssertionResponse\x12N\n" +
 	"\vAccessToken\x12\x1e.nsagent.v1.AccessTokenRequest\x1a\x1f.nsagent.v1.AccessTokenResponse\x12Q\n" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
-	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xd8\x12\n" +
+	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse2\xb1\x13\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -6871,7 +7036,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\rMarkRefreshed\x12 .nsagent.v1.MarkRefreshedRequest\x1a!.nsagent.v1.MarkRefreshedResponse\x12]\n" +
 	"\x10ListIntegrations\x12#.nsagent.v1.ListIntegrationsRequest\x1a$.nsagent.v1.ListIntegrationsResponse\x12`\n" +
 	"\x11RotateIntegration\x12$.nsagent.v1.RotateIntegrationRequest\x1a%.nsagent.v1.RotateIntegrationResponse\x12T\n" +
-	"\rRotateProfile\x12 .nsagent.v1.RotateProfileRequest\x1a!.nsagent.v1.RotateProfileResponse\x12N\n" +
+	"\rRotateProfile\x12 .nsagent.v1.RotateProfileRequest\x1a!.nsagent.v1.RotateProfileResponse\x12W\n" +
+	"\x0eMigrateProfile\x12!.nsagent.v1.MigrateProfileRequest\x1a\".nsagent.v1.MigrateProfileResponse\x12N\n" +
 	"\vTestProfile\x12\x1e.nsagent.v1.TestProfileRequest\x1a\x1f.nsagent.v1.TestProfileResponse\x12K\n" +
 	"\n" +
 	"CheckVault\x12\x1d.nsagent.v1.CheckVaultRequest\x1a\x1e.nsagent.v1.CheckVaultResponse\x12T\n" +
@@ -6905,7 +7071,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -6988,163 +7154,171 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*RotateIntegrationResponse)(nil), // 78: nsagent.v1.RotateIntegrationResponse
 	(*RotateProfileRequest)(nil),      // 79: nsagent.v1.RotateProfileRequest
 	(*RotateProfileResponse)(nil),     // 80: nsagent.v1.RotateProfileResponse
-	(*TestProfileRequest)(nil),        // 81: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 82: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 83: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 84: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 85: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 86: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 87: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 88: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 89: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 90: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 91: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 92: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 93: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 94: nsagent.v1.StopResponse
+	(*MigrateProfileRequest)(nil),     // 81: nsagent.v1.MigrateProfileRequest
+	(*MigrateProfileResponse)(nil),    // 82: nsagent.v1.MigrateProfileResponse
+	(*TestProfileRequest)(nil),        // 83: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 84: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 85: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 86: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 87: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 88: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 89: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 90: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 91: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 92: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 93: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 94: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 95: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 96: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
-	0,  // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
-	1,  // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
-	4,  // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
-	15, // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
-	19, // 4: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
-	20, // 5: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
-	21, // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
-	22, // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
-	23, // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
-	18, // 9: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
-	26, // 10: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	27, // 11: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	27, // 12: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	27, // 13: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	27, // 14: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	31, // 15: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	28, // 16: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	27, // 17: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	31, // 18: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	28, // 19: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	31, // 20: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	27, // 21: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	27, // 22: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	27, // 23: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	27, // 24: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	31, // 25: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	59, // 26: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	45, // 27: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	46, // 28: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	44, // 29: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	45, // 30: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	44, // 31: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 32: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	45, // 33: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	45, // 34: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	44, // 35: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	45, // 36: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	44, // 37: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 38: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	44, // 39: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 40: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	65, // 41: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	44, // 42: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 43: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	28, // 44: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	44, // 45: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 46: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	44, // 47: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	75, // 48: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	76, // 49: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	27, // 50: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	44, // 51: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	27, // 52: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	44, // 53: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	83, // 54: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	86, // 55: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	83, // 56: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	86, // 57: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	44, // 58: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	27, // 59: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	27, // 60: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	44, // 61: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,  // 62: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,  // 63: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,  // 64: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,  // 65: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,  // 66: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11, // 67: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13, // 68: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	16, // 69: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	24, // 70: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	29, // 71: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	42, // 72: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	60, // 73: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	64, // 74: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	62, // 75: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	67, // 76: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	69, // 77: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	71, // 78: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	73, // 79: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	77, // 80: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	79, // 81: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	81, // 82: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	84, // 83: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	91, // 84: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	87, // 85: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	89, // 86: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	47, // 87: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	49, // 88: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	51, // 89: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	53, // 90: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	55, // 91: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	57, // 92: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	32, // 93: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	34, // 94: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	36, // 95: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	38, // 96: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	40, // 97: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	93, // 98: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,  // 99: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,  // 100: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,  // 101: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,  // 102: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10, // 103: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12, // 104: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14, // 105: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	17, // 106: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	25, // 107: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	30, // 108: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	43, // 109: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	61, // 110: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	66, // 111: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	63, // 112: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	68, // 113: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	70, // 114: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	72, // 115: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	74, // 116: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	78, // 117: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	80, // 118: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	82, // 119: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	85, // 120: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	92, // 121: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	88, // 122: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	90, // 123: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	48, // 124: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	50, // 125: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	52, // 126: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	54, // 127: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	56, // 128: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	58, // 129: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	33, // 130: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	35, // 131: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	37, // 132: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	39, // 133: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	41, // 134: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	94, // 135: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	99, // [99:136] is the sub-list for method output_type
-	62, // [62:99] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
+	1,   // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
+	4,   // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
+	15,  // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
+	19,  // 4: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
+	20,  // 5: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
+	21,  // 6: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
+	22,  // 7: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
+	23,  // 8: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
+	18,  // 9: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
+	26,  // 10: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	27,  // 11: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	27,  // 12: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	27,  // 13: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	27,  // 14: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	31,  // 15: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	28,  // 16: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	27,  // 17: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	31,  // 18: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	28,  // 19: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	31,  // 20: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	27,  // 21: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	27,  // 22: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	27,  // 23: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	27,  // 24: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	31,  // 25: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	59,  // 26: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	45,  // 27: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	46,  // 28: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	44,  // 29: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	45,  // 30: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	44,  // 31: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	44,  // 32: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	45,  // 33: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	45,  // 34: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	44,  // 35: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	45,  // 36: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	44,  // 37: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	27,  // 38: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	44,  // 39: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44,  // 40: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	65,  // 41: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	44,  // 42: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	27,  // 43: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	28,  // 44: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	44,  // 45: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44,  // 46: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44,  // 47: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	75,  // 48: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	76,  // 49: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	27,  // 50: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	44,  // 51: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	27,  // 52: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	44,  // 53: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	85,  // 54: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	44,  // 55: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	44,  // 56: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	85,  // 57: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	85,  // 58: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	88,  // 59: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	85,  // 60: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	88,  // 61: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	44,  // 62: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	27,  // 63: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	27,  // 64: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	44,  // 65: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,   // 66: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 67: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 68: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 69: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 70: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 71: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 72: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	16,  // 73: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	24,  // 74: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	29,  // 75: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	42,  // 76: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	60,  // 77: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	64,  // 78: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	62,  // 79: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	67,  // 80: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	69,  // 81: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	71,  // 82: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	73,  // 83: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	77,  // 84: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	79,  // 85: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	81,  // 86: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	83,  // 87: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	86,  // 88: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	93,  // 89: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	89,  // 90: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	91,  // 91: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	47,  // 92: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	49,  // 93: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	51,  // 94: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	53,  // 95: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	55,  // 96: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	57,  // 97: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	32,  // 98: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	34,  // 99: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	36,  // 100: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	38,  // 101: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	40,  // 102: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	95,  // 103: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 104: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 105: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 106: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 107: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 108: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 109: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 110: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	17,  // 111: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	25,  // 112: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	30,  // 113: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	43,  // 114: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	61,  // 115: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	66,  // 116: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	63,  // 117: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	68,  // 118: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	70,  // 119: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	72,  // 120: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	74,  // 121: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	78,  // 122: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	80,  // 123: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	82,  // 124: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	84,  // 125: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	87,  // 126: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	94,  // 127: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	90,  // 128: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	92,  // 129: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	48,  // 130: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	50,  // 131: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	52,  // 132: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	54,  // 133: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	56,  // 134: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	58,  // 135: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	33,  // 136: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	35,  // 137: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	37,  // 138: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	39,  // 139: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	41,  // 140: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	96,  // 141: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	104, // [104:142] is the sub-list for method output_type
+	66,  // [66:104] is the sub-list for method input_type
+	66,  // [66:66] is the sub-list for extension type_name
+	66,  // [66:66] is the sub-list for extension extendee
+	0,   // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -7162,7 +7336,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   95,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -428,6 +428,7 @@ const (
 	Admin_ListIntegrations_FullMethodName  = "/nsagent.v1.Admin/ListIntegrations"
 	Admin_RotateIntegration_FullMethodName = "/nsagent.v1.Admin/RotateIntegration"
 	Admin_RotateProfile_FullMethodName     = "/nsagent.v1.Admin/RotateProfile"
+	Admin_MigrateProfile_FullMethodName    = "/nsagent.v1.Admin/MigrateProfile"
 	Admin_TestProfile_FullMethodName       = "/nsagent.v1.Admin/TestProfile"
 	Admin_CheckVault_FullMethodName        = "/nsagent.v1.Admin/CheckVault"
 	Admin_RemoveProfile_FullMethodName     = "/nsagent.v1.Admin/RemoveProfile"
@@ -484,6 +485,9 @@ type AdminClient interface {
 	// RotateProfile gives a TBA profile a new token: it is staged, tried, and put into its
 	// place once NetSuite has taken it. Callers go on with the old one until then.
 	RotateProfile(ctx context.Context, in *RotateProfileRequest, opts ...grpc.CallOption) (*RotateProfileResponse, error)
+	// MigrateProfile takes a profile from token-based authentication to OAuth 2.0 machine to
+	// machine, step by step, and back. Callers go on with what there is until a step is done.
+	MigrateProfile(ctx context.Context, in *MigrateProfileRequest, opts ...grpc.CallOption) (*MigrateProfileResponse, error)
 	// TestProfile checks a profile, and then makes one request on each way into NetSuite
 	// that its credential is for.
 	TestProfile(ctx context.Context, in *TestProfileRequest, opts ...grpc.CallOption) (*TestProfileResponse, error)
@@ -659,6 +663,16 @@ func (c *adminClient) RotateProfile(ctx context.Context, in *RotateProfileReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RotateProfileResponse)
 	err := c.cc.Invoke(ctx, Admin_RotateProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) MigrateProfile(ctx context.Context, in *MigrateProfileRequest, opts ...grpc.CallOption) (*MigrateProfileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MigrateProfileResponse)
+	err := c.cc.Invoke(ctx, Admin_MigrateProfile_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -872,6 +886,9 @@ type AdminServer interface {
 	// RotateProfile gives a TBA profile a new token: it is staged, tried, and put into its
 	// place once NetSuite has taken it. Callers go on with the old one until then.
 	RotateProfile(context.Context, *RotateProfileRequest) (*RotateProfileResponse, error)
+	// MigrateProfile takes a profile from token-based authentication to OAuth 2.0 machine to
+	// machine, step by step, and back. Callers go on with what there is until a step is done.
+	MigrateProfile(context.Context, *MigrateProfileRequest) (*MigrateProfileResponse, error)
 	// TestProfile checks a profile, and then makes one request on each way into NetSuite
 	// that its credential is for.
 	TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error)
@@ -965,6 +982,9 @@ func (UnimplementedAdminServer) RotateIntegration(context.Context, *RotateIntegr
 }
 func (UnimplementedAdminServer) RotateProfile(context.Context, *RotateProfileRequest) (*RotateProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RotateProfile not implemented")
+}
+func (UnimplementedAdminServer) MigrateProfile(context.Context, *MigrateProfileRequest) (*MigrateProfileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MigrateProfile not implemented")
 }
 func (UnimplementedAdminServer) TestProfile(context.Context, *TestProfileRequest) (*TestProfileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestProfile not implemented")
@@ -1239,6 +1259,24 @@ func _Admin_RotateProfile_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).RotateProfile(ctx, req.(*RotateProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_MigrateProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MigrateProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).MigrateProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_MigrateProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).MigrateProfile(ctx, req.(*MigrateProfileRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1599,6 +1637,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RotateProfile",
 			Handler:    _Admin_RotateProfile_Handler,
+		},
+		{
+			MethodName: "MigrateProfile",
+			Handler:    _Admin_MigrateProfile_Handler,
 		},
 		{
 			MethodName: "TestProfile",
