@@ -151,7 +151,7 @@ func (a *Agent) exchange(s *session, p *live, scopes []string) {
 func (a *Agent) newToken(ctx context.Context, s *session, p *live, scopes []string) (bearer, error) {
 	try := func() (bearer, bool, error) { return a.tryExchange(ctx, s, p, scopes) }
 	if p.Auth == authCode {
-		try = func() (bearer, bool, error) { return a.refresh(ctx, s, p) }
+		try = func() (bearer, bool, error) { return a.refresh(ctx, s, &p) }
 	}
 	b, again, err := try()
 	if err != nil && again {

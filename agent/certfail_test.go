@@ -25,7 +25,7 @@ func TestRotationIsUndone(t *testing.T) {
 	}{
 		"no list":                   {[]nstest.Fault{{Kind: "status", Path: create, Method: "GET", Status: 500}}, pb.CodeNetSuite, "HTTP 500", false},
 		"a list that is a page":     {[]nstest.Fault{{Kind: "html", Path: create, Method: "GET"}}, pb.CodeNetSuite, "nothing that NetSuite says", false},
-		"a list that is cut":        {[]nstest.Fault{{Kind: "cut", Path: create, Method: "GET", After: 20, Times: -1}}, pb.CodeNetwork, "no answer of NetSuite's", false},
+		"a list that is cut":        {[]nstest.Fault{{Kind: "cut", Path: create, Method: "GET", After: 20, Times: -1}}, pb.CodeNetwork, "ended the connection before", false},
 		"a list elsewhere":          {[]nstest.Fault{{Kind: "redirect", Path: create, Method: "GET", Location: "https://elsewhere.example.com/"}}, pb.CodeNetSuite, "redirect", false},
 		"too many requests":         {[]nstest.Fault{{Kind: "rate", Path: create, Method: "GET"}}, pb.CodeNetSuite, "no room", false},
 		"an upload that is refused": {[]nstest.Fault{{Kind: "status", Path: create, Method: "POST", Status: 400}}, pb.CodeNetSuite, "HTTP 400", false},

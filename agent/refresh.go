@@ -31,14 +31,15 @@ import (
 // else cuts short.
 const commitTime = 30 * time.Second
 
-// refresh makes one refresh of an authcode profile. again means that another one is worth
-// trying: a request that got lost on its way may have been answered, and only asking once
-// more tells.
+// refresh makes one refresh of the authcode profile p, which is then what took its place
+// meanwhile. again means that another one is worth trying: a request that got lost on its
+// way may have been answered, and only asking once more tells.
 //
 // Source: NetSuite Help, "Refresh Token POST Request to the Token Endpoint"; RFC 6749
 // section 6.
-func (a *Agent) refresh(ctx context.Context, s *session, p *live) (b bearer, again bool, err error) {
-	r := &refresh{agent: a, session: s, live: p}
+func (a *Agent) refresh(ctx context.Context, s *session, p **live) (b bearer, again bool, err error) {
+	r := &refresh{agent: a, session: s, live: *p}
+	defer func() { *p = r.live }()
 	defer r.end()
 	if err := r.begin(ctx); err != nil {
 		return bearer{}, false, err
@@ -51,7 +52,7 @@ func (a *Agent) refresh(ctx context.Context, s *session, p *live) (b bearer, aga
 	if answer.Readable && answer.Status == http.StatusBadRequest && answer.Kept["error"] == "invalid_grant" {
 		return bearer{}, false, r.over()
 	}
-	if err := p.exchangeRefused(answer); err != nil {
+	if err := r.live.exchangeRefused(answer); err != nil {
 		return bearer{}, answer.Failure == gateway.FailedGateway || answer.Failure == gateway.FailedCut, err
 	}
 	if !g.refresh.IsZero() {
@@ -61,7 +62,7 @@ func (a *Agent) refresh(ctx context.Context, s *session, p *live) (b bearer, aga
 		}
 	}
 	if g.access.token.IsZero() {
-		return bearer{}, false, p.incomplete("access_token or expires_in")
+		return bearer{}, false, r.live.incomplete("access_token or expires_in")
 	}
 	return g.access, false, nil
 }

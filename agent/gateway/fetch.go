@@ -66,7 +66,11 @@ func (f *fetcher) do(ctx context.Context, q request) Answer {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	defer clear(body)
 	if err != nil {
-		return Answer{Failure: failureOf(ctx, err)}
+		failure := failureOf(ctx, err)
+		if failure == FailedAnswer {
+			failure = FailedCut // the answer had begun: a stream that was reset, for example
+		}
+		return Answer{Failure: failure}
 	}
 	if len(body) > MaxAnswer {
 		return Answer{Failure: FailedSize}

@@ -134,6 +134,20 @@ func TestBodiesThatAreNotRead(t *testing.T) {
 }
 
 // Redirects lead nowhere, also where the answer has a credential to lead away.
+// TestStreamIsReset: over HTTP/2 an answer ends early by a reset of its stream, with the
+// connection whole.
+func TestStreamIsReset(t *testing.T) {
+	url, ca := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, `{"error":"he`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	if a := do(t, gatewayOf(t), job(url, ca)); a.Failure != FailedCut || len(a.Kept) != 0 {
+		t.Errorf("got %+v", a)
+	}
+}
+
 func TestRedirectIsNotFollowed(t *testing.T) {
 	var asked atomic.Int32
 	other, _ := upstream(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
