@@ -45,6 +45,15 @@ func newFetcher() (*fetcher, error) {
 	return &fetcher{roots: roots, transports: make(map[[sha256.Size]byte]*http.Transport)}, nil
 }
 
+// close ends the connections that are kept for further jobs.
+func (f *fetcher) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.transports {
+		t.CloseIdleConnections()
+	}
+}
+
 // do makes the request of a job.
 func (f *fetcher) do(ctx context.Context, q request) Answer {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.job.Milliseconds)*time.Millisecond)

@@ -19,6 +19,7 @@ func Serve(ctx context.Context, conn net.Conn, confine func() error) error {
 	if err != nil {
 		return err
 	}
+	defer f.close()
 	if confine != nil {
 		if err := confine(); err != nil {
 			return err
@@ -56,6 +57,7 @@ func ServeOnce(ctx context.Context, conn net.Conn, confine func(port uint16) err
 	if err != nil {
 		return err
 	}
+	defer f.close()
 	q, err := readRequest(conn)
 	if errors.Is(err, io.EOF) {
 		return nil
