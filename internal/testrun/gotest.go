@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -34,7 +36,9 @@ type event struct {
 func goTest(ctx context.Context, results *results, race bool, packages []string, stdout, stderr io.Writer) error {
 	// -count=1: the tests run daemons, keyrings and system programs, none of
 	// which the test cache knows about.
-	args := []string{"test", "-json", "-count=1", "-timeout", testTimeout.String()}
+	// -p: many tests wait for daemons, kernels and clocks, so that one package more than
+	// there are processors keeps these busy.
+	args := []string{"test", "-json", "-count=1", "-timeout", testTimeout.String(), "-p", strconv.Itoa(runtime.NumCPU() + 1)}
 	if race {
 		args = append(args, "-race")
 	}
