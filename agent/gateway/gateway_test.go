@@ -253,6 +253,7 @@ func TestHostileUpstream(t *testing.T) {
 			}
 			go func() {
 				defer func() { _ = conn.Close() }()
+				_, _ = conn.Read(make([]byte, 4096)) // an answer before the request is none
 				_, _ = io.WriteString(conn, head)
 				<-hang
 			}()
