@@ -47,14 +47,14 @@ func TestLoginCutAnywhere(t *testing.T) {
 		"a revocation":    {nstest.Fault{Path: oauth2 + "revoke"}, 40, func(w *codeWorld) error { return w.revoke("p") }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := startCode(t)
-			for _, l := range []client.Login{w.public("p"), w.confidential("q"), w.tba("t")} {
-				w.login(l)
-			}
+			w := startLoggedIn(t)
 			done, failed := 0, 0
 			for after := 0; after < test.length; after += max(1, test.length/steps) {
 				f := test.fault
 				f.Kind, f.After, f.Times = "cut", after, -1
+				if n := done + failed; n > 0 && n%300 == 0 {
+					w = startLoggedIn(t) // a NetSuite of ours remembers so many logins and no more
+				}
 				if (done+failed)%6 == 0 {
 					w.unlock() // the clock goes fast here, and the hard limit is near
 				}
@@ -86,6 +86,16 @@ func TestLoginCutAnywhere(t *testing.T) {
 			w.goesOn(t, test.length, test.lost)
 		})
 	}
+}
+
+// startLoggedIn starts an agent with a credential of each kind that a login brings.
+func startLoggedIn(t *testing.T) *codeWorld {
+	t.Helper()
+	w := startCode(t)
+	for _, l := range []client.Login{w.public("p"), w.confidential("q"), w.tba("t")} {
+		w.login(l)
+	}
+	return w
 }
 
 // tryLogin logs in, if it can be done.
