@@ -1,7 +1,9 @@
 package command
 
 import (
+	"context"
 	"fmt"
+	"net"
 
 	"github.com/spf13/cobra"
 
@@ -19,24 +21,22 @@ func resolving() []string {
 // newGateway is the process that talks to NetSuite for the agent, which started it
 // through the supervisor.
 func newGateway(*env) *cobra.Command {
-	return &cobra.Command{
-		Use:    "gateway",
-		Hidden: true,
-		Args:   takes(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := supervise.ParentConn()
-			if err != nil {
-				return usage("this command is for the agent", "", "")
-			}
-			return gateway.Serve(c.Context(), conn, func() error { return confineNetwork(nil) })
-		},
-	}
+	return forAgent("gateway", func(ctx context.Context, conn net.Conn) error {
+		return gateway.Serve(ctx, conn, func() error { return confineNetwork(nil) })
+	})
 }
 
 // newExchanger is the process that makes one request to NetSuite for the agent.
 func newExchanger(*env) *cobra.Command {
+	return forAgent("exchanger", func(ctx context.Context, conn net.Conn) error {
+		return gateway.ServeOnce(ctx, conn, func(port uint16) error { return confineNetwork([]uint16{port, dnsPort}) })
+	})
+}
+
+// forAgent is a command that the agent has started, which talks to it by conn.
+func forAgent(name string, serve func(ctx context.Context, conn net.Conn) error) *cobra.Command {
 	return &cobra.Command{
-		Use:    "exchanger",
+		Use:    name,
 		Hidden: true,
 		Args:   takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -44,9 +44,7 @@ func newExchanger(*env) *cobra.Command {
 			if err != nil {
 				return usage("this command is for the agent", "", "")
 			}
-			return gateway.ServeOnce(c.Context(), conn, func(port uint16) error {
-				return confineNetwork([]uint16{port, dnsPort})
-			})
+			return serve(c.Context(), conn)
 		},
 	}
 }

@@ -38,26 +38,13 @@ func runIntegrationList(ctx context.Context, e *env) error {
 		if err != nil {
 			return err
 		}
-		switch e.output {
-		case "json":
-			return e.printJSON(r.JSON())
-		case "jsonl":
-			for _, i := range r.JSON() {
-				if err := e.printJSON(i); err != nil {
-					return err
-				}
+		return printList(e, r.JSON(), "no profile uses an integration record", func() [][]string {
+			rows := [][]string{{"ACCOUNT", "ENVIRONMENT", "CONSUMER KEY", "PROFILES", "ENDPOINT"}}
+			for _, i := range r.GetIntegrations() {
+				rows = append(rows, []string{i.GetAccount(), i.GetEnvironment(), i.GetKey(), strings.Join(usersOf(i), " "), i.GetEndpoint()})
 			}
-			return nil
-		}
-		if len(r.GetIntegrations()) == 0 {
-			e.say("no profile uses an integration record")
-			return nil
-		}
-		rows := [][]string{{"ACCOUNT", "ENVIRONMENT", "CONSUMER KEY", "PROFILES", "ENDPOINT"}}
-		for _, i := range r.GetIntegrations() {
-			rows = append(rows, []string{i.GetAccount(), i.GetEnvironment(), i.GetKey(), strings.Join(usersOf(i), " "), i.GetEndpoint()})
-		}
-		return e.table(rows)
+			return rows
+		})
 	})
 }
 

@@ -201,3 +201,24 @@ func seconds(n int64) string {
 	}
 	return s
 }
+
+// printList writes items in the form that was asked for: one JSON document, one a line, or
+// a table, in whose place none says that there is nothing.
+func printList[T any](e *env, items []T, none string, table func() [][]string) error {
+	switch e.output {
+	case "json":
+		return e.printJSON(items)
+	case "jsonl":
+		for _, i := range items {
+			if err := e.printJSON(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(items) == 0 {
+		e.say("%s", none)
+		return nil
+	}
+	return e.table(table())
+}

@@ -37,27 +37,14 @@ func runProfileList(ctx context.Context, e *env) error {
 		if err != nil {
 			return err
 		}
-		switch e.output {
-		case "json":
-			return e.printJSON(r.JSON())
-		case "jsonl":
-			for _, p := range r.JSON() {
-				if err := e.printJSON(p); err != nil {
-					return err
-				}
+		return printList(e, r.JSON(), "no profiles yet; add one:  nsagent profile add NAME", func() [][]string {
+			rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
+			for _, p := range r.GetProfiles() {
+				rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
+					p.GetState(), day(p.GetExpiresAt(), "never"), day(p.GetLastUsed(), "never")})
 			}
-			return nil
-		}
-		if len(r.GetProfiles()) == 0 {
-			e.say("no profiles yet; add one:  nsagent profile add NAME")
-			return nil
-		}
-		rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
-		for _, p := range r.GetProfiles() {
-			rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
-				p.GetState(), day(p.GetExpiresAt(), "never"), day(p.GetLastUsed(), "never")})
-		}
-		return e.table(rows)
+			return rows
+		})
 	})
 }
 
