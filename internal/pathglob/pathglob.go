@@ -1,0 +1,164 @@
+// Package pathglob matches paths of URLs, as they go on the wire, against patterns that
+// an auditor can read.
+//
+// # Guarantee
+//
+// A path that could be read differently at the other end (dot segments, encoded letters
+// or slashes, doubled slashes, parameters) is not plain and matches no pattern, whatever
+// the pattern: who allows a path allows exactly what it says. A match takes time linear
+// in path and pattern.
+package pathglob
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrPattern means that a pattern does not have the form that Compile documents.
+var ErrPattern = errors.New("pathglob: pattern")
+
+// MaxPattern is the most bytes of a pattern.
+const MaxPattern = 1024
+
+// Pattern is a compiled pattern. Its zero value matches nothing.
+type Pattern struct {
+	segments []segment
+	// rest is set where the pattern ends in "/**".
+	rest bool
+}
+
+// segment is what one segment of a path must be: before, then anything if star is set,
+// then after.
+type segment struct {
+	before, after string
+	star          bool
+}
+
+// Compile reads a pattern: a plain path in which a segment may hold one "*", for any
+// characters within that segment, none included; "*" alone stands for one segment of at
+// least a character. Where the last segment is "**", it stands for one or more segments.
+//
+// The error wraps ErrPattern.
+func Compile(pattern string) (Pattern, error) {
+	if len(pattern) > MaxPattern {
+		return Pattern{}, fmt.Errorf("%w: longer than %d bytes", ErrPattern, MaxPattern)
+	}
+	p := Pattern{}
+	body, rest := strings.CutSuffix(pattern, "/**")
+	p.rest = rest
+	if body == "" && rest {
+		return p, nil
+	}
+	if !Plain(strings.ReplaceAll(body, "*", "x")) {
+		return Pattern{}, fmt.Errorf("%w: it has to be a path from the first slash on, as it goes on the wire, without query, dot segments or needless escapes", ErrPattern)
+	}
+	for part := range strings.SplitSeq(body[1:], "/") {
+		before, after, star := strings.Cut(part, "*")
+		if strings.Contains(after, "*") {
+			return Pattern{}, fmt.Errorf("%w: more than one * in a segment; ** only stands at the end", ErrPattern)
+		}
+		p.segments = append(p.segments, segment{before, after, star})
+	}
+	return p, nil
+}
+
+// Match reports whether path is plain and fits p, case and all.
+func (p Pattern) Match(path string) bool { return p.match(path, false) }
+
+// MatchFold is Match with letters of either case taken for the same, for rules that
+// refuse: a server may not tell them apart.
+func (p Pattern) MatchFold(path string) bool { return p.match(path, true) }
+
+func (p Pattern) match(path string, fold bool) bool {
+	if !Plain(path) || len(p.segments) == 0 && !p.rest {
+		return false
+	}
+	left := path[1:]
+	for i, s := range p.segments {
+		part, more, cut := strings.Cut(left, "/")
+		last := i == len(p.segments)-1
+		if !s.fits(part, fold) || !last && !cut || last && cut != p.rest {
+			return false
+		}
+		left = more
+	}
+	return true
+}
+
+func (s segment) fits(part string, fold bool) bool {
+	if !s.star {
+		return same(part, s.before, fold)
+	}
+	n := len(part) - len(s.before) - len(s.after)
+	if n < 0 || n == 0 && s.before == "" && s.after == "" {
+		return false
+	}
+	return same(part[:len(s.before)], s.before, fold) && same(part[len(part)-len(s.after):], s.after, fold)
+}
+
+func same(a, b string, fold bool) bool {
+	if fold {
+		return strings.EqualFold(a, b)
+	}
+	return a == b
+}
+
+// Plain reports whether path has one reading only: it starts with a slash, no segment of
+// it is empty or made of dots, and it holds nothing but unreserved characters, the
+// sub-delimiters without the semicolon, ":" and "@" (RFC 3986 section 3.3), and escapes
+// of other octets, except those of slash, backslash, percent sign, semicolon and control
+// characters. "/" alone is plain.
+func Plain(path string) bool {
+	if path == "" || path[0] != '/' {
+		return false
+	}
+	if path == "/" {
+		return true
+	}
+	start := 1 // of the segment
+	for i := 1; i <= len(path); i++ {
+		if i == len(path) || path[i] == '/' {
+			if s := path[start:i]; s == "" || s == "." || s == ".." {
+				return false
+			}
+			start = i + 1
+			continue
+		}
+		c := path[i]
+		switch {
+		case unreserved(c), strings.IndexByte("!$&'()*+,=:@", c) >= 0:
+		case c == '%' && i+2 < len(path) && needed(path[i+1], path[i+2]):
+			i += 2
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// needed reports whether %hl is an escape that has to be there, and hides nothing.
+func needed(h, l byte) bool {
+	hi, lo := unhex(h), unhex(l)
+	if hi < 0 || lo < 0 {
+		return false
+	}
+	c := byte(hi<<4 | lo)
+	return c > ' '-1 && c != 0x7f && !unreserved(c) && strings.IndexByte("/\\%;", c) < 0
+}
+
+func unreserved(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
+}

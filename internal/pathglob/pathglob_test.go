@@ -1,0 +1,62 @@
+package pathglob
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestMatch(t *testing.T) {
+	for _, tc := range []struct {
+		pattern  string
+		fits     []string
+		fitsNone []string
+	}{
+		{"/services/rest/query/v1/suiteql", []string{"/services/rest/query/v1/suiteql"}, []string{"/services/rest/query/v1/suiteql/", "/services/rest/query/v1/suiteqlx", "/services/rest/query/v1/SuiteQL", "services/rest/query/v1/suiteql", "", "/"}},
+		{"/record/v1/customer/**", []string{"/record/v1/customer/1", "/record/v1/customer/1/addressBook", "/record/v1/customer/eid:A%20B"},
+			[]string{"/record/v1/customer", "/record/v1/customer/", "/record/v1/customers/1", "/record/v1/customer/../employee/1", "/record/v1/customer/%2e%2e/employee", "/record/v1/customer//1", "/record/v1/customer/1;x=y", "/record/v1/customer/a%2Fb"}},
+		{"/record/v1/*", []string{"/record/v1/customer"}, []string{"/record/v1", "/record/v1/customer/1", "/record/v1/"}},
+		{"/record/v1/customrecord_*", []string{"/record/v1/customrecord_", "/record/v1/customrecord_x"}, []string{"/record/v1/customrecord", "/record/v1/xcustomrecord_y", "/record/v1/customrecord_x/1"}},
+		{"/a/x*y", []string{"/a/xy", "/a/xzy"}, []string{"/a/x", "/a/xyx"}},
+		{"/**", []string{"/a", "/a/b"}, []string{"", "a", "//", "/.."}},
+		{"/", nil, []string{"/a", "//"}},
+	} {
+		p, err := Compile(tc.pattern)
+		if err != nil {
+			t.Fatalf("%s: %v", tc.pattern, err)
+		}
+		for _, path := range tc.fits {
+			if !p.Match(path) || !p.MatchFold(strings.ToUpper(path)) && !strings.Contains(path, "%") {
+				t.Errorf("%s does not fit %q", path, tc.pattern)
+			}
+		}
+		for _, path := range tc.fitsNone {
+			if p.Match(path) {
+				t.Errorf("%s fits %q", path, tc.pattern)
+			}
+		}
+	}
+}
+
+func TestPatternsThatAreRefused(t *testing.T) {
+	for _, pattern := range []string{"", "a", "*", "/a/**/b", "/a/*x*", "/a//b", "/a/", "/a/../b", "/a?x=1", "/a/%2Fb", "/a/%61", "/a b", "/a;b", "**", "/a**", strings.Repeat("/a", MaxPattern)} {
+		if _, err := Compile(pattern); !errors.Is(err, ErrPattern) {
+			t.Errorf("%.40q: got %v, want ErrPattern", pattern, err)
+		}
+	}
+}
+
+// FuzzMatch: no input makes a match panic, and what matches is plain.
+func FuzzMatch(f *testing.F) {
+	f.Add("/record/v1/customer/**", "/record/v1/customer/1")
+	f.Add("/a/*b", "/a/%2e%2e/b")
+	f.Fuzz(func(t *testing.T, pattern, path string) {
+		p, err := Compile(pattern)
+		if err != nil {
+			return
+		}
+		if p.Match(path) && !(Plain(path) && p.MatchFold(path)) {
+			t.Errorf("%q matches %q", pattern, path)
+		}
+	})
+}

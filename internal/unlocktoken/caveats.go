@@ -1,0 +1,205 @@
+package unlocktoken
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
+)
+
+// ID is 16 bytes that name a vault, a credential or a grant.
+type ID [16]byte
+
+// Caveats are the limits of one block. The zero value of a field limits nothing; what is
+// set must hold. Of a list, one entry must fit.
+type Caveats struct {
+	// Credentials are those that may be used.
+	Credentials []ID `cbor:"1,keyasint,omitempty"`
+	// Kinds are the permissions: "sign", "send", "passport", "connect-password",
+	// "assertion", "token". Where Hosts, Methods, Paths, Scripts or Operations is set,
+	// only sign and send are left.
+	Kinds []string `cbor:"2,keyasint,omitempty"`
+	// Hosts are compared as a whole, in lower case.
+	Hosts []string `cbor:"3,keyasint,omitempty"`
+	// Methods are in upper case.
+	Methods []string `cbor:"4,keyasint,omitempty"`
+	// Paths are patterns as of internal/pathglob.
+	Paths []string `cbor:"5,keyasint,omitempty"`
+	// Scripts are RESTlets as "script/deploy".
+	Scripts []string `cbor:"6,keyasint,omitempty"`
+	// Operations are SOAP operations. A header alone does not tell its operation.
+	Operations []string `cbor:"7,keyasint,omitempty"`
+	// NotBefore and NotAfter are Unix seconds: the first and the last second.
+	NotBefore int64 `cbor:"8,keyasint,omitempty"`
+	NotAfter  int64 `cbor:"9,keyasint,omitempty"`
+	// Uses is how many uses there may be, over the life of the block.
+	Uses uint64 `cbor:"10,keyasint,omitempty"`
+	// Rate is how many uses there may be in how many seconds.
+	Rate *Rate `cbor:"11,keyasint,omitempty"`
+	// Networks are prefixes (CIDR) of the address that the request comes from.
+	Networks []string `cbor:"12,keyasint,omitempty"`
+	// Identities are OIDC identities.
+	Identities []Identity `cbor:"13,keyasint,omitempty"`
+	// Peer is the process that asks.
+	Peer *Peer `cbor:"14,keyasint,omitempty"`
+}
+
+// Rate is Count uses in Seconds seconds.
+type Rate struct {
+	_       struct{} `cbor:",toarray"`
+	Count   uint64
+	Seconds uint64
+}
+
+// Identity is what an OIDC token must say: its issuer, and of each claim one of the
+// values, all of them.
+type Identity struct {
+	_      struct{} `cbor:",toarray"`
+	Issuer string
+	Claims []Claim
+}
+
+// Claim is a claim and the values of which it must have one. Numbers are in decimal.
+type Claim struct {
+	_      struct{} `cbor:",toarray"`
+	Name   string
+	Values []string
+}
+
+// Peer limits the process that asks. Identity of a process is evidence and no boundary
+// between programs of one user.
+type Peer struct {
+	_           struct{} `cbor:",toarray"`
+	UIDs        []uint32
+	Executables []string // absolute paths
+}
+
+// Limits of caveats.
+const (
+	MaxList   = 64   // entries of a list
+	MaxString = 1024 // bytes of an entry
+)
+
+// kinds are the permissions that a grant can give.
+var kinds = []string{"sign", "send", "passport", "connect-password", "assertion", "token"}
+
+// limit is Caveats made ready for use.
+type limit struct {
+	Caveats
+	paths    []pathglob.Pattern
+	networks []netip.Prefix
+}
+
+// ready checks c and makes it ready. The error wraps ErrCaveats.
+func (c Caveats) ready() (limit, error) {
+	l := limit{Caveats: c}
+	bad := func(what string, args ...any) (limit, error) {
+		return limit{}, fmt.Errorf("%w: "+what, append([]any{ErrCaveats}, args...)...)
+	}
+	lists := map[string][]string{
+		"kinds": c.Kinds, "hosts": c.Hosts, "methods": c.Methods, "paths": c.Paths,
+		"scripts": c.Scripts, "operations": c.Operations, "networks": c.Networks,
+	}
+	for name, list := range lists {
+		if !sound(list) {
+			return bad("%s: at most %d entries, of 1 to %d printable ASCII characters each, none twice", name, MaxList, MaxString)
+		}
+	}
+	switch {
+	case len(c.Credentials) > MaxList || repeats(c.Credentials):
+		return bad("credentials: at most %d, none twice", MaxList)
+	case slices.ContainsFunc(c.Kinds, func(k string) bool { return !slices.Contains(kinds, k) }):
+		return bad("kinds: they are %s", strings.Join(kinds, ", "))
+	case slices.ContainsFunc(c.Hosts, func(h string) bool { return h != strings.ToLower(h) }):
+		return bad("hosts: in lower case")
+	case slices.ContainsFunc(c.Methods, func(m string) bool { return !plainMethod(m) }):
+		return bad("methods: in upper case")
+	case slices.ContainsFunc(c.Scripts, func(s string) bool { return !plainScript(s) }):
+		return bad("scripts: as script/deploy")
+	case c.NotBefore < 0 || c.NotAfter < 0 || c.NotAfter != 0 && c.NotBefore > c.NotAfter:
+		return bad("times: the end lies before the beginning")
+	case c.Rate != nil && (c.Rate.Count == 0 || c.Rate.Seconds == 0 || c.Rate.Seconds > 366*24*3600):
+		return bad("rate: at least one use, in one second to one year")
+	case c.Peer != nil && (len(c.Peer.UIDs)+len(c.Peer.Executables) == 0 || len(c.Peer.UIDs) > MaxList || repeats(c.Peer.UIDs) || !sound(c.Peer.Executables)):
+		return bad("peer: it names nobody, too many, or one twice")
+	case len(c.Identities) > MaxList || slices.ContainsFunc(c.Identities, func(i Identity) bool { return !i.sound() }):
+		return bad("identities: each with an issuer and at least one claim with a value")
+	}
+	for _, p := range c.Paths {
+		pattern, err := pathglob.Compile(p)
+		if err != nil {
+			return bad("paths: %w", err)
+		}
+		l.paths = append(l.paths, pattern)
+	}
+	for _, n := range c.Networks {
+		prefix, err := netip.ParsePrefix(n)
+		if err != nil || prefix != prefix.Masked() || prefix.String() != n {
+			return bad("networks: as 192.0.2.0/24, without bits behind the prefix")
+		}
+		l.networks = append(l.networks, prefix)
+	}
+	return l, nil
+}
+
+// onTarget reports whether c limits where a request goes.
+func (c Caveats) onTarget() bool {
+	return len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Scripts)+len(c.Operations) > 0
+}
+
+func (i Identity) sound() bool {
+	if !sound([]string{i.Issuer}) || len(i.Claims) == 0 || len(i.Claims) > MaxList {
+		return false
+	}
+	names := make([]string, len(i.Claims))
+	for n, c := range i.Claims {
+		if len(c.Values) == 0 || !sound(c.Values) {
+			return false
+		}
+		names[n] = c.Name
+	}
+	return sound(names)
+}
+
+// sound reports whether a list has the right size, holds nothing twice, and each entry
+// is printable ASCII.
+func sound(list []string) bool {
+	for _, s := range list {
+		if s == "" || len(s) > MaxString {
+			return false
+		}
+		for i := range len(s) {
+			if s[i] < ' ' || s[i] > '~' {
+				return false
+			}
+		}
+	}
+	return len(list) <= MaxList && !repeats(list)
+}
+
+func repeats[T comparable](list []T) bool {
+	seen := make(map[T]bool, len(list))
+	for _, v := range list {
+		if seen[v] {
+			return true
+		}
+		seen[v] = true
+	}
+	return false
+}
+
+func plainMethod(m string) bool {
+	for i := range len(m) {
+		if m[i] < 'A' || m[i] > 'Z' {
+			return false
+		}
+	}
+	return m != "" && len(m) <= 16
+}
+
+func plainScript(s string) bool {
+	script, deploy, ok := strings.Cut(s, "/")
+	return ok && script != "" && deploy != "" && !strings.ContainsAny(s, " ?&#=%") && !strings.Contains(deploy, "/")
+}

@@ -1,0 +1,153 @@
+package unlocktoken
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Request is one attempt, as far as caveats speak of it. What is not known is left zero,
+// and a caveat on it then refuses.
+type Request struct {
+	Time       int64 // Unix seconds
+	Credential ID
+	Kind       string // see Caveats.Kinds
+	Host       string // lower case
+	Method     string // upper case
+	Path       string // as signed
+	Script     string // "script/deploy"; empty: no RESTlet
+	Operation  string // SOAP
+	Address    netip.Addr
+	// Issuer and Claims are those of a verified OIDC token.
+	Issuer string
+	Claims map[string]string
+	// UID and Executable are the peer's; UID is meant only if HasPeer is set.
+	HasPeer    bool
+	UID        uint32
+	Executable string
+}
+
+// Counter is a limit that whoever keeps count has to check: Uses in all, and Rate, each
+// without limit where zero or nil.
+type Counter struct {
+	// Subject names the block that limits, the same in every presentation.
+	Subject [32]byte
+	Uses    uint64
+	Rate    *Rate
+}
+
+// Counters returns the limits of g that need a count.
+func (g *Grant) Counters() []Counter {
+	var all []Counter
+	for i, l := range g.limits {
+		if l.Uses != 0 || l.Rate != nil {
+			all = append(all, Counter{Subject: g.subjects[i], Uses: l.Uses, Rate: l.Rate})
+		}
+	}
+	return all
+}
+
+// NotAfter returns the last second at which the grant is good for anything.
+func (g *Grant) NotAfter() int64 {
+	end := g.Caveats.NotAfter
+	for _, l := range g.limits {
+		if l.NotAfter != 0 {
+			end = min(end, l.NotAfter)
+		}
+	}
+	return end
+}
+
+// Clear returns nil where every caveat of every block holds for r; else a *Refused that
+// names the first that does not. Uses and rates are the caller's to count.
+func (g *Grant) Clear(r Request) error {
+	if len(g.limits) == 0 {
+		return refused("not_after", "it is no verified grant")
+	}
+	for i := range g.limits {
+		if err := g.limits[i].clear(&r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *limit) clear(r *Request) error {
+	switch {
+	case l.NotBefore != 0 && r.Time < l.NotBefore:
+		return refused("not_before", "it begins at "+instant(l.NotBefore))
+	case l.NotAfter != 0 && r.Time > l.NotAfter:
+		return refused("not_after", "it ended at "+instant(l.NotAfter))
+	case l.Credentials != nil && !slices.Contains(l.Credentials, r.Credential):
+		return refused("credentials", "it is for other profiles")
+	case l.Kinds != nil && !slices.Contains(l.Kinds, r.Kind):
+		return refused("kinds", "it allows "+listed(l.Kinds))
+	case l.onTarget() && r.Kind != "sign" && r.Kind != "send":
+		return refused("kinds", "it limits where requests go, and so allows sign and send only")
+	case l.Hosts != nil && !slices.Contains(l.Hosts, r.Host):
+		return refused("hosts", "it allows "+listed(l.Hosts))
+	case l.Methods != nil && !slices.Contains(l.Methods, r.Method):
+		return refused("methods", "it allows "+listed(l.Methods))
+	case l.paths != nil && !l.fitsPath(r.Path):
+		return refused("paths", "it allows "+listed(l.Paths))
+	case l.Scripts != nil && !slices.Contains(l.Scripts, r.Script):
+		return refused("scripts", "it allows "+listed(l.Scripts))
+	case l.Operations != nil && !slices.Contains(l.Operations, r.Operation):
+		return refused("operations", "it allows "+listed(l.Operations))
+	case l.networks != nil && !l.inNetwork(r.Address):
+		return refused("networks", "it allows requests from "+listed(l.Networks))
+	case l.Identities != nil && !slices.ContainsFunc(l.Identities, func(i Identity) bool { return i.is(r) }):
+		return refused("identities", "it is for a job that shows another identity")
+	case l.Peer != nil && !l.Peer.is(r):
+		return refused("peer", "it is for another process")
+	}
+	return nil
+}
+
+func (l *limit) fitsPath(path string) bool {
+	for _, p := range l.paths {
+		if p.Match(path) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *limit) inNetwork(a netip.Addr) bool {
+	return a.IsValid() && slices.ContainsFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(a.Unmap()) })
+}
+
+func (i Identity) is(r *Request) bool {
+	if r.Issuer != i.Issuer {
+		return false
+	}
+	for _, c := range i.Claims {
+		v, ok := r.Claims[c.Name]
+		if !ok || !slices.Contains(c.Values, v) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Peer) is(r *Request) bool {
+	if !r.HasPeer || len(p.UIDs) > 0 && !slices.Contains(p.UIDs, r.UID) {
+		return false
+	}
+	return len(p.Executables) == 0 || slices.Contains(p.Executables, r.Executable)
+}
+
+func refused(caveat, why string) error { return &Refused{Caveat: caveat, Why: why} }
+
+func instant(t int64) string { return time.Unix(t, 0).UTC().Format(time.RFC3339) }
+
+// listed returns a list for people, cut where it is long.
+func listed(l []string) string {
+	const most = 4
+	if len(l) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(l[:most], ", "), len(l)-most)
+	}
+	return strings.Join(l, ", ")
+}
