@@ -1,3 +1,8 @@
+//go:build !race
+
+// These tests look at the product from outside, or at its memory, which has no race
+// detector: one run of them is enough.
+
 package agent
 
 import (

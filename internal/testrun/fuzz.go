@@ -12,13 +12,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
 )
 
-// fuzzParallel is how many targets are fuzzed at a time, each on one core.
-const fuzzParallel = 2
+// fuzzPerCore is how many targets are fuzzed at a time on each core. Of a target the
+// coordinator and its worker wait for each other after every batch, so that one target
+// does not fill a core.
+const fuzzPerCore = 2
 
 // target is one fuzz function with the instrumented test binary that holds it.
 type target struct{ pkg, dir, name, binary string }
@@ -50,7 +53,7 @@ func fuzzAll(ctx context.Context, results *results, each time.Duration, packages
 
 	targets := make(chan target)
 	var workers sync.WaitGroup
-	for range fuzzParallel {
+	for range fuzzPerCore * runtime.NumCPU() {
 		workers.Go(func() {
 			for t := range targets {
 				corpus := filepath.Join(strings.TrimSpace(string(cache)), "fuzz", t.pkg)
