@@ -1,0 +1,151 @@
+package oidc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// service is what has to be known of a CI service: names of repositories can be taken by
+// somebody else one day, and for some events anybody can have a job run.
+type service struct {
+	name string
+	// sign is a claim that all its tokens have, and no other service's.
+	sign string
+	// numbers are claims that name a repository, or what it belongs to, for ever.
+	numbers []string
+	// event is the claim that names what the job runs for.
+	event string
+	// own are the events that only those who may write to the repository can cause.
+	own []string
+}
+
+// services are told by a claim and not by the issuer, since both are run by many.
+func services() []service {
+	return []service{
+		// GitHub Docs, "OpenID Connect reference" and "Events that trigger workflows".
+		{
+			name: "GitHub", sign: "repository", numbers: []string{"repository_id", "repository_owner_id"}, event: "event_name",
+			own: []string{"push", "schedule", "workflow_dispatch", "repository_dispatch", "release", "create", "delete", "deployment", "merge_group"},
+		},
+		// GitLab Docs, "OpenID Connect (OIDC) Authentication Using ID Tokens" and
+		// CI_PIPELINE_SOURCE in "Predefined CI/CD variables reference".
+		{
+			name: "GitLab", sign: "project_path", numbers: []string{"project_id", "namespace_id"}, event: "pipeline_source",
+			own: []string{"push", "schedule", "web", "api", "trigger", "pipeline"},
+		},
+	}
+}
+
+// service returns the CI service that a token is of; nil: of none that is known.
+func (id *Identity) service() *service {
+	for _, s := range services() {
+		if _, is := id.Claims[s.sign]; is {
+			return &s
+		}
+	}
+	return nil
+}
+
+// checkNumbers demands that what counts as a number is one.
+func (id *Identity) checkNumbers() error {
+	s := id.service()
+	if s == nil {
+		return nil
+	}
+	for _, name := range s.numbers {
+		if !decimal(id.Claims[name]) {
+			return refuse(ErrClaims, name+" is no number")
+		}
+	}
+	return nil
+}
+
+// CheckIdentity returns an error wrapping ErrConfig for an identity that should stand in
+// no grant: of GitHub or GitLab, and naming its repository by nothing that lasts.
+func CheckIdentity(i unlocktoken.Identity) error {
+	if err := checkURL(i.Issuer); err != nil {
+		return err
+	}
+	for n, s := range services() {
+		if i.Issuer == Presets()[n].URL && !s.numbered(i) {
+			return fmt.Errorf("%w: an identity of %s needs %s, a number", ErrConfig, s.name, strings.Join(s.numbers, " or "))
+		}
+	}
+	return nil
+}
+
+// numbered reports whether an identity names one of the numbers.
+func (s *service) numbered(i unlocktoken.Identity) bool {
+	return slices.ContainsFunc(i.Claims, func(c unlocktoken.Claim) bool {
+		return slices.Contains(s.numbers, c.Name) && !slices.ContainsFunc(c.Values, func(v string) bool { return !decimal(v) })
+	})
+}
+
+// Admit returns nil where the job may use the grant: of each block that asks for an
+// identity it has one. In the first of these blocks, which is the issuer's before it is a
+// holder's, such an identity also names the repository by its number and, where others
+// than those who may write to the repository can cause the event, the event. Else a
+// *Refused.
+//
+// It is asked once, at the exchange. Clear looks at the identities for each request.
+func Admit(id *Identity, g *unlocktoken.Grant) error {
+	var first []unlocktoken.Identity
+	for _, b := range g.Blocks() {
+		if len(b.Identities) == 0 {
+			continue
+		}
+		has := slices.DeleteFunc(slices.Clone(b.Identities), func(i unlocktoken.Identity) bool { return id.misses(i) != "" })
+		if len(has) == 0 {
+			return refuse(ErrScope, id.misses(b.Identities[0]))
+		}
+		if first == nil {
+			first = has
+		}
+	}
+	s := id.service()
+	if s == nil {
+		return nil
+	}
+	if first != nil {
+		first = slices.DeleteFunc(first, func(i unlocktoken.Identity) bool { return !s.numbered(i) })
+		if len(first) == 0 {
+			return refuse(ErrScope, "the grant names the repository by no number: it needs "+strings.Join(s.numbers, " or "))
+		}
+	}
+	event := id.Claims[s.event]
+	if slices.Contains(s.own, event) || slices.ContainsFunc(first, s.namesEvent) {
+		return nil
+	}
+	return refuse(ErrEvent, fmt.Sprintf("the job runs for the event %.80q, and the grant does not name it", event))
+}
+
+// namesEvent reports whether an identity says which events it is for.
+func (s *service) namesEvent(i unlocktoken.Identity) bool {
+	return slices.ContainsFunc(i.Claims, func(c unlocktoken.Claim) bool { return c.Name == s.event })
+}
+
+// misses says what the identity of a grant wants that the job does not have; empty: it
+// has all.
+func (id *Identity) misses(i unlocktoken.Identity) string {
+	if id.Issuer != i.Issuer {
+		return "the grant is for jobs of " + i.Issuer + ", this one is of " + id.Issuer
+	}
+	for _, c := range i.Claims {
+		v, ok := id.Claims[c.Name]
+		switch {
+		case !ok:
+			return "the grant wants the claim " + c.Name + ", which this job does not have"
+		case !slices.Contains(c.Values, v):
+			return fmt.Sprintf("the grant is for %s %.200s, this job has %.200q", c.Name, strings.Join(c.Values, " or "), v)
+		}
+	}
+	return ""
+}
+
+// decimal reports whether v is a whole number as CI services write theirs.
+func decimal(v string) bool {
+	return v != "" && len(v) <= 20 && strings.Trim(v, "0123456789") == "" && (v == "0" || v[0] != '0')
+}

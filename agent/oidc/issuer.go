@@ -1,0 +1,60 @@
+package oidc
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// The issuers that are known without being configured.
+const (
+	GitHub = "https://token.actions.githubusercontent.com"
+	GitLab = "https://gitlab.com"
+)
+
+// maxURL is the most bytes of a URL of an issuer.
+const maxURL = 512
+
+// Issuer is a service whose tokens are looked at. That makes nobody able to do anything:
+// a grant has to name it.
+type Issuer struct {
+	// URL is what its tokens name as iss, with https and without a final slash unless
+	// they have one.
+	URL string
+	// JWKS is its key set (RFC 7517). Nil means to fetch it, as OpenID Connect Discovery
+	// says.
+	JWKS []byte
+	// CA is one more certificate to trust where keys are fetched, as PEM; empty: none.
+	CA string
+}
+
+// Presets returns the issuers that are known anyway.
+func Presets() []Issuer { return []Issuer{{URL: GitHub}, {URL: GitLab}} }
+
+// Check returns an error wrapping ErrConfig, or ErrKeys, where i makes no sense.
+func (i Issuer) Check() error {
+	if err := checkURL(i.URL); err != nil {
+		return err
+	}
+	if i.JWKS == nil {
+		return nil
+	}
+	_, err := parseKeys(i.JWKS)
+	return err
+}
+
+// checkURL demands what is said of issuers in OpenID Connect Core 1.0, section 2.
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || len(text) > maxURL || u.Scheme != "https" || u.Host == "" || u.Opaque != "":
+		return fmt.Errorf("%w: the URL of an issuer starts with https:// and a host", ErrConfig)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#"):
+		return fmt.Errorf("%w: the URL of an issuer has no user, query or fragment", ErrConfig)
+	}
+	return nil
+}
+
+// Audience returns the audience that tokens for a vault must have, and no other beside.
+func Audience(vault [16]byte) string { return "nsagent:" + hex.EncodeToString(vault[:]) }
