@@ -304,6 +304,30 @@ func (f *fsck) contents(ctx context.Context) {
 	if len(faults) == 0 {
 		f.add("contents", checkOK, fmt.Sprintf("%s, with every version of every secret", recordCount(n)), "")
 	}
+	f.grants()
+}
+
+// grants opens what grants say of themselves, and the policy. Without any it says
+// nothing.
+func (f *fsck) grants() {
+	n, policy, err := f.cfg.Open.CheckGrants()
+	said := grantCount(n)
+	if policy {
+		said += " and the policy in force"
+	}
+	switch {
+	case err != nil:
+		f.fault("grants", "a grant, or the policy", err, "put a copy of the vault back")
+	case n > 0 || policy:
+		f.add("grants", checkOK, said, "")
+	}
+}
+
+func grantCount(n int) string {
+	if n == 1 {
+		return "1 grant"
+	}
+	return fmt.Sprintf("%d grants", n)
 }
 
 func recordCount(n int) string {

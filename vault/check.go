@@ -10,8 +10,8 @@ import (
 )
 
 // Check reads the whole vault and opens everything that can be opened: locked, the
-// structure and the signature; unlocked, every part of every version of every record
-// as well. nil means that nothing is amiss. Errors: ErrDamaged, ErrRollback,
+// structure and the signature; unlocked, every part of every version of every record,
+// what the grants say of themselves and the policy as well. nil means that nothing is amiss. Errors: ErrDamaged, ErrRollback,
 // ErrNewer, those of the arena and the store.
 func (v *Vault) Check(ctx context.Context) error {
 	v.work.Lock()
@@ -27,6 +27,7 @@ type Summary struct {
 	ID         []byte // 16 bytes
 	Generation uint64
 	Records    int
+	Grants     int
 	Blobs      map[store.BlobHash]bool // that it names
 }
 
@@ -38,7 +39,7 @@ func Inspect(loaded store.Snapshot) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	out := Summary{ID: s.root.Vault[:], Generation: s.root.Generation(), Records: len(s.raw), Blobs: make(map[store.BlobHash]bool)}
+	out := Summary{ID: s.root.Vault[:], Generation: s.root.Generation(), Records: len(s.raw), Grants: len(s.grants), Blobs: make(map[store.BlobHash]bool)}
 	for id := range s.raw {
 		r, err := s.parse(id)
 		if err != nil {
@@ -47,6 +48,12 @@ func Inspect(loaded store.Snapshot) (Summary, error) {
 		for _, h := range r.Blobs() {
 			out.Blobs[store.BlobHash(h)] = true
 		}
+	}
+	if err := s.checkWraps(); err != nil {
+		return Summary{}, err
+	}
+	if _, err := s.parsePolicy(); err != nil {
+		return Summary{}, err
 	}
 	return out, nil
 }
@@ -135,6 +142,52 @@ func (s *session) checkEntry(o *envelope.Opener, e *entry) error {
 	return classify(err)
 }
 
+// CheckGrants opens what the grants of the unlocked vault say of themselves, and the
+// policy; policy says whether there is one. Errors as of Check.
+func (v *Vault) CheckGrants() (n int, policy bool, err error) {
+	s, err := v.current()
+	if err == nil {
+		err = s.checkGrants()
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("checking the grants: %w", err)
+	}
+	return len(s.grants), len(s.policy) > 0, nil
+}
+
+func (s *session) checkGrants() error {
+	if err := s.checkWraps(); err != nil {
+		return err
+	}
+	grants, err := s.allGrants()
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if _, err := s.keys.GrantMeta(g); err != nil {
+			return classify(fmt.Errorf("grant %s: %w", store.ID(g.ID), err))
+		}
+	}
+	_, err = s.openPolicy()
+	return err
+}
+
+// checkWraps parses the grants and looks whether the records that they open are there.
+func (s *snapshot) checkWraps() error {
+	grants, err := s.allGrants()
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		for _, id := range g.Records() {
+			if s.raw[store.ID(id)] == nil {
+				return fmt.Errorf("%w: grant %s opens a record that is not there", ErrDamaged, store.ID(g.ID))
+			}
+		}
+	}
+	return nil
+}
+
 func (v *Vault) check(ctx context.Context) error {
 	if v.Locked() {
 		seen := v.cfg.Memory.newest(v.id)
@@ -148,10 +201,16 @@ func (v *Vault) check(ctx context.Context) error {
 		if err := seen.leadsTo(s.root); err != nil {
 			return err
 		}
-		return s.parseAll()
+		if err := s.parseAll(); err != nil {
+			return err
+		}
+		return s.checkWraps()
 	}
 	s, err := v.refresh(ctx)
 	if err != nil {
+		return err
+	}
+	if err := s.checkGrants(); err != nil {
 		return err
 	}
 	defer v.cfg.Arena.ReleaseMemory()

@@ -18,7 +18,10 @@ const maxAttempts = 1000
 type edit struct {
 	put    []sealed
 	remove []store.ID
-	slots  []*envelope.Slot // nil keeps them
+	rekey  bool              // what put holds is under new keys, which no grant has
+	grants []*envelope.Grant // added
+	policy *envelope.Policy  // put in the place of the one that is there
+	slots  []*envelope.Slot  // nil keeps them
 }
 
 // sealed is a record together with what was sealed as its metadata.
@@ -57,7 +60,11 @@ func (v *Vault) commitLocked(ctx context.Context, build func(*session) (*edit, e
 
 // try commits e on top of s.
 func (v *Vault) try(ctx context.Context, s *session, e *edit) error {
-	leaves, ix, err := e.apply(s)
+	objects, err := e.objects(s)
+	if err != nil {
+		return classify(err)
+	}
+	leaves, ix, err := e.apply(s, objects)
 	if err != nil {
 		return err
 	}
@@ -69,9 +76,8 @@ func (v *Vault) try(ctx context.Context, s *session, e *edit) error {
 	if err != nil {
 		return classify(err)
 	}
-	change := store.Change{Root: root.Encode(), Put: make(map[store.ID][]byte, len(e.put)), Delete: e.remove, Named: make(map[store.BlobHash]bool)}
+	change := store.Change{Root: root.Encode(), Put: objects, Delete: e.remove, Named: make(map[store.BlobHash]bool)}
 	for _, p := range e.put {
-		change.Put[store.ID(p.record.ID)] = p.record.Encode()
 		p.long.addTo(&change)
 	}
 	s.index.nameBlobs(change.Named)
@@ -88,24 +94,51 @@ func (v *Vault) try(ctx context.Context, s *session, e *edit) error {
 	return nil
 }
 
-// apply returns the leaves and the index after e.
-func (e *edit) apply(s *session) (map[store.ID]envelope.Leaf, *index, error) {
+// objects returns what e writes, encoded.
+func (e *edit) objects(s *session) (map[store.ID][]byte, error) {
+	objects := make(map[store.ID][]byte, len(e.put)+1)
+	gone := make(map[envelope.ID]bool)
+	for _, p := range e.put {
+		objects[store.ID(p.record.ID)] = p.record.Encode()
+		if e.rekey {
+			gone[p.record.ID] = true
+		}
+	}
+	for _, id := range e.remove {
+		gone[envelope.ID(id)] = true
+	}
+	grants, err := s.grantsWithout(gone)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range append(grants, e.grants...) {
+		if !gone[g.ID] {
+			objects[store.ID(g.ID)] = g.Encode()
+		}
+	}
+	if e.policy != nil {
+		objects[store.ID(e.policy.ID)] = e.policy.Encode()
+	}
+	return objects, nil
+}
+
+// apply returns the leaves and the index after e, which writes these objects.
+func (e *edit) apply(s *session, objects map[store.ID][]byte) (map[store.ID]envelope.Leaf, *index, error) {
 	leaves := maps.Clone(s.leaves)
+	entries := maps.Clone(s.index.byID)
 	for _, id := range e.remove {
 		delete(leaves, id)
+		delete(entries, id)
 	}
-	changed := make(map[store.ID]*entry, len(e.put))
+	for id, encoded := range objects {
+		leaves[id] = envelope.ObjectLeaf(envelope.ID(id), encoded)
+	}
 	for _, p := range e.put {
 		id := store.ID(p.record.ID)
-		leaves[id] = envelope.RecordLeaf(p.record.ID, p.record.Encode())
-		changed[id] = newEntry(p.record, p.meta, leaves[id])
+		entries[id] = newEntry(p.record, p.meta, leaves[id])
 	}
-	ix := newIndex(len(leaves))
-	for id := range leaves {
-		entry := changed[id]
-		if entry == nil {
-			entry = s.index.byID[id]
-		}
+	ix := newIndex(len(entries))
+	for _, entry := range entries {
 		if err := ix.add(entry); err != nil {
 			return nil, nil, err
 		}

@@ -182,9 +182,7 @@ func (s *session) reseal(o *envelope.Opener, r *envelope.Record, m *envelope.Met
 		return nil, err
 	}
 	if change.UsePrevious || change.Take != "" {
-		defer fresh.SignOnly.Destroy()
-		defer fresh.Raw.Destroy()
-		defer fresh.Blob.DEK.Destroy()
+		defer fresh.Destroy()
 	}
 	if fresh.SignOnly.IsZero() {
 		return s.keys.Describe(r, m)

@@ -62,6 +62,14 @@ var (
 	// ErrSlot means a key slot that cannot be made or taken away.
 	ErrSlot = errors.New("vault: bad key slot")
 
+	// ErrGrant means a grant that cannot be made, or that does not open by the key that
+	// was given for it.
+	ErrGrant = errors.New("vault: bad grant")
+
+	// ErrPolicy means a policy that cannot be kept, or that does not open by the machine
+	// key that was given.
+	ErrPolicy = errors.New("vault: bad policy")
+
 	// ErrMachineKey means that there is no machine key and none can be made, or that
 	// it cannot be reached.
 	ErrMachineKey = errors.New("vault: machine key")

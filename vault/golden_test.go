@@ -25,11 +25,15 @@ import (
 // written again: a new format version gets a directory of its own.
 var updateGolden = flag.Bool("update-golden", false, "write the golden vault anew")
 
-// The golden vaults: one with the kinds of key slots that came first, and one with all.
+// The golden vaults: one with the kinds of key slots that came first, one with all, and
+// one with a grant and a policy as well.
 const (
-	goldenDir   = "testdata/golden-v1"
-	goldenSlots = "testdata/golden-v1-slots"
+	goldenDir    = "testdata/golden-v1"
+	goldenSlots  = "testdata/golden-v1-slots"
+	goldenGrants = "testdata/golden-v1-grants"
 )
+
+var goldenDirs = []string{goldenDir, goldenSlots, goldenGrants}
 
 // goldenKinds are the kinds of slots of a golden vault.
 func goldenKinds(dir string) []SlotKind {
@@ -43,9 +47,10 @@ func goldenKinds(dir string) []SlotKind {
 // secrets are made from their names and protect nothing.
 type golden struct {
 	About       string            `json:"about"`
-	Passphrases map[string]string `json:"passphrases"` // by slot kind; also recovery code and line of the key file
-	Keyring     map[string]string `json:"keyring"`     // item to hexadecimal value
-	Content     goldenContent     `json:"content"`     // what every reader prints
+	Passphrases map[string]string `json:"passphrases"`     // by slot kind; also recovery code and line of the key file
+	Keyring     map[string]string `json:"keyring"`         // item to hexadecimal value
+	Wraps       map[string]string `json:"wraps,omitempty"` // wrap keys of the grant, by record id
+	Content     goldenContent     `json:"content"`         // what every reader prints
 }
 
 type goldenContent struct {
@@ -55,6 +60,15 @@ type goldenContent struct {
 	ManifestHash string         `json:"manifest_hash"`
 	Slots        []goldenSlot   `json:"slots"`
 	Records      []goldenRecord `json:"records"`
+	Grants       []goldenGrant  `json:"grants,omitempty"`
+	Policy       string         `json:"policy,omitempty"`
+}
+
+type goldenGrant struct {
+	ID      string   `json:"id"`
+	Issuer  string   `json:"issuer"`
+	Meta    string   `json:"meta"`
+	Records []string `json:"records"`
 }
 
 type goldenSlot struct {
@@ -99,8 +113,11 @@ func makeGolden(t *testing.T, dir, path string) *fixture {
 	ctx := context.Background()
 	seconds := int64(1_790_000_000)
 	seed := [32]byte([]byte("nsagent golden vault, version 1."))
-	if dir == goldenSlots {
+	switch dir {
+	case goldenSlots:
 		seed = [32]byte([]byte("nsagent golden vault, all slots."))
+	case goldenGrants:
+		seed = [32]byte([]byte("nsagent golden vault, with grant"))
 	}
 	a := newArena(t)
 	f := &fixture{t: t, keyring: newKeyring(a)}
@@ -135,6 +152,9 @@ func makeGolden(t *testing.T, dir, path string) *fixture {
 	must(f.Add(ctx, NewRecord{Name: "gone", Kind: "tba", SignOnly: take(goldenBytes("gone", 64))}))
 	must(f.Rotate(ctx, "acme-sb1", take(goldenBytes("acme-sb1 midstates 2", 64)), take(goldenBytes("acme-sb1 pair 2", 129))))
 	must(f.Remove(ctx, "gone"))
+	if dir == goldenGrants {
+		f.addGoldenGrant()
+	}
 	f.integrity()
 	return f
 }
@@ -177,6 +197,7 @@ func (f *fixture) describe() goldenContent {
 		}
 		c.Records = append(c.Records, g)
 	}
+	f.describeGrants(&c)
 	return c
 }
 
@@ -200,7 +221,7 @@ func (f *fixture) hex(o *envelope.Opener, r *envelope.Record, part envelope.Part
 // TestGoldenWriter makes the golden vaults again: what is written today is, byte for
 // byte, what was written when the format was fixed.
 func TestGoldenWriter(t *testing.T) {
-	for _, dir := range []string{goldenDir, goldenSlots} {
+	for _, dir := range goldenDirs {
 		writeGolden(t, dir)
 	}
 }
@@ -229,6 +250,9 @@ func writeGolden(t *testing.T, dir string) {
 	}
 	for item, value := range f.keyring.items {
 		g.Keyring[item] = hex.EncodeToString(value)
+	}
+	if dir == goldenGrants {
+		g.Wraps = f.goldenWraps()
 	}
 	text, err := json.MarshalIndent(g, "", "  ")
 	if err != nil {
@@ -315,7 +339,7 @@ func readGolden(t *testing.T, dir string) (g golden, path string) {
 // TestGoldenOpens is V-10: the vault of this format's first release opens, by each of
 // its key slots, and takes new records.
 func TestGoldenOpens(t *testing.T) {
-	for _, dir := range []string{goldenDir, goldenSlots} {
+	for _, dir := range goldenDirs {
 		for _, kind := range goldenKinds(dir) {
 			openGoldenBy(t, dir, kind)
 		}

@@ -90,8 +90,8 @@ func (x *index) sorted() []*entry {
 // openIndex opens the metadata of the records in s. Those that are in old under the
 // same leaf are taken from there.
 func openIndex(keys *envelope.Keys, s *snapshot, old *index) (*index, error) {
-	ids := make([]store.ID, 0, len(s.leaves))
-	for id := range s.leaves {
+	ids := make([]store.ID, 0, len(s.raw))
+	for id := range s.raw {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })

@@ -22,6 +22,9 @@ const (
 	helperRole = "vault-test-keyring-helper"
 	opensRole  = "vault-test-opens"
 	keepsRole  = "vault-test-keeps"
+
+	opensGrantRole = "vault-test-opens-grant"
+	keepsGrantRole = "vault-test-keeps-grant"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +32,9 @@ func TestMain(m *testing.M) {
 		helperRole: serveKeyring,
 		opensRole:  func(args []string) error { return openGolden(args[0], false) },
 		keepsRole:  func(args []string) error { return openGolden(args[0], true) },
+
+		opensGrantRole: func(args []string) error { return openGoldenGrant(args[0], false) },
+		keepsGrantRole: func(args []string) error { return openGoldenGrant(args[0], true) },
 	}
 	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
 		if err := roles[os.Args[1]](os.Args[2:]); err != nil {

@@ -11,8 +11,10 @@ import (
 // snapshot is what the store holds at one generation, covered by its manifest.
 type snapshot struct {
 	root   *envelope.Root
-	raw    map[store.ID][]byte
-	leaves map[store.ID]envelope.Leaf
+	raw    map[store.ID][]byte // records
+	grants map[store.ID][]byte
+	policy map[store.ID][]byte        // at most one, see parsePolicy
+	leaves map[store.ID]envelope.Leaf // of all of them
 }
 
 // load reads the store and checks, in this order: root (form, signature, earlier
@@ -28,7 +30,7 @@ func (v *Vault) load(ctx context.Context) (*snapshot, error) {
 
 // verified checks what a store gave; see load.
 func verified(loaded store.Snapshot) (s *snapshot, err error) {
-	s = &snapshot{raw: loaded.Records, leaves: make(map[store.ID]envelope.Leaf, len(loaded.Records))}
+	s = &snapshot{leaves: make(map[store.ID]envelope.Leaf, len(loaded.Records))}
 	if s.root, err = envelope.DecodeRoot(loaded.Root); err != nil {
 		return nil, classify(err)
 	}
@@ -36,12 +38,29 @@ func verified(loaded store.Snapshot) (s *snapshot, err error) {
 		return nil, fmt.Errorf("%w: %d records, at most %d", ErrDamaged, n, envelope.MaxRecords)
 	}
 	for id, encoded := range loaded.Records {
-		s.leaves[id] = envelope.RecordLeaf(envelope.ID(id), encoded)
+		s.leaves[id] = envelope.ObjectLeaf(envelope.ID(id), encoded)
 	}
 	if err := s.root.Covers(loaded.Generation, values(s.leaves)); err != nil {
 		return nil, classify(err)
 	}
+	s.sort(loaded.Records)
 	return s, nil
+}
+
+// sort tells apart what the store gave. What is of no known type is left among the
+// records, where parse refuses it.
+func (s *snapshot) sort(all map[store.ID][]byte) {
+	s.raw, s.grants, s.policy = make(map[store.ID][]byte, len(all)), make(map[store.ID][]byte), make(map[store.ID][]byte)
+	for id, encoded := range all {
+		switch envelope.TypeOf(encoded) {
+		case envelope.TypeGrant:
+			s.grants[id] = encoded
+		case envelope.TypePolicy:
+			s.policy[id] = encoded
+		default:
+			s.raw[id] = encoded
+		}
+	}
 }
 
 // parse returns one record, which must be filed under its own id.
@@ -56,14 +75,18 @@ func (s *snapshot) parse(id store.ID) (*envelope.Record, error) {
 	return r, nil
 }
 
-// parseAll parses every record and keeps none.
+// parseAll parses every object and keeps none.
 func (s *snapshot) parseAll() error {
 	for id := range s.raw {
 		if _, err := s.parse(id); err != nil {
 			return err
 		}
 	}
-	return nil
+	if _, err := s.allGrants(); err != nil {
+		return err
+	}
+	_, err := s.parsePolicy()
+	return err
 }
 
 // session is a snapshot together with what the unlocked vault knows of it.

@@ -56,7 +56,7 @@ func (g golden) read(t *testing.T, path string, kind SlotKind, more ...string) (
 // docs/vault-format.md alone, open the golden vaults by each of their slots.
 func TestSecondImplementation(t *testing.T) {
 	python(t)
-	for _, dir := range []string{goldenDir, goldenSlots} {
+	for _, dir := range goldenDirs {
 		readInPython(t, dir)
 	}
 }
@@ -84,11 +84,11 @@ func readInPython(t *testing.T, dir string) {
 func TestSecondImplementationReadsAFreshVault(t *testing.T) {
 	python(t)
 	path := filepath.Join(t.TempDir(), "vault.nsv")
-	f := makeGolden(t, goldenSlots, path)
+	f := makeGolden(t, goldenGrants, path)
 	for i := range 30 {
 		f.add(fmt.Sprintf("more-%d", i))
 	}
-	g, _ := readGolden(t, goldenSlots)
+	g, _ := readGolden(t, goldenGrants)
 	out, err := g.read(t, path, SlotKeyring)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestSecondImplementationReadsAFreshVault(t *testing.T) {
 // TestSecondImplementationRefuses: the checks on the page find damage too.
 func TestSecondImplementationRefuses(t *testing.T) {
 	python(t)
-	g, path := readGolden(t, goldenSlots)
+	g, path := readGolden(t, goldenGrants)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +169,10 @@ func TestFormatPage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if dir == goldenGrants {
+			inPython(t, &computed, asJSON(t, g.Wraps), path, "grant", hex.EncodeToString(goldenGrantID[:]), "trace")
+			inPython(t, &computed, hex.EncodeToString(goldenBytes("machine key", 32)), path, "machine", "", "trace")
+		}
 		for name, value := range values {
 			if got := computed[name]; got != hex.EncodeToString(value) {
 				t.Errorf("%s: the page says %x, computed %s", name, value, got)
@@ -192,13 +196,17 @@ func workedValues(t *testing.T) map[string]map[string][]byte {
 	if !ok {
 		t.Fatal("the page has no worked values")
 	}
-	first, second, ok := strings.Cut(worked, "\nOf the vault in `vault/"+goldenSlots+"/`")
-	if !ok {
-		t.Fatal("the page has no worked values of all slots")
+	worked, _, _ = strings.Cut(worked, "\n## ")
+	all := map[string]map[string][]byte{}
+	dir := goldenDir
+	for i, text := range strings.Split(worked, "\nOf the vault in `vault/") {
+		if i > 0 {
+			dir, text, _ = strings.Cut(text, "/`")
+		}
+		all[dir] = valuesIn(text)
 	}
-	all := map[string]map[string][]byte{goldenDir: valuesIn(first), goldenSlots: valuesIn(second)}
-	if len(all[goldenDir]) < 20 || len(all[goldenSlots]) < 6 {
-		t.Fatalf("only %d and %d values on the page", len(all[goldenDir]), len(all[goldenSlots]))
+	if len(all) != 3 || len(all[goldenDir]) < 20 || len(all[goldenSlots]) < 6 || len(all[goldenGrants]) < 6 {
+		t.Fatalf("only %d, %d and %d values on the page", len(all[goldenDir]), len(all[goldenSlots]), len(all[goldenGrants]))
 	}
 	return all
 }

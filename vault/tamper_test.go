@@ -100,7 +100,7 @@ func (v *victim) edits() map[string]func(s *store.Snapshot) {
 func (v *victim) leaves(s store.Snapshot) []envelope.Leaf {
 	var l []envelope.Leaf
 	for id, r := range s.Records {
-		l = append(l, envelope.RecordLeaf(envelope.ID(id), r))
+		l = append(l, envelope.ObjectLeaf(envelope.ID(id), r))
 	}
 	return l
 }

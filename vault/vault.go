@@ -1,6 +1,8 @@
 // Package vault keeps named records with versioned secrets in a store, sealed, and
-// gives them out into locked memory while it is unlocked. It knows nothing of
-// NetSuite: what a record means is in its Meta, which is opaque here.
+// gives them out into locked memory while it is unlocked. Beside them it keeps grants,
+// which open the sign-only parts of some records by keys of their own while it is locked,
+// and one policy. It knows nothing of NetSuite: what a record, a grant or the policy means
+// is in bytes that are opaque here.
 //
 // # Guarantee
 //

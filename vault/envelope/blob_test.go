@@ -197,12 +197,12 @@ func TestBlobRecord(t *testing.T) {
 	if _, err := DecodeRecord(r.Encode()); !errors.Is(err, ErrFormat) {
 		t.Errorf("a blob in the sign-only part: %v", err)
 	}
-	w := wireRecord{Type: recordType, Format: recordFormat, ID: r.ID, Metadata: r.Metadata, Parts: clonedParts(t, k, b)}
+	w := wireRecord{Type: TypeRecord, Format: recordFormat, ID: r.ID, Metadata: r.Metadata, Parts: clonedParts(t, k, b)}
 	if _, err := DecodeRecord(w.encode()); !errors.Is(err, ErrFormat) {
 		t.Errorf("a blob in a record of the plain format: %v", err)
 	}
 	plainRecord, _ := sealed(t, k, "plain")
-	w = wireRecord{Type: recordType, Format: blobFormat, ID: plainRecord.ID, Metadata: plainRecord.Metadata, Parts: plainRecord.Parts}
+	w = wireRecord{Type: TypeRecord, Format: blobFormat, ID: plainRecord.ID, Metadata: plainRecord.Metadata, Parts: plainRecord.Parts}
 	if _, err := DecodeRecord(w.encode()); !errors.Is(err, ErrFormat) {
 		t.Errorf("a record of the format with blobs and without one: %v", err)
 	}

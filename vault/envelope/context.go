@@ -27,6 +27,14 @@ const (
 	labelContent     = "nsagent/v1 content"
 	labelBlob        = "nsagent/v1 blob"
 	labelSealer      = "nsagent/v1 sealer"
+
+	labelGrantKey      = "nsagent/v1 grant key"
+	labelGrantMetaKey  = "nsagent/v1 grant meta key"
+	labelGrantMeta     = "nsagent/v1 grant meta"
+	labelGrantCK       = "nsagent/v1 grant ck"
+	labelPolicyKey     = "nsagent/v1 policy key"
+	labelPolicyMachine = "nsagent/v1 policy machine"
+	labelPolicy        = "nsagent/v1 policy"
 )
 
 // The associated data below are CBOR arrays, so that no two of them are the same
@@ -63,6 +71,40 @@ func contentContext(vault, record ID, version uint64, p Part) []byte {
 func sealerContext(vault ID, use string) []byte {
 	var e encoder
 	return e.array(4).text(labelSealer).uint(Suite1).bytes(vault[:]).text(use).b
+}
+
+// grantMetaContext places what a grant says of itself, sealed under a key that is
+// derived from the VRK.
+func grantMetaContext(vault, grant ID) []byte {
+	var e encoder
+	return e.array(4).text(labelGrantMeta).uint(Suite1).bytes(vault[:]).bytes(grant[:]).b
+}
+
+// grantCKContext places the CK of a sign-only part, sealed under a wrap key. public is
+// the key that signs the manifests: without the VRK nobody knows whether the one in the
+// header is the vault's own, and a wrap that opens says so.
+func grantCKContext(vault ID, public [32]byte, grant, record ID) []byte {
+	var e encoder
+	return e.array(6).text(labelGrantCK).uint(Suite1).bytes(vault[:]).bytes(public[:]).bytes(grant[:]).bytes(record[:]).b
+}
+
+// policyKeyContext places the key of the policy, sealed under the VRK.
+func policyKeyContext(vault ID) []byte {
+	var e encoder
+	return e.array(3).text(labelPolicyKey).uint(Suite1).bytes(vault[:]).b
+}
+
+// policyMachineContext places the key of the policy, sealed under a key that is derived
+// from the machine key; see grantCKContext for public.
+func policyMachineContext(vault ID, public [32]byte) []byte {
+	var e encoder
+	return e.array(4).text(labelPolicyMachine).uint(Suite1).bytes(vault[:]).bytes(public[:]).b
+}
+
+// policyContext places the text of the policy, sealed under its key.
+func policyContext(vault ID) []byte {
+	var e encoder
+	return e.array(3).text(labelPolicy).uint(Suite1).bytes(vault[:]).b
 }
 
 // blobContext places one segment of a blob, sealed under the DEK that is this blob's

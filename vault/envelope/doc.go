@@ -1,5 +1,5 @@
 // Package envelope seals and opens what a vault holds: records, the keys that
-// wrap them, the key slots and the signed manifest. It knows nothing of files,
+// wrap them, the key slots, grants, the policy and the signed manifest. It knows nothing of files,
 // keyrings or processes: bytes in, bytes out.
 //
 // # Guarantee
@@ -16,8 +16,12 @@
 //	  └─ VRK, vault root key ── HKDF ──> Ed25519 key that signs the manifest
 //	       ├─ CK of the sign-only part ── metadata
 //	       │    └─ DEK of a version ── content: what is opened at unlock
-//	       └─ CK of the raw part
-//	            └─ DEK of a version ── content: what is opened to rotate
+//	       ├─ CK of the raw part
+//	       │    └─ DEK of a version ── content: what is opened to rotate
+//	       ├─ HKDF ──> Ed25519 key that signs grants, key of what they say of themselves
+//	       └─ key of the policy
+//	wrap key of a grant and a record ── CK of the sign-only part
+//	machine key ── HMAC ──> key of the policy, once more
 //
 // # Bytes
 //
@@ -29,6 +33,8 @@
 //	record   = [3, 1, record id(16), sealed metadata, [*part]]
 //	part     = ["sign-only" | "raw", sealed CK, [*[version, sealed DEK, sealed content]]]
 //	metadata = [name, kind, created, [*part name], [*[version, created]], meta]
+//	grant    = [4, 1, grant id(16), issuer(32), sealed meta, (record id(16) ‖ sealed CK)*]
+//	policy   = [5, 1, vault id(16), sealed key, sealed key | "", sealed text]
 //
 // All of it is CBOR in core deterministic encoding, arrays and no maps. The
 // version stands in the header and in every associated data. docs/vault-format.md

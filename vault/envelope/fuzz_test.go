@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/secret"
 )
 
 // Each decoder either refuses or gives a value that encodes to the same bytes.
@@ -42,6 +44,28 @@ func FuzzDecodeRecord(f *testing.F) {
 		f.Add(r.Encode())
 	}
 	fuzzDecoder(f, DecodeRecord, (*Record).Encode, func(r *Record) bool { return r == nil })
+}
+
+func FuzzDecodeGrant(f *testing.F) {
+	k := newKeys(f)
+	f.Add(grantOf(f, k, ID{9}).Encode())
+	a, _ := sealed(f, k, "a")
+	b, _ := sealed(f, k, "b")
+	f.Add(grantOf(f, k, ID{9}, a, b).Encode())
+	f.Add(a.Encode())
+	fuzzDecoder(f, DecodeGrant, (*Grant).Encode, func(g *Grant) bool { return g == nil })
+}
+
+func FuzzDecodePolicy(f *testing.F) {
+	k := newKeys(f)
+	for _, m := range []*secret.HMACKey{nil, machineKey(f, k.arena, "machine")} {
+		p, err := k.SealPolicy([]byte("version = 1"), m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(p.Encode())
+	}
+	fuzzDecoder(f, DecodePolicy, (*Policy).Encode, func(p *Policy) bool { return p == nil })
 }
 
 func FuzzDecodeManifest(f *testing.F) {

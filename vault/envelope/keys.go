@@ -41,23 +41,37 @@ func (k *Keys) SealSlot(kind Kind, kdf KDF, shares Shares) (*Slot, error) {
 
 // PublicKey returns the Ed25519 key that verifies this vault's manifests.
 func (k *Keys) PublicKey() (public [32]byte, err error) {
-	err = k.withSigningKey(func(key ed25519.PrivateKey) {
+	return k.public(labelManifestKey)
+}
+
+// GrantKey returns the Ed25519 key that verifies the grants of this vault.
+func (k *Keys) GrantKey() (public [32]byte, err error) { return k.public(labelGrantKey) }
+
+// SignGrant signs what a grant says, in a form that is the caller's.
+func (k *Keys) SignGrant(message []byte) (signature [64]byte, err error) {
+	return k.sign(labelGrantKey, message)
+}
+
+// public returns the public half of the signing key of that label.
+func (k *Keys) public(label string) (public [32]byte, err error) {
+	err = k.withSigningKey(label, func(key ed25519.PrivateKey) {
 		copy(public[:], key[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
 	})
 	return public, err
 }
 
-// sign signs an encoded manifest.
-func (k *Keys) sign(manifest []byte) (signature [64]byte, err error) {
-	err = k.withSigningKey(func(key ed25519.PrivateKey) {
-		copy(signature[:], ed25519.Sign(key, manifest))
+// sign signs a message with the signing key of that label.
+func (k *Keys) sign(label string, message []byte) (signature [64]byte, err error) {
+	err = k.withSigningKey(label, func(key ed25519.PrivateKey) {
+		copy(signature[:], ed25519.Sign(key, message))
 	})
 	return signature, err
 }
 
-// withSigningKey derives the signing key and calls f with it inside secret.Do.
-func (k *Keys) withSigningKey(f func(ed25519.PrivateKey)) error {
-	seed, err := deriveKey(k.arena, k.vrk, k.vault[:], labelManifestKey)
+// withSigningKey derives the signing key of that label and calls f with it inside
+// secret.Do.
+func (k *Keys) withSigningKey(label string, f func(ed25519.PrivateKey)) error {
+	seed, err := k.arena.DeriveKey(k.vrk, k.vault[:], []byte(label))
 	if err != nil {
 		return err
 	}
@@ -86,25 +100,6 @@ func newKey(a *secret.Arena, rand io.Reader) (secret.Bytes, error) {
 	if err != nil {
 		key.Destroy()
 		return secret.Bytes{}, fmt.Errorf("drawing a key: %w", err)
-	}
-	return key, nil
-}
-
-// deriveKey returns 32 bytes of HKDF-SHA256 in the arena.
-func deriveKey(a *secret.Arena, ikm secret.Bytes, salt []byte, info string) (secret.Bytes, error) {
-	key, err := a.Alloc(keySize)
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	err = ikm.Use(func(p []byte) error {
-		return key.Use(func(q []byte) error {
-			secret.Do(func() { hkdfSHA256(q, p, salt, []byte(info)) })
-			return nil
-		})
-	})
-	if err != nil {
-		key.Destroy()
-		return secret.Bytes{}, fmt.Errorf("deriving a key: %w", err)
 	}
 	return key, nil
 }

@@ -11,19 +11,33 @@ import (
 // allocates locked memory for what the caller keeps and nothing else. It is not
 // safe for concurrent use; each goroutine makes its own.
 type Opener struct {
-	keys *Keys
-	ck   secret.Bytes
-	dek  secret.Bytes
-	buf  secret.Bytes
+	arena *secret.Arena
+	vault ID
+	// unwrap opens the CK of a part of a record into dst.
+	unwrap func(dst secret.Bytes, r *Record, name Part) error
+
+	ck  secret.Bytes
+	dek secret.Bytes
+	buf secret.Bytes
 }
 
-// NewOpener returns an Opener, which the caller closes.
+// NewOpener returns an Opener of every record, which the caller closes.
 func (k *Keys) NewOpener() (*Opener, error) {
-	o := &Opener{keys: k}
+	return newOpener(k.arena, k.vault, func(dst secret.Bytes, r *Record, name Part) error {
+		part := r.part(name)
+		if part == nil {
+			return ErrOpen
+		}
+		return openInto(dst, k.vrk, ckContext(k.vault, r.ID, name), part.CK)
+	})
+}
+
+func newOpener(a *secret.Arena, vault ID, unwrap func(secret.Bytes, *Record, Part) error) (*Opener, error) {
+	o := &Opener{arena: a, vault: vault, unwrap: unwrap}
 	var err error
-	if o.ck, err = k.arena.Alloc(keySize); err == nil {
-		if o.dek, err = k.arena.Alloc(keySize); err == nil {
-			o.buf, err = k.arena.Alloc(smallest)
+	if o.ck, err = a.Alloc(keySize); err == nil {
+		if o.dek, err = a.Alloc(keySize); err == nil {
+			o.buf, err = a.Alloc(smallest)
 		}
 	}
 	if err != nil {
@@ -43,11 +57,11 @@ func (o *Opener) Close() {
 // Metadata opens the metadata of r and compares it with the parts and versions
 // that r has. The error is ErrOpen, or the arena's.
 func (o *Opener) Metadata(r *Record) (*Metadata, error) {
-	if err := o.openCK(r, PartSignOnly); err != nil {
+	if err := o.unwrap(o.ck, r, PartSignOnly); err != nil {
 		return nil, err
 	}
 	var m *Metadata
-	err := o.openPadded(o.ck, metadataContext(o.keys.vault, r.ID), r.Metadata, func(p []byte) error {
+	err := o.openPadded(o.ck, metadataContext(o.vault, r.ID), r.Metadata, func(p []byte) error {
 		var err error
 		if m, err = decodeMetadata(p); err != nil || !m.describes(r) {
 			m = nil
@@ -73,9 +87,9 @@ func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, err
 		return secret.Bytes{}, err
 	}
 	var content secret.Bytes
-	err := o.openPadded(o.dek, contentContext(o.keys.vault, r.ID, number, name), v.Content, func(p []byte) error {
+	err := o.openPadded(o.dek, contentContext(o.vault, r.ID, number, name), v.Content, func(p []byte) error {
 		var err error
-		if content, err = o.keys.arena.Alloc(len(p)); err != nil {
+		if content, err = o.arena.Alloc(len(p)); err != nil {
 			return err
 		}
 		return content.Use(func(q []byte) error {
@@ -88,10 +102,10 @@ func (o *Opener) Content(r *Record, name Part, number uint64) (secret.Bytes, err
 
 // openDEK opens the DEK of a version into o.dek.
 func (o *Opener) openDEK(r *Record, name Part, v *SealedVersion) error {
-	if err := o.openCK(r, name); err != nil {
+	if err := o.unwrap(o.ck, r, name); err != nil {
 		return err
 	}
-	aad := dekContext(o.keys.vault, r.ID, v.Number, name, sha256.Sum256(r.Metadata))
+	aad := dekContext(o.vault, r.ID, v.Number, name, sha256.Sum256(r.Metadata))
 	return openInto(o.dek, o.ck, aad, v.DEK)
 }
 
@@ -109,7 +123,7 @@ func (o *Opener) Blob(r *Record, number uint64) (Blob, error) {
 	if err := o.openDEK(r, PartRaw, v); err != nil {
 		return Blob{}, err
 	}
-	dek, err := o.keys.arena.Clone(o.dek)
+	dek, err := o.arena.Clone(o.dek)
 	return Blob{DEK: dek, Hash: BlobHash(v.Content)}, err
 }
 
@@ -161,14 +175,6 @@ func (o *Opener) Check(r *Record) (*Metadata, error) {
 	return m, nil
 }
 
-func (o *Opener) openCK(r *Record, name Part) error {
-	part := r.part(name)
-	if part == nil {
-		return ErrOpen
-	}
-	return openInto(o.ck, o.keys.vrk, ckContext(o.keys.vault, r.ID, name), part.CK)
-}
-
 // openPadded opens sealed into the scratch buffer, calls f with the content, and
 // wipes it.
 func (o *Opener) openPadded(key secret.Bytes, aad, sealed []byte, f func(content []byte) error) error {
@@ -177,7 +183,7 @@ func (o *Opener) openPadded(key secret.Bytes, aad, sealed []byte, f func(content
 		return ErrOpen
 	}
 	if o.buf.Len() < n {
-		larger, err := o.keys.arena.Alloc(n)
+		larger, err := o.arena.Alloc(n)
 		if err != nil {
 			return err
 		}

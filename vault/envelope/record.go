@@ -1,19 +1,8 @@
 package envelope
 
-import (
-	"fmt"
+import "fmt"
 
-	"github.com/fxamacker/cbor/v2"
-)
-
-// Object types: what a leaf of the manifest's tree stands for, and the first item
-// of each object that the store keeps under an id. The types after recordType are
-// set aside for grants and the adopted policy.
 const (
-	headerType = 1
-	slotType   = 2
-	recordType = 3
-
 	recordFormat = 1
 	blobFormat   = 2 // of a record that names a blob: a content of 32 bytes is the blob's hash
 )
@@ -77,7 +66,7 @@ func (r *Record) format() uint64 {
 
 type wireRecord struct {
 	_        struct{} `cbor:",toarray"`
-	Type     uint64
+	Type     Type
 	Format   uint64
 	ID       ID
 	Metadata []byte
@@ -86,7 +75,7 @@ type wireRecord struct {
 
 // Encode returns the record's bytes, as the store keeps them.
 func (r *Record) Encode() []byte {
-	w := wireRecord{Type: recordType, Format: r.format(), ID: r.ID, Metadata: r.Metadata, Parts: r.Parts}
+	w := wireRecord{Type: TypeRecord, Format: r.format(), ID: r.ID, Metadata: r.Metadata, Parts: r.Parts}
 	return w.encode()
 }
 
@@ -99,7 +88,7 @@ func (w *wireRecord) encode() []byte {
 		}
 	}
 	e := encoder{b: make([]byte, 0, n)}
-	e.array(5).uint(w.Type).uint(w.Format).bytes(w.ID[:]).bytes(w.Metadata).array(len(w.Parts))
+	e.array(5).uint(uint64(w.Type)).uint(w.Format).bytes(w.ID[:]).bytes(w.Metadata).array(len(w.Parts))
 	for _, p := range w.Parts {
 		e.array(3).text(string(p.Name)).bytes(p.CK).array(len(p.Versions))
 		for _, v := range p.Versions {
@@ -114,16 +103,10 @@ func (w *wireRecord) encode() []byte {
 func DecodeRecord(b []byte) (*Record, error) {
 	var w wireRecord
 	if err := decode("record", b, MaxRecord, &w, w.encode); err != nil {
-		if t, f, ok := objectType(b); ok && (t > recordType || t == recordType && f > blobFormat) {
-			return nil, errObject
-		}
-		return nil, err
+		return nil, notDecoded(b, TypeRecord, blobFormat, err)
 	}
-	switch {
-	case w.Type > recordType || w.Type == recordType && w.Format > blobFormat:
-		return nil, errObject
-	case w.Type != recordType || w.Format < recordFormat:
-		return nil, fmt.Errorf("%w: record of type %d, format %d", ErrFormat, w.Type, w.Format)
+	if err := checkHead("record", w.Type, w.Format, TypeRecord, blobFormat); err != nil {
+		return nil, err
 	}
 	r := &Record{ID: w.ID, Metadata: w.Metadata, Parts: w.Parts}
 	if err := r.check(); err != nil {
@@ -133,18 +116,6 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("%w: record of format %d that should have %d", ErrFormat, w.Format, r.format())
 	}
 	return r, nil
-}
-
-var errObject = fmt.Errorf("%w: an object that is not known here", ErrNewer)
-
-// objectType returns the first two items of an object whatever follows.
-func objectType(b []byte) (typ, format uint64, ok bool) {
-	var items []cbor.RawMessage
-	if decMode.Unmarshal(b, &items) != nil || len(items) < 2 {
-		return 0, 0, false
-	}
-	ok = decMode.Unmarshal(items[0], &typ) == nil && decMode.Unmarshal(items[1], &format) == nil
-	return typ, format, ok
 }
 
 // check looks at what the encoding does not show: names and order of the parts,

@@ -287,11 +287,11 @@ func TestSmallSecretsLookAlike(t *testing.T) {
 }
 
 func TestDecodeRecordTellsNewer(t *testing.T) {
-	var grant encoder
-	grant.array(3).uint(4).uint(1).text("a grant of some later version")
+	var typ encoder
+	typ.array(3).uint(uint64(TypePolicy) + 1).uint(1).text("an object of some later version")
 	var format encoder
-	format.array(2).uint(recordType).uint(blobFormat + 1)
-	for name, b := range map[string][]byte{"type": grant.b, "format": format.b} {
+	format.array(2).uint(uint64(TypeRecord)).uint(blobFormat + 1)
+	for name, b := range map[string][]byte{"type": typ.b, "format": format.b} {
 		if _, err := DecodeRecord(b); !errors.Is(err, ErrNewer) {
 			t.Errorf("%s: got %v, want ErrNewer", name, err)
 		}

@@ -37,7 +37,7 @@ func (r *Root) Next(k *Keys, slots []*Slot, records []Leaf) (*Root, error) {
 		next.history = r.history.after(r.manifest)
 	}
 	var err error
-	if next.signature, err = k.sign(next.manifest.Encode()); err != nil {
+	if next.signature, err = k.sign(labelManifestKey, next.manifest.Encode()); err != nil {
 		return nil, fmt.Errorf("signing the manifest: %w", err)
 	}
 	return next, nil

@@ -23,7 +23,7 @@ func TestTreeHash(t *testing.T) {
 	}
 	var leaves []Leaf
 	for n := range 70 {
-		leaves = append(leaves, RecordLeaf(ID{byte(n)}, []byte{byte(n), 1}))
+		leaves = append(leaves, ObjectLeaf(ID{byte(n)}, []byte{byte(n), 1}))
 		var hashes [][32]byte
 		for _, l := range leaves {
 			hashes = append(hashes, l.hash)
@@ -32,7 +32,7 @@ func TestTreeHash(t *testing.T) {
 			t.Fatalf("%d leaves: got %x, want %x", n+1, got, want)
 		}
 	}
-	if want := sha256.Sum256([]byte("\x00\x03" + string(make([]byte, 16)) + "content")); newLeaf(recordType, ID{}, []byte("content")).hash != want {
+	if want := sha256.Sum256([]byte("\x00\x03" + string(make([]byte, 16)) + "content")); newLeaf(objectType, ID{}, []byte("content")).hash != want {
 		t.Error("hash of a leaf differs from its definition")
 	}
 }
@@ -59,7 +59,7 @@ func chain(t testing.TB, k *Keys, n int) []*Root {
 	r := NewRoot(testVault, public, 1_700_000_000)
 	var roots []*Root
 	for i := range n {
-		if r, err = r.Next(k, []*Slot{slot}, []Leaf{RecordLeaf(ID{byte(i), byte(i >> 8)}, []byte{1})}); err != nil {
+		if r, err = r.Next(k, []*Slot{slot}, []Leaf{ObjectLeaf(ID{byte(i), byte(i >> 8)}, []byte{1})}); err != nil {
 			t.Fatal(err)
 		}
 		roots = append(roots, r)
@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 		if err != nil {
 			t.Fatalf("generation %d: %v", i+1, err)
 		}
-		if err := r.Covers(uint64(i+1), []Leaf{RecordLeaf(ID{byte(i), byte(i >> 8)}, []byte{1})}); err != nil {
+		if err := r.Covers(uint64(i+1), []Leaf{ObjectLeaf(ID{byte(i), byte(i >> 8)}, []byte{1})}); err != nil {
 			t.Errorf("generation %d: %v", i+1, err)
 		}
 		oldest := max(1, i+1-HistoryLimit-1)
@@ -100,7 +100,7 @@ func TestCoversRefuses(t *testing.T) {
 	k := newKeys(t)
 	roots := chain(t, k, 3)
 	r := roots[2]
-	mine := RecordLeaf(ID{2}, []byte{1})
+	mine := ObjectLeaf(ID{2}, []byte{1})
 	for _, c := range []struct {
 		name       string
 		generation uint64
@@ -108,9 +108,9 @@ func TestCoversRefuses(t *testing.T) {
 	}{
 		{"other generation", 4, []Leaf{mine}},
 		{"no record", 3, nil},
-		{"another id", 3, []Leaf{RecordLeaf(ID{3}, []byte{1})}},
-		{"other content", 3, []Leaf{RecordLeaf(ID{2}, []byte{2})}},
-		{"one more", 3, []Leaf{mine, RecordLeaf(ID{3}, []byte{1})}},
+		{"another id", 3, []Leaf{ObjectLeaf(ID{3}, []byte{1})}},
+		{"other content", 3, []Leaf{ObjectLeaf(ID{2}, []byte{2})}},
+		{"one more", 3, []Leaf{mine, ObjectLeaf(ID{3}, []byte{1})}},
 		{"twice", 3, []Leaf{mine, mine}},
 	} {
 		if err := r.Covers(c.generation, c.records); !errors.Is(err, ErrManifest) {
@@ -123,7 +123,7 @@ func TestCoversRefuses(t *testing.T) {
 func TestRootFlips(t *testing.T) {
 	roots := chain(t, newKeys(t), 4)
 	encoded := roots[3].Encode()
-	leaf := []Leaf{RecordLeaf(ID{3}, []byte{1})}
+	leaf := []Leaf{ObjectLeaf(ID{3}, []byte{1})}
 	check := func(b []byte) error {
 		r, err := DecodeRoot(b)
 		if err != nil {
@@ -166,7 +166,7 @@ func TestDecodeRootRefuses(t *testing.T) {
 	}
 	resign := func(w *wireRoot, m Manifest) {
 		w.Manifest = m.Encode()
-		w.Signature, _ = k.sign(w.Manifest)
+		w.Signature, _ = k.sign(labelManifestKey, w.Manifest)
 	}
 	for _, c := range []struct {
 		name string
@@ -207,7 +207,7 @@ func TestDecodeRootRefuses(t *testing.T) {
 		{"signed with other label", func(w *wireRoot) {
 			m := wireManifest{Label: "nsagent/v1 checkpoint", Vault: r.Vault, Generation: 4}
 			w.Manifest = m.encode()
-			w.Signature, _ = k.sign(w.Manifest)
+			w.Signature, _ = k.sign(labelManifestKey, w.Manifest)
 		}, ErrFormat},
 		{"signed for another past", func(w *wireRoot) {
 			m := r.manifest

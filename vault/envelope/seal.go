@@ -18,6 +18,13 @@ type Secret struct {
 // hasRaw reports whether there is anything for the raw part.
 func (s Secret) hasRaw() bool { return !s.Raw.IsZero() || !s.Blob.DEK.IsZero() }
 
+// Destroy wipes all of it.
+func (s Secret) Destroy() {
+	s.SignOnly.Destroy()
+	s.Raw.Destroy()
+	s.Blob.DEK.Destroy()
+}
+
 func (s Secret) of(p Part) secret.Bytes {
 	if p == PartRaw {
 		return s.Raw
@@ -37,7 +44,7 @@ func (k *Keys) SealRecord(m *Metadata, s Secret) (*Record, error) {
 		m.Parts = append(m.Parts, PartRaw)
 	}
 	m.Versions = []Version{{Number: 1, Created: m.Created}}
-	return k.assemble(r, m, s)
+	return k.assemble(r, m, map[uint64]Secret{1: s})
 }
 
 // Rotate seals s, which has the parts of r, as the next version of r. The version
@@ -48,18 +55,43 @@ func (k *Keys) Rotate(r *Record, m *Metadata, created uint64, s Secret) (*Record
 		return nil, fmt.Errorf("%w: rotation with other parts than the record", ErrInput)
 	}
 	m.Versions = []Version{{Number: m.Current() + 1, Created: created}, m.Versions[0]}
-	return k.assemble(r, m, s)
+	return k.assemble(r, m, map[uint64]Secret{m.Current(): s})
 }
 
 // Describe seals other metadata for the secrets that r has: name, kind and meta
 // may differ. Contents stay as they are; their keys are wrapped anew.
 func (k *Keys) Describe(r *Record, m *Metadata) (*Record, error) {
-	return k.assemble(r, m, Secret{})
+	return k.assemble(r, m, nil)
+}
+
+// Rekey seals all that r has under other keys: its id and what it says stay. Whoever had
+// a key of r can open nothing of what comes out.
+func (k *Keys) Rekey(r *Record) (*Record, *Metadata, error) {
+	o, err := k.NewOpener()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer o.Close()
+	m, err := o.Metadata(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := make(map[uint64]Secret, len(m.Versions))
+	for _, v := range m.Versions {
+		s, err := o.Secret(r, v.Number)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer s.Destroy()
+		all[v.Number] = s
+	}
+	next, err := k.assemble(&Record{ID: r.ID}, m, all)
+	return next, m, err
 }
 
 // assemble returns the record that m describes. What old has of it is kept, its
-// DEKs wrapped for the new metadata; the rest is sealed from fresh.
-func (k *Keys) assemble(old *Record, m *Metadata, fresh Secret) (*Record, error) {
+// DEKs wrapped for the new metadata; the rest is sealed from fresh, by version.
+func (k *Keys) assemble(old *Record, m *Metadata, fresh map[uint64]Secret) (*Record, error) {
 	if err := checkInput(m); err != nil {
 		return nil, err
 	}
@@ -81,7 +113,7 @@ func (k *Keys) assemble(old *Record, m *Metadata, fresh Secret) (*Record, error)
 			newHash = sha256.Sum256(r.Metadata)
 		}
 		for _, v := range m.Versions {
-			sealed, err := k.sealVersion(old, name, v.Number, ck, oldHash, newHash, fresh)
+			sealed, err := k.sealVersion(old, name, v.Number, ck, oldHash, newHash, fresh[v.Number])
 			if err != nil {
 				return nil, err
 			}

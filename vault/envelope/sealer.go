@@ -19,7 +19,7 @@ type Sealer struct {
 // NewSealer returns a Sealer for one use, which names what it seals. What one seals opens
 // under no other use and in no other vault.
 func (k *Keys) NewSealer(use string) (*Sealer, error) {
-	key, err := deriveKey(k.arena, k.vrk, k.vault[:], labelSealer+" "+use)
+	key, err := k.arena.DeriveKey(k.vrk, k.vault[:], []byte(labelSealer+" "+use))
 	if err != nil {
 		return nil, err
 	}

@@ -135,7 +135,7 @@ func (h Shares) fit(k Kind) bool {
 // the stretched passphrase followed by the keyring share, each where the kind has it.
 func (s *Slot) kek(a *secret.Arena, shares Shares) (secret.Bytes, error) {
 	if s.Kind.KeySize() > 0 {
-		return deriveKey(a, shares.Key, s.ID[:], string(s.Kind))
+		return a.DeriveKey(shares.Key, s.ID[:], []byte(s.Kind))
 	}
 	ikm, err := a.Alloc(2 * keySize)
 	if err != nil {
@@ -165,5 +165,5 @@ func (s *Slot) kek(a *secret.Arena, shares Shares) (secret.Bytes, error) {
 	if err := ikm.Truncate(n); err != nil {
 		return secret.Bytes{}, err
 	}
-	return deriveKey(a, ikm, s.ID[:], string(s.Kind))
+	return a.DeriveKey(ikm, s.ID[:], []byte(s.Kind))
 }

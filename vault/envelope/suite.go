@@ -46,7 +46,7 @@ func seal(rand io.Reader, key, aad, plaintext []byte) ([]byte, error) {
 	var err error
 	secret.Do(func() {
 		var okm [keySize + commitmentSize]byte
-		hkdfSHA256(okm[:], key, nonce, aad)
+		secret.HKDF(okm[:], key, nonce, aad)
 		defer secret.Wipe(okm[:])
 		copy(out[1+nonceSize:], okm[keySize:])
 		var aead cipher.AEAD
@@ -78,7 +78,7 @@ func openWith(newAEAD func(key []byte) (cipher.AEAD, error), dst, key, aad, seal
 	ok := false
 	secret.Do(func() {
 		var okm [keySize + commitmentSize]byte
-		hkdfSHA256(okm[:], key, nonce, aad)
+		secret.HKDF(okm[:], key, nonce, aad)
 		defer secret.Wipe(okm[:])
 		if subtle.ConstantTimeCompare(okm[keySize:], commitment) != 1 {
 			return

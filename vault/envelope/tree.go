@@ -14,8 +14,11 @@ type Leaf struct {
 	hash [32]byte
 }
 
-// RecordLeaf returns the leaf of an encoded record.
-func RecordLeaf(id ID, encoded []byte) Leaf { return newLeaf(recordType, id, encoded) }
+// ObjectLeaf returns the leaf of an encoded object: a record, a grant or the policy.
+// They share one type of leaf, so that a reader who knows records alone can still
+// check the tree, and then says of the object that it is newer. What it is stands in
+// its content, which the leaf covers.
+func ObjectLeaf(id ID, encoded []byte) Leaf { return newLeaf(objectType, id, encoded) }
 
 // newLeaf hashes 0x00 ‖ type ‖ id ‖ content. The first byte keeps leaves apart
 // from inner nodes, as in RFC 6962 section 2.1, so that no node can be passed off

@@ -5,8 +5,11 @@ A second implementation, written from docs/vault-format.md alone; numbers in
 comments are sections of that page. It exists to show that the page is enough.
 
     reader.py VAULT KIND SHARE [trace]      SHARE of the keyring in hexadecimal or ""
+    reader.py VAULT grant ID                what a grant opens while the vault is locked
+    reader.py VAULT machine                 the policy, while the vault is locked
 
-Standard input has the passphrase, the recovery code or the content of the key file.
+Standard input has the passphrase, the recovery code or the content of the key file; wrap
+keys as an object of record id and key, in hexadecimal; the machine key in hexadecimal.
 
 Needs the Debian packages python3-cbor2, python3-nacl and python3-argon2.
 """
@@ -221,7 +224,7 @@ def read_record(data, id):  # 4
     need(len(data) <= 1 << 20, "record too large")
     r = decode(data, "record")
     need(type(r) is list and len(r) >= 2 and is_uint(r[0]) and is_uint(r[1]), "record")
-    if r[0] > 3 or (r[0] == 3 and r[1] > 2):
+    if r[0] > 5 or (r[0] == 3 and r[1] > 2):
         raise Newer("object")
     need(r[0] == 3 and r[1] in (1, 2) and is_list(r, 5) and r[2] == id and is_bytes(r[3]), "record")
     parts = r[4]
@@ -237,6 +240,35 @@ def read_record(data, id):  # 4
     blobs = [p[0] for p in parts for v in p[2] if len(v[2]) == 32]
     need(set(blobs) == ({"raw"} if r[1] == 2 else set()), "blobs")
     return r
+
+
+def sealed_padded(sealed, most):
+    n = len(sealed) - 73 if is_bytes(sealed) else 0
+    return n >= 256 and padded(n - 1) == n and n <= padded(most)
+
+
+def read_other(data, id, vault):  # 16
+    """Returns a grant or the policy as a list, and None for what is neither."""
+    if len(data) < 2 or data[0] >> 5 != 4 or data[1] not in (4, 5):
+        return None
+    need(len(data) <= 1 << 20, "object too large")
+    o = decode(data, "object")
+    need(type(o) is list and len(o) >= 2 and is_uint(o[0]) and is_uint(o[1]), "object")
+    if o[1] > 1:
+        raise Newer("object")
+    need(is_list(o, 6) and o[1] == 1 and o[2] == id, "object")
+    if o[0] == 4:
+        need(is_bytes(o[3], 32) and sealed_padded(o[4], 65536) and is_bytes(o[5]) and len(o[5]) % 121 == 0, "grant")
+        ids = [record for record, _ in wraps(o)]
+        need(len(ids) <= 64 and ids == sorted(set(ids)), "wraps out of order")
+    else:
+        need(id == vault and is_bytes(o[3], 105) and is_bytes(o[4]) and len(o[4]) in (0, 105), "policy")
+        need(sealed_padded(o[5], 262144), "policy")
+    return o
+
+
+def wraps(grant):
+    return [(grant[5][i:i + 16], grant[5][i + 16:i + 121]) for i in range(0, len(grant[5]), 121)]
 
 
 class Reader:
@@ -258,7 +290,17 @@ class Reader:
         self.say("tree", m[3])
         self.say("manifest", self.manifest)
         self.say("manifest hash", H(self.manifest))
-        self.parsed = [read_record(r, id) for id, r in self.records.items()]
+        self.grants, self.policy, self.parsed = {}, None, {}
+        for id, r in self.records.items():
+            other = read_other(r, id, self.vault)
+            if other is None:
+                self.parsed[id] = read_record(r, id)
+            elif other[0] == 4:
+                self.grants[id] = other
+            else:
+                self.policy = other
+        for grant in self.grants.values():
+            need(all(record in self.parsed for record, _ in wraps(grant)), "wrap of no record")
 
     def say(self, what, value):
         if self.trace is not None:
@@ -313,6 +355,10 @@ class Reader:
     def record(self, r):  # 4 and 5
         _, _, id, sealed, parts = r
         ck = {p[0]: open_sealed(self.vrk, ["nsagent/v1 ck", 1, self.vault, id, p[0]], p[1]) for p in parts}
+        return self.record_by(r, ck)
+
+    def record_by(self, r, ck):
+        _, _, id, sealed, parts = r
         m = decode(unpad(open_sealed(ck["sign-only"], ["nsagent/v1 metadata", 1, self.vault, id], sealed)), "metadata")
         need(is_list(m, 6) and is_text(m[0], 1, 255) and is_text(m[1], 1, 32) and is_uint(m[2]) and is_bytes(m[5]), "metadata")
         need(m[3] == [p[0] for p in parts], "metadata of other parts")
@@ -322,6 +368,8 @@ class Reader:
         for i, (number, created) in enumerate(m[4]):
             out = {"number": number, "created": created, "sign_only": "", "raw": ""}
             for name, _, sealed_versions in parts:
+                if name not in ck:
+                    continue
                 dek = open_sealed(ck[name], ["nsagent/v1 dek", 1, self.vault, id, number, name, H(sealed)], sealed_versions[i][1])
                 aad = ["nsagent/v1 content", 1, self.vault, id, number, name]
                 if len(sealed_versions[i][2]) == 32:
@@ -340,8 +388,53 @@ class Reader:
         self.say(f"{m[0]}: metadata", encode(m))
         return {"id": id.hex(), "name": m[0], "kind": m[1], "created": m[2], "meta": m[5].hex(), "versions": versions}
 
+    def grant_key(self):
+        seed = hkdf(self.vrk, self.vault, b"nsagent/v1 grant key", 32)
+        self.say("grant seed", seed)
+        return bytes(nacl.signing.SigningKey(seed).verify_key)
+
+    def grant(self, g):  # 16
+        _, _, id, issuer, sealed, _ = g
+        need(issuer == self.grant_key(), "grant of another issuer")
+        key = hkdf(self.vrk, self.vault, b"nsagent/v1 grant meta key", 32)
+        self.say("grant meta key", key)
+        meta = unpad(open_sealed(key, ["nsagent/v1 grant meta", 1, self.vault, id], sealed))
+        return {"id": id.hex(), "issuer": issuer.hex(), "meta": meta.hex(), "records": [record.hex() for record, _ in wraps(g)]}
+
+    def granted(self, id, keys):  # 16, without a VRK
+        need(id in self.grants, "no such grant")
+        out = []
+        for record, sealed in wraps(self.grants[id]):
+            if record not in keys:
+                continue
+            aad = ["nsagent/v1 grant ck", 1, self.vault, self.header[4], id, record]
+            ck = open_sealed(keys[record], aad, sealed)
+            r = self.record_by(self.parsed[record], {"sign-only": ck})
+            self.say(r["name"] + ": wrap key", keys[record])
+            self.say(r["name"] + ": aad in the grant", encode(aad))
+            self.say(r["name"] + ": sealed CK in the grant", sealed)
+            out.append({"name": r["name"], "sign_only": r["versions"][0]["sign_only"]})
+        return out
+
+    def policy_text(self):  # 16
+        if self.policy is None:
+            return ""
+        _, _, _, sealed, _, text = self.policy
+        return self.policy_by(open_sealed(self.vrk, ["nsagent/v1 policy key", 1, self.vault], sealed), text)
+
+    def policy_by(self, key, text):
+        self.say("policy: key", key)
+        return unpad(open_sealed(key, ["nsagent/v1 policy", 1, self.vault], text)).decode()
+
+    def policy_by_machine(self, machine):  # 16, without a VRK
+        need(self.policy is not None, "no policy")
+        outer = hmac.new(machine, encode(["nsagent/v1 policy machine", self.vault]), hashlib.sha256).digest()
+        self.say("policy: key of the machine", outer)
+        key = open_sealed(outer, ["nsagent/v1 policy machine", 1, self.vault, self.header[4]], self.policy[4])
+        return self.policy_by(key, self.policy[5])
+
     def content(self):
-        records = sorted((self.record(r) for r in self.parsed), key=lambda r: r["name"])
+        records = sorted((self.record(r) for r in self.parsed.values()), key=lambda r: r["name"])
         need(len({r["name"] for r in records}) == len(records), "two records of one name")
         return {
             "vault": self.vault.hex(),
@@ -350,13 +443,22 @@ class Reader:
             "manifest_hash": H(self.manifest).hex(),
             "slots": [{"id": s[0].hex(), "kind": s[1], "kdf": s[2][2:]} for s in self.slots],
             "records": records,
+            "grants": [self.grant(self.grants[id]) for id in sorted(self.grants)],
+            "policy": self.policy_text(),
         }
 
 
-def main(path, kind, share, trace=""):
+def main(path, kind, share="", trace=""):
     reader = Reader(path, {} if trace else None)
-    reader.unlock(kind, sys.stdin.buffer.read(), bytes.fromhex(share))
-    content = reader.content()
+    given = sys.stdin.buffer.read()
+    if kind == "grant":
+        keys = {bytes.fromhex(record): bytes.fromhex(key) for record, key in json.loads(given).items()}
+        content = reader.granted(bytes.fromhex(share), keys)
+    elif kind == "machine":
+        content = reader.policy_by_machine(bytes.fromhex(given.decode()))
+    else:
+        reader.unlock(kind, given, bytes.fromhex(share))
+        content = reader.content()
     json.dump(reader.trace if trace else content, sys.stdout, indent=1, ensure_ascii=False)
     print()
 

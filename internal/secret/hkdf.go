@@ -1,19 +1,38 @@
-package envelope
+package secret
 
 import (
 	"crypto/sha256"
-
-	"github.com/nsagent/nsagent/internal/secret"
+	"fmt"
 )
 
-// hkdfSHA256 fills dst, at most 255 * 32 bytes, with HKDF-SHA256 (RFC 5869) of ikm,
-// salt and info. It is called inside secret.Do.
+// DeriveKey returns 32 bytes of HKDF-SHA256 (RFC 5869) of ikm, salt and info. ikm stays
+// the caller's. The errors are ErrDestroyed and those of Alloc.
+func (a *Arena) DeriveKey(ikm Bytes, salt, info []byte) (Bytes, error) {
+	key, err := a.Alloc(sha256.Size)
+	if err != nil {
+		return Bytes{}, err
+	}
+	err = ikm.Use(func(p []byte) error {
+		return key.Use(func(q []byte) error {
+			Do(func() { HKDF(q, p, salt, info) })
+			return nil
+		})
+	})
+	if err != nil {
+		key.Destroy()
+		return Bytes{}, fmt.Errorf("deriving a key: %w", err)
+	}
+	return key, nil
+}
+
+// HKDF fills dst, at most 255 * 32 bytes, with HKDF-SHA256 (RFC 5869) of ikm, salt and
+// info. It is called inside Do.
 //
 // crypto/hkdf would do the same with 20 allocations a call, half of which hold the
 // key or what gives it away until the garbage collector comes by. Here every secret
-// value lies on the stack, which secret.Do erases on return; Wipe does the most of it
+// value lies on the stack, which Do erases on return; Wipe does the most of it
 // where Do does nothing.
-func hkdfSHA256(dst, ikm, salt, info []byte) {
+func HKDF(dst, ikm, salt, info []byte) {
 	prk := hmacSHA256(salt, ikm, nil, nil)
 	var t [sha256.Size]byte
 	var previous []byte // T(0) is empty
@@ -22,8 +41,8 @@ func hkdfSHA256(dst, ikm, salt, info []byte) {
 		previous = t[:]
 		dst = dst[copy(dst, t[:]):]
 	}
-	secret.Wipe(prk[:])
-	secret.Wipe(t[:])
+	Wipe(prk[:])
+	Wipe(t[:])
 }
 
 // hmacSHA256 returns HMAC-SHA256 (RFC 2104) of a ‖ b ‖ c. Longer keys than a block
@@ -39,7 +58,7 @@ func hmacSHA256(key, a, b, c []byte) [sha256.Size]byte {
 	digest := sha256.Sum256(inner)
 	outer := append(pad64(space[:0], key, 0x5c), digest[:]...)
 	mac := sha256.Sum256(outer)
-	secret.Wipe(space[:])
+	Wipe(space[:])
 	return mac
 }
 
