@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,8 @@ type acceptor struct {
 	limit int32
 	// grpc and http take what speaks their protocol; http is nil on admin.sock.
 	grpc, http *handoff
+	// grant is the right of all who connect here; nil is the owner's own.
+	grant *granted
 }
 
 // run accepts until ctx ends. Each connection gets its own goroutine at once, so
@@ -104,6 +107,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		return
 	}
 	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood}
+	counted.grant.Store(c.grant)
 	counted.onClose = func() {
 		c.agent.seals.forget(peer)
 		c.agent.uploads.forget(peer)
@@ -139,14 +143,14 @@ func isHTTP2(r *bufio.Reader) (bool, error) {
 	return true, nil
 }
 
-// admit refuses a caller whose process has ended since it connected, for calls
-// that are not uses.
+// admit refuses a caller whose process has ended since it connected, or whose grant is
+// over, for calls that are not uses.
 func (a *Agent) admit(c *caller) error {
-	err := c.alive()
-	if err != nil {
+	if err := c.alive(); err != nil {
 		a.auditRefusedPeer(c.peer)
+		return err
 	}
-	return err
+	return c.granted().good(a.clock())
 }
 
 // auditRefusedPeer records that another user knocked, or somebody who was left a
@@ -172,6 +176,14 @@ type countedConn struct {
 	onClose func()
 	manners manners
 	flood   *pace
+	// grant is the right of every call that begins on the connection; nil is the owner's
+	// own. An unlock token sets it, once.
+	grant atomic.Pointer[granted]
+}
+
+// caller returns who calls on the connection.
+func (c *countedConn) caller() *caller {
+	return &caller{peer: c.Conn.Identity(), grant: c.grant.Load()}
 }
 
 // Read gives the bytes that were looked at first, and takes its time with a

@@ -12,6 +12,18 @@ import (
 // the agent itself.
 type caller struct {
 	peer *peercred.Peer
+	// grant is the right that an unlock token gave, for the connection that redeemed it or
+	// the socket that was made for it; nil is the owner's own.
+	grant *granted
+}
+
+// granted returns the grant of the caller; nil where the right is the owner's or the
+// agent's own.
+func (c *caller) granted() *granted {
+	if c == nil {
+		return nil
+	}
+	return c.grant
 }
 
 // alive returns an error where the process that opened the connection is gone: a
@@ -33,6 +45,9 @@ func (c *caller) fill(e *audit.Event) {
 		return
 	}
 	e.UID, e.PID, e.Exe = int(c.peer.UID), int(c.peer.PID), c.peer.Exe()
+	if c.grant != nil {
+		e.Grant = c.grant.name
+	}
 }
 
 // uid returns the caller's user ID.

@@ -19,15 +19,15 @@ import (
 // maxRefreshToken is the longest refresh token that is taken, in bytes.
 const maxRefreshToken = 16 << 10
 
-// granted is what the token endpoint gives for a code or a refresh token.
-type granted struct {
+// tokenGrant is what the token endpoint gives for a code or a refresh token.
+type tokenGrant struct {
 	access bearer
 	// refresh is the zero Bytes where none came: a confidential client keeps the one that
 	// it has.
 	refresh secret.Bytes
 }
 
-func (g granted) destroy() {
+func (g tokenGrant) destroy() {
 	g.access.token.Destroy()
 	g.refresh.Destroy()
 }
@@ -116,7 +116,7 @@ func (a *Agent) finishCode(ctx context.Context, l *login, who *live, code secret
 //
 // Source: NetSuite Help, "Step Two POST Request to the Token Endpoint" and "Refresh Token
 // POST Request to the Token Endpoint".
-func (a *Agent) postGrant(ctx context.Context, s *session, p *live, clientSecret secret.Bytes, fields ...formField) (g granted, answer gateway.Answer, err error) {
+func (a *Agent) postGrant(ctx context.Context, s *session, p *live, clientSecret secret.Bytes, fields ...formField) (g tokenGrant, answer gateway.Answer, err error) {
 	job := p.tokenJob(p.tokenEndpoint())
 	job.Read, job.Keep = gateway.ReadObject, []string{"error", "expires_in"}
 	receivers := make(map[string]*secret.Receiver)
@@ -145,7 +145,7 @@ func (a *Agent) postGrant(ctx context.Context, s *session, p *live, clientSecret
 		}
 		if *to, err = receivers[member].Open(box, secret.SealContext{Instance: a.instance[:], Method: gateway.SealMethod, Profile: p.Name, Field: member}); err != nil {
 			g.destroy()
-			return granted{}, answer, fmt.Errorf("opening the sealed %s: %w", member, err)
+			return tokenGrant{}, answer, fmt.Errorf("opening the sealed %s: %w", member, err)
 		}
 	}
 	seconds, ok := answer.Seconds("expires_in")
@@ -158,7 +158,7 @@ func (a *Agent) postGrant(ctx context.Context, s *session, p *live, clientSecret
 	}
 	if g.refresh.Len() > maxRefreshToken {
 		g.destroy()
-		return granted{}, answer, p.incomplete("refresh_token")
+		return tokenGrant{}, answer, p.incomplete("refresh_token")
 	}
 	return g, answer, nil
 }

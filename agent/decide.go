@@ -70,15 +70,18 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 	}
 }
 
-// authorize finds the profile, checks that the peer still lives, that the target is
-// the profile's own and that policy allows the use, and writes the audit entry, in
-// this order. Only if all of it went well it returns the profile and its session.
+// authorize checks that the peer still lives and its grant is good, finds the profile,
+// checks that the target is the profile's own, that policy and the grant allow the use,
+// and writes the audit entry, in this order. Only if all of it went well it returns the profile and its session.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
 func (a *Agent) authorize(u use) (*session, *live, error) {
 	now, boot := a.clock(), a.boottime()
+	if u.caller.granted() != nil {
+		u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
+	}
 	a.mu.RLock()
 	s, p, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
@@ -126,11 +129,15 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if err := u.caller.alive(); err != nil {
 		return nil, nil, err
 	}
+	grant := u.caller.granted()
+	if err := grant.good(now); err != nil {
+		return nil, nil, err
+	}
 	s, err := a.currentAtLocked(boot)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := s.find(u.name)
+	p, err := s.findFor(u.caller, u.name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,7 +169,11 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 			return s, p, err
 		}
 	}
-	return s, p, policy.Decide(at)
+	if err := policy.Decide(at); err != nil || grant == nil {
+		return s, p, err
+	}
+	id, _ := s.vault.RecordID(p.Name) // of a record that is gone: no grant has the zero ID
+	return s, p, grant.clear(u, id, now)
 }
 
 // find returns the profile of that name, or the only one where name is empty.

@@ -37,6 +37,12 @@ var (
 	ErrNetSuite = errors.New("agent: NetSuite refused")
 	// ErrConsent: somebody has to allow it in NetSuite, in the browser.
 	ErrConsent = errors.New("agent: consent needed")
+	// ErrGrant: an unlock token is missing, damaged or not of this vault.
+	ErrGrant = errors.New("agent: unlock token not accepted")
+	// ErrGrantScope: the unlock token does not allow it.
+	ErrGrantScope = errors.New("agent: outside of the grant")
+	// ErrRevoked: the grant was revoked.
+	ErrRevoked = errors.New("agent: grant revoked")
 	// ErrRunning: another agent serves the same socket.
 	ErrRunning = errors.New("agent: already running")
 )

@@ -166,7 +166,7 @@ func TestErrorTableIsOne(t *testing.T) {
 	statuses := map[codes.Code][]int{
 		codes.InvalidArgument: {400}, codes.PermissionDenied: {403}, codes.NotFound: {404}, codes.AlreadyExists: {409},
 		codes.FailedPrecondition: {409, 410}, codes.ResourceExhausted: {429}, codes.Internal: {500}, codes.DataLoss: {500},
-		codes.Unimplemented: {501}, codes.Aborted: {502}, codes.Unavailable: {503},
+		codes.Unauthenticated: {401}, codes.Unimplemented: {501}, codes.Aborted: {502}, codes.Unavailable: {503},
 	}
 	seen := make(map[pb.Code]bool)
 	for _, m := range pb.Meanings() {

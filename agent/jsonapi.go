@@ -49,7 +49,7 @@ type tokenJSON struct {
 	Scope   []string `json:"scope"`
 }
 
-type peerKey struct{}
+type connectionKey struct{}
 
 // endpoint is one path of the JSON API.
 type endpoint struct {
@@ -117,7 +117,7 @@ func (a *Agent) newHTTPServer() *http.Server {
 		ErrorLog:                     slog.NewLogLogger(a.log.Handler(), slog.LevelError),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if cc, ok := c.(*countedConn); ok {
-				ctx = context.WithValue(ctx, peerKey{}, cc.Conn.Identity())
+				ctx = context.WithValue(ctx, connectionKey{}, cc)
 			}
 			return ctx
 		},
@@ -132,9 +132,9 @@ func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
 // answerWithin is answer for what takes longer, such as what NetSuite is asked for.
 func answerWithin[Q any](a *Agent, within time.Duration, f func(context.Context, *caller, Q) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p, ok := r.Context().Value(peerKey{}).(*peercred.Peer)
-		if !ok {
-			p = &peercred.Peer{}
+		by := &caller{peer: &peercred.Peer{}}
+		if c, ok := r.Context().Value(connectionKey{}).(*countedConn); ok {
+			by = c.caller()
 		}
 		var q Q
 		var err error
@@ -147,7 +147,7 @@ func answerWithin[Q any](a *Agent, within time.Duration, f func(context.Context,
 			writeError(w, a.refuse(err))
 			return
 		}
-		out, err := f(r.Context(), &caller{peer: p}, q)
+		out, err := f(r.Context(), by, q)
 		if err != nil {
 			writeError(w, a.refuse(err))
 			return

@@ -39,6 +39,9 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	now := a.clock().Unix()
 	out := &pb.ListProfilesResponse{Profiles: make([]*pb.ProfileSummary, 0, len(s.profiles))}
 	for _, p := range s.profiles {
+		if !c.granted().may(s, p) {
+			continue
+		}
 		state := "ready"
 		switch {
 		case p.Stale != 0:
@@ -61,7 +64,27 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 	if err := a.admit(c); err != nil {
 		return nil, err
 	}
-	return a.status(), nil
+	out := a.status()
+	if g := c.granted(); g != nil {
+		a.narrowStatus(out, g)
+	}
+	return out, nil
+}
+
+// narrowStatus takes from a status the profiles that are not of the grant g.
+func (a *Agent) narrowStatus(out *pb.StatusResponse, g *granted) {
+	own := make(map[string]bool)
+	a.mu.RLock()
+	if s, err := a.currentLocked(); err == nil {
+		for name, p := range s.profiles {
+			if g.may(s, p) {
+				own[name] = true
+			}
+		}
+	}
+	a.mu.RUnlock()
+	out.Profiles = min(out.Profiles, int32(len(own))) // #nosec G115 -- at most 100,000
+	out.Expiring = slices.DeleteFunc(out.Expiring, func(e *pb.Expiry) bool { return !own[e.GetProfile()] })
 }
 
 // status collects what the agent knows of itself. Nothing in it is secret.

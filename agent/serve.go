@@ -229,9 +229,14 @@ func callerOf(ctx context.Context) *caller {
 	if ctx.Value(itself{}) != nil {
 		return nil
 	}
+	if c, _ := connectionOf(ctx); c != nil {
+		if counted, ok := c.(*countedConn); ok {
+			return counted.caller()
+		}
+	}
 	p, ok := peercred.FromContext(ctx)
 	if !ok {
-		return &caller{peer: &peercred.Peer{}}
+		p = &peercred.Peer{}
 	}
 	return &caller{peer: p}
 }

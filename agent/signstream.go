@@ -18,14 +18,13 @@ const maxBulkSigners = 4
 // The goroutine of the call receives, a few others sign and answer, so that reading one
 // request, signing another and writing an answer go on at the same time.
 func (s signerService) SignStream(stream pb.Signer_SignStreamServer) error {
-	c := callerOf(stream.Context())
 	requests := make(chan *pb.SignStreamRequest)
 	out := bulkAnswers{stream: stream}
 	var signers sync.WaitGroup
 	sign := func() {
 		for m := range requests {
 			if !out.broken() {
-				out.send(s.answer(c, m))
+				out.send(s.answer(callerOf(stream.Context()), m)) // of now: a token may be redeemed meanwhile
 			}
 		}
 	}

@@ -90,6 +90,12 @@ var (
 	ErrStale error = &Error{Code: pb.CodeStale, Message: "client: from before a refresh"}
 	// ErrConsent: somebody has to log in to NetSuite in the browser, and to allow it.
 	ErrConsent error = &Error{Code: pb.CodeConsent, Message: "client: consent needed"}
+	// ErrGrant: the unlock token is damaged, or not of this vault.
+	ErrGrant error = &Error{Code: pb.CodeGrant, Message: "client: unlock token not accepted"}
+	// ErrGrantScope: the unlock token does not allow it.
+	ErrGrantScope error = &Error{Code: pb.CodeGrantScope, Message: "client: outside of the grant"}
+	// ErrRevoked: the grant was revoked.
+	ErrRevoked error = &Error{Code: pb.CodeRevoked, Message: "client: grant revoked"}
 	// ErrNetSuite: NetSuite refused.
 	ErrNetSuite error = &Error{Code: pb.CodeNetSuite, Message: "client: refused by NetSuite"}
 	// ErrNetwork: the agent could not reach NetSuite.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // Records returns the records in the order of their names, as this process last read
@@ -22,6 +23,17 @@ func (v *Vault) Records() ([]Record, error) {
 		l = append(l, e.Record)
 	}
 	return l, nil
+}
+
+// RecordID returns the ID of the record of that name, and whether there is one, as this
+// process last read it. A locked vault has none.
+func (v *Vault) RecordID(name string) (store.ID, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.index == nil || v.index.byName[name] == nil {
+		return store.ID{}, false
+	}
+	return v.index.byName[name].ID, true
 }
 
 // OpenSignOnly opens the sign-only part of the current version of a record. The

@@ -91,6 +91,9 @@ type Event struct {
 	// Exe is the executable of that process; at most 256 bytes. It is evidence, not
 	// identity.
 	Exe string
+	// Grant is the grant of the unlock token that the caller showed, such as
+	// g_aebagbafaydqqcikbmga2dqpca; at most 32 bytes. Empty means none: the owner's own right.
+	Grant string
 	// Detail holds short values that the agent made itself, such as "idle" or
 	// "profiles=3", never text from a caller; at most 200 bytes.
 	Detail string
@@ -107,6 +110,7 @@ const (
 	maxHost    = 255
 	maxPath    = 256
 	maxExe     = 256
+	maxGrant   = 32
 	maxDetail  = 200
 )
 

@@ -80,7 +80,7 @@ func (l *limit) clear(r *Request) error {
 		return refused("not_before", "it begins at "+instant(l.NotBefore))
 	case l.NotAfter != 0 && r.Time > l.NotAfter:
 		return refused("not_after", "it ended at "+instant(l.NotAfter))
-	case l.Credentials != nil && !slices.Contains(l.Credentials, r.Credential):
+	case !l.covers(r.Credential):
 		return refused("credentials", "it is for other profiles")
 	case l.Kinds != nil && !slices.Contains(l.Kinds, r.Kind):
 		return refused("kinds", "it allows "+listed(l.Kinds))
@@ -105,6 +105,9 @@ func (l *limit) clear(r *Request) error {
 	}
 	return nil
 }
+
+// covers reports whether the block leaves the credential in.
+func (l *limit) covers(id ID) bool { return l.Credentials == nil || slices.Contains(l.Credentials, id) }
 
 func (l *limit) fitsPath(path string) bool {
 	for _, p := range l.paths {

@@ -15,7 +15,7 @@ type codePage struct {
 
 // codePages returns a page for every code, in the order of the table.
 func codePages() []codePage {
-	return append(append(requestPages(), vaultPages()...), agentPages()...)
+	return append(append(append(requestPages(), vaultPages()...), agentPages()...), grantPages()...)
 }
 
 // requestPages are about what was asked for.
@@ -155,6 +155,24 @@ func vaultPages() []codePage {
 			"There is no room left: the vault has its largest size, or a limit of the request was reached.",
 			[]string{"very many or very large profiles"},
 			[]string{"remove what is not used:  nsagent profile rm NAME"}},
+	}
+}
+
+// grantPages are about unlock tokens.
+func grantPages() []codePage {
+	return []codePage{
+		{pb.CodeGrant,
+			"The agent could not take the unlock token for what it says it is, so the call has no right to anything. Nothing was signed.",
+			[]string{"the token was copied in part, or with a line break in it", "the CI secret is empty in this job, as in the job of a fork", "the token is of another vault, or from before the vault was made anew", "a caveat that this version of nsagent does not know"},
+			[]string{"see what the token says, without an agent:  nsagent grant show -", "give the job the token that  nsagent grant new  printed"}},
+		{pb.CodeGrantScope,
+			"The unlock token is good, and what was asked for lies outside of it. A token never gives more than it says, and who holds it cannot widen it.",
+			[]string{"another profile, host, method or path than the grant is for", "a job that runs on another branch or in another repository than the grant names", "passport, connect-password, assertion or token where the grant limits hosts, methods or paths: those carry the whole role"},
+			[]string{"see what the token allows:  nsagent grant show -", "have its owner make another:  nsagent grant new"}},
+		{pb.CodeRevoked,
+			"Whoever owns the vault has revoked the grant. The token opens nothing any more, and no token that was narrowed from it does.",
+			[]string{"the token had leaked, or might have", "it was replaced by another", "the grant was removed from the vault"},
+			[]string{"have its owner make another:  nsagent grant new"}},
 	}
 }
 

@@ -53,6 +53,9 @@ const (
 	CodeStale      Code = "NSA-STALE"
 	CodeConsent    Code = "NSA-CONSENT"
 	CodeCheck      Code = "NSA-CHECK"
+	CodeGrant      Code = "NSA-GRANT"
+	CodeGrantScope Code = "NSA-GRANT-SCOPE"
+	CodeRevoked    Code = "NSA-REVOKED"
 )
 
 // Meaning is one row of the error table: what a code is on each surface.
@@ -113,6 +116,9 @@ func Meanings() []Meaning {
 		{CodeStale, codes.FailedPrecondition, 410, 10, "it is from before a refresh of the sandbox"},
 		{CodeConsent, codes.FailedPrecondition, 410, 10, "somebody has to allow it in NetSuite, in the browser"},
 		{CodeCheck, codes.FailedPrecondition, 409, 9, "a check found problems"},
+		{CodeGrant, codes.Unauthenticated, 401, 5, "the unlock token is missing, damaged or not of this vault"},
+		{CodeGrantScope, codes.PermissionDenied, 403, 5, "the unlock token does not allow it"},
+		{CodeRevoked, codes.FailedPrecondition, 410, 10, "the grant was revoked"},
 	}
 }
 

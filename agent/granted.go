@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// granted is the right of whoever showed an unlock token: what the token says, for all
+// calls of a connection. It stands in the place of the owner's own right and takes from
+// it; it never adds.
+type granted struct {
+	*unlocktoken.Grant
+	// name is the grant's name for people and the log: g_ and 26 characters.
+	name string
+	// issuer and claims are those of the OIDC token that was shown with the unlock token,
+	// and verified; empty and nil without one.
+	issuer string
+	claims map[string]string
+	// revoked is set when the grant is revoked: nothing is done for it from then on.
+	revoked atomic.Bool
+}
+
+// newGranted returns the right that a verified chain gives.
+func newGranted(g *unlocktoken.Grant) *granted {
+	return &granted{Grant: g, name: unlocktoken.GrantName(g.Authority.Grant)}
+}
+
+// good returns an error where the grant gives nothing to anybody any more. A nil grant is
+// the owner, and good.
+func (g *granted) good(now time.Time) error {
+	switch {
+	case g == nil:
+		return nil
+	case g.revoked.Load():
+		return refuse(ErrRevoked, pb.CodeRevoked, "grant "+g.name+" was revoked", "its unlock tokens open nothing any more", "have its owner make another:  nsagent grant new")
+	case now.Unix() > g.NotAfter():
+		return refuse(ErrExpired, pb.CodeExpired, "the unlock token has expired", "it ended at "+time.Unix(g.NotAfter(), 0).UTC().Format(time.RFC3339), "have its owner make another:  nsagent grant new")
+	}
+	return nil
+}
+
+// clear returns an error where a caveat of the token does not hold for u on p, whose
+// record is id.
+func (g *granted) clear(u use, id store.ID, now time.Time) error {
+	if g == nil {
+		return nil
+	}
+	r := unlocktoken.Request{
+		Time: now.Unix(), Credential: unlocktoken.ID(id), Kind: string(u.kind), Method: u.method, Issuer: g.issuer, Claims: g.claims,
+		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.Exe(),
+	}
+	if u.target != nil {
+		r.Host, r.Path, r.Script = u.target.Host(), u.target.Path(), scriptOf(*u.target)
+	}
+	err := g.Clear(r)
+	if refused := (*unlocktoken.Refused)(nil); errors.As(err, &refused) {
+		return outside(refused.Why)
+	}
+	return err
+}
+
+// outside is the refusal of what a token does not allow.
+func outside(why string) error {
+	return refuse(ErrGrantScope, pb.CodeGrantScope, "the unlock token does not allow this", why, "see what it allows:  nsagent grant show -")
+}
+
+// restletPath is where RESTlets are called.
+//
+// Source: NetSuite Help, "Identifying RESTlets in HTTP Calls".
+const restletPath = "/app/site/hosting/restlet.nl"
+
+// scriptOf returns the RESTlet that a request calls, as "script/deploy". It is empty where
+// the request calls none, or the URL could be read in two ways.
+func scriptOf(t signer.Target) string {
+	if t.Path() != restletPath {
+		return ""
+	}
+	q, err := url.ParseQuery(t.RawQuery())
+	if err != nil || len(q["script"]) != 1 || len(q["deploy"]) != 1 {
+		return ""
+	}
+	return q.Get("script") + "/" + q.Get("deploy")
+}
+
+// may reports whether the profile p of s is one of the grant's. All are the owner's.
+func (g *granted) may(s *session, p *live) bool {
+	if g == nil {
+		return true
+	}
+	id, ok := s.vault.RecordID(p.Name)
+	return ok && g.Covers(unlocktoken.ID(id))
+}
+
+// findFor is find among the profiles that c may use. What lies outside of a grant is
+// refused in the same words whether it is there or not.
+func (s *session) findFor(c *caller, name string) (*live, error) {
+	g := c.granted()
+	if g == nil {
+		return s.find(name)
+	}
+	if p, ok := s.profiles[name]; ok && g.may(s, p) {
+		return p, nil
+	}
+	if name != "" {
+		return nil, outside(fmt.Sprintf("it is not for a profile %.80q", name))
+	}
+	var only *live
+	for _, p := range s.profiles {
+		if !g.may(s, p) {
+			continue
+		}
+		if only != nil {
+			return nil, refuse(ErrNoProfile, pb.CodeNoProfile, "no profile is named", "the unlock token is for more than one", "list them:  nsagent profile ls")
+		}
+		only = p
+	}
+	if only == nil {
+		return nil, outside("none of its profiles is in this vault any more")
+	}
+	return only, nil
+}
