@@ -164,15 +164,15 @@ func grantPages() []codePage {
 		{pb.CodeGrant,
 			"The agent could not take the unlock token for what it says it is, so the call has no right to anything. Nothing was signed.",
 			[]string{"the token was copied in part, or with a line break in it", "the CI secret is empty in this job, as in the job of a fork", "the token is of another vault, or from before the vault was made anew", "a caveat that this version of nsagent does not know"},
-			[]string{"see what the token says, without an agent:  nsagent grant show -", "give the job the token that  nsagent grant new  printed"}},
+			[]string{"give the job the token exactly as it was printed: one line from nst1_ on", "see which tokens are shown and refused:  nsagent audit query --reason NSA-GRANT"}},
 		{pb.CodeGrantScope,
 			"The unlock token is good, and what was asked for lies outside of it. A token never gives more than it says, and who holds it cannot widen it.",
 			[]string{"another profile, host, method or path than the grant is for", "a job that runs on another branch or in another repository than the grant names", "passport, connect-password, assertion or token where the grant limits hosts, methods or paths: those carry the whole role"},
-			[]string{"see what the token allows:  nsagent grant show -", "have its owner make another:  nsagent grant new"}},
+			[]string{"see what was asked for:  nsagent audit query --reason NSA-GRANT-SCOPE", "have whoever made the token make another, for what the job needs"}},
 		{pb.CodeRevoked,
 			"Whoever owns the vault has revoked the grant. The token opens nothing any more, and no token that was narrowed from it does.",
 			[]string{"the token had leaked, or might have", "it was replaced by another", "the grant was removed from the vault"},
-			[]string{"have its owner make another:  nsagent grant new"}},
+			[]string{"have whoever made the token make another"}},
 	}
 }
 
