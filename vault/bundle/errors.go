@@ -1,0 +1,17 @@
+package bundle
+
+import "errors"
+
+var (
+	// ErrFormat means bytes that no nsagent writes.
+	ErrFormat = errors.New("bundle: malformed")
+	// ErrNewer means a format that this nsagent does not know.
+	ErrNewer = errors.New("bundle: written by a newer nsagent")
+	// ErrIssuer means that the bundle is of another vault than the token.
+	ErrIssuer = errors.New("bundle: of another issuer")
+	// ErrSignature means that its issuer did not sign it so.
+	ErrSignature = errors.New("bundle: signature does not verify")
+	// ErrOpen means that there is no such credential, or another key is needed. It does not
+	// say which of them.
+	ErrOpen = errors.New("bundle: does not open")
+)
