@@ -97,11 +97,12 @@ type Agent struct {
 	sandbox    harden.Report
 	seen       vault.Memory // of the vault, from one unlock to the next
 
-	stop  context.CancelFunc
-	wake  chan struct{}
-	erase chan struct{} // wakes eraseVersions
-	tend  chan struct{} // wakes tendCertificates
-	aging chan struct{} // wakes watchExpiry
+	stop    context.CancelFunc
+	wake    chan struct{}
+	erase   chan struct{} // wakes eraseVersions
+	tend    chan struct{} // wakes tendCertificates
+	tending tending
+	aging   chan struct{} // wakes watchExpiry
 
 	recalled chan struct{} // closed once the audit log was read
 

@@ -278,7 +278,7 @@ func TestRotate(t *testing.T) {
 	}
 	// The overlap is over.
 	w.dueNow()
-	w.agent.tendAll(asItself(t.Context()), tending{})
+	w.agent.tendAll(asItself(t.Context()))
 	if got := w.atNetSuite(); got != "active, current active" && got != "current active, revoked" {
 		t.Errorf("after the overlap NetSuite has: %s", got)
 	}

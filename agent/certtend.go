@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault"
 )
@@ -51,17 +54,63 @@ func (p *profile) retire(id string, after int64) {
 	p.Retired = all[max(0, len(all)-maxRetired):]
 }
 
-// tending is what the agent knows of certificates that it has to see to.
-type tending map[string]struct {
-	next  time.Duration // by the boot clock; zero: now
+// tending is what the agent knows of certificates that it could not see to, by the names
+// of the profiles.
+type tending struct {
+	mu    sync.Mutex // guards waits
+	waits map[string]wait
+}
+
+// wait is the time until something that failed is tried again.
+type wait struct {
+	next  time.Duration // by the boot clock
 	pause time.Duration
+	code  pb.Code // of the failure
+}
+
+// of returns the wait of a profile, which is zero where nothing failed.
+func (t *tending) of(name string) wait {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waits[name]
+}
+
+// failed notes a failure, and returns the wait that follows.
+func (t *tending) failed(name string, now time.Duration, code pb.Code) wait {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pause := min(max(2*t.waits[name].pause, shortestRest), longestRest)
+	if t.waits == nil {
+		t.waits = make(map[string]wait)
+	}
+	t.waits[name] = wait{now + pause, pause, code}
+	return t.waits[name]
+}
+
+// done forgets what failed before.
+func (t *tending) done(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.waits, name)
+}
+
+// warnings says of which of these profiles a certificate waits to be seen to.
+func (t *tending) warnings(profiles map[string]*live) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(t.waits)) {
+		if w := t.waits[name]; profiles[name] != nil {
+			out = append(out, fmt.Sprintf("a certificate of profile %q could not be rotated or revoked (%s); it is tried again every %s: nsagent cert rotate -p %s", name, w.code, w.pause, name))
+		}
+	}
+	return out
 }
 
 // tendCertificates sees to certificates by itself: when the vault is unlocked, and from
 // then on once a minute. It goes on with rotations that were broken off, begins those whose
 // time has come, and revokes what has had its overlap.
 func (a *Agent) tendCertificates(ctx context.Context) error {
-	waits := make(tending)
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -72,28 +121,25 @@ func (a *Agent) tendCertificates(ctx context.Context) error {
 		case <-a.tend:
 		}
 		if a.cfg.Gateway != nil {
-			a.tendAll(asItself(ctx), waits)
+			a.tendAll(asItself(ctx))
 		}
 	}
 }
 
 // tendAll looks at each profile once.
-func (a *Agent) tendAll(ctx context.Context, waits tending) {
+func (a *Agent) tendAll(ctx context.Context) {
 	for _, name := range a.toTend() {
-		w := waits[name]
-		if a.boottime() < w.next || ctx.Err() != nil {
+		if a.boottime() < a.tending.of(name).next || ctx.Err() != nil {
 			continue
 		}
 		err := a.tendOne(ctx, name)
 		switch {
 		case err == nil:
-			delete(waits, name)
+			a.tending.done(name)
 		case errors.Is(err, ErrBusy), errors.Is(err, vault.ErrLocked), errors.Is(err, errReplaced):
 			// somebody is at it, or nobody can be; the next look tells
 		default:
-			w.pause = min(max(2*w.pause, shortestRest), longestRest)
-			w.next = a.boottime() + w.pause
-			waits[name] = w
+			w := a.tending.failed(name, a.boottime(), refusalOf(err).Code)
 			a.log.Error("a certificate was not seen to; it is tried again", "profile", name, "in", w.pause, "error", err)
 		}
 	}
@@ -127,10 +173,15 @@ func (a *Agent) unfinishedLocked(s *session, name string) bool {
 	return st != nil && st.Change == changeRotation
 }
 
+// rotates reports whether the agent rotates the certificate by itself.
+func (l *live) rotates() bool {
+	return l.Auth == authM2M && l.Stale == 0 && l.RotateAfter != 0 && slices.Contains(l.Scopes, signer.ScopeRESTWebServices)
+}
+
 // rotationDue reports whether the certificate has the age at which it is to be rotated.
 func (l *live) rotationDue(now time.Time) bool {
 	switch {
-	case l.Auth != authM2M || l.Stale != 0 || l.RotateAfter == 0 || !slices.Contains(l.Scopes, signer.ScopeRESTWebServices):
+	case !l.rotates():
 		return false
 	case l.Expires != 0 && now.Unix() >= l.Expires:
 		return false // it can upload no other one

@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/elliptic"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,8 +194,20 @@ func TestRotatesByItself(t *testing.T) {
 			t.Errorf("at an age of %s: %v", age, err)
 		}
 	}
-	waits := tending{}
-	look := func() { w.agent.tendAll(asItself(t.Context()), waits) }
+	look := func() { w.agent.tendAll(asItself(t.Context())) }
+	warned := func(want bool) {
+		t.Helper()
+		st, err := w.dial().Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.ContainsFunc(st.GetWarnings(), func(s string) bool {
+			return strings.Contains(s, `profile "m2m" could not be rotated`) && strings.Contains(s, string(pb.CodeNetSuite))
+		})
+		if got != want {
+			t.Errorf("status warns of %q, want a failed rotation among them: %t", st.GetWarnings(), want)
+		}
+	}
 	look()
 	set(11 * day) // it is ten days old
 	look()
@@ -203,6 +216,7 @@ func TestRotatesByItself(t *testing.T) {
 	w.inject(nstest.Fault{Kind: "status", Path: certificatesPath + "*", Method: "POST", Status: 500})
 	look()
 	w.unchanged(before)
+	warned(true)
 	look() // too early to try again
 	w.unchanged(before)
 	w.clock.Add(int64(shortestRest))
@@ -211,6 +225,7 @@ func TestRotatesByItself(t *testing.T) {
 	if p.GetCertificateId() == before.GetCertificateId() || p.GetRotateAfter() != int64(9*day/time.Second) {
 		t.Errorf("the profile is %v", p)
 	}
+	warned(false)
 	look()
 	if again := w.profile(); again.GetCertificateId() != p.GetCertificateId() {
 		t.Error("it was rotated twice")

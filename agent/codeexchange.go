@@ -74,7 +74,7 @@ func (a *Agent) newVerifier() (secret.Bytes, error) {
 //
 // Source: NetSuite Help, "Step Two POST Request to the Token Endpoint".
 func (a *Agent) finishCode(ctx context.Context, l *login, who *live, code secret.Bytes) error {
-	g, answer, err := a.postGrant(ctx, l.session, who, l.clientSecret,
+	g, answer, err := a.postGrant(ctx, l.session, who, l.secret,
 		formField{name: "grant_type", plain: "authorization_code"}, formField{name: "code", secret: code},
 		formField{name: "redirect_uri", plain: l.redirect}, formField{name: "code_verifier", secret: l.verifier})
 	if err == nil {
@@ -91,7 +91,7 @@ func (a *Agent) finishCode(ctx context.Context, l *login, who *live, code secret
 		return err
 	}
 	defer g.refresh.Destroy()
-	m, err := newCode(a.arena, l.clientSecret, g.refresh)
+	m, err := newCode(a.arena, l.secret, g.refresh)
 	if err != nil {
 		g.access.token.Destroy()
 		return err

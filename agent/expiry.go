@@ -35,8 +35,13 @@ func milestone(left time.Duration) (days int32, passed bool) {
 func (l *live) expiry(now time.Time) *pb.Expiry {
 	ends := l.ends()
 	days, near := milestone(time.Unix(ends, 0).Sub(now))
-	if ends == 0 || !near || l.Auth == authCode && days > 1 { // a consent lives for a week
+	switch {
+	case ends == 0 || !near:
 		return nil
+	case l.Auth == authCode && days > 1: // a consent lives for a week
+		return nil
+	case days > 0 && l.rotates() && !l.rotationDue(now.Add(-day)):
+		return nil // the agent sees to it, unless it has failed to for a day
 	}
 	return &pb.Expiry{
 		Profile: l.Name, Account: l.Account, Environment: l.identity.Account.Environment(), Auth: l.Auth, ExpiresAt: ends, WithinDays: days,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
 )
 
 // A milestone is passed from its very second on, until the next one is.
@@ -165,4 +166,27 @@ func TestExpiringInOrder(t *testing.T) {
 			t.Fatalf("%d of %d, %v", len(got), near, got)
 		}
 	})
+}
+
+// A certificate that the agent rotates by itself is no cause for worry before that is a day
+// late.
+func TestRotatedByItselfIsNotSpokenOf(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		life, age, rotateAfter time.Duration
+		spoken                 bool
+	}{
+		{60 * day, 10 * day, 0, true}, {60 * day, 10 * day, 40 * day, false},
+		{60 * day, 29 * day, 40 * day, false}, {60 * day, 30*day + time.Hour, 40 * day, false}, // due, and not late
+		{60 * day, 32 * day, 40 * day, true}, {60 * day, 61 * day, 40 * day, true},
+	} {
+		since := now.Add(-c.age)
+		_, cert := keyPair(t, elliptic.P256(), since, since.Add(c.life))
+		l := &live{profile: &profile{}}
+		l.Auth, l.Certificate, l.Expires, l.Scopes = authM2M, cert, since.Add(c.life).Unix(), []string{signer.ScopeRESTWebServices}
+		l.RotateAfter = int64(c.rotateAfter / time.Second)
+		if got := l.expiry(now) != nil; got != c.spoken {
+			t.Errorf("of %s, at %s, rotated after %s: spoken of %t", c.life, c.age, c.rotateAfter, got)
+		}
+	}
 }

@@ -82,16 +82,16 @@ func (a *Agent) planNewLogin(ctx context.Context, l *login, q *pb.BeginLoginRequ
 		p.TokenID = ""
 	}
 	for _, box := range q.GetSecrets() {
-		if box.GetField() != field || !l.clientSecret.IsZero() {
+		if box.GetField() != field || !l.secret.IsZero() {
 			return credential(fmt.Sprintf("%.40s does not belong to this login, or is given twice", box.GetField()), "")
 		}
-		if l.clientSecret, err = a.open(ctx, box, pb.Admin_BeginLogin_FullMethodName, p.Name, maxSecret); err != nil {
+		if l.secret, err = a.open(ctx, box, pb.Admin_BeginLogin_FullMethodName, p.Name, maxSecret); err != nil {
 			return err
 		}
 	}
-	if auth == authTBA || !l.clientSecret.IsZero() {
+	if auth == authTBA || !l.secret.IsZero() {
 		p.Confidential = auth == authCode
-		return checkSecret(field, l.clientSecret)
+		return checkSecret(field, l.secret)
 	}
 	return nil
 }
@@ -124,13 +124,13 @@ func (a *Agent) planLoginAgain(l *login, q *pb.BeginLoginRequest) error {
 	defer raw.Destroy()
 	if p.Auth == authCode {
 		var old secret.Bytes
-		l.clientSecret, old, err = openCode(a.arena, raw)
+		l.secret, old, err = openCode(a.arena, raw)
 		old.Destroy()
 		return err
 	}
 	got := &secrets{fields: make(map[string]secret.Bytes)}
 	err = got.fillTBA(a.arena, raw)
-	l.clientSecret = got.fields["consumer_secret"]
+	l.secret = got.fields["consumer_secret"]
 	got.fields["token_secret"].Destroy()
 	return err
 }

@@ -45,8 +45,8 @@ type login struct {
 	born    time.Duration
 	wrong   int // answers that came with another state
 
-	// clientSecret is that of the client, or the consumer secret.
-	clientSecret secret.Bytes
+	// secret is that of the client, or the consumer secret.
+	secret secret.Bytes
 	// redirect and verifier are for pkce.
 	redirect string
 	verifier secret.Bytes
@@ -56,7 +56,7 @@ type login struct {
 }
 
 func (l *login) destroy() {
-	l.clientSecret.Destroy()
+	l.secret.Destroy()
 	l.verifier.Destroy()
 	l.requestSecret.Destroy()
 }

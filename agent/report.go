@@ -113,7 +113,7 @@ func (a *Agent) status() *pb.StatusResponse {
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
 		out.Expiring = s.expiring(a.clock())
-		out.Warnings = append(out.Warnings, s.warnings()...)
+		out.Warnings = append(append(out.Warnings, s.warnings()...), a.tending.warnings(s.profiles)...)
 	}
 	if err := a.audit.Err(); err != nil {
 		out.Warnings = append(out.Warnings, "the audit log cannot be written; nothing is signed")

@@ -55,7 +55,7 @@ func (a *Agent) finishThreeStep(ctx context.Context, l *login, who *live, verifi
 	}
 	defer tokenSecret.Destroy()
 	l.profile.TokenID = token
-	m, err := newTBA(a.arena, l.clientSecret, tokenSecret)
+	m, err := newTBA(a.arena, l.secret, tokenSecret)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (a *Agent) step(ctx context.Context, l *login, who *live, path string, requ
 	fail := func(err error) (string, secret.Bytes, gateway.Answer, error) {
 		return "", secret.Bytes{}, gateway.Answer{}, err
 	}
-	signed, err := a.signStep(l.clientSecret, requestSecret, who.url("restlets.api", path), sign)
+	signed, err := a.signStep(l.secret, requestSecret, who.url("restlets.api", path), sign)
 	if err != nil {
 		return fail(err)
 	}

@@ -20,8 +20,9 @@ import (
 const (
 	// think is what a client waits between two calls, at most.
 	think = 100 * time.Millisecond
-	// patience is how long a call may take on a machine that is busy.
-	patience = 30 * time.Second
+	// patience is how long a call may take. What is looked for is a call that never ends:
+	// on a machine that compiles with all its cores, unlocking alone took half a minute.
+	patience = 3 * time.Minute
 	// manyProfiles is from where on more are removed than added.
 	manyProfiles = 60
 )
