@@ -158,19 +158,25 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 		UID: u.caller.uid(), Owner: a.owner, Profile: p.Name, Environment: p.identity.Account.Environment(),
 		Access: policy.Access(p.Access), Kind: u.kind, Method: u.method, Time: now,
 	}
+	if grant != nil {
+		at.Grant, at.Issuer, at.Claims = grant.name, grant.issuer, grant.claims
+	}
 	if u.target != nil {
 		if err := signer.CheckHost(*u.target, p.identity.Account, p.endpoint); err != nil {
 			return s, p, hostRefusal(err, p, u.target)
 		}
-		at.Host, at.Path = u.target.Host(), u.target.Path()
+		at.Host, at.Path, at.Script = u.target.Host(), u.target.Path(), policy.Script(u.target.Path(), u.target.RawQuery())
 	}
 	if u.check != nil {
 		if err := u.check(p); err != nil {
 			return s, p, err
 		}
 	}
-	if err := policy.Decide(at); err != nil || grant == nil {
-		return s, p, err
+	if d := (*policy.Policy)(nil).Decide(at); d.Err != nil {
+		return s, p, d.Err
+	}
+	if grant == nil {
+		return s, p, nil
 	}
 	id, _ := s.vault.RecordID(p.Name) // of a record that is gone: no grant has the zero ID
 	return s, p, grant.clear(u, id, now)

@@ -3,13 +3,12 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"sync/atomic"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
-	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -58,7 +57,7 @@ func (g *granted) clear(u use, id store.ID, now time.Time) error {
 		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.Exe(),
 	}
 	if u.target != nil {
-		r.Host, r.Path, r.Script = u.target.Host(), u.target.Path(), scriptOf(*u.target)
+		r.Host, r.Path, r.Script = u.target.Host(), u.target.Path(), policy.Script(u.target.Path(), u.target.RawQuery())
 	}
 	err := g.Clear(r)
 	if refused := (*unlocktoken.Refused)(nil); errors.As(err, &refused) {
@@ -70,24 +69,6 @@ func (g *granted) clear(u use, id store.ID, now time.Time) error {
 // outside is the refusal of what a token does not allow.
 func outside(why string) error {
 	return refuse(ErrGrantScope, pb.CodeGrantScope, "the unlock token does not allow this", why, "see what it allows:  nsagent grant show -")
-}
-
-// restletPath is where RESTlets are called.
-//
-// Source: NetSuite Help, "Identifying RESTlets in HTTP Calls".
-const restletPath = "/app/site/hosting/restlet.nl"
-
-// scriptOf returns the RESTlet that a request calls, as "script/deploy". It is empty where
-// the request calls none, or the URL could be read in two ways.
-func scriptOf(t signer.Target) string {
-	if t.Path() != restletPath {
-		return ""
-	}
-	q, err := url.ParseQuery(t.RawQuery())
-	if err != nil || len(q["script"]) != 1 || len(q["deploy"]) != 1 {
-		return ""
-	}
-	return q.Get("script") + "/" + q.Get("deploy")
 }
 
 // may reports whether the profile p of s is one of the grant's. All are the owner's.

@@ -5,16 +5,25 @@ import (
 	"strings"
 )
 
-// Decide returns nil if the attempt may go ahead, and else a *Denied.
-//
-// With no policy adopted, the owner of the agent may use every profile within its
-// limits, and nobody else anything.
-func Decide(a Attempt) error {
-	switch {
-	case a.UID != a.Owner:
-		return deny(a, CodeDenied,
+// byDefault decides where no policy is adopted.
+func byDefault(a *Attempt) Decision {
+	d := Decision{Effect: Allow, Index: -1}
+	if a.UID != a.Owner && a.Grant == "" {
+		d.Err = deny(a, CodeDenied,
 			fmt.Sprintf("only its owner, uid %d, may use this agent, and the caller is uid %d", a.Owner, a.UID),
 			fmt.Sprintf("run it as uid %d, or keep a vault of your own:  nsagent init", a.Owner))
+	} else {
+		d.Err = limits(a)
+	}
+	if d.Err != nil {
+		d.Effect = Deny
+	}
+	return d
+}
+
+// limits returns nil if the limits of the profile allow a.
+func limits(a *Attempt) *Denied {
+	switch {
 	case a.Profile == "":
 		return deny(a, CodeDenied, "it names no profile", "list them:  nsagent profile ls")
 	case !known(a.Kind):
@@ -24,32 +33,62 @@ func Decide(a Attempt) error {
 	case Write:
 		return nil
 	case Read:
-		return decideRead(a)
+		if why := whyNotReading(a); why != "" {
+			return deny(a, CodeReadOnly, "its access is read"+why, widen(a))
+		}
+		return nil
 	}
 	return deny(a, CodeDenied, "the access of the profile is neither read nor write", widen(a))
 }
 
-// decideRead decides for a profile that is limited to reading.
-func decideRead(a Attempt) error {
+// whyNotReading returns why a does more than read, to go on after "its access is read";
+// empty if it only reads.
+func whyNotReading(a *Attempt) string {
 	switch a.Kind {
 	case KindPassport, KindConnectPassword:
-		return deny(a, CodeReadOnly, "its access is read, and this would carry the whole role", widen(a))
+		return ", and this would carry the whole role"
 	case KindAssertion, KindToken:
-		return deny(a, CodeReadOnly, "its access is read, and this would buy a token that can write", widen(a))
+		return ", and this would buy a token that can write"
 	}
 	switch a.Method {
 	case "GET", "HEAD":
 		if isTokenEndpoint(a.Path) {
-			return deny(a, CodeReadOnly, "its access is read, and this path is, or may be taken for, one that issues or revokes tokens", widen(a))
+			return ", and this path is, or may be taken for, one that issues or revokes tokens"
 		}
-		return nil
+		return ""
 	case "POST":
 		if a.Path == SuiteQLPath {
-			return nil
+			return ""
 		}
-		return deny(a, CodeReadOnly, "its access is read: GET, HEAD, and POST to exactly "+SuiteQLPath, widen(a))
+		return ": GET, HEAD, and POST to exactly " + SuiteQLPath
 	}
-	return deny(a, CodeReadOnly, "its access is read: GET, HEAD and SuiteQL", widen(a))
+	return ": GET, HEAD and SuiteQL"
+}
+
+// noRule refuses what no rule matched. production says that a rule would have matched on
+// another profile than one of production.
+func noRule(a *Attempt, production bool) *Denied {
+	why := "no rule of the policy allows it"
+	if production {
+		why = `the rule that would allow it is not for production: it needs environment = "production"`
+	}
+	return deny(a, CodeDenied, why, explain(a))
+}
+
+func deniedBy(a *Attempt, r *Rule) *Denied {
+	return deny(a, CodeDenied, fmt.Sprintf("rule %q of the policy denies it", r.Name), explain(a))
+}
+
+func unclearTo(a *Attempt, r *Rule) *Denied {
+	return deny(a, CodeDenied, fmt.Sprintf("rule %q of the policy may be meant for it, and that cannot be told", r.Name), explain(a))
+}
+
+// explain is the command that says which rule decides and why.
+func explain(a *Attempt) string {
+	if !plainName(a.Profile) {
+		return "see the policy:  nsagent policy show"
+	}
+	return "see which rule decides:  nsagent policy explain -p " + a.Profile + " …"
 }
 
 func known(k Kind) bool {
@@ -60,12 +99,12 @@ func known(k Kind) bool {
 	return false
 }
 
-func deny(a Attempt, code, why, next string) error {
+func deny(a *Attempt, code, why, next string) *Denied {
 	return &Denied{Code: code, What: what(a), Why: why, Next: next}
 }
 
 // what names the attempt. Nothing of it comes from the caller unchecked.
-func what(a Attempt) string {
+func what(a *Attempt) string {
 	var s string
 	switch a.Environment {
 	case "production", "sandbox":
@@ -96,7 +135,7 @@ func what(a Attempt) string {
 }
 
 // widen is the command by which the owner gives the profile more.
-func widen(a Attempt) string {
+func widen(a *Attempt) string {
 	name := "NAME"
 	if plainName(a.Profile) {
 		name = a.Profile

@@ -43,7 +43,7 @@ func TestNothingElsePassesForSuiteQL(t *testing.T) {
 	for _, path := range paths {
 		for _, kind := range []Kind{KindSign, KindSend} {
 			a := attempt(func(a *Attempt) { a.Method, a.Path, a.Kind = "POST", path, kind })
-			if err := Decide(a); codeOf(t, err) != CodeReadOnly {
+			if err := decide(a); codeOf(t, err) != CodeReadOnly {
 				t.Errorf("%s of %q: got %v, want it refused", kind, path, err)
 			}
 		}
@@ -66,11 +66,11 @@ func TestTokenEndpointsAreNotReading(t *testing.T) {
 	for _, path := range endpoints {
 		for _, method := range []string{"GET", "HEAD"} {
 			read := attempt(func(a *Attempt) { a.Method, a.Path = method, path })
-			if err := Decide(read); codeOf(t, err) != CodeReadOnly {
+			if err := decide(read); codeOf(t, err) != CodeReadOnly {
 				t.Errorf("%s %s: got %v, want it refused", method, path, err)
 			}
 			read.Access = Write
-			if err := Decide(read); err != nil {
+			if err := decide(read); err != nil {
 				t.Errorf("%s %s with write: got %v", method, path, err)
 			}
 		}
@@ -82,7 +82,7 @@ func TestTokenEndpointsAreNotReading(t *testing.T) {
 		"/services/rest/record/v1/customer/50%", "/services/rest/record/v1/customer/eid:J%C3%BCrgen", "/services/rest/record/v1/customer/%zz", "",
 		"/services/rest/record/v1/customer/50%2", "/services/rest/record/v1/customer/%252541", // encoded three times over
 	} {
-		if err := Decide(attempt(func(a *Attempt) { a.Path = path })); err != nil {
+		if err := decide(attempt(func(a *Attempt) { a.Path = path })); err != nil {
 			t.Errorf("GET %s: got %v, want it allowed", path, err)
 		}
 	}

@@ -38,9 +38,18 @@ type Attempt struct {
 	// UID is the user of the process that asks, as the kernel tells it; Owner the user
 	// who owns the agent.
 	UID, Owner uint32
+	// Grant is the name of the grant that the caller holds ("g_…"); empty: none, it asks
+	// in its own right. What the grant itself allows is not decided here.
+	Grant string
+	// Evidence is what is known about the process that asks.
+	Evidence Evidence
+	// Issuer and Claims are those of a verified OIDC token; empty: none was shown. Numbers
+	// are in decimal.
+	Issuer string
+	Claims map[string]string
 	// Profile is the name of the profile to be used.
 	Profile string
-	// Environment is "production" or "sandbox". It appears in messages.
+	// Environment is "production" or "sandbox".
 	Environment string
 	// Access is the limit of the profile.
 	Access Access
@@ -50,6 +59,10 @@ type Attempt struct {
 	// for byte as signed: Method in upper case, Host without port, Path escaped and
 	// without query.
 	Method, Host, Path string
-	// Time is when it happens, for limits in time. The default policy has none.
+	// Script is the RESTlet that the request is for, as the function Script gives it.
+	Script string
+	// Operation is the SOAP operation; empty: not known.
+	Operation string
+	// Time is when it happens.
 	Time time.Time
 }

@@ -17,6 +17,15 @@ func attempt(change func(*Attempt)) Attempt {
 	return a
 }
 
+// decide decides without a policy.
+func decide(a Attempt) error {
+	var p *Policy
+	if d := p.Decide(a); d.Err != nil {
+		return d.Err
+	}
+	return nil
+}
+
 // codeOf returns the code of a refusal; empty if there is none.
 func codeOf(t testing.TB, err error) string {
 	t.Helper()
@@ -88,7 +97,7 @@ func TestDecide(t *testing.T) {
 		"a user whom nobody knows":      {func(a *Attempt) { a.UID = 1<<32 - 1 }, CodeDenied},
 		"another user, nothing allowed": {func(a *Attempt) { a.UID, a.Method = 8, "DELETE" }, CodeDenied},
 	} {
-		if err := Decide(attempt(c.change)); codeOf(t, err) != c.want {
+		if err := decide(attempt(c.change)); codeOf(t, err) != c.want {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 	}
@@ -128,7 +137,7 @@ func TestTextsOfRefusals(t *testing.T) {
 		}},
 	} {
 		d := new(Denied)
-		if err := Decide(attempt(c.change)); !errors.As(err, &d) || *d != c.want {
+		if err := decide(attempt(c.change)); !errors.As(err, &d) || *d != c.want {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, *d, c.want)
 		}
 	}
@@ -150,7 +159,7 @@ func TestWhatARefusalNames(t *testing.T) {
 		{"a/0", "G:", `profile may not sign this request`},
 	} {
 		d := new(Denied)
-		err := Decide(attempt(func(a *Attempt) { a.UID, a.Environment, a.Profile, a.Method = 8, "", c.profile, c.method }))
+		err := decide(attempt(func(a *Attempt) { a.UID, a.Environment, a.Profile, a.Method = 8, "", c.profile, c.method }))
 		if !errors.As(err, &d) || d.What != c.want {
 			t.Errorf("%q %q: got %q, want %q", c.profile, c.method, d.What, c.want)
 		}
@@ -168,7 +177,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := Decide(a); (err != nil) != (name == "denied") {
+				if err := decide(a); (err != nil) != (name == "denied") {
 					b.Fatal(err)
 				}
 			}

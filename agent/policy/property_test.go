@@ -31,9 +31,9 @@ func TestReadIsPartOfWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := anyAttempt(t)
 		a.Access = Read
-		read := Decide(a)
+		read := decide(a)
 		a.Access = Write
-		if write := Decide(a); read == nil && write != nil {
+		if write := decide(a); read == nil && write != nil {
 			t.Fatalf("allowed to read, denied to write: %+v: %v", a, write)
 		}
 	})
@@ -45,7 +45,7 @@ func TestOthersGetNothing(t *testing.T) {
 		if a.UID == a.Owner {
 			a.UID++
 		}
-		if Decide(a) == nil {
+		if decide(a) == nil {
 			t.Fatalf("allowed: %+v", a)
 		}
 	})
@@ -56,7 +56,7 @@ func TestReadAllowsOnlyReading(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := anyAttempt(t)
 		a.Access, a.UID = Read, a.Owner
-		if Decide(a) != nil {
+		if decide(a) != nil {
 			return
 		}
 		if a.Kind != KindSign && a.Kind != KindSend {
@@ -72,7 +72,7 @@ func TestReadAllowsOnlyReading(t *testing.T) {
 func TestUnknownIsDenied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := anyAttempt(t)
-		if Decide(a) == nil && (!known(a.Kind) || a.Access != Read && a.Access != Write || a.Profile == "") {
+		if decide(a) == nil && (!known(a.Kind) || a.Access != Read && a.Access != Write || a.Profile == "") {
 			t.Fatalf("allowed: %+v", a)
 		}
 	})
@@ -82,7 +82,7 @@ func TestUnknownIsDenied(t *testing.T) {
 func TestRefusalsAreComplete(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := anyAttempt(t)
-		err := Decide(a)
+		err := decide(a)
 		if err == nil {
 			return
 		}
@@ -99,7 +99,7 @@ func TestRefusalsAreComplete(t *testing.T) {
 			}
 		}
 		again := new(Denied)
-		if !errors.As(Decide(a), &again) || *again != *d {
+		if !errors.As(decide(a), &again) || *again != *d {
 			t.Fatalf("two answers to %+v: %v and %v", a, d, again)
 		}
 	})
@@ -113,7 +113,7 @@ func FuzzPath(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p string) {
 		post := Attempt{Profile: "acme", Access: Read, Kind: KindSign, Method: "POST", Path: p}
-		if (Decide(post) == nil) != (p == SuiteQLPath) {
+		if (decide(post) == nil) != (p == SuiteQLPath) {
 			t.Fatalf("POST %q", p)
 		}
 		decoded, ok := decodeAll(p)
@@ -130,7 +130,7 @@ func FuzzPath(f *testing.F) {
 		switch strings.ToLower(plain) {
 		case "/rest/issuetoken", "/rest/revoketoken", "/rest/requesttoken", "/rest/accesstoken":
 			post.Method = "GET"
-			if Decide(post) == nil {
+			if decide(post) == nil {
 				t.Fatalf("GET %q was allowed, and is %q", p, plain)
 			}
 		}

@@ -23,16 +23,9 @@ const MaxPattern = 1024
 
 // Pattern is a compiled pattern. Its zero value matches nothing.
 type Pattern struct {
-	segments []segment
+	segments []Word
 	// rest is set where the pattern ends in "/**".
 	rest bool
-}
-
-// segment is what one segment of a path must be: before, then anything if star is set,
-// then after.
-type segment struct {
-	before, after string
-	star          bool
 }
 
 // Compile reads a pattern: a plain path in which a segment may hold one "*", for any
@@ -54,11 +47,11 @@ func Compile(pattern string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("%w: it has to be a path from the first slash on, as it goes on the wire, without query, dot segments or needless escapes", ErrPattern)
 	}
 	for part := range strings.SplitSeq(body[1:], "/") {
-		before, after, star := strings.Cut(part, "*")
-		if strings.Contains(after, "*") {
+		w := word(part)
+		if strings.Contains(w.after, "*") {
 			return Pattern{}, fmt.Errorf("%w: more than one * in a segment; ** only stands at the end", ErrPattern)
 		}
-		p.segments = append(p.segments, segment{before, after, star})
+		p.segments = append(p.segments, w)
 	}
 	return p, nil
 }
@@ -71,7 +64,13 @@ func (p Pattern) Match(path string) bool { return p.match(path, false) }
 func (p Pattern) MatchFold(path string) bool { return p.match(path, true) }
 
 func (p Pattern) match(path string, fold bool) bool {
-	if !Plain(path) || len(p.segments) == 0 && !p.rest {
+	return Plain(path) && p.MatchPlain(path, fold)
+}
+
+// MatchPlain is Match, or MatchFold, for a path that Plain has seen: who holds one path
+// against many patterns asks that once.
+func (p Pattern) MatchPlain(path string, fold bool) bool {
+	if len(p.segments) == 0 && !p.rest {
 		return false
 	}
 	left := path[1:]
@@ -84,24 +83,6 @@ func (p Pattern) match(path string, fold bool) bool {
 		left = more
 	}
 	return true
-}
-
-func (s segment) fits(part string, fold bool) bool {
-	if !s.star {
-		return same(part, s.before, fold)
-	}
-	n := len(part) - len(s.before) - len(s.after)
-	if n < 0 || n == 0 && s.before == "" && s.after == "" {
-		return false
-	}
-	return same(part[:len(s.before)], s.before, fold) && same(part[len(part)-len(s.after):], s.after, fold)
-}
-
-func same(a, b string, fold bool) bool {
-	if fold {
-		return strings.EqualFold(a, b)
-	}
-	return a == b
 }
 
 // Plain reports whether path has one reading only: it starts with a slash, no segment of

@@ -1,0 +1,253 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
+)
+
+// index finds the rules that can match an attempt, in their order: by profile, then by
+// the operation, for which a path stands with its first segments, in lower case.
+//
+// A rule whose profiles are patterns, or that has very many, is kept under no profile.
+type index map[string]map[string]*bucket
+
+// bucket holds the numbers of rules, rising. One that is about somebody in particular is
+// kept under who that is, all others in any.
+type bucket struct {
+	any []uint16
+	who map[whoKey][]uint16
+	// unsure are the rules of who that do not allow, by the fact that they ask for: they
+	// may be meant for a process of which that is not known.
+	unsure map[Facts][]uint16
+}
+
+// whoKey is one entry of a list of Who: a user, or what fact says.
+type whoKey struct {
+	fact Facts // zero for a grant or a user
+	uid  uint32
+	text string // empty for a user
+}
+
+const (
+	// maxRules is the most rules of a policy; their numbers fit the index.
+	maxRules = 10_000
+	// maxDepth is how many segments of a path count.
+	maxDepth = 12
+	// maxKeys is how many places of the index a rule may take.
+	maxKeys = 256
+	// maxLists is the most lists of an attempt: of two profiles, for everything, all
+	// paths and each segment of a path, of anybody and of whoever it may be.
+	maxLists = 2 * (2 + maxDepth) * 10
+
+	keyAny = "*"
+	// keyOdd holds the rules on requests that may be meant for a path that is not plain.
+	keyOdd = "?"
+)
+
+func keyKind(k Kind) string { return "=" + string(k) }
+
+// add enters a rule.
+func (x index) add(n int, r *Rule) {
+	profiles := []string{""}
+	if r.Profiles != nil && len(r.Profiles)*(len(r.What)+1) <= maxKeys {
+		profiles = nil
+		for _, w := range r.Profiles {
+			name := ""
+			if w.Literal() {
+				name = w.String()
+			}
+			profiles = append(profiles, name)
+		}
+	}
+	var keys []string
+	for i := range r.What {
+		keys = append(keys, r.What[i].keys()...)
+		if r.Effect != Allow && r.What[i].onRequests() {
+			keys = append(keys, keyOdd)
+		}
+	}
+	who := r.whoKeys()
+	for _, p := range profiles {
+		if x[p] == nil {
+			x[p] = make(map[string]*bucket)
+		}
+		for _, k := range keys {
+			if x[p][k] == nil {
+				x[p][k] = &bucket{}
+			}
+			x[p][k].add(uint16(n), who, r.Effect != Allow) // #nosec G115 -- at most maxRules
+		}
+	}
+}
+
+// add enters a rule under each of who, or under any where there is none.
+func (b *bucket) add(n uint16, who []whoKey, unsure bool) {
+	if who == nil {
+		b.any = appendOnce(b.any, n)
+		return
+	}
+	if b.who == nil {
+		b.who = make(map[whoKey][]uint16)
+	}
+	for _, w := range who {
+		b.who[w] = appendOnce(b.who[w], n)
+	}
+	if fact := who[0].fact; unsure && fact != 0 {
+		if b.unsure == nil {
+			b.unsure = make(map[Facts][]uint16)
+		}
+		b.unsure[fact] = appendOnce(b.unsure[fact], n)
+	}
+}
+
+func appendOnce(list []uint16, n uint16) []uint16 {
+	if len(list) > 0 && list[len(list)-1] == n {
+		return list
+	}
+	return append(list, n)
+}
+
+// whoKeys returns the keys of which an attempt must have one for r to match; nil where
+// that cannot be said.
+func (r *Rule) whoKeys() (keys []whoKey) {
+	texts := func(fact Facts, list []string) {
+		for _, s := range list {
+			keys = append(keys, whoKey{fact: fact, text: s})
+		}
+	}
+	switch w := &r.Who; {
+	case w.Exes != nil:
+		texts(FactExe, w.Exes)
+	case w.Hashes != nil:
+		texts(FactHash, w.Hashes)
+	case literal(w.Units):
+		texts(FactCgroup, []string{w.Units[0].String()})
+	case literal(w.Grants):
+		texts(0, []string{w.Grants[0].String()})
+	case w.UIDs != nil:
+		for _, uid := range w.UIDs {
+			keys = append(keys, whoKey{uid: uid})
+		}
+	}
+	return keys
+}
+
+func literal(words []pathglob.Word) bool { return len(words) == 1 && words[0].Literal() }
+
+// onRequests reports whether o speaks of the path of a request.
+func (o *Operation) onRequests() bool { return o.form != formAny && o.form != formKind }
+
+// keys returns where o is found.
+func (o *Operation) keys() []string {
+	switch o.form {
+	case formAny:
+		return []string{keyAny}
+	case formKind:
+		return []string{keyKind(o.kind)}
+	case formSuiteQL:
+		return []string{SuiteQLPath}
+	case formRESTlet:
+		return []string{RESTletPath}
+	case formSOAP:
+		return []string{keyKind(KindPassport), "/services"}
+	}
+	prefix, end := strings.ToLower(o.path.Prefix()), 0
+	for depth := 0; depth < maxDepth && end < len(prefix); depth++ {
+		end = segmentEnd(prefix, end)
+	}
+	return []string{prefix[:end]}
+}
+
+// segmentEnd returns where the segment of path ends that begins with the slash at start.
+func segmentEnd(path string, start int) int {
+	if i := strings.IndexByte(path[start+1:], '/'); i >= 0 {
+		return start + 1 + i
+	}
+	return len(path)
+}
+
+// candidates are the rules to try, as lists in order that are merged.
+type candidates struct {
+	lists [maxLists][]uint16
+	n     int
+}
+
+// find gathers the lists.
+func (c *candidates) find(x index, s *sight) {
+	path := ""
+	if s.plain {
+		path = strings.ToLower(s.Path)
+	}
+	for _, profile := range [...]string{s.Profile, ""} {
+		keys := x[profile]
+		if keys == nil {
+			continue
+		}
+		c.take(keys[keyAny], s.Attempt)
+		switch {
+		case !s.request:
+			c.take(keys[keyKind(s.Kind)], s.Attempt)
+		case !s.plain:
+			c.take(keys[keyOdd], s.Attempt)
+		default:
+			c.take(keys[""], s.Attempt)
+			for depth, end := 0, 0; depth < maxDepth && end < len(path); depth++ {
+				end = segmentEnd(path, end)
+				c.take(keys[path[:end]], s.Attempt)
+			}
+		}
+	}
+}
+
+func (c *candidates) take(b *bucket, a *Attempt) {
+	if b == nil {
+		return
+	}
+	c.push(b.any)
+	if b.who == nil {
+		return
+	}
+	e := &a.Evidence
+	for fact, list := range b.unsure {
+		if e.Known&fact == 0 {
+			c.push(list)
+		}
+	}
+	c.push(b.who[whoKey{fact: FactExe, text: e.Exe}])
+	if exe, replaced := strings.CutSuffix(e.Exe, deleted); replaced {
+		c.push(b.who[whoKey{fact: FactExe, text: exe}])
+	}
+	c.push(b.who[whoKey{fact: FactHash, text: e.SHA256}])
+	c.push(b.who[whoKey{fact: FactCgroup, text: e.Unit}])
+	c.push(b.who[whoKey{text: a.Grant}])
+	c.push(b.who[whoKey{uid: a.UID}])
+}
+
+func (c *candidates) push(list []uint16) {
+	if len(list) > 0 {
+		c.lists[c.n] = list
+		c.n++
+	}
+}
+
+// next returns the number of the next rule to try.
+func (c *candidates) next() (int, bool) {
+	if c.n == 0 {
+		return 0, false
+	}
+	first := c.lists[0][0]
+	for _, l := range c.lists[1:c.n] {
+		first = min(first, l[0])
+	}
+	for i := c.n - 1; i >= 0; i-- {
+		if c.lists[i][0] != first {
+			continue
+		}
+		if c.lists[i] = c.lists[i][1:]; len(c.lists[i]) == 0 {
+			c.n--
+			c.lists[i] = c.lists[c.n]
+		}
+	}
+	return int(first), true
+}

@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+)
+
+const (
+	maxText    = 1 << 20 // bytes of a policy
+	maxNesting = 8       // brackets within brackets, and parts of a key
+)
+
+// places are the lines of the tables and keys of a text, by their path: "rule#2.who.uid"
+// is the key uid of the table who in the third table of the array rule.
+type places map[string]int
+
+// line returns the line of a path, or of the closest path above it that has one.
+func (p places) line(path string) int {
+	for {
+		if n, ok := p[path]; ok || path == "" {
+			return max(n, 1)
+		}
+		path = path[:max(strings.LastIndexByte(path, '.'), 0)]
+	}
+}
+
+// scanner goes over TOML before the parser does. It finds the places, and refuses what
+// nests so deeply that the parser would not come to an end.
+type scanner struct {
+	places places
+	arrays map[string]int // how often [[name]] came
+	table  string         // the path of the current table
+
+	quote   string // that ends the string we are in; "": in none
+	nesting int
+}
+
+// scan returns the places of text.
+func scan(text string) (places, error) {
+	if len(text) > maxText {
+		return nil, &SyntaxError{Line: 1, Why: "it is larger than 1 MiB"}
+	}
+	s := &scanner{places: make(places), arrays: make(map[string]int)}
+	n := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		n++
+		if s.quote == "" && s.nesting == 0 {
+			s.statement(strings.TrimSpace(line), n)
+		}
+		if !s.skip(line) {
+			return nil, &SyntaxError{Line: n, Why: "it nests too deeply"}
+		}
+	}
+	return s.places, nil
+}
+
+// statement notes what begins on the line.
+func (s *scanner) statement(line string, n int) {
+	name, array := strings.CutPrefix(line, "[[")
+	if !array {
+		name, _ = strings.CutPrefix(line, "[")
+	}
+	switch {
+	case array:
+		name, _, _ = strings.Cut(name, "]")
+		name = strings.TrimSpace(name)
+		s.table = name + "#" + strconv.Itoa(s.arrays[name])
+		s.arrays[name]++
+		s.note(s.table, n)
+	case name != line:
+		name, _, _ = strings.Cut(name, "]")
+		s.table = s.within(strings.TrimSpace(name))
+		s.note(s.table, n)
+	default:
+		key, _, ok := strings.Cut(line, "=")
+		key = strings.TrimSpace(key)
+		if ok && !strings.HasPrefix(line, "#") {
+			s.note(strings.TrimPrefix(s.table+"."+strings.Trim(key, `"'`), "."), n)
+		}
+	}
+}
+
+// within puts the table name below the last element of an array, if it names one.
+func (s *scanner) within(name string) string {
+	first, rest, deep := strings.Cut(name, ".")
+	if n := s.arrays[first]; n > 0 && deep {
+		return first + "#" + strconv.Itoa(n-1) + "." + rest
+	}
+	return name
+}
+
+func (s *scanner) note(path string, line int) {
+	if _, twice := s.places[path]; !twice {
+		s.places[path] = line
+	}
+}
+
+// skip goes over a line: strings, comments and brackets. It reports false where brackets,
+// or the parts of a key, are too many.
+func (s *scanner) skip(line string) bool {
+	dots := 0
+	for i := 0; i < len(line); i++ {
+		rest := line[i:]
+		if s.quote != "" {
+			switch {
+			case s.quote[0] == '"' && rest[0] == '\\':
+				i++
+			case strings.HasPrefix(rest, s.quote):
+				i += len(s.quote) - 1
+				s.quote = ""
+			}
+			continue
+		}
+		switch c := rest[0]; c {
+		case '#':
+			i = len(line)
+		case '"', '\'':
+			s.quote = string(c)
+			if triple := strings.Repeat(s.quote, 3); strings.HasPrefix(rest, triple) {
+				s.quote = triple
+			}
+			i += len(s.quote) - 1
+		case '[', '{':
+			s.nesting++
+		case ']', '}':
+			s.nesting = max(s.nesting-1, 0)
+		case '=', ',':
+			dots = 0
+		case '.':
+			dots++
+		}
+		if s.nesting > maxNesting || dots > maxNesting {
+			return false
+		}
+	}
+	if len(s.quote) == 1 {
+		s.quote = "" // the parser refuses a string without an end
+	}
+	return true
+}
