@@ -38,7 +38,8 @@ func goTest(ctx context.Context, results *results, race bool, packages []string,
 	// which the test cache knows about.
 	// -p: many tests wait for daemons, kernels and clocks, so that one package more than
 	// there are processors keeps these busy.
-	args := []string{"test", "-json", "-count=1", "-timeout", testTimeout.String(), "-p", strconv.Itoa(runtime.NumCPU() + 1)}
+	// -vet: make lint looks at every package, once and with all checks.
+	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", testTimeout.String(), "-p", strconv.Itoa(runtime.NumCPU() + 1)}
 	if race {
 		args = append(args, "-race")
 	}
