@@ -1,0 +1,106 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
+)
+
+// Seen is something that was attempted, as the audit log tells it.
+type Seen struct {
+	Profile, Environment string
+	Kind                 Kind
+	Method, Path         string
+	// Exe is the program that asked; empty: not known.
+	Exe string
+}
+
+// Learn returns the text of a policy that allows what was seen and little more: a rule
+// for each profile and program, in which ids in paths are "*". What a rule could not say
+// is left out and named in a comment. The text is a proposal for a person to read.
+func Learn(seen []Seen) string {
+	type key struct{ profile, environment, exe string }
+	var order []key
+	what := make(map[key][]string)
+	var left []string
+	for _, s := range seen {
+		o, ok := s.operation()
+		if !ok || !plainName(s.Profile) || s.Environment != "production" && s.Environment != "sandbox" {
+			left = appendNew(left, printable(fmt.Sprintf("%s %s %s with profile %s", s.Kind, s.Method, s.Path, s.Profile)))
+			continue
+		}
+		k := key{s.Profile, s.Environment, s.Exe}
+		if !plainExe(k.exe) {
+			k.exe = ""
+		}
+		if what[k] == nil {
+			order = append(order, k)
+		}
+		what[k] = appendNew(what[k], o)
+	}
+	var b strings.Builder
+	b.WriteString("# What the log shows, as rules. Read it, narrow it, then adopt it:  nsagent policy edit\nversion = 1\n")
+	n := 0
+	for _, k := range order {
+		for part := range slices.Chunk(what[k], maxList) {
+			n++
+			fmt.Fprintf(&b, "\n[[rule]]\nname = \"learned %d\"\neffect = \"allow\"\nprofiles = [%q]\nenvironment = %q\n", n, k.profile, k.environment)
+			if k.exe != "" {
+				fmt.Fprintf(&b, "who = { exe = %q }\n", k.exe)
+			}
+			b.WriteString("what = [\n")
+			for _, o := range part {
+				fmt.Fprintf(&b, "  %q,\n", o)
+			}
+			b.WriteString("]\n")
+		}
+	}
+	for _, l := range left {
+		b.WriteString("\n# left out: " + l)
+	}
+	if len(left) > 0 {
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func appendNew(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}
+
+func plainExe(s string) bool {
+	return len(s) < maxString && strings.HasPrefix(s, "/") && !strings.HasSuffix(s, deleted) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+}
+
+// operation returns the entry of what that allows s.
+func (s *Seen) operation() (string, bool) {
+	switch s.Kind {
+	case KindConnectPassword:
+		return "connect", true
+	case KindPassport, KindAssertion, KindToken:
+		return string(s.Kind), true
+	case KindSign, KindSend:
+	default:
+		return "", false
+	}
+	if s.Method == "POST" && s.Path == SuiteQLPath {
+		return "suiteql", true
+	}
+	if !plainMethod(s.Method) || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
+		return "", false
+	}
+	segments := strings.Split(s.Path, "/")
+	for i, part := range segments {
+		if part != "" && (isNumber(part) || strings.HasPrefix(part, "eid:")) {
+			segments[i] = "*"
+		}
+	}
+	o := s.Method + " " + strings.Join(segments, "/")
+	_, err := parseOperation(o)
+	return o, err == nil && len(o) <= maxString
+}
