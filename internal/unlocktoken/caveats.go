@@ -53,6 +53,9 @@ type Rate struct {
 	Seconds uint64
 }
 
+// String returns the rate for people, such as "5 uses in 60 seconds".
+func (r Rate) String() string { return fmt.Sprintf("%d uses in %d seconds", r.Count, r.Seconds) }
+
 // Identity is what an OIDC token must say: its issuer, and of each claim one of the
 // values, all of them.
 type Identity struct {

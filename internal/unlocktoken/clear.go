@@ -60,6 +60,15 @@ func (g *Grant) NotAfter() int64 {
 	return end
 }
 
+// NotBefore returns the first second at which the grant is good for anything, or 0.
+func (g *Grant) NotBefore() int64 {
+	var begin int64
+	for _, l := range g.limits {
+		begin = max(begin, l.NotBefore)
+	}
+	return begin
+}
+
 // Clear returns nil where every caveat of every block holds for r; else a *Refused that
 // names the first that does not. Uses and rates are the caller's to count.
 func (g *Grant) Clear(r Request) error {

@@ -72,10 +72,23 @@ func (t *Token) check() error {
 	return nil
 }
 
-// Wipe overwrites what is secret.
+// Wipe overwrites what is secret. A nil token has nothing.
 func (t *Token) Wipe() {
+	if t == nil {
+		return
+	}
 	clear(t.seed[:])
 	clear(t.Shares)
+}
+
+// Clone returns a copy, which is wiped on its own; nil of nil.
+func (t *Token) Clone() *Token {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Shares = slices.Clone(t.Shares)
+	return &c
 }
 
 // Parse reads the text of a token. It wipes nothing of text. Errors wrap ErrToken.
