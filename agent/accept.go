@@ -107,11 +107,15 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		return
 	}
 	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood}
-	counted.grant.Store(c.grant)
 	counted.onClose = func() {
+		c.agent.leave(counted)
 		c.agent.seals.forget(peer)
+		c.agent.tokenSeals.forget(peer)
 		c.agent.uploads.forget(peer)
 		c.agent.connections.Add(-1)
+	}
+	if c.grant != nil {
+		c.agent.presented.join(counted, c.grant)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(handshakeTime))
 	http2, err := isHTTP2(counted.r)
@@ -179,6 +183,8 @@ type countedConn struct {
 	// grant is the right of every call that begins on the connection; nil is the owner's
 	// own. An unlock token sets it, once.
 	grant atomic.Pointer[granted]
+	// gone is set once the connection has left presented, whose lock guards it.
+	gone bool
 }
 
 // caller returns who calls on the connection.

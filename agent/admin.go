@@ -25,20 +25,26 @@ type adminService struct {
 
 // SealKey gives one-time keys for the secrets of the next call.
 func (s adminService) SealKey(ctx context.Context, q *pb.SealKeyRequest) (*pb.SealKeyResponse, error) {
+	r, err := s.sealKey(ctx, s.seals, q)
+	return r, s.reply(err)
+}
+
+// sealKey issues keys of one socket.
+func (a *Agent) sealKey(ctx context.Context, from *sealKeys, q *pb.SealKeyRequest) (*pb.SealKeyResponse, error) {
 	const most = 4
 	n := max(q.GetCount(), 1)
 	if n > most {
-		return nil, s.reply(refuse(ErrRequest, pb.CodeRequest, "too many seal keys at once", fmt.Sprintf("at most %d", most), ""))
+		return nil, refuse(ErrRequest, pb.CodeRequest, "too many seal keys at once", fmt.Sprintf("at most %d", most), "")
 	}
-	id, err := s.vaultID(ctx)
+	id, err := a.vaultID(ctx)
 	if err != nil {
-		return nil, s.reply(err)
+		return nil, err
 	}
-	out := &pb.SealKeyResponse{VaultId: id, Instance: s.instance[:], ExpiresIn: int64(sealKeyLife / time.Second)}
+	out := &pb.SealKeyResponse{VaultId: id, Instance: a.instance[:], ExpiresIn: int64(sealKeyLife / time.Second)}
 	for range n {
-		key, public, err := s.seals.issue(callerOf(ctx).peer)
+		key, public, err := from.issue(callerOf(ctx).peer)
 		if err != nil {
-			return nil, s.reply(err)
+			return nil, err
 		}
 		out.Keys = append(out.Keys, &pb.SealKey{Id: key, PublicKey: public})
 	}
@@ -72,6 +78,11 @@ func (a *Agent) open(ctx context.Context, m *pb.Sealed, method, profile string, 
 	if err != nil {
 		return secret.Bytes{}, err
 	}
+	return a.openBy(ctx, r, m, method, profile, limit)
+}
+
+// openBy is open by a key that was taken already.
+func (a *Agent) openBy(ctx context.Context, r *secret.Receiver, m *pb.Sealed, method, profile string, limit int) (secret.Bytes, error) {
 	defer r.Destroy()
 	if len(m.GetBox()) > limit+256 {
 		return secret.Bytes{}, credential(fmt.Sprintf("%.40s is too long", m.GetField()), fmt.Sprintf("at most %d bytes", limit))

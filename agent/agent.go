@@ -78,16 +78,23 @@ type Config struct {
 
 // Agent is one running daemon. Make it with New, run it with Run.
 type Agent struct {
-	cfg       Config
-	log       *slog.Logger
-	arena     *secret.Arena
-	audit     *audit.Log
-	seals     *sealKeys
-	uploads   *uploads
-	logins    *logins
-	codec     profileCodec
-	network   network
-	rotations rotations
+	cfg        Config
+	log        *slog.Logger
+	arena      *secret.Arena
+	audit      *audit.Log
+	seals      *sealKeys // of admin.sock
+	tokenSeals *sealKeys // of agent.sock
+	uploads    *uploads
+	presented  *presented
+	counters   *counters
+	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
+	identities identifier                  // of OIDC tokens; nil: none is taken
+	ledgers    chan struct{}               // holds a value while the ledger is open
+	ends       chan struct{}               // wakes watchGrants
+	logins     *logins
+	codec      profileCodec
+	network    network
+	rotations  rotations
 	// probePause is the time between two tries of a new certificate.
 	probePause time.Duration
 	boottime   func() time.Duration
@@ -185,8 +192,11 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	}
 	a.network.start, a.network.exchanger = cfg.Gateway, cfg.Exchanger
 	a.network.exchangers = make(chan struct{}, maxExchangers)
-	a.seals = newSealKeys(a.arena, a.boottime)
+	a.seals = newSealKeys(a.arena, a.boottime, maxSealKeys)
+	a.tokenSeals = newSealKeys(a.arena, a.boottime, maxTokenKeys)
 	a.uploads = newUploads(a.boottime)
+	a.presented, a.counters = newPresented(), newCounters()
+	a.ledgers, a.ends = make(chan struct{}, 1), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
 	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
@@ -233,6 +243,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	a.awaitRefreshes()
 	a.stopping.Store(true)
 	a.lock("agent stopped", nil)
+	if e := a.returnUses(); e != nil {
+		a.log.Warn("uses that were reserved are lost", "error", e)
+	}
 	// A call that is still under way cannot be recorded after the stop, nor answered.
 	if e := a.audit.Finish(a.by(nil, audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK})); e != nil {
 		err = errors.Join(err, fmt.Errorf("recording the stop: %w", e))
@@ -252,6 +265,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		a.tendCertificates,
 		a.recall,
 		a.watchExpiry,
+		a.watchGrants,
 		a.repairAudit,
 	}
 	done := make(chan error, len(tasks))
@@ -349,6 +363,7 @@ func (a *Agent) sweepSealKeys(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			a.seals.sweep()
+			a.tokenSeals.sweep()
 			a.uploads.sweep()
 			a.logins.sweep()
 		}

@@ -57,13 +57,16 @@ var errReplaced = errors.New("agent: session or profile replaced")
 func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	switch a.session {
-	case s:
-		if p.replaced {
-			return errReplaced
-		}
+	switch {
+	case s.of != nil && s.of.own == s:
 		return act(p)
-	case nil:
+	case s.of != nil:
+		return s.of.dropped(a.clock())
+	case a.session == s && p.replaced:
+		return errReplaced
+	case a.session == s:
+		return act(p)
+	case a.session == nil:
 		return vault.ErrLocked
 	default:
 		return errReplaced
@@ -72,7 +75,7 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 
 // authorize checks that the peer still lives and its grant is good, finds the profile,
 // checks that the target is the profile's own, that policy and the grant allow the use,
-// and writes the audit entry, in this order. Only if all of it went well it returns the profile and its session.
+// counts it, and writes the audit entry, in this order. Only if all of it went well it returns the profile and its session.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
@@ -85,6 +88,9 @@ func (a *Agent) authorize(u use) (*session, *live, error) {
 	a.mu.RLock()
 	s, p, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
+	if g := u.caller.granted(); err == nil && g != nil {
+		err = a.count(g.vault, g.quotas, boot)
+	}
 	e := u.event(p, now)
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
@@ -133,7 +139,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if err := grant.good(now); err != nil {
 		return nil, nil, err
 	}
-	s, err := a.currentAtLocked(boot)
+	s, err := a.sessionForLocked(u.caller, boot)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -178,7 +184,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	if grant == nil {
 		return s, p, nil
 	}
-	id, _ := s.vault.RecordID(p.Name) // of a record that is gone: no grant has the zero ID
+	id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
 	return s, p, grant.clear(u, id, now)
 }
 

@@ -31,6 +31,8 @@ var (
 	ErrProof = errors.New("agent: fresh proof needed")
 	// ErrBusy: a limit on connections or keys in flight was reached.
 	ErrBusy = errors.New("agent: too much at once")
+	// ErrLimited: a limit on uses, or on uses in a time, was reached.
+	ErrLimited = errors.New("agent: limit reached")
 	// ErrNetwork: NetSuite was not reached, or its answer did not arrive.
 	ErrNetwork = errors.New("agent: NetSuite not reached")
 	// ErrNetSuite: NetSuite answered with a refusal.

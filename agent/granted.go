@@ -9,6 +9,7 @@ import (
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -23,13 +24,24 @@ type granted struct {
 	// and verified; empty and nil without one.
 	issuer string
 	claims map[string]string
-	// revoked is set when the grant is revoked: nothing is done for it from then on.
-	revoked atomic.Bool
+	// quotas are its limits that have to be counted, and vault whose ledger they are
+	// counted in.
+	quotas []quota
+	vault  *vault.Vault
+	// revoked is set when the grant is revoked: nothing is done for it from then on. All
+	// rights of a grant share it.
+	revoked *atomic.Bool
+	// presenter is the connection on which the token was shown; nil where the right was
+	// given otherwise.
+	presenter *countedConn
+	// own is what the token's own shares opened, while the agent was locked, until the
+	// agent is locked again, the grant ends or the presenter closes. Agent.mu guards it.
+	own *session
 }
 
 // newGranted returns the right that a verified chain gives.
-func newGranted(g *unlocktoken.Grant) *granted {
-	return &granted{Grant: g, name: unlocktoken.GrantName(g.Authority.Grant)}
+func (a *Agent) newGranted(g *unlocktoken.Grant) *granted {
+	return &granted{Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), quotas: quotasOf(g), revoked: a.presented.flag(g.Authority.Grant)}
 }
 
 // good returns an error where the grant gives nothing to anybody any more. A nil grant is
@@ -76,7 +88,7 @@ func (g *granted) may(s *session, p *live) bool {
 	if g == nil {
 		return true
 	}
-	id, ok := s.vault.RecordID(p.Name)
+	id, ok := s.credential(p.Name)
 	return ok && g.Covers(unlocktoken.ID(id))
 }
 
@@ -88,7 +100,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 		return s.find(name)
 	}
 	if p, ok := s.profiles[name]; ok && g.may(s, p) {
-		return p, nil
+		return p, s.opens(p)
 	}
 	if name != "" {
 		return nil, outside(fmt.Sprintf("it is not for a profile %.80q", name))
@@ -106,5 +118,5 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	if only == nil {
 		return nil, outside("none of its profiles is in this vault any more")
 	}
-	return only, nil
+	return only, s.opens(only)
 }

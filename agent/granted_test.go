@@ -42,7 +42,9 @@ func (f *fixture) grantOn(limits unlocktoken.Caveats, profiles ...string) *grant
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return newGranted(g)
+	right := f.agent.newGranted(g)
+	right.vault = f.agent.session.vault
+	return right
 }
 
 // refusedWith returns the code that callers get to see.

@@ -32,7 +32,7 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	s, err := a.currentLocked()
+	s, err := a.sessionForLocked(c, a.boottime())
 	if err != nil {
 		return nil, err
 	}
@@ -65,25 +65,25 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 		return nil, err
 	}
 	out := a.status()
-	if g := c.granted(); g != nil {
-		a.narrowStatus(out, g)
+	if c.granted() != nil {
+		a.narrowStatus(out, c)
 	}
 	return out, nil
 }
 
-// narrowStatus takes from a status the profiles that are not of the grant g.
-func (a *Agent) narrowStatus(out *pb.StatusResponse, g *granted) {
+// narrowStatus takes from a status the profiles that are not of the caller's grant.
+func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 	own := make(map[string]bool)
 	a.mu.RLock()
-	if s, err := a.currentLocked(); err == nil {
+	if s, err := a.sessionForLocked(c, a.boottime()); err == nil {
 		for name, p := range s.profiles {
-			if g.may(s, p) {
+			if c.grant.may(s, p) {
 				own[name] = true
 			}
 		}
+		out.Profiles = int32(len(own)) // #nosec G115 -- at most 100,000
 	}
 	a.mu.RUnlock()
-	out.Profiles = min(out.Profiles, int32(len(own))) // #nosec G115 -- at most 100,000
 	out.Expiring = slices.DeleteFunc(out.Expiring, func(e *pb.Expiry) bool { return !own[e.GetProfile()] })
 }
 

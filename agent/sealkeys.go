@@ -14,6 +14,10 @@ import (
 const (
 	sealKeyLife = 60 * time.Second
 	maxSealKeys = 64
+	// maxTokenKeys is how many there may be on agent.sock, where many jobs may show their
+	// tokens at once. They are counted apart, so that nobody there keeps the owner from
+	// unlocking.
+	maxTokenKeys = 512
 	// maxPeerKeys is how many one connection may have; its oldest make room.
 	maxPeerKeys = 4
 )
@@ -24,6 +28,7 @@ const (
 type sealKeys struct {
 	arena    *secret.Arena
 	boottime func() time.Duration
+	most     int
 
 	mu   sync.Mutex // guards keys
 	keys map[string]*sealKey
@@ -35,8 +40,9 @@ type sealKey struct {
 	born     time.Duration
 }
 
-func newSealKeys(arena *secret.Arena, boottime func() time.Duration) *sealKeys {
-	return &sealKeys{arena: arena, boottime: boottime, keys: make(map[string]*sealKey)}
+// newSealKeys makes room for so many keys.
+func newSealKeys(arena *secret.Arena, boottime func() time.Duration, most int) *sealKeys {
+	return &sealKeys{arena: arena, boottime: boottime, most: most, keys: make(map[string]*sealKey)}
 }
 
 // issue makes a key for peer and returns its id and public key.
@@ -45,7 +51,7 @@ func (s *sealKeys) issue(peer *peercred.Peer) (id, public []byte, err error) {
 	defer s.mu.Unlock()
 	s.sweepLocked()
 	s.makeRoomLocked(peer)
-	if len(s.keys) >= maxSealKeys {
+	if len(s.keys) >= s.most {
 		return nil, nil, fmt.Errorf("making a seal key: %w", ErrBusy)
 	}
 	r, err := s.arena.NewReceiver()

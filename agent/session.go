@@ -7,6 +7,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // session is what exists only while the agent is unlocked: the opened vault and
@@ -17,6 +18,10 @@ type session struct {
 	// staged are what is to take the place of profiles, by their names. No caller uses
 	// them.
 	staged map[string]*live
+	// of is the right whose token opened this session, for its connections alone; such a
+	// session has no vault, but ids of its profiles. nil means that the whole vault is open.
+	of  *granted
+	ids map[string]store.ID
 	// checkpoints signs the audit log; nil if this session was never installed.
 	checkpoints *audit.Checkpoints
 
@@ -71,7 +76,9 @@ func (s *session) destroy() {
 	for _, p := range s.staged {
 		p.destroy()
 	}
-	s.vault.Lock()
+	if s.vault != nil {
+		s.vault.Lock()
+	}
 }
 
 // currentLocked returns the session, or vault.ErrLocked where there is none or
@@ -95,9 +102,12 @@ func (a *Agent) currentAtLocked(now time.Duration) (*session, error) {
 }
 
 // look has the watcher look at the time limits now.
-func (a *Agent) look() {
+func (a *Agent) look() { wake(a.wake) }
+
+// wake has the task that waits on c look at what it watches, once more at least.
+func wake(c chan struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -112,6 +122,7 @@ func (a *Agent) lock(why string, c *caller) {
 	if s != nil {
 		a.end(s, why, c)
 	}
+	a.closeAll(a.presented.which(func(*granted) bool { return true }))
 }
 
 // expire locks because the time of s is over, unless another session took its

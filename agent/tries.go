@@ -20,6 +20,9 @@ const (
 	ledgerGeneration     store.Kind = 3 // the newest generation of the vault that was unlocked
 	ledgerAuditSize      store.Kind = 4 // how many entries the newest checkpoint of the audit log covered at an unlock
 	ledgerAuditHead      store.Kind = 5 // the start of the hash of the last of them
+	ledgerGrantRevoked   store.Kind = 6 // by grant: Unix seconds at which it was revoked
+	ledgerUses           store.Kind = 7 // by the subject of a limit: how many uses were reserved
+	ledgerSubjects       store.Kind = 8 // by grant: how many subjects its tokens have added
 )
 
 // freeTries is how many wrong passphrases cost no wait; each further one doubles
@@ -32,13 +35,16 @@ const (
 // ledger is an open ledger with the machine key under which it stands.
 type ledger struct {
 	*store.Ledger
-	key *secret.HMACKey
+	key  *secret.HMACKey
+	turn <-chan struct{} // holds a value while it is open
 }
 
-// Close closes the ledger and drops the key.
+// Close closes the ledger, drops the key, and lets the next have it.
 func (l *ledger) Close() error {
 	l.key.Destroy()
-	return l.Ledger.Close()
+	err := l.Ledger.Close()
+	<-l.turn
+	return err
 }
 
 // openLedger opens the ledger of v. weak is set where the machine key is only a file.
@@ -52,14 +58,17 @@ func (a *Agent) openLedger(ctx context.Context, v *vault.Vault) (l *ledger, weak
 	return l, weak, err
 }
 
-// ledgerUnder opens the ledger of v under key, which it takes.
+// ledgerUnder opens the ledger of v under key, which it takes. One part of the agent has
+// it at a time, and the others wait.
 func (a *Agent) ledgerUnder(key *secret.HMACKey, v *vault.Vault) (*ledger, error) {
+	a.ledgers <- struct{}{}
 	l, err := store.OpenLedger(a.cfg.Paths.Ledger, v.ID(), key.HMACSHA256)
 	if err != nil {
+		<-a.ledgers
 		key.Destroy()
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
-	return &ledger{l, key}, nil
+	return &ledger{l, key, a.ledgers}, nil
 }
 
 // lostLedger reports whether err of openLedger means that the machine key or the ledger

@@ -91,12 +91,8 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	}
 	a.look()
 	a.lookAtAges()
-	for _, wake := range []chan struct{}{a.erase, a.tend} {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
+	wake(a.erase)
+	wake(a.tend)
 	return s, nil
 }
 

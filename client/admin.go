@@ -25,6 +25,7 @@ func DialAdmin(ctx context.Context, opts ...Option) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, _ = ambientToken() // it counts on the other socket alone, and no child inherits it
 	c, err := connect(ctx, o.socket(o.paths.Admin), o)
 	if err != nil {
 		return nil, err

@@ -23,15 +23,23 @@ type Client struct {
 // $XDG_RUNTIME_DIR/nsagent/agent.sock, and trusts sockets and servers of its own
 // user only (and of NSAGENT_SOCK_UID, where that is set).
 //
-// The error matches ErrAgent where nobody answers. The caller must Close the
-// client.
+// Where NSAGENT_TOKEN, NSAGENT_TOKEN_FILE or NSAGENT_TOKEN_FD names an unlock token, every
+// connection has the right of that token and no other; the variables are removed from the
+// environment of this process.
+//
+// The error matches ErrAgent where nobody answers, and ErrGrant, ErrRevoked or ErrExpired
+// where the token is not taken. The caller must Close the client.
 func Dial(ctx context.Context, opts ...Option) (*Client, error) {
 	o, err := newOptions(opts)
 	if err != nil {
 		return nil, err
 	}
+	if err := o.readToken(); err != nil {
+		return nil, err
+	}
 	c, err := connect(ctx, o.socket(o.paths.Agent), o)
 	if err != nil {
+		o.unlockToken.Wipe()
 		return nil, err
 	}
 	c.repeat = true // a signature that got lost on its way is made again

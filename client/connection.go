@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/nsagent/nsagent/internal/peercred"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -30,6 +32,9 @@ const (
 	// that a call without a deadline ends when the agent hangs. The agent closes
 	// connections that probe more often than every 30 seconds.
 	pingAfter = 40 * time.Second
+	// graceTime is what calls have to end on a connection that took its leave, as the agent
+	// gives it.
+	graceTime = time.Minute
 	// maxAnswer is the longest message that an agent sends.
 	maxAnswer = 5 << 20
 	// window is what the agent may send ahead. That it is given keeps grpc-go from
@@ -41,27 +46,75 @@ const (
 // what the generated clients call through, so that every call, on either socket,
 // goes by the same rules.
 type connection struct {
-	grpc *grpc.ClientConn
 	path string
-	uids []uint32 // whose sockets and servers are trusted
+	// token is shown on each connection before anything else goes over it; nil: none is.
+	token *unlocktoken.Token
+	uids  []uint32 // whose sockets and servers are trusted
 	// repeat allows a call to be made twice where the connection broke before its
 	// answer came.
 	repeat bool
 	// turn is held by the one caller that makes a failed connection stand again.
 	turn chan struct{}
 
-	mu      sync.Mutex // guards failure
+	mu      sync.Mutex // guards what follows
 	failure error      // why the last attempt to connect failed, or nil
+	// current is what calls go through. Without a token it connects anew by itself; with
+	// one it stands for a single connection, so that no call goes over another before the
+	// token was shown on it, and is replaced when that ends.
+	current *grpc.ClientConn
+	closed  bool
 }
 
 // connect dials path and waits until the server has proved who it is.
 func connect(ctx context.Context, path string, o *options) (*connection, error) {
-	c := &connection{path: path, turn: make(chan struct{}, 1)}
+	c := &connection{path: path, token: o.unlockToken, turn: make(chan struct{}, 1)}
 	c.uids = append([]uint32{uint32(os.Geteuid())}, o.serverUIDs...) // #nosec G115 -- a uid fits
-	var err error
-	c.grpc, err = grpc.NewClient("passthrough:///nsagent",
+	if err := c.renew(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// renew makes a channel, waits until it stands, shows the token on it, and puts it in the
+// place of the one before. Calls that are under way on that have a while to end.
+func (c *connection) renew(ctx context.Context) error {
+	cc, err := c.open()
+	if err != nil {
+		return err
+	}
+	cc.Connect()
+	err = c.await(ctx, cc, func(s connectivity.State) bool { return s == connectivity.TransientFailure })
+	if err == nil && c.token != nil {
+		err = c.wrap(ctx, redeem(ctx, cc, c.token))
+	}
+	if err != nil {
+		_ = cc.Close()
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		_ = cc.Close()
+		return ErrClosed
+	}
+	if old := c.current; old != nil {
+		time.AfterFunc(graceTime, func() { _ = old.Close() })
+	}
+	c.current = cc
+	return nil
+}
+
+// open returns a channel that does not connect yet.
+func (c *connection) open() (*grpc.ClientConn, error) {
+	var spent atomic.Bool
+	cc, err := grpc.NewClient("passthrough:///nsagent",
 		grpc.WithTransportCredentials(peercred.NewClientCredentials(c.trusted)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.dial(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			if spent.Swap(true) && c.token != nil {
+				return nil, errSpent
+			}
+			return c.dial(ctx)
+		}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: answerTime}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: answerTime}),
 		grpc.WithInitialWindowSize(window),
@@ -73,20 +126,43 @@ func connect(ctx context.Context, path string, o *options) (*connection, error) 
 	if err != nil {
 		return nil, &Error{Code: pb.CodeInternal, Message: "the connection cannot be prepared", Why: err.Error(), cause: err}
 	}
-	c.grpc.Connect()
-	if err := c.await(ctx, func(s connectivity.State) bool { return s == connectivity.TransientFailure }); err != nil {
-		_ = c.grpc.Close()
-		return nil, err
-	}
-	return c, nil
+	return cc, nil
+}
+
+// errSpent keeps a channel from connecting a second time.
+var errSpent = errors.New("client: another channel takes its place")
+
+// channel returns what calls go through at the moment.
+func (c *connection) channel() *grpc.ClientConn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
 }
 
 func (c *connection) trusted(uid uint32) bool { return slices.Contains(c.uids, uid) }
 
 // close ends the connection for good.
 func (c *connection) close() error {
-	_ = c.grpc.Close() // it has an error for a second Close only
+	c.mu.Lock()
+	c.closed = true
+	_ = c.current.Close() // it has an error for a second Close only
+	c.mu.Unlock()
+	c.forget()
 	return nil
+}
+
+// forget wipes the token of a connection that was closed, unless it is being shown: who
+// does so forgets it afterwards.
+func (c *connection) forget() {
+	if c.token == nil || !c.isClosed() {
+		return
+	}
+	select {
+	case c.turn <- struct{}{}:
+		c.token.Wipe()
+		<-c.turn
+	default:
+	}
 }
 
 // dial checks the path, connects, and checks who listens. Not a byte is sent.
@@ -132,11 +208,11 @@ func (c *connection) lastFailure() error {
 
 // await returns once the connection stands. It gives up in a state that failed
 // approves of, where the agent stays silent, or when ctx ends.
-func (c *connection) await(ctx context.Context, failed func(connectivity.State) bool) error {
+func (c *connection) await(ctx context.Context, cc *grpc.ClientConn, failed func(connectivity.State) bool) error {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	for {
-		s := c.grpc.GetState()
+		s := cc.GetState()
 		switch {
 		case s == connectivity.Ready:
 			return nil
@@ -145,9 +221,9 @@ func (c *connection) await(ctx context.Context, failed func(connectivity.State) 
 		case failed(s):
 			return c.unanswered()
 		case s == connectivity.Idle:
-			c.grpc.Connect()
+			cc.Connect()
 		}
-		if !c.grpc.WaitForStateChange(limited, s) {
+		if !cc.WaitForStateChange(limited, s) {
 			if err := ctx.Err(); err != nil {
 				return ended("connecting to the agent", err)
 			}
@@ -166,27 +242,48 @@ func (c *connection) unanswered() error {
 
 // ready sees to it that a call is not refused for a failure that is over. While
 // connecting fails, grpc waits longer and longer between attempts, up to two
-// minutes, and refuses calls meanwhile.
+// minutes, and refuses calls meanwhile. Where a token is to be shown, it waits until it was.
 func (c *connection) ready(ctx context.Context) error {
-	if c.grpc.GetState() != connectivity.TransientFailure {
-		return nil
+	if !c.stands() {
+		return c.recover(ctx)
 	}
+	return nil
+}
+
+// stands reports whether a call can be made as things are.
+func (c *connection) stands() bool {
+	s := c.channel().GetState()
+	if c.token != nil {
+		return s == connectivity.Ready
+	}
+	return s != connectivity.TransientFailure
+}
+
+// recover makes a connection that does not stand stand again.
+func (c *connection) recover(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
+		defer func() {
+			<-c.turn
+			c.forget()
+		}()
 	case <-ctx.Done():
 		return ended("connecting to the agent", ctx.Err())
 	}
-	if c.grpc.GetState() != connectivity.TransientFailure {
+	switch {
+	case c.stands():
 		return nil // another caller was faster
+	case c.token != nil:
+		return c.renew(ctx)
 	}
 	probe, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
 	_ = probe.Close()
-	c.grpc.ResetConnectBackoff()
-	return c.await(ctx, func(connectivity.State) bool { return false })
+	cc := c.channel()
+	cc.ResetConnectBackoff()
+	return c.await(ctx, cc, func(connectivity.State) bool { return false })
 }
 
 // Invoke makes one call. Its error is in this package's form.
@@ -195,7 +292,7 @@ func (c *connection) Invoke(ctx context.Context, method string, args, reply any,
 		if err := c.ready(ctx); err != nil {
 			return err
 		}
-		err := c.grpc.Invoke(ctx, method, args, reply, opts...)
+		err := c.channel().Invoke(ctx, method, args, reply, opts...)
 		if err == nil {
 			return nil
 		}
@@ -210,11 +307,17 @@ func (c *connection) NewStream(ctx context.Context, desc *grpc.StreamDesc, metho
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
-	s, err := c.grpc.NewStream(ctx, desc, method, opts...)
+	s, err := c.channel().NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		return nil, c.wrap(ctx, err)
 	}
 	return s, nil
+}
+
+func (c *connection) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // broken reports whether err is a failure of the connection, not an answer.
@@ -225,6 +328,9 @@ func broken(err error) bool {
 
 // wrap returns the error of a call in this package's form.
 func (c *connection) wrap(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	st, ok := status.FromError(err)
 	if !ok {
 		return err
@@ -234,7 +340,7 @@ func (c *connection) wrap(ctx context.Context, err error) error {
 		return e
 	}
 	switch {
-	case c.grpc.GetState() == connectivity.Shutdown:
+	case c.isClosed():
 		return ErrClosed
 	case ctx.Err() != nil:
 		return ended("asking the agent", ctx.Err())

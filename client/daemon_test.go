@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/granttest"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
 const passphrase = "correct horse battery staple"
@@ -137,6 +140,16 @@ func (d *daemon) ask(ctx context.Context) (int, error) {
 	defer func() { _ = c.Close() }()
 	s, err := c.Status(ctx)
 	return int(s.GetPid()), err
+}
+
+// mint returns an unlock token for these profiles, past the agent.
+func (d *daemon) mint(ctx context.Context, limits unlocktoken.Caveats, profiles ...string) (*unlocktoken.Token, error) {
+	env := map[string]string{"HOME": d.home, "XDG_RUNTIME_DIR": filepath.Join(d.home, "run")}
+	paths, err := socketpath.Find(socketpath.Options{Getenv: func(name string) string { return env[name] }})
+	if err != nil {
+		return nil, err
+	}
+	return granttest.Mint(ctx, paths, passphrase, limits, profiles...)
 }
 
 func (d *daemon) unlock() error {

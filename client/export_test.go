@@ -6,3 +6,13 @@ func (c *Client) Streams() bool {
 	defer c.bulk.mu.Unlock()
 	return c.bulk.now != nil && !c.bulk.now.isOver()
 }
+
+// HeldShares returns how many shares of its token the client has not wiped.
+func (c *Client) HeldShares() (n int) {
+	for _, s := range c.conn.token.Shares {
+		if s.Key != ([32]byte{}) {
+			n++
+		}
+	}
+	return n
+}

@@ -28,6 +28,13 @@ import (
 // examples dial and send as such a user's program does.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if flag.Arg(0) == roleEnvironment { // started by a test
+		if err := environmentRole(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(runAll(m))
 }
 

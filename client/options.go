@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -18,6 +19,10 @@ type options struct {
 	profile    string
 	serverUIDs []uint32
 	paths      socketpath.Paths
+	// token gives the unlock token to show; nil means that of the environment.
+	token func() (*unlocktoken.Token, error)
+	// unlockToken is what it gave, and the connection wipes; nil means none.
+	unlockToken *unlocktoken.Token
 }
 
 // WithSocket connects to the socket at path and no other. A relative path is

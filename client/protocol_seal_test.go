@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -25,6 +26,10 @@ func (w *wire) fill(t *testing.T, method string, requests []any) {
 			w.fillUpload(t, start, requests)
 			return
 		}
+	}
+	if method == pb.Signer_Redeem_FullMethodName {
+		w.fillToken(t, requests[0].(map[string]any))
+		return
 	}
 	for _, q := range requests {
 		profile, _ := q.(map[string]any)["name"].(string)
@@ -77,6 +82,30 @@ func (w *wire) fillIn(t *testing.T, method, profile string, v any) {
 	}
 }
 
+// fillToken puts an unlock token for one profile into a Redeem.
+func (w *wire) fillToken(t *testing.T, q map[string]any) {
+	t.Helper()
+	token, err := w.mint(t.Context(), unlocktoken.Caveats{}, "acme-sb1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := pb.NewSignerClient(w.agent).SealKey(t.Context(), &pb.SealKeyRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := keys.GetKeys()[0]
+	s := sealTo(t, keys, pb.Signer_Redeem_FullMethodName, "", "shares")
+	var shares []byte
+	for _, share := range token.Shares {
+		shares = append(append(shares, share.Credential[:]...), share.Key[:]...)
+	}
+	text := base64.StdEncoding.EncodeToString
+	box, _ := q["shares"].(map[string]any)
+	box["keyId"], box["box"] = text(s.key), text(append(s.enc, s.next(shares)...))
+	q["chain"] = text(token.Chain.Encode())
+	q["proof"] = text(token.Prove(unlocktoken.Challenge(keys.GetVaultId(), keys.GetInstance(), k.GetId(), k.GetPublicKey())))
+}
+
 // fillUpload seals the secret of an upload in as many pieces as the page has.
 func (w *wire) fillUpload(t *testing.T, start map[string]any, requests []any) {
 	t.Helper()
@@ -110,6 +139,12 @@ func (w *wire) seal(t *testing.T, method, profile, field string) sealing {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sealTo(t, keys, method, profile, field)
+}
+
+// sealTo seals to the first of the keys.
+func sealTo(t *testing.T, keys *pb.SealKeyResponse, method, profile, field string) sealing {
+	t.Helper()
 	public, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(keys.GetKeys()[0].GetPublicKey())
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,8 @@ const (
 	EventCertRevoke      = "cert.revoke"
 	EventLogin           = "login"
 	EventRefresh         = "refresh"
+	EventGrantRedeem     = "grant.redeem"
+	EventGrantRevoke     = "grant.revoke"
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
@@ -133,6 +135,7 @@ func knownEvent(name string) bool {
 		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventProfileMigrate, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
+		EventGrantRedeem, EventGrantRevoke,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}

@@ -34,7 +34,7 @@ func startAgent(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	if c, err := client.Dial(ctx, client.WithSocket(p.Agent)); err == nil {
+	if c, err := client.Dial(ctx, client.WithSocket(p.Agent), client.WithoutUnlockToken()); err == nil {
 		st, err := c.Status(ctx)
 		_ = c.Close()
 		if err == nil && e.startedSince(st.GetPid()) {
@@ -175,7 +175,7 @@ func saidRunning(log string, from int64) bool {
 
 // agentPID asks the agent at a socket for its process ID.
 func agentPID(ctx context.Context, socket string) (int32, error) {
-	c, err := client.Dial(ctx, client.WithSocket(socket))
+	c, err := client.Dial(ctx, client.WithSocket(socket), client.WithoutUnlockToken())
 	if err != nil {
 		return 0, err
 	}

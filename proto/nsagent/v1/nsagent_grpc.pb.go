@@ -33,6 +33,8 @@ const (
 	Signer_AccessToken_FullMethodName     = "/nsagent.v1.Signer/AccessToken"
 	Signer_ListProfiles_FullMethodName    = "/nsagent.v1.Signer/ListProfiles"
 	Signer_Status_FullMethodName          = "/nsagent.v1.Signer/Status"
+	Signer_SealKey_FullMethodName         = "/nsagent.v1.Signer/SealKey"
+	Signer_Redeem_FullMethodName          = "/nsagent.v1.Signer/Redeem"
 )
 
 // SignerClient is the client API for Signer service.
@@ -61,6 +63,13 @@ type SignerClient interface {
 	ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error)
 	// Status tells the state of the agent. It works while locked.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// SealKey gives public keys to which the secrets of the next Redeem on this connection
+	// are sealed, one a secret. Each is good for one use, for 60 seconds.
+	SealKey(ctx context.Context, in *SealKeyRequest, opts ...grpc.CallOption) (*SealKeyResponse, error)
+	// Redeem shows an unlock token. From its answer on, every call on this connection has
+	// the right of the token and no other. A connection takes one token. It works while
+	// locked: the token's shares then open what the token is for, for this connection alone.
+	Redeem(ctx context.Context, in *RedeemRequest, opts ...grpc.CallOption) (*RedeemResponse, error)
 }
 
 type signerClient struct {
@@ -154,6 +163,26 @@ func (c *signerClient) Status(ctx context.Context, in *StatusRequest, opts ...gr
 	return out, nil
 }
 
+func (c *signerClient) SealKey(ctx context.Context, in *SealKeyRequest, opts ...grpc.CallOption) (*SealKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SealKeyResponse)
+	err := c.cc.Invoke(ctx, Signer_SealKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *signerClient) Redeem(ctx context.Context, in *RedeemRequest, opts ...grpc.CallOption) (*RedeemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RedeemResponse)
+	err := c.cc.Invoke(ctx, Signer_Redeem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SignerServer is the server API for Signer service.
 // All implementations must embed UnimplementedSignerServer
 // for forward compatibility.
@@ -180,6 +209,13 @@ type SignerServer interface {
 	ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error)
 	// Status tells the state of the agent. It works while locked.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// SealKey gives public keys to which the secrets of the next Redeem on this connection
+	// are sealed, one a secret. Each is good for one use, for 60 seconds.
+	SealKey(context.Context, *SealKeyRequest) (*SealKeyResponse, error)
+	// Redeem shows an unlock token. From its answer on, every call on this connection has
+	// the right of the token and no other. A connection takes one token. It works while
+	// locked: the token's shares then open what the token is for, for this connection alone.
+	Redeem(context.Context, *RedeemRequest) (*RedeemResponse, error)
 	mustEmbedUnimplementedSignerServer()
 }
 
@@ -213,6 +249,12 @@ func (UnimplementedSignerServer) ListProfiles(context.Context, *ListProfilesRequ
 }
 func (UnimplementedSignerServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedSignerServer) SealKey(context.Context, *SealKeyRequest) (*SealKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SealKey not implemented")
+}
+func (UnimplementedSignerServer) Redeem(context.Context, *RedeemRequest) (*RedeemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Redeem not implemented")
 }
 func (UnimplementedSignerServer) mustEmbedUnimplementedSignerServer() {}
 func (UnimplementedSignerServer) testEmbeddedByValue()                {}
@@ -368,6 +410,42 @@ func _Signer_Status_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Signer_SealKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SealKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SignerServer).SealKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Signer_SealKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SignerServer).SealKey(ctx, req.(*SealKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Signer_Redeem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RedeemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SignerServer).Redeem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Signer_Redeem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SignerServer).Redeem(ctx, req.(*RedeemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Signer_ServiceDesc is the grpc.ServiceDesc for Signer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -402,6 +480,14 @@ var Signer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _Signer_Status_Handler,
+		},
+		{
+			MethodName: "SealKey",
+			Handler:    _Signer_SealKey_Handler,
+		},
+		{
+			MethodName: "Redeem",
+			Handler:    _Signer_Redeem_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

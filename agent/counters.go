@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// quota is a limit that somebody has to count for: of uses in all, of uses in a time, or
+// of both.
+type quota struct {
+	// subject names what is counted; all uses of one subject count together.
+	subject [32]byte
+	// grant is whose token set the limit; the zero ID where a rule of the policy did.
+	grant unlocktoken.ID
+	// uses is how many there may be in all; 0 means any number.
+	uses uint64
+	// rate is how many there may be in a time; nil means any number.
+	rate *unlocktoken.Rate
+}
+
+// counters count uses against quotas. What counts over the life of a grant is taken from
+// the ledger in blocks, which are durable before the first use of them: an agent that is
+// killed loses the rest of its blocks and never gives more than there is. A rate is a
+// bucket in memory, full when the agent starts.
+type counters struct {
+	mu     sync.Mutex // guards what follows
+	of     map[[32]byte]*counter
+	closed bool // nothing is given any more
+
+	reserving sync.Mutex // held by the one that asks the ledger; taken before mu
+}
+
+// counter is the state of one subject.
+type counter struct {
+	reserved uint64 // taken from the ledger and not used
+	// level is how full the bucket was at the boot-clock time of at; unset means full.
+	level float64
+	at    time.Duration
+	set   bool
+}
+
+func newCounters() *counters { return &counters{of: make(map[[32]byte]*counter)} }
+
+// take counts one use against all quotas, or against none and returns why not: the error
+// wraps ErrLimited, or is that of reserve. now is a boot-clock time. reserve takes blocks
+// of uses from the ledger, of each quota one, and returns how large they are.
+func (c *counters) take(quotas []quota, now time.Duration, reserve func([]quota) ([]uint64, error)) error {
+	for {
+		short, err := c.try(quotas, now)
+		if err != nil || len(short) == 0 {
+			return err
+		}
+		if err := c.reserve(short, reserve); err != nil {
+			return err
+		}
+	}
+}
+
+// try is take as far as it goes without the ledger: it returns the quotas that have to be
+// reserved first, and has counted nothing then.
+func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("counting a use: %w", ErrBusy)
+	}
+	for _, q := range quotas {
+		n := c.counterLocked(q.subject)
+		if wait := n.wait(q.rate, now); wait > 0 {
+			return nil, limited(fmt.Sprintf("there may be %s; the next is open in %s", q.rate, (wait+time.Second-1).Truncate(time.Second)), "wait, then try again")
+		}
+		if q.uses != 0 && n.reserved == 0 {
+			short = append(short, q)
+		}
+	}
+	if len(short) > 0 {
+		return short, nil
+	}
+	for _, q := range quotas {
+		n := c.counterLocked(q.subject)
+		if q.uses != 0 {
+			n.reserved--
+		}
+		if q.rate != nil {
+			n.level--
+		}
+	}
+	return nil, nil
+}
+
+func (c *counters) counterLocked(subject [32]byte) *counter {
+	n := c.of[subject]
+	if n == nil {
+		n = new(counter)
+		c.of[subject] = n
+	}
+	return n
+}
+
+// wait fills the bucket up to now, and returns how long it is until there is a use in it.
+func (n *counter) wait(r *unlocktoken.Rate, now time.Duration) time.Duration {
+	if r == nil {
+		return 0
+	}
+	perSecond := float64(r.Count) / float64(r.Seconds)
+	if !n.set {
+		n.level, n.at, n.set = float64(r.Count), now, true
+	}
+	if passed := now - n.at; passed > 0 {
+		n.level, n.at = min(n.level+passed.Seconds()*perSecond, float64(r.Count)), now
+	}
+	if n.level >= 1 {
+		return 0
+	}
+	return time.Duration(math.Ceil((1 - n.level) / perSecond * float64(time.Second)))
+}
+
+// reserve has blocks of uses reserved for what still has none.
+func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error)) error {
+	c.reserving.Lock()
+	defer c.reserving.Unlock()
+	c.mu.Lock()
+	var still []quota
+	for _, q := range short {
+		if c.of[q.subject].reserved == 0 {
+			still = append(still, q)
+		}
+	}
+	c.mu.Unlock()
+	if len(still) == 0 {
+		return nil // another was faster
+	}
+	blocks, err := reserve(still)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, q := range still {
+		c.of[q.subject].reserved += blocks[i]
+	}
+	return nil
+}
+
+// finish ends the counting, and returns what was reserved and not used, by subject.
+func (c *counters) finish() map[[32]byte]uint64 {
+	c.reserving.Lock()
+	defer c.reserving.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	rest := make(map[[32]byte]uint64)
+	for subject, n := range c.of {
+		if n.reserved > 0 {
+			rest[subject] = n.reserved
+		}
+	}
+	return rest
+}
+
+func limited(why, next string) error {
+	return refuse(ErrLimited, pb.CodeLimited, "the limit is reached", why, next)
+}

@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"crypto/rand"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// blocksOf stands for a ledger with so many uses in all, given in blocks of this size.
+func blocksOf(uses, block uint64) (reserve func([]quota) ([]uint64, error), given *atomic.Uint64) {
+	given = new(atomic.Uint64)
+	return func(short []quota) ([]uint64, error) {
+		n := min(block, uses-given.Load())
+		if n == 0 {
+			return nil, limited("all were made", "")
+		}
+		given.Add(n)
+		return []uint64{n}, nil
+	}, given
+}
+
+// However many ask at once, there are as many uses as there may be, and no block is taken
+// before it is needed.
+func TestCountersGiveWhatThereIs(t *testing.T) {
+	c := newCounters()
+	reserve, given := blocksOf(100, 7)
+	var ok atomic.Uint64
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 25 {
+				if c.take([]quota{{uses: 100}}, 0, reserve) == nil {
+					ok.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if ok.Load() != 100 || given.Load() != 100 {
+		t.Errorf("%d of 200 were counted, and %d reserved", ok.Load(), given.Load())
+	}
+	if err := c.take([]quota{{uses: 100}}, 0, reserve); !errors.Is(err, ErrLimited) {
+		t.Errorf("one more: got %v", err)
+	}
+}
+
+func TestCountersCountAllOrNone(t *testing.T) {
+	c := newCounters()
+	reserve, _ := blocksOf(10, 10)
+	both := []quota{{subject: [32]byte{1}, uses: 10}, {subject: [32]byte{2}, rate: &unlocktoken.Rate{Count: 1, Seconds: 60}}}
+	if err := c.take(both, 0, reserve); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.take(both, time.Second, reserve); !errors.Is(err, ErrLimited) {
+		t.Fatalf("beyond the rate: got %v", err)
+	}
+	if left := c.finish()[[32]byte{1}]; left != 9 {
+		t.Errorf("%d uses are left of 10, of which one was counted", left)
+	}
+	if err := c.take(both[:1], 0, reserve); !errors.Is(err, ErrBusy) {
+		t.Errorf("after the end: got %v", err)
+	}
+}
+
+func TestRate(t *testing.T) {
+	c := newCounters()
+	q := []quota{{rate: &unlocktoken.Rate{Count: 3, Seconds: 60}}}
+	at := time.Hour
+	for i, step := range []struct {
+		passes time.Duration
+		ok     bool
+	}{{0, true}, {0, true}, {0, true}, {0, false}, {19 * time.Second, false}, {time.Second, true}, {0, false}, {time.Hour, true}, {0, true}, {0, true}, {0, false}, {-time.Minute, false}} {
+		at += step.passes
+		if err := c.take(q, at, nil); (err == nil) != step.ok {
+			t.Errorf("step %d: got %v", i, err)
+		}
+	}
+}
+
+// Uses are counted across connections, restarts and a narrowing.
+func TestUsesAreCountedOverALife(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token := f.mint(unlocktoken.Caveats{Uses: 3}, "acme")
+	use := func() error {
+		_, err := f.show(token).Sign(t.Context(), request("acme"))
+		return err
+	}
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	f.restart() // locked now
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	f.unlock()
+	token, err := token.Narrow(unlocktoken.Caveats{Uses: 2}, nil, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	if err := use(); !errors.Is(err, client.ErrLimited) {
+		t.Errorf("the fourth of three: got %v", err)
+	}
+}
+
+// An agent that stops gives back what it had reserved and not used.
+func TestReservedUsesComeBack(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token := f.mint(unlocktoken.Caveats{Uses: 48}, "acme") // in blocks of three
+	made := 0
+	for range 4 {
+		for range 11 {
+			if _, err := f.show(token).Sign(t.Context(), request("acme")); err != nil {
+				t.Fatalf("after %d: %v", made, err)
+			}
+			made++
+		}
+		f.restart()
+	}
+	for ; made < 48; made++ {
+		if _, err := f.show(token).Sign(t.Context(), request("acme")); err != nil {
+			t.Fatalf("after %d: %v", made, err)
+		}
+	}
+	if _, err := f.show(token).Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrLimited) {
+		t.Errorf("one more: got %v", err)
+	}
+}

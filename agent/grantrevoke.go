@@ -1,0 +1,62 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// revokeGrant ends a grant for good: nothing is done for it from now on, its connections
+// are closed, and the ledger of v, which may be locked, says so to whoever comes later. It
+// is durable when it returns nil; where it does not, the grant is revoked for as long as
+// this agent runs.
+func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
+	a.presented.flag(id).Store(true)
+	a.closeAll(a.presented.which(func(g *granted) bool { return g.Authority.Grant == id }))
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	if err := l.Append(store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())}); err != nil {
+		return fmt.Errorf("revoking a grant: %w", err)
+	}
+	e := audit.Event{Event: audit.EventGrantRevoke, Outcome: audit.OutcomeOK, Grant: unlocktoken.GrantName(id)}
+	if err := a.recordDurably(c, e); err != nil { // like a lock, it does not depend on the log
+		a.log.Error("audit log not written at a revocation", "error", err)
+	}
+	return nil
+}
+
+// unixSeconds returns a time as the ledger has it.
+func unixSeconds(t time.Time) uint64 { return uint64(max(t.Unix(), 0)) } // #nosec G115 -- not negative
+
+// watchGrants closes the connections of grants that end, when they do: by the clock, which
+// is looked at often enough to notice that it was set.
+func (a *Agent) watchGrants(ctx context.Context) error {
+	const look = 15 * time.Second
+	timer := time.NewTimer(look)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.ends:
+		case <-timer.C:
+		}
+		now, next := a.clock(), look
+		a.closeAll(a.presented.which(func(g *granted) bool {
+			left := time.Unix(g.NotAfter()+1, 0).Sub(now)
+			if left > 0 {
+				next = min(next, left)
+			}
+			return left <= 0
+		}))
+		timer.Reset(next)
+	}
+}

@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/grantkey"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Sizes of the shares of a token on their way in, in bytes.
+const (
+	credentialSize = 16
+	shareSize      = credentialSize + 32
+	maxShares      = unlocktoken.MaxShares * shareSize
+)
+
+// checkShares refuses what is no list of shares in ascending order of credentials.
+func checkShares(shares secret.Bytes) error {
+	return shares.Use(func(p []byte) error {
+		if len(p)%shareSize != 0 || len(p) > maxShares {
+			return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are cut", "")
+		}
+		for i := shareSize; i < len(p); i += shareSize {
+			if string(p[i-shareSize:i-shareSize+credentialSize]) >= string(p[i:i+credentialSize]) {
+				return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are out of order", "")
+			}
+		}
+		return nil
+	})
+}
+
+// shareOf returns a copy of the share of a credential; the zero Bytes where there is none.
+func (a *Agent) shareOf(shares secret.Bytes, credential unlocktoken.ID) (b secret.Bytes, err error) {
+	err = shares.Use(func(p []byte) error {
+		for ; len(p) >= shareSize; p = p[shareSize:] {
+			if string(p[:credentialSize]) != string(credential[:]) {
+				continue
+			}
+			b, err = a.compose(shareSize-credentialSize, func(to []byte) ([]byte, error) { return append(to, p[credentialSize:shareSize]...), nil })
+			return err
+		}
+		return nil
+	})
+	return b, err
+}
+
+// openOwn opens what the shares of a token open of a locked vault. The session that it
+// returns has a vault's part in nothing: it holds the grant's profiles, and only for who
+// showed the token. The caller destroys it, or installs it with keepOwn.
+func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, issuer [32]byte, g *granted, shares secret.Bytes) (*session, error) {
+	machine, _, err := v.MachineKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer machine.Destroy()
+	opened, err := v.OpenGranted(ctx, g.Authority.Grant, func(record [credentialSize]byte) (secret.Bytes, error) {
+		if !g.Covers(record) {
+			return secret.Bytes{}, nil
+		}
+		share, err := a.shareOf(shares, record)
+		if err != nil || share.IsZero() {
+			return secret.Bytes{}, err
+		}
+		defer share.Destroy()
+		return grantkey.Derive(a.arena, machine, g.Grant, unlocktoken.IssuerHash(issuer[:]), record, share)
+	})
+	if errors.Is(err, vault.ErrGrant) {
+		return nil, refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token opens nothing here", "its shares are not of this grant, its profiles have new keys, or it was made on another machine", "have its owner make another:  nsagent grant new")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &session{of: g, profiles: make(map[string]*live), ids: make(map[string]store.ID)}
+	for i, o := range opened {
+		if err = a.addOwn(s, o); err != nil {
+			for _, rest := range opened[i+1:] {
+				rest.SignOnly.Destroy()
+			}
+			s.destroy()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// addOwn adds a record that a token opened, and owns its secret.
+func (a *Agent) addOwn(s *session, o vault.Opened) error {
+	p, err := a.codec.decodeRecord(o.Record)
+	if err != nil {
+		o.SignOnly.Destroy()
+		return err
+	}
+	l, err := newLive(a.arena, p, o.SignOnly)
+	if err != nil {
+		return err
+	}
+	if p.For != "" { // what is to take a profile's place is nobody's to use
+		l.destroy()
+		return nil
+	}
+	s.profiles[p.Name], s.ids[p.Name] = l, o.ID
+	return nil
+}
+
+// keepOwn lets the connections of s.of use s, unless somebody locked since locks was read,
+// or the connection that showed the token is gone.
+func (a *Agent) keepOwn(s *session, locks uint64) error {
+	a.mu.Lock()
+	current := a.locks == locks
+	if current {
+		s.of.own = s
+	}
+	a.mu.Unlock()
+	if !current {
+		s.destroy()
+		return fmt.Errorf("opening a grant: %w", vault.ErrLocked)
+	}
+	if !a.presented.has(s.of.presenter) || s.of.revoked.Load() {
+		a.dropOwn(s.of) // whoever closed it may have looked before
+	}
+	return nil
+}
+
+// dropOwn wipes what the token of g opened.
+func (a *Agent) dropOwn(g *granted) {
+	if g == nil {
+		return
+	}
+	a.mu.Lock()
+	s := g.own
+	g.own = nil
+	if s != nil {
+		s.keepUse(a.lastUse)
+	}
+	a.mu.Unlock()
+	if s != nil {
+		s.destroy()
+		a.arena.ReleaseMemory()
+	}
+}
+
+// dropped says why there is nothing any more that the token of g opened.
+func (g *granted) dropped(now time.Time) error {
+	if err := g.good(now); err != nil {
+		return err
+	}
+	return fmt.Errorf("using a grant: %w", vault.ErrLocked)
+}
+
+// sessionForLocked returns the session that c may use: that of the unlocked vault, or what
+// the token of c opened. The caller holds a.mu for reading.
+func (a *Agent) sessionForLocked(c *caller, boot time.Duration) (*session, error) {
+	s, err := a.currentAtLocked(boot)
+	if g := c.granted(); err != nil && g != nil && g.own != nil {
+		return g.own, nil
+	}
+	return s, err
+}
+
+// credential returns the ID of the record of a profile.
+func (s *session) credential(name string) (store.ID, bool) {
+	if s.of != nil {
+		id, ok := s.ids[name]
+		return id, ok
+	}
+	return s.vault.RecordID(name)
+}
+
+// opens returns an error where s holds p and not what p is used with: a refresh token is
+// opened with the whole vault only.
+func (s *session) opens(p *live) error {
+	if s.of == nil || p.Auth != authCode && p.Auth != authSecret {
+		return nil
+	}
+	return refuse(vault.ErrLocked, pb.CodeLocked, "the vault is locked", fmt.Sprintf("profile %q holds what no unlock token opens", p.Name), "unlock it:  nsagent unlock")
+}

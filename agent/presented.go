@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// presented are the connections that have the right of an unlock token.
+type presented struct {
+	mu    sync.Mutex // guards what follows, and countedConn.gone
+	conns map[*countedConn]*granted
+	// revoked has the flag of each grant that somebody had to do with.
+	revoked map[unlocktoken.ID]*atomic.Bool
+}
+
+func newPresented() *presented {
+	return &presented{conns: make(map[*countedConn]*granted), revoked: make(map[unlocktoken.ID]*atomic.Bool)}
+}
+
+// flag returns what says of a grant whether it was revoked.
+func (p *presented) flag(id unlocktoken.ID) *atomic.Bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.revoked[id]
+	if f == nil {
+		f = new(atomic.Bool)
+		p.revoked[id] = f
+	}
+	return f
+}
+
+// join gives a connection the right g, unless it has one or is gone.
+func (p *presented) join(c *countedConn, g *granted) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.gone || !c.grant.CompareAndSwap(nil, g) {
+		return false
+	}
+	p.conns[c] = g
+	return true
+}
+
+// leave forgets a connection that closes, and returns the right that it had.
+func (p *presented) leave(c *countedConn) *granted {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.gone = true
+	g := p.conns[c]
+	delete(p.conns, c)
+	return g
+}
+
+// has reports whether a connection still has its right.
+func (p *presented) has(c *countedConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !c.gone
+}
+
+// which returns the connections whose right fits.
+func (p *presented) which(fits func(*granted) bool) []*countedConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []*countedConn
+	for c, g := range p.conns {
+		if fits(g) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// leave drops what a token opened, when the connection closes that showed it.
+func (a *Agent) leave(c *countedConn) {
+	if g := a.presented.leave(c); g != nil && g.presenter == c {
+		a.dropOwn(g)
+	}
+}
+
+// closeAll drops what tokens opened for these connections, and closes them.
+func (a *Agent) closeAll(conns []*countedConn) {
+	for _, c := range conns {
+		a.dropOwn(c.grant.Load())
+		_ = c.Close()
+	}
+}

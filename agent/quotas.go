@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+const (
+	// largestBlock is how many uses are taken from the ledger at once, at most.
+	largestBlock = 64
+	// blocksOfLimit is how many blocks a limit has at least, so that an agent that is killed
+	// costs a grant no large part of its uses.
+	blocksOfLimit = 16
+	// maxSubjects is how many limits on uses the tokens of one grant may add to the ledger:
+	// whoever holds a token can narrow it without end.
+	maxSubjects = 1024
+	// ledgerTime bounds the question for the machine key.
+	ledgerTime = 10 * time.Second
+)
+
+// quotasOf returns what has to be counted for a grant.
+func quotasOf(g *unlocktoken.Grant) []quota {
+	var all []quota
+	for _, c := range g.Counters() {
+		all = append(all, quota{subject: c.Subject, grant: g.Authority.Grant, uses: c.Uses, rate: c.Rate})
+	}
+	return all
+}
+
+// count counts one use against quotas; v is the vault whose ledger it is, locked or not. A
+// use that is decided on twice, since its profile was replaced in between, counts twice:
+// that is never more than there may be. The error wraps ErrLimited, or is that of the
+// ledger.
+func (a *Agent) count(v *vault.Vault, quotas []quota, now time.Duration) error {
+	if len(quotas) == 0 {
+		return nil
+	}
+	return a.counters.take(quotas, now, func(short []quota) ([]uint64, error) { return a.reserveUses(v, short) })
+}
+
+// reserveUses takes a block of uses from the ledger for each quota, durably.
+func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) ([]uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
+	defer cancel()
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }()
+	blocks := make([]uint64, len(quotas))
+	var entries []store.Entry
+	fresh := make(map[unlocktoken.ID]uint64)
+	for i, q := range quotas {
+		used, known := l.Get(ledgerUses, q.subject[:])
+		if used >= q.uses {
+			return nil, limited(fmt.Sprintf("there may be %d uses, and all were made", q.uses), "have whoever made the limit raise it, or make another token")
+		}
+		blocks[i] = min(largestBlock, max(q.uses/blocksOfLimit, 1), q.uses-used)
+		entries = append(entries, store.Entry{Kind: ledgerUses, Subject: q.subject[:], Value: used + blocks[i]})
+		if !known && q.grant != (unlocktoken.ID{}) {
+			fresh[q.grant]++
+		}
+	}
+	for id, n := range fresh {
+		have, _ := l.Get(ledgerSubjects, id[:])
+		if have+n > maxSubjects {
+			return nil, limited(fmt.Sprintf("at most %d limits on uses are counted for the tokens of one grant", maxSubjects), "narrow less often, or have another grant made")
+		}
+		entries = append(entries, store.Entry{Kind: ledgerSubjects, Subject: id[:], Value: have + n})
+	}
+	if err := l.Append(entries...); err != nil {
+		return nil, fmt.Errorf("reserving uses: %w", err)
+	}
+	a.reservedIn.Store(v)
+	return blocks, nil
+}
+
+// returnUses gives the ledger back what was reserved and not used, at the end of the agent.
+// Nothing is counted any more.
+func (a *Agent) returnUses() error {
+	rest := a.counters.finish()
+	v := a.reservedIn.Load()
+	if len(rest) == 0 || v == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
+	defer cancel()
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return err
+	}
+	var entries []store.Entry
+	for subject, n := range rest {
+		used, _ := l.Get(ledgerUses, subject[:])
+		entries = append(entries, store.Entry{Kind: ledgerUses, Subject: subject[:], Value: used - min(n, used)})
+	}
+	return errors.Join(l.Append(entries...), l.Close())
+}

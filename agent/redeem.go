@@ -1,0 +1,268 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+)
+
+const (
+	fieldShares    = "shares"
+	fieldOIDCToken = "oidc_token"
+	// maxOIDCToken is the longest token of an OIDC issuer that is taken, in bytes.
+	maxOIDCToken = 16 << 10
+)
+
+// identifier verifies the tokens of OIDC issuers. token is borrowed. The claims are those
+// that caveats and rules may name, numbers in decimal.
+type identifier interface {
+	identify(ctx context.Context, token secret.Bytes) (issuer string, claims map[string]string, err error)
+}
+
+// SealKey gives one-time keys for the secrets of the next Redeem.
+func (s signerService) SealKey(ctx context.Context, q *pb.SealKeyRequest) (*pb.SealKeyResponse, error) {
+	c := callerOf(ctx)
+	if err := s.admit(c); err != nil {
+		return nil, s.reply(err)
+	}
+	r, err := s.sealKey(ctx, s.tokenSeals, q)
+	return r, s.reply(err)
+}
+
+// Redeem gives a connection the right of an unlock token, in the place of its own.
+func (s signerService) Redeem(ctx context.Context, q *pb.RedeemRequest) (*pb.RedeemResponse, error) {
+	g, err := s.redeem(ctx, q)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	return &pb.RedeemResponse{Grant: g.name, NotAfter: g.NotAfter()}, nil
+}
+
+// redeem checks the token, records that it is taken, and gives its right to the
+// connection. A refusal is recorded, too.
+func (a *Agent) redeem(ctx context.Context, q *pb.RedeemRequest) (*granted, error) {
+	c := callerOf(ctx)
+	defer a.tokenSeals.drop(c.peer, q.GetShares(), q.GetOidcToken())
+	defer a.arena.ReleaseMemory()
+	conn, _ := connectionOf(ctx)
+	counted, ok := conn.(*countedConn)
+	if !ok {
+		return nil, errors.New("agent: a connection that no socket has taken")
+	}
+	a.mu.RLock()
+	locks := a.locks
+	a.mu.RUnlock()
+	g, own, err := a.present(ctx, c, q)
+	e := audit.Event{Event: audit.EventGrantRedeem, Outcome: audit.OutcomeOK}
+	if g != nil {
+		e.Grant = g.name
+	}
+	if err == nil {
+		if err = a.recordDurably(c, e); err == nil {
+			err = a.admitTo(counted, g, own, locks)
+		} else if own != nil {
+			own.destroy()
+		}
+		if err == nil {
+			return g, nil
+		}
+	}
+	e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
+	if werr := a.record(c, e); werr != nil {
+		return nil, fmt.Errorf("recording a refusal: %w", errors.Join(werr, err))
+	}
+	return nil, err
+}
+
+// admitTo gives a connection the right g, with what the token opened, if anything; it owns
+// that.
+func (a *Agent) admitTo(c *countedConn, g *granted, own *session, locks uint64) error {
+	g.presenter = c
+	if !a.presented.join(c, g) {
+		if own != nil {
+			own.destroy()
+		}
+		return taken()
+	}
+	wake(a.ends)
+	if own != nil {
+		if err := a.keepOwn(own, locks); err != nil {
+			return err
+		}
+	}
+	return g.good(a.clock()) // it may have been revoked since the ledger was looked at
+}
+
+// present checks a token, and opens what it opens where the agent is locked; own is nil
+// where it is not. With an error it returns the right as well where the token was verified,
+// so that the log can name it.
+func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g *granted, own *session, err error) {
+	if err := a.admit(c); err != nil {
+		return nil, nil, err
+	}
+	if c.grant != nil {
+		return nil, nil, taken()
+	}
+	if f := q.GetShares().GetField(); f != fieldShares {
+		return nil, nil, refuse(ErrRequest, pb.CodeRequest, "an unlock token comes with its shares sealed", fmt.Sprintf("the field is %q", fieldShares), "")
+	}
+	key, err := a.tokenSeals.take(q.GetShares().GetKeyId(), c.peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer key.Destroy()
+	v, locked, err := a.vaultOfState(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	grant, issuer, err := a.verify(v, q, unlocktoken.Challenge(v.ID(), a.instance[:], q.GetShares().GetKeyId(), key.PublicKey()))
+	if err != nil {
+		return nil, nil, err
+	}
+	g = a.newGranted(grant)
+	g.vault = v
+	if err := a.admitGrant(ctx, v, g); err != nil {
+		return g, nil, err
+	}
+	if q.GetOidcToken() != nil {
+		if err := a.identifyWith(ctx, c, g, q.GetOidcToken()); err != nil {
+			return g, nil, err
+		}
+	}
+	shares, err := a.openBy(ctx, key, q.GetShares(), pb.Signer_Redeem_FullMethodName, "", maxShares)
+	if err != nil {
+		return g, nil, err
+	}
+	defer shares.Destroy()
+	if err := checkShares(shares); err != nil {
+		return g, nil, err
+	}
+	if locked {
+		own, err = a.openOwn(ctx, v, issuer, g, shares)
+	}
+	return g, own, err
+}
+
+// taken is the refusal of a second token.
+func taken() error {
+	return refuse(ErrGrant, pb.CodeGrant, "an unlock token was shown on this connection before", "a connection keeps the right that it has", "connect again to show another")
+}
+
+// vaultOfState returns the vault of the session, or the locked one.
+func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, err error) {
+	a.mu.RLock()
+	s, err := a.currentLocked()
+	a.mu.RUnlock()
+	if err == nil {
+		return s.vault, false, nil
+	}
+	v, err = a.openVault(ctx)
+	return v, true, err
+}
+
+// verify returns what a chain says that the vault's grant key began, and whose last block
+// belongs to whoever made the proof, and
+// that key.
+func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g *unlocktoken.Grant, issuer [32]byte, err error) {
+	chain, err := unlocktoken.DecodeChain(q.GetChain())
+	if err != nil {
+		return nil, issuer, badToken(err)
+	}
+	said, err := chain.Read() // for its names alone, until its signatures are checked
+	if err != nil {
+		return nil, issuer, badToken(err)
+	}
+	switch {
+	case said.Vault != unlocktoken.ID(v.ID()):
+		return nil, issuer, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it is of another vault", "use a token that  nsagent grant new  made here")
+	case said.Mode != unlocktoken.Attached:
+		return nil, issuer, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it opens a bundle, and works without this agent", "run an agent on the bundle:  nsagent agent run --bundle F")
+	}
+	if issuer, err = grantIssuer(v, said.Authority.Grant); err != nil {
+		return nil, issuer, err
+	}
+	g, err = chain.Verify(ed25519.PublicKey(issuer[:]), challenge, q.GetProof())
+	if err != nil {
+		return nil, issuer, badToken(err)
+	}
+	return g, issuer, nil
+}
+
+// grantIssuer returns the key that signed the grants of the vault, if it has this one.
+func grantIssuer(v *vault.Vault, id unlocktoken.ID) (issuer [32]byte, err error) {
+	all, err := v.Grants()
+	if err != nil {
+		return issuer, err
+	}
+	for _, g := range all {
+		if unlocktoken.ID(g.ID) == id {
+			return g.Issuer, nil
+		}
+	}
+	return issuer, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "the vault has no such grant: it was removed, or is of a later copy of the vault", "have its owner make another:  nsagent grant new")
+}
+
+// badToken says what is wrong with a token, never what is in it.
+func badToken(err error) error {
+	why := "it is damaged, or a part is missing"
+	switch {
+	case errors.Is(err, unlocktoken.ErrSignature):
+		why = "a part of it was changed, or it was not made by this vault"
+	case errors.Is(err, unlocktoken.ErrUnknownCaveat):
+		why = "it is limited in a way that this version of nsagent does not know"
+	case errors.Is(err, unlocktoken.ErrCaveats):
+		_, why, _ = strings.Cut(err.Error(), unlocktoken.ErrCaveats.Error()+": ")
+	}
+	return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token was not taken", why, "give the token as  nsagent grant new  printed it")
+}
+
+// admitGrant refuses a grant that has ended, has not begun, or was revoked.
+func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) error {
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	id := g.Authority.Grant
+	if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
+		g.revoked.Store(true)
+	}
+	now := a.clock()
+	if err := g.good(now); err != nil {
+		return err
+	}
+	if begin := g.NotBefore(); now.Unix() < begin {
+		return outside("it begins at " + time.Unix(begin, 0).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// identifyWith notes for g whom an OIDC token is of.
+func (a *Agent) identifyWith(ctx context.Context, c *caller, g *granted, m *pb.Sealed) error {
+	if a.identities == nil {
+		return refuse(ErrGrant, pb.CodeGrant, "the OIDC token was not taken", "no issuer is known to this agent", "name the issuer in the policy")
+	}
+	if m.GetField() != fieldOIDCToken {
+		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40s says nothing of a job", m.GetField()), "", "")
+	}
+	key, err := a.tokenSeals.take(m.GetKeyId(), c.peer)
+	if err != nil {
+		return err
+	}
+	token, err := a.openBy(ctx, key, m, pb.Signer_Redeem_FullMethodName, "", maxOIDCToken)
+	if err != nil {
+		return err
+	}
+	defer token.Destroy()
+	g.issuer, g.claims, err = a.identities.identify(ctx, token)
+	return err
+}

@@ -1,0 +1,126 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// Where an unlock token may come from, beside WithUnlockToken.
+const (
+	tokenVariable     = "NSAGENT_TOKEN"
+	tokenFileVariable = "NSAGENT_TOKEN_FILE"
+	tokenFDVariable   = "NSAGENT_TOKEN_FD"
+)
+
+// WithUnlockToken shows this unlock token on every connection, in the place of one that the
+// environment names. text is read during Dial, and stays the caller's, who wipes it.
+func WithUnlockToken(text []byte) Option {
+	return func(o *options) {
+		o.token = func() (*unlocktoken.Token, error) { return parseToken(text, "WithUnlockToken") }
+	}
+}
+
+// WithoutUnlockToken shows no token, also where the environment names one: what is asked
+// for is asked for by the user's own right.
+func WithoutUnlockToken() Option {
+	return func(o *options) { o.token = func() (*unlocktoken.Token, error) { return nil, nil } }
+}
+
+// readToken reads the token that is to be shown, and gives o a copy of its own.
+func (o *options) readToken() error {
+	from := o.token
+	ambient, err := ambientToken() // whatever is shown, no child inherits it
+	if from == nil {
+		from = func() (*unlocktoken.Token, error) { return ambient.Clone(), err }
+	}
+	o.unlockToken, err = from()
+	return err
+}
+
+// ambientToken returns the unlock token that the environment of this process names; nil
+// where it names none. The variables are removed when they are first looked at, so that no
+// child gets them, and what they said holds for every later Dial: a process that was given
+// a token never goes on without it. That is why this is the state of a process.
+var ambientToken = sync.OnceValues(func() (*unlocktoken.Token, error) {
+	text, from, err := readAmbient()
+	if err != nil || from == "" {
+		return nil, err
+	}
+	defer clear(text)
+	return parseToken(text, from)
+})
+
+// readAmbient returns the text of the token and the variable that it came from or by; ""
+// where none is set. A variable that is set and empty is a mistake: the secret of a job is
+// missing.
+func readAmbient() (text []byte, from string, err error) {
+	values := make(map[string]string)
+	for _, name := range []string{tokenVariable, tokenFileVariable, tokenFDVariable} {
+		if v, ok := os.LookupEnv(name); ok {
+			values[name], from = v, name
+			if err := os.Unsetenv(name); err != nil {
+				return nil, "", fmt.Errorf("removing %s from the environment: %w", name, err)
+			}
+		}
+	}
+	switch {
+	case len(values) > 1:
+		return nil, "", &Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD one counts", Next: "set one of them"}
+	case from == "":
+		return nil, "", nil
+	case values[from] == "":
+		return nil, "", noToken(errors.New("empty"), from+" is set, and empty: the job has no such secret")
+	case from == tokenVariable:
+		return []byte(values[from]), from, nil
+	}
+	text, err = readToken(from, values[from])
+	return text, from, err
+}
+
+// readToken reads the token from the file or descriptor that a variable names.
+func readToken(variable, value string) ([]byte, error) {
+	var f *os.File
+	var err error
+	if variable == tokenFDVariable {
+		fd, perr := strconv.ParseUint(value, 10, 16)
+		if perr != nil {
+			return nil, &Error{Code: pb.CodeUsage, Message: variable + " is not the number of a descriptor", Why: "it is a decimal number", cause: perr}
+		}
+		f = os.NewFile(uintptr(fd), variable)
+	} else if f, err = os.Open(value); err != nil { // #nosec G304 -- named by the user
+		return nil, noToken(err, "the file that "+variable+" names cannot be read")
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, unlocktoken.MaxText+3)) // with a line end, and one more
+	if err != nil {
+		clear(b)
+		return nil, noToken(err, "what "+variable+" names cannot be read")
+	}
+	return b, nil
+}
+
+// parseToken reads the text of a token, which may end in a line end.
+func parseToken(text []byte, from string) (*unlocktoken.Token, error) {
+	t, err := unlocktoken.Parse(bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")))
+	if err != nil {
+		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrFormat.Error()+": ")
+		if why == "" {
+			why = "it is damaged, or a part is missing"
+		}
+		return nil, noToken(err, "in "+from+": "+why)
+	}
+	return t, nil
+}
+
+func noToken(cause error, why string) *Error {
+	return &Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: oneLine(why), Next: "give it as it was printed, one line from nst1_ on", cause: cause}
+}
