@@ -154,7 +154,8 @@ func (a *Agent) admit(c *caller) error {
 		a.auditRefusedPeer(c.peer)
 		return err
 	}
-	return c.granted().good(a.clock())
+	_, err := a.goodAt(c.granted(), a.clock())
+	return err
 }
 
 // auditRefusedPeer records that another user knocked, or somebody who was left a

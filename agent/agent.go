@@ -87,6 +87,7 @@ type Agent struct {
 	uploads    *uploads
 	presented  *presented
 	counters   *counters
+	grantClock grantClock
 	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
 	identities identifier                  // of OIDC tokens; nil: none is taken
 	ledgers    chan struct{}               // holds a value while the ledger is open

@@ -61,7 +61,7 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 	case s.of != nil && s.of.own == s:
 		return act(p)
 	case s.of != nil:
-		return s.of.dropped(a.clock())
+		return a.dropped(s.of)
 	case a.session == s && p.replaced:
 		return errReplaced
 	case a.session == s:
@@ -136,7 +136,8 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 		return nil, nil, err
 	}
 	grant := u.caller.granted()
-	if err := grant.good(now); err != nil {
+	grantNow, err := a.goodAt(grant, now)
+	if err != nil {
 		return nil, nil, err
 	}
 	s, err := a.sessionForLocked(u.caller, boot)
@@ -185,7 +186,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 		return s, p, nil
 	}
 	id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
-	return s, p, grant.clear(u, id, now)
+	return s, p, grant.clear(u, id, grantNow)
 }
 
 // find returns the profile of that name, or the only one where name is empty.

@@ -44,12 +44,19 @@ func (a *Agent) newGranted(g *unlocktoken.Grant) *granted {
 	return &granted{Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), quotas: quotasOf(g), revoked: a.presented.flag(g.Authority.Grant)}
 }
 
-// good returns an error where the grant gives nothing to anybody any more. A nil grant is
-// the owner, and good.
+// goodAt returns an error where a grant gives nothing to anybody any more, and the time by
+// which it is judged. A nil grant is the owner, and good.
+func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
+	if g == nil {
+		return now, nil
+	}
+	now = a.grantClock.at(g.IssuedAt, now)
+	return now, g.good(now)
+}
+
+// good returns an error where the grant gives nothing at a time of the grants' clock.
 func (g *granted) good(now time.Time) error {
 	switch {
-	case g == nil:
-		return nil
 	case g.revoked.Load():
 		return refuse(ErrRevoked, pb.CodeRevoked, "grant "+g.name+" was revoked", "its unlock tokens open nothing any more", "have its owner make another:  nsagent grant new")
 	case now.Unix() > g.NotAfter():

@@ -49,14 +49,30 @@ func (a *Agent) watchGrants(ctx context.Context) error {
 		case <-a.ends:
 		case <-timer.C:
 		}
-		now, next := a.clock(), look
-		a.closeAll(a.presented.which(func(g *granted) bool {
-			left := time.Unix(g.NotAfter()+1, 0).Sub(now)
-			if left > 0 {
-				next = min(next, left)
-			}
-			return left <= 0
-		}))
-		timer.Reset(next)
+		timer.Reset(a.endGrants(look))
 	}
+}
+
+// endGrants closes the connections of grants that have ended, and returns when to look
+// again, at the latest after most.
+func (a *Agent) endGrants(most time.Duration) time.Duration {
+	now, next := a.clock(), most
+	var v *vault.Vault
+	over := a.presented.which(func(g *granted) bool {
+		left := time.Unix(g.NotAfter()+1, 0).Sub(a.grantClock.at(g.IssuedAt, now))
+		if left > 0 {
+			next = min(next, left)
+		}
+		if g.vault != nil {
+			v = g.vault
+		}
+		return left <= 0
+	})
+	a.closeAll(over)
+	if v != nil {
+		if err := a.noteGrantTime(v, len(over) > 0); err != nil {
+			a.log.Warn("the time is not noted for grants", "error", err)
+		}
+	}
+	return max(next, time.Millisecond)
 }

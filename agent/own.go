@@ -147,8 +147,8 @@ func (a *Agent) dropOwn(g *granted) {
 }
 
 // dropped says why there is nothing any more that the token of g opened.
-func (g *granted) dropped(now time.Time) error {
-	if err := g.good(now); err != nil {
+func (a *Agent) dropped(g *granted) error {
+	if _, err := a.goodAt(g, a.clock()); err != nil {
 		return err
 	}
 	return fmt.Errorf("using a grant: %w", vault.ErrLocked)

@@ -99,7 +99,8 @@ func (a *Agent) admitTo(c *countedConn, g *granted, own *session, locks uint64) 
 			return err
 		}
 	}
-	return g.good(a.clock()) // it may have been revoked since the ledger was looked at
+	_, err := a.goodAt(g, a.clock())
+	return err // it may have been revoked since the ledger was looked at
 }
 
 // present checks a token, and opens what it opens where the agent is locked; own is nil
@@ -236,8 +237,12 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 	if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
 		g.revoked.Store(true)
 	}
-	now := a.clock()
-	if err := g.good(now); err != nil {
+	a.grantClock.load(l, v.ID())
+	now, err := a.goodAt(g, a.clock())
+	if nerr := a.grantClock.note(l, v.ID(), err != nil); nerr != nil && err == nil {
+		err = nerr
+	}
+	if err != nil {
 		return err
 	}
 	if begin := g.NotBefore(); now.Unix() < begin {

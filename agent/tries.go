@@ -15,14 +15,17 @@ import (
 
 // Kinds of ledger entries. A kind is never used for something else.
 const (
-	ledgerUnlockFailures store.Kind = 1 // how many wrong passphrases in a row
-	ledgerLastFailure    store.Kind = 2 // Unix milliseconds of the last one
-	ledgerGeneration     store.Kind = 3 // the newest generation of the vault that was unlocked
-	ledgerAuditSize      store.Kind = 4 // how many entries the newest checkpoint of the audit log covered at an unlock
-	ledgerAuditHead      store.Kind = 5 // the start of the hash of the last of them
-	ledgerGrantRevoked   store.Kind = 6 // by grant: Unix seconds at which it was revoked
-	ledgerUses           store.Kind = 7 // by the subject of a limit: how many uses were reserved
-	ledgerSubjects       store.Kind = 8 // by grant: how many subjects its tokens have added
+	ledgerUnlockFailures store.Kind = 1  // how many wrong passphrases in a row
+	ledgerLastFailure    store.Kind = 2  // Unix milliseconds of the last one
+	ledgerGeneration     store.Kind = 3  // the newest generation of the vault that was unlocked
+	ledgerAuditSize      store.Kind = 4  // how many entries the newest checkpoint of the audit log covered at an unlock
+	ledgerAuditHead      store.Kind = 5  // the start of the hash of the last of them
+	ledgerGrantRevoked   store.Kind = 6  // by grant: Unix seconds at which it was revoked
+	ledgerUses           store.Kind = 7  // by the subject of a limit: how many uses were reserved
+	ledgerSubjects       store.Kind = 8  // by grant: how many subjects its tokens have added
+	ledgerClock          store.Kind = 9  // Unix seconds: the highest time at which a token was looked at
+	ledgerClockEpoch     store.Kind = 10 // grants issued before that go by the next
+	ledgerClockBefore    store.Kind = 11 // the highest time before that
 )
 
 // freeTries is how many wrong passphrases cost no wait; each further one doubles

@@ -1,0 +1,138 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+const (
+	// clockStep is how far the clock goes before its highest time is written down anew,
+	// while tokens are used. An end that somebody met is written at once.
+	clockStep = time.Minute
+	// clockSlack is how far behind the highest time the clock may be at a new grant without
+	// being taken for one that was ahead before.
+	clockSlack = 5 * time.Minute
+)
+
+// grantClock is the clock by which grants end. It never goes back, so that a grant that was
+// seen to have ended stays so, whatever the clock of the machine is set to; the ledger
+// keeps it across a restart.
+//
+// A clock that was far ahead once would end every grant for ever. So when the owner makes a
+// new grant, with fresh proof, while the clock lies behind, grants from then on go by a
+// clock that starts anew; those from before stay as they were.
+type grantClock struct {
+	mu sync.Mutex // guards what follows, all in Unix seconds
+	// seen is the highest time, before that of grants issued before epoch.
+	seen, epoch, before int64
+	noted               int64 // of seen, in the ledger
+}
+
+// at returns the time by which a grant that was issued at a time is judged, and takes note
+// of it.
+func (k *grantClock) at(issued int64, now time.Time) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen = max(k.seen, now.Unix())
+	least := k.seen
+	if issued < k.epoch {
+		k.before = max(k.before, now.Unix())
+		least = k.before
+	}
+	if now.Unix() >= least {
+		return now
+	}
+	return time.Unix(least, 0)
+}
+
+// load takes over what the ledger knows.
+func (k *grantClock) load(l *ledger, id []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	epoch := ledgerTimeOf(l, ledgerClockEpoch, id)
+	noted := ledgerTimeOf(l, ledgerClock, id)
+	if epoch > k.epoch {
+		k.epoch, k.seen = epoch, noted
+	}
+	k.noted, k.seen = noted, max(k.seen, noted)
+	k.before = max(k.before, ledgerTimeOf(l, ledgerClockBefore, id))
+}
+
+func ledgerTimeOf(l *ledger, kind store.Kind, id []byte) int64 {
+	v, _ := l.Get(kind, id)
+	return int64(v) // #nosec G115 -- written from times
+}
+
+// note writes down the highest time where it is news: all of it if exact is set, else by
+// steps.
+func (k *grantClock) note(l *ledger, id []byte, exact bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.isNewsLocked(exact) {
+		return nil
+	}
+	if err := l.Append(store.Entry{Kind: ledgerClock, Subject: id, Value: uint64(k.seen)}); err != nil { // #nosec G115 -- a time
+		return fmt.Errorf("noting the time: %w", err)
+	}
+	k.noted = k.seen
+	return nil
+}
+
+func (k *grantClock) isNewsLocked(exact bool) bool {
+	return k.seen > k.noted && (exact || k.seen >= k.noted+int64(clockStep/time.Second))
+}
+
+// isNews reports whether note would write something down.
+func (k *grantClock) isNews(exact bool) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.isNewsLocked(exact)
+}
+
+// noteGrantTime writes down the highest time in the ledger of v.
+func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
+	if !a.grantClock.isNews(exact) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
+	defer cancel()
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	a.grantClock.load(l, v.ID())
+	return a.grantClock.note(l, v.ID(), exact)
+}
+
+// trustClock is for when the owner of v makes a grant: where the clock was far ahead before
+// it starts anew, for this grant and those to come.
+func (a *Agent) trustClock(ctx context.Context, v *vault.Vault) error {
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	k, id, now := &a.grantClock, v.ID(), a.clock().Unix()
+	k.load(l, id)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now+int64(clockSlack/time.Second) >= k.seen {
+		return nil
+	}
+	before := max(k.before, k.seen)
+	if err := l.Append(
+		store.Entry{Kind: ledgerClockBefore, Subject: id, Value: uint64(before)}, // #nosec G115 -- a time
+		store.Entry{Kind: ledgerClockEpoch, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
+		store.Entry{Kind: ledgerClock, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
+	); err != nil {
+		return fmt.Errorf("starting the clock of grants anew: %w", err)
+	}
+	k.before, k.epoch, k.seen, k.noted = before, now, now, now
+	return nil
+}

@@ -1,0 +1,225 @@
+package agent
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// closed waits until the agent has closed the connection of p.
+func (p *presentation) closed(what string) {
+	p.t.Helper()
+	stream, err := p.rpc.SignStream(p.t.Context())
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if err == nil {
+		p.t.Errorf("%s: the stream goes on", what)
+	}
+}
+
+// shown shows a token with no client that would show it again.
+func (f *fixture) shown(token *unlocktoken.Token) *presentation {
+	f.t.Helper()
+	p := f.present()
+	if got := p.redeem(p.request(token)); got != "ok" {
+		f.t.Fatal(got)
+	}
+	return p
+}
+
+// lockedWith returns an agent that is locked, and a token for one of its two profiles.
+func lockedWith(t *testing.T, limits unlocktoken.Caveats, change ...func(*Config)) (*fixture, *unlocktoken.Token) {
+	t.Helper()
+	f := start(t, change...)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	token := f.mint(limits, "acme")
+	if err := f.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return f, token
+}
+
+// settles waits until so much locked memory is in use: connections are closed on the agent's
+// side a moment after ours.
+func (f *fixture) settles(what string, want int) {
+	f.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); f.agent.arena.Info().Used != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("%s: %d bytes of locked memory are in use, want %d", what, f.agent.arena.Info().Used, want)
+		}
+	}
+}
+
+// Requirement T-06: revoking ends what is going on, at once, for who is unlocked and who is
+// not, and nobody can show a token of the grant again.
+func TestRevocation(t *testing.T) {
+	f, token := lockedWith(t, unlocktoken.Caveats{})
+	before := f.agent.arena.Info().Used
+	id := grantIDOf(t, token)
+	v, _, err := f.agent.vaultOfState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := f.shown(token)
+	if _, err := locked.rpc.Sign(t.Context(), &pb.SignRequest{Url: sandboxURL}); err != nil {
+		t.Fatal(err)
+	}
+	other := f.shown(f.mint(unlocktoken.Caveats{}, "other"))
+	if err := f.agent.revokeGrant(t.Context(), nil, v, id); err != nil {
+		t.Fatal(err)
+	}
+	locked.closed("of the grant")
+	if _, err := other.rpc.Sign(t.Context(), &pb.SignRequest{Url: sandboxURL}); err != nil {
+		t.Errorf("of another grant: %v", err)
+	}
+	if _, err := f.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("shown again: got %v", err)
+	}
+	narrow, err := token.Narrow(unlocktoken.Caveats{}, nil, constant{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.dialWith(narrow); !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("narrowed: got %v", err)
+	}
+	if err := f.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.settles("after lock", before)
+	f.restart()
+	if _, err := f.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("after a restart: got %v", err)
+	}
+	f.unlock()
+	if _, err := f.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("unlocked: got %v", err)
+	}
+}
+
+func grantIDOf(t testing.TB, token *unlocktoken.Token) unlocktoken.ID {
+	t.Helper()
+	g, err := token.Chain.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g.Authority.Grant
+}
+
+// constant is a random source for keys that do not matter.
+type constant struct{}
+
+func (constant) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// What a token opened is gone when the connection closes that showed it.
+func TestOwnEndsWithItsConnection(t *testing.T) {
+	f, token := lockedWith(t, unlocktoken.Caveats{})
+	before := f.agent.arena.Info().Used
+	for range 3 {
+		c := f.show(token)
+		if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+			t.Fatal(err)
+		}
+		if f.agent.arena.Info().Used <= before {
+			t.Fatal("control: the token opened nothing")
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.settles("after the connection", before)
+	}
+}
+
+// A grant that ends closes its connections and drops what they opened, by a clock that
+// somebody moved, too.
+func TestGrantEnds(t *testing.T) {
+	var ahead atomic.Int64
+	f, token := lockedWith(t, unlocktoken.Caveats{}, func(c *Config) {
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	before := f.agent.arena.Info().Used
+	p := f.shown(token)
+	ahead.Store(int64(2 * time.Hour))
+	if _, err := p.rpc.Sign(t.Context(), &pb.SignRequest{Url: sandboxURL}); codeOf(err) != string(pb.CodeExpired) {
+		t.Errorf("used after its end: got %v", err)
+	}
+	wake(f.agent.ends)
+	p.closed("after its end")
+	f.settles("after its end", before)
+
+	ahead.Store(0)
+	if _, err := f.dialWith(token); !errors.Is(err, client.ErrExpired) {
+		t.Errorf("with the clock set back: got %v", err)
+	}
+	f.restart()
+	if _, err := f.dialWith(token); !errors.Is(err, client.ErrExpired) {
+		t.Errorf("with the clock set back, after a restart: got %v", err)
+	}
+}
+
+// A clock that was far ahead ended the grants of its time; the owner's next grant works.
+func TestClockThatWasAhead(t *testing.T) {
+	var ahead atomic.Int64
+	f, old := lockedWith(t, unlocktoken.Caveats{}, func(c *Config) {
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	ahead.Store(int64(50 * 365 * 24 * time.Hour))
+	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
+		t.Fatalf("got %v", err)
+	}
+	ahead.Store(0)
+	v, _, err := f.agent.vaultOfState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.dialWith(f.mint(unlocktoken.Caveats{}, "acme")); !errors.Is(err, client.ErrExpired) {
+		t.Errorf("before anybody vouched for the clock: got %v", err)
+	}
+	g, err := old.Chain.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for time.Now().Unix() == g.IssuedAt { // a grant of the very second would count as a new one
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := f.agent.trustClock(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+	fresh := f.mint(unlocktoken.Caveats{}, "acme")
+	f.show(fresh)
+	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
+		t.Errorf("the old one: got %v", err)
+	}
+	f.restart()
+	f.show(fresh)
+	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
+		t.Errorf("the old one, after a restart: got %v", err)
+	}
+}
+
+// Unlocking gives a token that was shown before nothing more, and locking again takes it
+// from nobody for longer than it takes to show it again.
+func TestTokenAcrossUnlockAndLock(t *testing.T) {
+	f, token := lockedWith(t, unlocktoken.Caveats{})
+	c := f.show(token)
+	for _, change := range []func(){func() {}, f.unlock, func() {
+		if err := f.admin.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}} {
+		change()
+		if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Sign(t.Context(), request("other")); !errors.Is(err, client.ErrGrantScope) {
+			t.Errorf("outside: got %v", err)
+		}
+	}
+}
