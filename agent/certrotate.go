@@ -344,13 +344,5 @@ func (r *rotation) unstageFailed(ctx context.Context, st *live) error {
 
 // notRotated returns cause as the reason why a rotation failed.
 func (r *rotation) notRotated(cause error, stays string) error {
-	c := refusalOf(cause)
-	why := c.Why
-	if c.Code == pb.CodeInternal {
-		why = c.Message
-	}
-	if why != "" {
-		why += "; "
-	}
-	return refuse(cause, c.Code, fmt.Sprintf("the certificate of profile %q was not rotated", r.name), why+stays, c.Next)
+	return notDone(cause, fmt.Sprintf("the certificate of profile %q was not rotated", r.name), stays)
 }

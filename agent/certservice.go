@@ -127,17 +127,15 @@ func (s adminService) RotateCertificate(ctx context.Context, q *pb.RotateCertifi
 
 func (a *Agent) rotateCertificate(ctx context.Context, q *pb.RotateCertificateRequest) (rotated, error) {
 	r := &rotation{
-		Agent: a, name: q.GetName(), overlap: minOverlap, byHand: q.GetByHand(), why: "asked",
+		Agent: a, name: q.GetName(), byHand: q.GetByHand(), why: "asked",
 		wish: certificateWish{kind: secret.KeyKind(q.GetKey()), name: q.GetCommonName(), days: int(q.GetDays())},
 	}
 	if err := r.wish.check(); err != nil {
 		return rotated{}, err
 	}
-	if n := q.GetOverlapSeconds(); n != 0 {
-		if n < int64(minOverlap/time.Second) || n > int64(maxOverlap/time.Second) {
-			return rotated{}, refuse(ErrRequest, pb.CodeRequest, "the overlap is out of range", "it is from 1h to 30d", "")
-		}
-		r.overlap = time.Duration(n) * time.Second
+	var err error
+	if r.overlap, err = overlapOf(q.GetOverlapSeconds()); err != nil {
+		return rotated{}, err
 	}
 	return r.run(ctx)
 }

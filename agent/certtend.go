@@ -87,6 +87,14 @@ func (t *tending) failed(name string, now time.Duration, code pb.Code) wait {
 	return t.waits[name]
 }
 
+// only forgets what failed for profiles that have nothing to see to any more: somebody
+// else did it, or it is not wanted any longer.
+func (t *tending) only(names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.waits, func(name string, _ wait) bool { return !slices.Contains(names, name) })
+}
+
 // done forgets what failed before.
 func (t *tending) done(name string) {
 	t.mu.Lock()
@@ -128,7 +136,11 @@ func (a *Agent) tendCertificates(ctx context.Context) error {
 
 // tendAll looks at each profile once.
 func (a *Agent) tendAll(ctx context.Context) {
-	for _, name := range a.toTend() {
+	names, open := a.toTend()
+	if open {
+		a.tending.only(names)
+	}
+	for _, name := range names {
 		if a.boottime() < a.tending.of(name).next || ctx.Err() != nil {
 			continue
 		}
@@ -145,26 +157,25 @@ func (a *Agent) tendAll(ctx context.Context) {
 	}
 }
 
-// toTend returns the profiles with something to see to.
-func (a *Agent) toTend() []string {
+// toTend returns the profiles with something to see to; false while the vault is locked.
+func (a *Agent) toTend() (names []string, open bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	s, err := a.currentLocked()
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	var names []string
 	now := a.clock()
 	for name, p := range s.profiles {
 		if p.Stale != 0 {
 			continue
 		}
-		if a.unfinishedLocked(s, name) || p.rotationDue(now) && s.staged[name] == nil || len(p.dueRetired(now)) > 0 {
+		if a.unfinishedLocked(s, name) || p.rotationDue(now) || len(p.dueRetired(now)) > 0 {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names
+	return names, true
 }
 
 // unfinishedLocked reports whether a rotation of the profile was broken off.
@@ -210,9 +221,12 @@ func (a *Agent) tendOne(ctx context.Context, name string) error {
 	}
 	a.mu.RLock()
 	unfinished := a.unfinishedLocked(s, name)
-	due := p.rotationDue(a.clock()) && s.staged[name] == nil
+	due, st := p.rotationDue(a.clock()), s.staged[name]
 	a.mu.RUnlock()
-	if unfinished || due {
+	switch {
+	case due && st != nil && !unfinished:
+		err = alreadyStaged(st) // people have to say first what becomes of that
+	case unfinished || due:
 		why := "by itself"
 		if unfinished {
 			why = "gone on with"
@@ -263,6 +277,17 @@ func (a *Agent) revokeRetired(ctx context.Context, name string) error {
 
 // inUse reports whether a certificate is that of any profile, or the next one of any.
 func (a *Agent) inUse(p *live, id string) bool {
+	return a.used(id, func(other *live) bool { return other.Account == p.Account })
+}
+
+// usedByOther is inUse for profiles beside p.
+func (a *Agent) usedByOther(p *live, id string) bool {
+	return a.used(id, func(other *live) bool { return other.Account == p.Account && other.callersName() != p.Name })
+}
+
+// used reports whether a certificate is that of any profile that counts, or the next one.
+// Nobody knows while the vault is locked.
+func (a *Agent) used(id string, counts func(*live) bool) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if a.session == nil {
@@ -270,7 +295,7 @@ func (a *Agent) inUse(p *live, id string) bool {
 	}
 	for _, all := range []map[string]*live{a.session.profiles, a.session.staged} {
 		for _, other := range all {
-			if other.Account == p.Account && other.CertificateID == id {
+			if other.CertificateID == id && counts(other) {
 				return true
 			}
 		}
@@ -287,7 +312,11 @@ func (a *Agent) forgetRetired(ctx context.Context, name string, ids []string) er
 	defer end()
 	p := *old.profile
 	p.Retired = slices.DeleteFunc(slices.Clone(p.Retired), func(r retired) bool { return slices.Contains(ids, r.ID) })
-	if len(p.Retired) == len(old.Retired) {
+	change := vault.Edit{}
+	if p.Previous != nil && slices.Contains(ids, p.Previous.CertificateID) {
+		p.Previous, change.DropPrevious = nil, true // nobody shall go back to it
+	}
+	if len(p.Retired) == len(old.Retired) && !change.DropPrevious {
 		return nil
 	}
 	if len(p.Retired) == 0 {
@@ -297,6 +326,6 @@ func (a *Agent) forgetRetired(ctx context.Context, name string, ids []string) er
 	if err != nil {
 		return err
 	}
-	_, err = a.replaceProfile(ctx, s, old, next, audit.EventCertRevoke, fmt.Sprintf("done=%d left=%d", len(ids), len(p.Retired)), vault.Edit{})
+	_, err = a.replaceProfile(ctx, s, old, next, audit.EventCertRevoke, fmt.Sprintf("done=%d left=%d", len(ids), len(p.Retired)), change)
 	return err
 }

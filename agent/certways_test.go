@@ -316,3 +316,79 @@ func TestTokensDuringRotation(t *testing.T) {
 		t.Errorf("%d tokens", got)
 	}
 }
+
+// TestRotationThatWaitsForPeople guards that a rotation whose time has come and that cannot
+// begin, since something else is staged, is said in status, and no more once it can.
+func TestRotationThatWaitsForPeople(t *testing.T) {
+	w := startCert(t)
+	before := w.profile()
+	if _, err := w.admin.NewCertificate(t.Context(), &pb.Profile{Name: "m2m"}, client.NewCertificate{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.admin.EditProfile(t.Context(), "m2m", client.ProfileEdit{Profile: &pb.Profile{RotateAfter: int64(9 * day / time.Second)}, Fields: []string{"rotate_after"}}); err != nil {
+		t.Fatal(err)
+	}
+	warnings := func() string {
+		st, err := w.dial().Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(st.GetWarnings(), "\n")
+	}
+	w.agent.tendAll(asItself(t.Context()))
+	if p := w.profile(); p.GetCertificateId() != before.GetCertificateId() {
+		t.Error("what people have made was put into its place")
+	}
+	if got := warnings(); !strings.Contains(got, `profile "m2m" could not be rotated`) {
+		t.Errorf("status warns of: %s", got)
+	}
+	if _, err := w.admin.EditProfile(t.Context(), "m2m", client.ProfileEdit{Profile: &pb.Profile{}, Fields: []string{"rotate_after"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.agent.tendAll(asItself(t.Context()))
+	if got := warnings(); strings.Contains(got, "could not be rotated") {
+		t.Errorf("nobody wants it rotated any more, and status warns of: %s", got)
+	}
+}
+
+// TestKillSwitchTakesAll guards that the certificate before and the next one do not outlive
+// a profile that is revoked at NetSuite, and that one which was revoked by hand keeps
+// nothing alive.
+func TestKillSwitchTakesAll(t *testing.T) {
+	w := startCert(t)
+	first := w.profile().GetCertificateId()
+	for range 2 {
+		if _, err := w.rotate(client.Rotation{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.admin.RevokeCertificate(t.Context(), "m2m", first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.admin.NewCertificate(t.Context(), &pb.Profile{Name: "m2m"}, client.NewCertificate{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.admin.UploadCertificate(t.Context(), "m2m", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.atNetSuite(); strings.Count(got, "active") != 3 {
+		t.Fatalf("NetSuite has: %s", got)
+	}
+	if err := w.admin.RevokeProfile(t.Context(), "m2m"); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range w.netsuite.Verdicts() {
+		if !v.OK && strings.HasSuffix(v.URL, "/revoke") {
+			t.Errorf("NetSuite was asked for what it refused: %v", v)
+		}
+	}
+	revoked := 0
+	for _, v := range w.netsuite.Verdicts() {
+		if v.OK && strings.HasSuffix(v.URL, "/revoke") {
+			revoked++
+		}
+	}
+	if revoked != 4 {
+		t.Errorf("%d certificates were revoked, want 4", revoked)
+	}
+}

@@ -38,7 +38,7 @@ func (l *live) meaning(code string) string {
 	if l.Auth == authCode {
 		switch code {
 		case "invalid_grant":
-			return "the code was used or is too old, or redirect URI or verifier are not those of its login"
+			return "the code or token was used, revoked or is too old, or redirect URI or verifier are not those of its login"
 		case "invalid_client":
 			return "the client ID or the client secret is not that of the integration record, or the account is another"
 		case "invalid_request":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/gateway"
@@ -124,8 +125,7 @@ func (a *Agent) finishMigration(ctx context.Context, name string) (*pb.MigratePr
 	}
 	found, err := a.tryCertificate(ctx, s, st)
 	if err != nil {
-		r := refusalOf(err)
-		return nil, refuse(err, r.Code, fmt.Sprintf("profile %q was not migrated", name), r.Why+"; callers go on with the token, and the certificate stays", r.Next)
+		return nil, notDone(err, fmt.Sprintf("profile %q was not migrated", name), "callers go on with the token, and the certificate stays")
 	}
 	p, err := a.endMigration(ctx, name, changeMigrate, "to=m2m", func(s *session, old, now *live, how promotion) (*profile, error) {
 		if now != st {
@@ -171,6 +171,9 @@ func (a *Agent) tryCertificate(ctx context.Context, s *session, st *live) ([]*pb
 		}
 		defer b.token.Destroy()
 		found = append(found, &pb.Surface{Name: surfaceToken, State: stateWorks, Detail: "NetSuite gave an access token"})
+		if !slices.Contains(st.Scopes, signer.ScopeRESTWebServices) {
+			return nil // the token is not for what could be asked
+		}
 		header, err := a.bearer(b.token)
 		if err != nil {
 			return err

@@ -89,6 +89,20 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
+// A certificate for RESTlets alone is tried by its token: REST would not take that.
+func TestMigrateToRestlets(t *testing.T) {
+	w := startProbes(t, func(a *nstest.Account) { a.Certificates[0].Manage = true })
+	r, err := w.admin.MigrateProfile(t.Context(), "tba", "begin", sample(9), []string{"restlets"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.upload(t, r.GetNext().GetCertificate())
+	done, err := w.migrate("finish")
+	if err != nil || done.GetProfile().GetAuth() != "m2m" || len(done.GetAfter()) != 1 || done.GetAfter()[0].GetState() != stateWorks {
+		t.Errorf("finish: %v, %v", done, err)
+	}
+}
+
 // What cannot be migrated is refused, and nothing is staged for it.
 func TestMigrateIsRefused(t *testing.T) {
 	w := startProbes(t, nil)

@@ -136,15 +136,20 @@ func (s adminService) RemoveProfile(ctx context.Context, q *pb.RemoveProfileRequ
 }
 
 func (a *Agent) removeProfile(ctx context.Context, name string, revoke bool) error {
+	var revoked *live
+	if revoke {
+		var err error
+		if revoked, err = a.revokeProfile(ctx, name); err != nil {
+			return err
+		}
+	}
 	s, l, end, err := a.beginChangeOf(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if revoke {
-		if err := a.commit(callerOf(ctx), audit.EventProfileRevoke, l.profile, "", func() error { return a.revokeAtNetSuite(ctx, s, l) }); err != nil {
-			return err
-		}
+	if revoke && !a.codec.same(l, revoked) {
+		return changedElsewhere(name) // and what took its place is alive
 	}
 	names := []string{name}
 	st := a.stagedFor(s, name)

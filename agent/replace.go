@@ -72,7 +72,7 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 				was, becomes, e = st, moved, vault.Edit{}
 			}
 			// What was checked is what stands there, and not what another process made of it.
-			if err := sameAs(was, r); err != nil {
+			if err := a.codec.sameAs(was, r); err != nil {
 				return vault.Edit{}, err
 			}
 			meta, err := a.codec.encode(becomes.profile)
@@ -100,13 +100,15 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 	}
 	orphan := next
 	if keeps {
-		orphan = nil // whoever locked has wiped the key already
+		orphan = &live{tokens: next.tokens} // whoever locked has wiped the key already
 	}
 	a.publish(s, func(profiles map[string]*live) {
-		next.lastUsed.Store(old.lastUsed.Load())
+		if !newSecret(change) {
+			next.tokens.inherit(old.tokens)
+		}
+		next.take(old)
 		delete(profiles, old.Name)
 		profiles[next.Name] = next
-		old.supersede()
 		if !keeps {
 			old.destroy()
 		}
@@ -117,6 +119,12 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 		}
 	}, orphan)
 	return next.profile, nil
+}
+
+// newSecret reports whether an edit changes what a record keeps, and not only what is
+// said of it.
+func newSecret(e vault.Edit) bool {
+	return !e.SignOnly.IsZero() || !e.Raw.IsZero() || !e.Long.IsZero() || e.UsePrevious || e.Take != ""
 }
 
 func versionNumbers(all []vault.Version) []uint64 {

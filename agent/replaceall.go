@@ -37,7 +37,9 @@ func (a *Agent) replaceAll(ctx context.Context, s *session, event, detail string
 	err := a.carryOutAll(callerOf(ctx), entries, func() error { return a.commitAll(ctx, s, names, by) })
 	var orphans []*live
 	for _, r := range all {
-		if !r.keeps() { // whoever locks meanwhile wipes a key that is kept
+		if r.keeps() { // whoever locks meanwhile wipes a key that is kept
+			orphans = append(orphans, &live{tokens: r.next.tokens})
+		} else {
 			orphans = append(orphans, r.next)
 		}
 	}
@@ -47,6 +49,9 @@ func (a *Agent) replaceAll(ctx context.Context, s *session, event, detail string
 	}
 	a.publish(s, func(profiles map[string]*live) {
 		for _, r := range all {
+			if !newSecret(r.change) {
+				r.next.tokens.inherit(r.old.tokens)
+			}
 			r.next.take(r.old)
 			if r.next.For != "" {
 				s.staged[r.next.For] = r.next
@@ -66,7 +71,7 @@ func (a *Agent) commitAll(ctx context.Context, s *session, names []string, by ma
 	records, err := s.vault.EditAll(ctx, names, func(r vault.Record) (vault.Edit, error) {
 		to := by[r.Name]
 		// What was checked is what stands there, and not what another process made of it.
-		if err := sameAs(to.old, r); err != nil {
+		if err := a.codec.sameAs(to.old, r); err != nil {
 			return vault.Edit{}, err
 		}
 		meta, err := a.codec.encode(to.next.profile)

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,38 +12,6 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 )
-
-// revokeAtNetSuite ends at NetSuite what p stands for, so that a copy of it is worth
-// nothing any more. The caller holds its turn to change the vault.
-func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p *live) error {
-	what := fmt.Sprintf("profile %q was not revoked at NetSuite", p.Name)
-	var err error
-	switch p.Auth {
-	case authCode:
-		err = a.revokeConsent(ctx, s, p)
-	case authTBA:
-		err = a.revokeToken(ctx, p)
-	case authM2M:
-		err = a.revokeCertificates(ctx, p)
-	default:
-		return refuse(ErrKind, pb.CodeRequest, what, "of a profile with auth "+p.Auth+" there is no token that NetSuite could revoke", "")
-	}
-	if r := (*Refusal)(nil); errors.As(err, &r) {
-		return refuse(r.cause, r.Code, what, r.Why, r.Next)
-	}
-	return err
-}
-
-// revokeCertificates revokes the certificates of p that are still to be revoked, and then
-// its own, which the others are revoked with.
-func (a *Agent) revokeCertificates(ctx context.Context, p *live) error {
-	for _, r := range p.Retired {
-		if err := a.revokeCertificate(ctx, p.Name, r.ID); err != nil {
-			return err
-		}
-	}
-	return a.revokeCertificate(ctx, p.Name, p.CertificateID)
-}
 
 // revokeConsent revokes a refresh token and the access tokens that came by it.
 //
@@ -60,7 +27,15 @@ func (a *Agent) revokeConsent(ctx context.Context, s *session, p *live) error {
 		return err
 	}
 	defer clientSecret.Destroy()
-	defer refreshToken.Destroy()
+	defer func() { refreshToken.Destroy() }()
+	newer, err := p.tokens.unsavedCopy(a.arena)
+	if err != nil {
+		return err
+	}
+	if !newer.IsZero() { // the one in the vault is used up
+		refreshToken.Destroy()
+		refreshToken = newer
+	}
 	if refreshToken.IsZero() {
 		return nil // there is nothing that NetSuite would take
 	}
@@ -75,6 +50,10 @@ func (a *Agent) revokeConsent(ctx context.Context, s *session, p *live) error {
 	}
 	return p.exchangeRefused(answer)
 }
+
+// errNotTaken means that NetSuite did not take a token that was to revoke itself: it may be
+// revoked already.
+var errNotTaken = fmt.Errorf("%w: token not taken", ErrNetSuite)
 
 // menuOfTokens is where an administrator ends a token by hand.
 const menuOfTokens = "revoke it by hand:  Setup > Users/Roles > Access Tokens"
@@ -103,6 +82,8 @@ func (a *Agent) revokeToken(ctx context.Context, p *live) error {
 		return unreached(answer.Failure, "", hostOf(signed.URL))
 	case answer.Status == http.StatusOK || answer.Status == http.StatusNoContent:
 		return nil
+	case answer.Status == http.StatusUnauthorized:
+		return refuse(errNotTaken, pb.CodeNetSuite, "", "NetSuite does not take the token itself (HTTP 401)", menuOfTokens)
 	}
 	return refuse(ErrNetSuite, pb.CodeNetSuite, "", fmt.Sprintf("the account does not let a token revoke itself (HTTP %d)", answer.Status), menuOfTokens)
 }

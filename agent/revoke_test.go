@@ -12,12 +12,8 @@ import (
 // revoke has the agent revoke a profile, as who removes it does.
 func (w *codeWorld) revoke(name string) error {
 	w.t.Helper()
-	s, p, end, err := w.agent.beginChangeOf(w.t.Context(), name)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer end()
-	return w.agent.revokeAtNetSuite(w.t.Context(), s, p)
+	_, err := w.agent.revokeProfile(w.t.Context(), name)
+	return err
 }
 
 // What was revoked at NetSuite is worth nothing, whoever has a copy.

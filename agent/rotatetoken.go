@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/policy"
@@ -45,16 +46,24 @@ func (a *Agent) rotateProfile(ctx context.Context, q *pb.RotateProfileRequest) (
 			return nil, nil, a.dropToken(ctx, st, err)
 		}
 	}
-	s, old, end, err := a.beginChangeOf(ctx, q.GetName())
+	p, err := a.promoteToken(ctx, st, overlap)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, a.dropToken(ctx, st, err)
+	}
+	return p, found, nil
+}
+
+// promoteToken has its turn to put a staged token into its place.
+func (a *Agent) promoteToken(ctx context.Context, st *live, overlap time.Duration) (*profile, error) {
+	s, old, end, err := a.beginChangeOf(ctx, st.For)
+	if err != nil {
+		return nil, err
 	}
 	defer end()
 	if a.stagedFor(s, old.Name) != st {
-		return nil, nil, changedElsewhere(old.Name)
+		return nil, changedElsewhere(old.Name)
 	}
-	p, err := a.promote(ctx, s, old, st, promotion{event: audit.EventProfileRotate, detail: "secret=new", overlap: overlap})
-	return p, found, err
+	return a.promote(ctx, s, old, st, promotion{event: audit.EventProfileRotate, detail: "secret=new", overlap: overlap})
 }
 
 // stageToken stages the new token of a profile. One that was left there by an agent that
@@ -168,6 +177,8 @@ func (a *Agent) tryStaged(ctx context.Context, s *session, st *live) (*pb.Surfac
 
 // dropToken forgets a token that NetSuite did not take, and returns why.
 func (a *Agent) dropToken(ctx context.Context, st *live, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTime)
+	defer cancel()
 	s, _, end, err := a.beginChangeOf(ctx, st.For)
 	if err == nil {
 		defer end()
@@ -178,10 +189,5 @@ func (a *Agent) dropToken(ctx context.Context, st *live, cause error) error {
 	if err != nil {
 		a.log.Error("a token that was not taken is not dropped; the next rotation does", "profile", st.For, "error", err)
 	}
-	r := refusalOf(cause)
-	why := r.Why
-	if why == "" {
-		why = r.Message
-	}
-	return refuse(cause, r.Code, fmt.Sprintf("the token of profile %q was not rotated", st.For), why+"; callers go on with the present one", r.Next)
+	return notDone(cause, fmt.Sprintf("the token of profile %q was not rotated", st.For), "callers go on with the present one")
 }

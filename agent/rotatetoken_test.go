@@ -161,6 +161,35 @@ func TestRevokeAndRemove(t *testing.T) {
 	}
 }
 
+// A profile goes with the token before, which is good for its overlap, and with the one that
+// is the way back of a migration.
+func TestKillSwitchTakesTheTokenBefore(t *testing.T) {
+	w := startCode(t, func(c *nstest.Config) { c.Settings.RevokeToken = true })
+	w.login(w.tba("t"))
+	u := w.ep.URL + "/services/rest/record/v1/customer/1"
+	before, err := w.signer.Sign(t.Context(), client.Request{Profile: "t", URL: u})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.login(client.Login{Flow: "3sa", RedirectURI: w.tba("t").RedirectURI, Profile: &pb.Profile{Name: "t"}}) // NetSuite gives another one
+	after, err := w.signer.Sign(t.Context(), client.Request{Profile: "t", URL: u})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.admin.ShowProfile(t.Context(), "t")
+	if err != nil || len(p.GetVersions()) != 2 {
+		t.Fatalf("nothing is kept of the token before: %v, %v", p, err)
+	}
+	if err := w.admin.RevokeProfile(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	for name, header := range map[string]string{"before": before.GetAuthorization(), "after": after.GetAuthorization()} {
+		if status := w.get(t, u, header); status != 401 {
+			t.Errorf("NetSuite answers %d to the token %s", status, name)
+		}
+	}
+}
+
 // Of an M2M profile the certificate is revoked, if its role may do that.
 func TestRevokeCertificateAndRemove(t *testing.T) {
 	w := startProbes(t, func(a *nstest.Account) { a.Certificates[0].Manage = true })

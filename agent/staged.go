@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func (a *Agent) restage(ctx context.Context, s *session, st *live, event, detail
 	}
 	err = a.commit(callerOf(ctx), event, p.public(), detail, func() error {
 		_, err := s.vault.EditAll(ctx, []string{p.Name}, func(r vault.Record) (vault.Edit, error) {
-			if err := sameAs(st, r); err != nil {
+			if err := a.codec.sameAs(st, r); err != nil {
 				return vault.Edit{}, err
 			}
 			meta, err := a.codec.encode(&p)
@@ -151,9 +152,9 @@ func (a *Agent) unstage(ctx context.Context, s *session, st *live, event, detail
 	err := a.commit(callerOf(ctx), event, st.public(), detail, func() error {
 		_, err := s.vault.EditAll(ctx, names, func(r vault.Record) (vault.Edit, error) {
 			if r.Name == st.Name {
-				return vault.Edit{Remove: true}, sameAs(st, r)
+				return vault.Edit{Remove: true}, a.codec.sameAs(st, r)
 			}
-			if err := sameAs(old, r); err != nil {
+			if err := a.codec.sameAs(old, r); err != nil {
 				return vault.Edit{}, err
 			}
 			meta, err := a.codec.encode(next.profile)
@@ -167,6 +168,7 @@ func (a *Agent) unstage(ctx context.Context, s *session, st *live, event, detail
 	a.publish(s, func(profiles map[string]*live) {
 		s.dropStaged(st)
 		if next != nil {
+			next.tokens.inherit(old.tokens)
 			next.take(old)
 			profiles[next.Name] = next
 		}
@@ -195,7 +197,7 @@ type promotion struct {
 func (a *Agent) promote(ctx context.Context, s *session, old, st *live, how promotion) (*profile, error) {
 	if st.Account != old.Account || st.Endpoint != old.Endpoint || st.CA != old.CA {
 		return nil, refuse(ErrCredential, pb.CodeCredential, fmt.Sprintf("profile %q was changed since its next credential was made", old.Name),
-			"account, endpoint or ca_file differ", "drop the new one:  nsagent cert new --drop -p "+old.Name)
+			"account, endpoint or ca_file differ", st.endStaged())
 	}
 	p := *old.profile
 	p.Auth, p.bound = st.Auth, st.bound
@@ -214,6 +216,7 @@ func (a *Agent) promote(ctx context.Context, s *session, old, st *live, how prom
 	}
 	q := *old.profile
 	q.Name, q.For, q.Change = st.Name, old.Name, how.back
+	q.Previous = nil // nobody sees to the end of its overlap where it is staged
 	back, err := old.with(&q)
 	if err != nil {
 		return nil, err
@@ -258,7 +261,7 @@ func (a *Agent) promoted(r vault.Record, old, st, next, back *live) (vault.Edit,
 	if r.Name == st.Name {
 		mine = st
 	}
-	if err := sameAs(mine, r); err != nil {
+	if err := a.codec.sameAs(mine, r); err != nil {
 		return vault.Edit{}, err
 	}
 	becomes := next
@@ -269,7 +272,7 @@ func (a *Agent) promoted(r vault.Record, old, st, next, back *live) (vault.Edit,
 		becomes = back
 	}
 	meta, err := a.codec.encode(becomes.profile)
-	e := vault.Edit{Name: becomes.Name, Meta: meta}
+	e := vault.Edit{Name: becomes.Name, Meta: meta, DropPrevious: becomes == back}
 	if !swap {
 		e.Take = st.Name
 	}
@@ -284,12 +287,25 @@ func (l *live) take(old *live) {
 	old.supersede()
 }
 
-// sameAs refuses where the record is no longer what l was made from.
-func sameAs(l *live, r vault.Record) error {
-	if !slices.Equal(versionNumbers(r.Versions), versionNumbers(l.versions)) {
+// sameAs refuses where the record is no longer what l was made from: another process may
+// have given it another secret, or another limit, which must not be undone.
+func (c profileCodec) sameAs(l *live, r vault.Record) error {
+	meta, err := c.encode(l.profile)
+	if err != nil {
+		return fmt.Errorf("encoding the metadata record: %w", err)
+	}
+	if !bytes.Equal(meta, r.Meta) || !slices.Equal(versionNumbers(r.Versions), versionNumbers(l.versions)) {
 		return changedElsewhere(l.callersName())
 	}
 	return nil
+}
+
+// same reports whether two states of a profile are the same, in what is said of it and in
+// what is kept.
+func (c profileCodec) same(l, m *live) bool {
+	one, err := c.encode(l.profile)
+	other, oerr := c.encode(m.profile)
+	return err == nil && oerr == nil && bytes.Equal(one, other) && slices.Equal(versionNumbers(l.versions), versionNumbers(m.versions))
 }
 
 func changedElsewhere(name string) error {
@@ -298,5 +314,32 @@ func changedElsewhere(name string) error {
 
 func alreadyStaged(st *live) error {
 	return refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q has a next credential already, which waits for its turn", st.For),
-		"it belongs to: "+st.Change, "see it:  nsagent cert show -p "+st.For)
+		"it belongs to: "+st.Change, st.endStaged())
+}
+
+// endStaged says how people end what a staged profile is part of.
+func (l *live) endStaged() string {
+	switch l.Change {
+	case changeToken:
+		return "rotate again, which drops it:  nsagent rotate " + l.For
+	case changeMigrate:
+		return "end it:  nsagent migrate " + l.For + " --finish, or --drop"
+	case changeBack:
+		return "drop the way back:  nsagent migrate " + l.For + " --drop"
+	}
+	return "drop it:  nsagent cert new --drop -p " + l.For
+}
+
+// notDone returns cause as the reason why a change was not carried out, and says what is
+// as it was.
+func notDone(cause error, what, stays string) error {
+	r := refusalOf(cause)
+	why := r.Why
+	if why == "" || r.Code == pb.CodeInternal {
+		why = r.Message
+	}
+	if why != "" {
+		why += "; "
+	}
+	return refuse(cause, r.Code, what, why+stays, r.Next)
 }

@@ -111,7 +111,7 @@ func (p *profile) marked(since int64) *profile {
 	return &out
 }
 
-// stale refuses a use of a credential from before a refresh: asked for again and again,
+// staleRefusal refuses a use of a credential from before a refresh: asked for again and again,
 // NetSuite locks the user out.
 func (l *live) staleRefusal() error {
 	next := "enter the new token:  nsagent profile edit " + l.Name

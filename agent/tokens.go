@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 const (
@@ -98,10 +99,15 @@ func (t *tokens) ask(key string, now time.Duration) (b bearer, f *flight, lead b
 }
 
 // land ends a flight with what came of it. It owns the token. A token for a profile
-// that was locked or replaced meanwhile is dropped.
+// that was locked or replaced meanwhile is dropped. One that has ended on its way is a
+// failure: whoever waits would make the next exchange at once, and so on.
 func (t *tokens) land(key string, b bearer, err error, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err == nil && !b.fresh(now) {
+		err = refuse(ErrNetSuite, pb.CodeNetSuite, "no access token", "the one that came had ended when it arrived", "try again, and look at the clock:  nsagent doctor")
+		b.token.Destroy()
+	}
 	s := t.all[key]
 	if t.over || s == nil || s.flight == nil {
 		b.token.Destroy()
@@ -183,6 +189,18 @@ func (t *tokens) setUnsaved(token secret.Bytes) {
 	}
 	t.unsaved.Destroy()
 	t.unsaved = token
+}
+
+// inherit takes over from old a refresh token that could not be stored: old is replaced,
+// and its credential is not.
+func (t *tokens) inherit(old *tokens) {
+	old.mu.Lock()
+	token := old.unsaved
+	old.unsaved = secret.Bytes{}
+	old.mu.Unlock()
+	if !token.IsZero() {
+		t.setUnsaved(token)
+	}
 }
 
 // unsavedCopy returns a copy of that token, or the zero Bytes.

@@ -138,3 +138,40 @@ func TestRefreshTokenNotStored(t *testing.T) {
 	w.unlock()
 	w.accepted(t, w.mustToken("p"))
 }
+
+// What one agent has narrowed, the other does not widen by a change of its own, by hand or
+// by itself: it has the profile as it was.
+func TestTwoAgentsLoseNoLimit(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("p")
+	f.edit("p", client.ProfileEdit{Fields: []string{"token_id"}, Profile: &pb.Profile{TokenId: sample(8)}, Secrets: map[string]client.Sealer{"token_secret": f.sealer(sample(9))}})
+	g := f.beside()
+	if _, err := f.admin.EditProfile(t.Context(), "p", client.ProfileEdit{Profile: &pb.Profile{Access: "read"}, Fields: []string{"access"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.admin.EditProfile(t.Context(), "p", client.ProfileEdit{Profile: &pb.Profile{Note: "n"}, Fields: []string{"note"}}); !errors.Is(err, client.ErrLimited) {
+		t.Errorf("an edit of the profile as it was: got %v", err)
+	}
+	g.agent.mu.Lock()
+	for k := range g.agent.keep {
+		g.agent.keep[k] = 0
+	}
+	g.agent.session.profiles["p"].Previous.Until = 0
+	g.agent.mu.Unlock()
+	if err := g.agent.eraseDue(t.Context()); err != nil {
+		t.Errorf("erasing: %v", err)
+	}
+	for name, h := range map[string]*fixture{"the one": f, "the other": g} {
+		if err := h.admin.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.unlock()
+		if p, err := h.admin.ShowProfile(t.Context(), "p"); err != nil || p.GetAccess() != "read" || len(p.GetVersions()) != 2 {
+			t.Errorf("%s has %v, %v", name, p, err)
+		}
+	}
+	if _, err := g.admin.EditProfile(t.Context(), "p", client.ProfileEdit{Profile: &pb.Profile{Note: "n"}, Fields: []string{"note"}}); err != nil {
+		t.Errorf("an edit of the profile as it is: %v", err)
+	}
+}

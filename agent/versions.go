@@ -93,13 +93,14 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 	}
 	defer end()
 	defer a.arena.ReleaseMemory()
-	next := make(map[string]*live)
+	was, next := make(map[string]*live), make(map[string]*live)
 	a.mu.RLock()
 	if a.session == s {
 		for _, name := range a.dueLocked(s, a.clock()) { // somebody may have edited one
-			p := *s.profiles[name].profile
+			was[name] = s.profiles[name]
+			p := *was[name].profile
 			p.Previous = nil
-			if next[name], err = s.profiles[name].with(&p); err != nil {
+			if next[name], err = was[name].with(&p); err != nil {
 				break
 			}
 		}
@@ -115,7 +116,11 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 			return fmt.Errorf("recording the erasure: %w", err)
 		}
 	}
+	elsewhere := make(map[string]bool) // changed by another process, which sees to it
 	records, err := s.vault.EditAll(ctx, slices.Sorted(maps.Keys(next)), func(r vault.Record) (vault.Edit, error) {
+		if elsewhere[r.Name] = a.codec.sameAs(was[r.Name], r) != nil; elsewhere[r.Name] {
+			return vault.Edit{}, nil
+		}
 		meta, err := a.codec.encode(next[r.Name].profile)
 		return vault.Edit{Meta: meta, DropPrevious: true}, err
 	})
@@ -125,10 +130,13 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 	a.publish(s, func(profiles map[string]*live) {
 		for _, r := range records {
 			p, old := next[r.Name], profiles[r.Name]
+			if elsewhere[r.Name] {
+				continue
+			}
 			p.versions = r.Versions
-			p.lastUsed.Store(old.lastUsed.Load())
+			p.tokens.inherit(old.tokens)
+			p.take(old)
 			profiles[r.Name] = p
-			old.supersede()
 			delete(a.keep, old.kept())
 		}
 	}, nil)

@@ -70,10 +70,11 @@ func runMigrate(ctx context.Context, e *env, name string, o migrateOptions) erro
 			e.sayMigration(r.GetNext())
 			return e.print(strings.TrimSpace(r.GetNext().GetCertificate()))
 		case "finish":
-			for side, all := range map[string][]*pb.Surface{"token": r.GetBefore(), "certificate": r.GetAfter()} {
-				for _, s := range all {
-					e.say("%s: %s %s", side, s.GetName(), s.GetState())
-				}
+			for _, s := range r.GetBefore() {
+				e.say("token: %s %s", s.GetName(), s.GetState())
+			}
+			for _, s := range r.GetAfter() {
+				e.say("certificate: %s %s", s.GetName(), s.GetState())
 			}
 			e.say("%s has a certificate now; back:  nsagent migrate %s --back", name, name)
 		case "back":

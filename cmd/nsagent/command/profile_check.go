@@ -25,7 +25,7 @@ certificate, endpoint and CA. Then the agent makes one request on each way into
 NetSuite that the credential is for, and says of each what is missing and where
 to get it:
 
-  token    a new access token (m2m)
+  token    a new access token (m2m, authcode)
   rest     one customer             suiteql  one row
   restlet  the script that --restlet names, by GET; it is run
   soap     the time of the server   connect  a password, or the token's scope;

@@ -11,7 +11,7 @@ func newToken(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token",
 		Short: "Print an OAuth 2.0 access token",
-		Long: `Print an OAuth 2.0 access token, for machine-to-machine profiles. The agent
+		Long: `Print an OAuth 2.0 access token, of an m2m or authcode profile. The agent
 keeps it until shortly before its end, and gets a new one from NetSuite then.
 Whoever has it can do what the role may do, for up to an hour.`,
 		Example: `  curl -H "Authorization: Bearer $(nsagent token -p acme-m2m)" "$URL"
