@@ -36,14 +36,15 @@ const (
 var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 // connectionLimit returns how many connections there may be: maxConnections, or what
-// RLIMIT_NOFILE has room for. A connection takes two descriptors, with its pidfd.
+// RLIMIT_NOFILE has room for. A connection takes two descriptors, with its pidfd; there may
+// be as many sockets of grants, which take one.
 func connectionLimit() int32 {
 	const own = 32
 	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > 2*maxConnections+own {
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > 2*maxConnections+maxGrantSockets+own {
 		return maxConnections
 	}
-	return max(int32((int64(files.Cur)-own)/2), 2*reservedConnections) // #nosec G115 -- at most maxConnections
+	return max(int32((int64(files.Cur)-own)/3), 2*reservedConnections) // #nosec G115 -- at most maxConnections
 }
 
 // acceptor hands the connections of one socket to the right server, after it
@@ -56,6 +57,9 @@ type acceptor struct {
 	grpc, http *handoff
 	// grant is the right of all who connect here; nil is the owner's own.
 	grant *granted
+	// socket is the one of a grant that connections are taken on; nil: agent.sock or
+	// admin.sock.
+	socket *grantSocket
 }
 
 // run accepts until ctx ends. Each connection gets its own goroutine at once, so
@@ -97,7 +101,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 			return c.agent.cfg.Exe(ctx, peer.PID)
 		}
 	}
-	if err == nil && peer.UID != c.agent.owner {
+	if err == nil && c.socket == nil && peer.UID != c.agent.owner {
 		c.agent.auditRefusedPeer(peer)
 		err = errors.Join(peercred.ErrPeerGone, peer.Close())
 	}
@@ -106,13 +110,18 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		_ = conn.Close()
 		return
 	}
-	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood}
+	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood, socket: c.socket}
 	counted.onClose = func() {
 		c.agent.leave(counted)
+		c.socket.forget(counted)
 		c.agent.seals.forget(peer)
 		c.agent.tokenSeals.forget(peer)
 		c.agent.uploads.forget(peer)
 		c.agent.connections.Add(-1)
+	}
+	if !c.socket.take(counted) {
+		_ = counted.Close()
+		return
 	}
 	if c.grant != nil {
 		c.agent.presented.join(counted, c.grant)
@@ -154,7 +163,7 @@ func (a *Agent) admit(c *caller) error {
 		a.auditRefusedPeer(c.peer)
 		return err
 	}
-	_, err := a.goodAt(c.granted(), a.clock())
+	_, err := a.goodFor(c, a.clock(), a.boottime())
 	return err
 }
 
@@ -186,11 +195,13 @@ type countedConn struct {
 	grant atomic.Pointer[granted]
 	// gone is set once the connection has left presented, whose lock guards it.
 	gone bool
+	// socket is the one of a grant that it came by; nil: agent.sock or admin.sock.
+	socket *grantSocket
 }
 
 // caller returns who calls on the connection.
 func (c *countedConn) caller() *caller {
-	return &caller{peer: c.Conn.Identity(), grant: c.grant.Load()}
+	return &caller{peer: c.Conn.Identity(), grant: c.grant.Load(), socket: c.socket}
 }
 
 // Read gives the bytes that were looked at first, and takes its time with a

@@ -31,7 +31,8 @@ func (s signerService) AccessToken(ctx context.Context, q *pb.AccessTokenRequest
 	return r, s.reply(err)
 }
 
-func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenRequest) (*pb.AccessTokenResponse, error) {
+func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenRequest) (out *pb.AccessTokenResponse, err error) {
+	defer func() { c.by().count(err) }()
 	u := use{caller: c, kind: policy.KindToken, name: q.GetProfile(), check: func(p *live) error {
 		if err := p.checkScopes(q.GetScopes()); err != nil {
 			return err
@@ -41,7 +42,6 @@ func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenReq
 	for looked := false; ; {
 		s, p, err := a.authorize(u)
 		if err == nil {
-			var out *pb.AccessTokenResponse
 			if out, err = a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes())); err == nil {
 				return out, nil
 			}

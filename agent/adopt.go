@@ -21,20 +21,11 @@ func (a *Agent) adopt(path string) (*net.UnixListener, error) {
 		return nil, unsafeSocket(path, "is none")
 	}
 	f := a.cfg.Sockets[i]
-	defer func() { _ = f.Close() }()
 	if fault := notOurs(f, path); fault != "" {
+		_ = f.Close()
 		return nil, unsafeSocket(path, fault)
 	}
-	l, err := net.FileListener(f)
-	if err != nil {
-		return nil, fmt.Errorf("taking over %s: %w", path, err)
-	}
-	u, ok := l.(*net.UnixListener)
-	if !ok {
-		_ = l.Close()
-		return nil, unsafeSocket(path, "is no Unix socket")
-	}
-	return u, nil
+	return listenerOf(f)
 }
 
 func unsafeSocket(path, fault string) error {

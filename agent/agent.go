@@ -63,6 +63,10 @@ type Config struct {
 	// Exe tells which program a process runs, for the audit log: Landlock hides that
 	// from the agent itself. nil means to look in /proc.
 	Exe func(ctx context.Context, pid int32) (string, error)
+	// Listen makes a socket that listens at a path, which this process cannot do once it is
+	// confined, and Unlisten removes the path; nil means that no socket of a grant can be made.
+	Listen   func(ctx context.Context, path string) (*os.File, error)
+	Unlisten func(ctx context.Context, path string) error
 	// Sandbox puts up seccomp and Landlock once the sockets are open.
 	Sandbox bool
 	// Boottime is the clock of every time limit; nil means CLOCK_BOOTTIME.
@@ -96,6 +100,7 @@ type Agent struct {
 	codec      profileCodec
 	network    network
 	rotations  rotations
+	sockets    grantSockets
 	// probePause is the time between two tries of a new certificate.
 	probePause time.Duration
 	boottime   func() time.Duration

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/peercred"
@@ -15,6 +16,9 @@ type caller struct {
 	// grant is the right that an unlock token gave, for the connection that redeemed it or
 	// the socket that was made for it; nil is the owner's own.
 	grant *granted
+	// socket is the one that was made for a grant, if the caller came by such a one; nil is
+	// agent.sock or admin.sock.
+	socket *grantSocket
 }
 
 // granted returns the grant of the caller; nil where the right is the owner's or the
@@ -24,6 +28,29 @@ func (c *caller) granted() *granted {
 		return nil
 	}
 	return c.grant
+}
+
+// by returns the socket of a grant that the caller came by, or nil.
+func (c *caller) by() *grantSocket {
+	if c == nil {
+		return nil
+	}
+	return c.socket
+}
+
+// goodFor returns an error where the right of c is over, and the time of the grants' clock
+// for now.
+func (a *Agent) goodFor(c *caller, now time.Time, boot time.Duration) (time.Time, error) {
+	grantNow, err := a.goodAt(c.granted(), now)
+	if err != nil {
+		return grantNow, err
+	}
+	return grantNow, c.by().good(boot)
+}
+
+// may reports whether the profile p of s is one that the caller may use.
+func (c *caller) may(s *session, p *live) bool {
+	return c.by().may(p.Name) && c.granted().may(s, p)
 }
 
 // alive returns an error where the process that opened the connection is gone: a
@@ -47,6 +74,9 @@ func (c *caller) fill(e *audit.Event) {
 	e.UID, e.PID, e.Exe = int(c.peer.UID), int(c.peer.PID), c.peer.Exe()
 	if c.grant != nil {
 		e.Grant = c.grant.name
+	}
+	if c.socket != nil {
+		e.Detail = "socket=" + c.socket.name
 	}
 }
 

@@ -33,7 +33,8 @@ type use struct {
 //
 // Where the vault was unlocked anew or the profile changed in between, it decides
 // anew.
-func (a *Agent) withProfile(u use, act func(*live) error) error {
+func (a *Agent) withProfile(u use, act func(*live) error) (err error) {
+	defer func() { u.caller.by().count(err) }()
 	for {
 		s, p, err := a.authorize(u)
 		if err != nil {
@@ -136,7 +137,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 		return nil, nil, err
 	}
 	grant := u.caller.granted()
-	grantNow, err := a.goodAt(grant, now)
+	grantNow, err := a.goodFor(u.caller, now, boot)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -163,7 +164,7 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	}
 	at := policy.Attempt{
 		UID: u.caller.uid(), Owner: a.owner, Profile: p.Name, Environment: p.identity.Account.Environment(),
-		Access: policy.Access(p.Access), Kind: u.kind, Method: u.method, Time: now,
+		Access: policy.Access(p.Access), Kind: u.kind, Method: u.method, Time: now, Entrusted: u.caller.by() != nil,
 	}
 	if grant != nil {
 		at.Grant, at.Issuer, at.Claims = grant.name, grant.issuer, grant.claims

@@ -45,6 +45,8 @@ var (
 	ErrGrantScope = errors.New("agent: outside of the grant")
 	// ErrRevoked: the grant was revoked.
 	ErrRevoked = errors.New("agent: grant revoked")
+	// ErrSocket: a socket of a grant cannot be made.
+	ErrSocket = errors.New("agent: socket cannot be made")
 	// ErrRunning: another agent serves the same socket.
 	ErrRunning = errors.New("agent: already running")
 )

@@ -102,6 +102,10 @@ func (g *granted) may(s *session, p *live) bool {
 // findFor is find among the profiles that c may use. What lies outside of a grant is
 // refused in the same words whether it is there or not.
 func (s *session) findFor(c *caller, name string) (*live, error) {
+	name, err := c.by().only(name)
+	if err != nil {
+		return nil, err
+	}
 	g := c.granted()
 	if g == nil {
 		return s.find(name)

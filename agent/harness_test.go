@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ type fixture struct {
 	clock  atomic.Int64
 	change []func(*Config)
 	ended  chan error
+	// sockets are those of grants, by path, in place of a supervisor that makes them.
+	sockets sync.Map
 }
 
 // start makes a vault and runs an agent on it until the test ends. change may
@@ -73,6 +76,19 @@ func start(t testing.TB, change ...func(*Config)) *fixture {
 func (f *fixture) run() {
 	f.t.Helper()
 	cfg := Config{Log: slog.New(slog.NewTextHandler(f.t.Output(), nil)), Paths: f.paths, Version: "test", Boottime: func() time.Duration { return Boottime() + time.Duration(f.clock.Load()) }}
+	cfg.Listen = func(_ context.Context, path string) (*os.File, error) {
+		b, err := socketpath.Listen(path, 0o666, backlog)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = b.Close() }()
+		f.sockets.Store(path, b)
+		return b.File()
+	}
+	cfg.Unlisten = func(_ context.Context, path string) error {
+		b, _ := f.sockets.LoadAndDelete(path)
+		return b.(*socketpath.Bound).Remove()
+	}
 	for _, c := range f.change {
 		c(&cfg)
 	}

@@ -3,13 +3,9 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/internal/socketpath"
 )
@@ -20,9 +16,9 @@ type listeners struct {
 	lock         *os.File
 }
 
-// listen binds both sockets, or takes over those that are bound already. The directory is 0700 and ours, the sockets are 0600
-// from the moment they exist, a living agent is never pushed aside and the path
-// of a dead one is cleared, whatever it is a link to.
+// listen binds both sockets, or takes over those that are bound already. The directory is
+// 0700 and ours, the sockets are 0600 before anybody can connect, a living agent is never
+// pushed aside and the path of a dead one is cleared, whatever it is a link to.
 func (a *Agent) listen() (*listeners, error) {
 	p := a.cfg.Paths
 	for _, path := range []string{p.Agent, p.Admin} {
@@ -33,7 +29,7 @@ func (a *Agent) listen() (*listeners, error) {
 			return nil, fmt.Errorf("preparing the socket directory: %w", err)
 		}
 	}
-	if len(a.cfg.Sockets) == 0 && answers(p.Agent) {
+	if len(a.cfg.Sockets) == 0 && socketpath.Answers(p.Agent) {
 		// Before the lock: systemd may listen there, and start an agent for this very
 		// question, which needs the lock.
 		return nil, running(p.PIDFile)
@@ -42,6 +38,7 @@ func (a *Agent) listen() (*listeners, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.clearGrantSockets()
 	ls := &listeners{lock: lock}
 	take := bind
 	if len(a.cfg.Sockets) > 0 {
@@ -67,49 +64,32 @@ func (ls *listeners) close() {
 	_ = ls.lock.Close()
 }
 
-// answers reports whether somebody takes connections at path.
-func answers(path string) bool {
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err != nil {
-		return false
-	}
-	_ = c.Close()
-	return true
-}
-
-// bind listens on path. A path that answers belongs to somebody; one that does
-// not is what a killed agent left.
+// bind listens on path, where a killed agent may have left its socket. Binding happens
+// before anything else runs in the process.
 func bind(path string) (*net.UnixListener, error) {
-	if answers(path) {
+	b, err := socketpath.Listen(path, 0o600, backlog)
+	if errors.Is(err, socketpath.ErrTaken) {
 		return nil, running(path)
 	}
-	switch fi, err := os.Lstat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("looking at %s: %w", path, err)
-	case fi.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("binding %s: %w: not a socket", path, socketpath.ErrUnsafe)
-	default:
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("clearing %s: %w", path, err)
-		}
-	}
-	// The umask belongs to the whole process; binding happens before anything
-	// else runs in it.
-	old := unix.Umask(0o177)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	unix.Umask(old)
 	if err != nil {
-		return nil, fmt.Errorf("binding %s: %w", path, err)
+		return nil, err
 	}
-	// Go asks for as long a queue as the kernel has, and whoever fills it would be
-	// served for seconds before anybody else.
-	raw, err := l.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { _ = unix.Listen(int(fd), backlog) }) // #nosec G115 -- a descriptor fits
-	}
+	b.SetUnlinkOnClose(true)
+	return b.UnixListener, nil
+}
+
+// listenerOf takes over a socket that listens; f is closed. Its path stays when the
+// listener is closed.
+func listenerOf(f *os.File) (*net.UnixListener, error) {
+	defer func() { _ = f.Close() }()
+	l, err := net.FileListener(f)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("binding %s: %w", path, err), l.Close())
+		return nil, fmt.Errorf("taking over %s: %w", f.Name(), err)
 	}
-	return l, nil
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		_ = l.Close()
+		return nil, fmt.Errorf("taking over %s: %w", f.Name(), socketpath.ErrNotSocket)
+	}
+	return u, nil
 }

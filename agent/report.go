@@ -39,7 +39,7 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	now := a.clock().Unix()
 	out := &pb.ListProfilesResponse{Profiles: make([]*pb.ProfileSummary, 0, len(s.profiles))}
 	for _, p := range s.profiles {
-		if !c.granted().may(s, p) {
+		if !c.may(s, p) {
 			continue
 		}
 		state := "ready"
@@ -65,19 +65,20 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 		return nil, err
 	}
 	out := a.status()
-	if c.granted() != nil {
+	if c.granted() != nil || c.by() != nil {
 		a.narrowStatus(out, c)
 	}
 	return out, nil
 }
 
-// narrowStatus takes from a status the profiles that are not of the caller's grant.
+// narrowStatus takes from a status the profiles that are not for c, and from one for the
+// socket of a grant what says where the owner's own are.
 func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 	own := make(map[string]bool)
 	a.mu.RLock()
 	if s, err := a.sessionForLocked(c, a.boottime()); err == nil {
 		for name, p := range s.profiles {
-			if c.grant.may(s, p) {
+			if c.may(s, p) {
 				own[name] = true
 			}
 		}
@@ -85,6 +86,9 @@ func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 	}
 	a.mu.RUnlock()
 	out.Expiring = slices.DeleteFunc(out.Expiring, func(e *pb.Expiry) bool { return !own[e.GetProfile()] })
+	if by := c.by(); by != nil {
+		out.Sockets, out.Audit.Path = []*pb.SocketStatus{{Name: "agent", Path: by.path}}, ""
+	}
 }
 
 // status collects what the agent knows of itself. Nothing in it is secret.

@@ -45,10 +45,16 @@ type limits struct {
 	message int
 	streams uint32
 	idle    time.Duration
+	// ping is after how much silence a client is asked whether it is there. That one is
+	// gone, the kernel says; that one stands still, as a job that was stopped at a terminal
+	// does, ends no socket that it opened.
+	ping time.Duration
 }
 
-func agentLimits() limits { return limits{maxAgentMessage, maxStreams, idleTime} }
-func adminLimits() limits { return limits{maxAdminMessage, maxAdminStreams, 30 * time.Second} }
+func agentLimits() limits { return limits{maxAgentMessage, maxStreams, idleTime, longestAge} }
+func adminLimits() limits {
+	return limits{maxAdminMessage, maxAdminStreams, 30 * time.Second, 2 * time.Minute}
+}
 
 // window is what a connection, and each call on it, may have sent ahead: many requests of
 // the usual size. That it is given keeps grpc-go from measuring one with a ping for every
@@ -75,6 +81,8 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 	onAgent := &acceptor{agent: a, limit: most - reservedConnections, grpc: toUse, http: toPlain}
 	onAdmin := &acceptor{agent: a, limit: most, grpc: toManage}
 
+	a.sockets.serve(ctx, a, most, toUse, toPlain)
+
 	done := make(chan error, 5)
 	go func() { done <- unlessStopped(use.Serve(toUse)) }()
 	go func() { done <- unlessStopped(manage.Serve(toManage)) }()
@@ -92,6 +100,7 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 				finish(manage, time.Second)
 				first = <-done
 			}
+			a.sockets.close(func(s *grantSocket) { a.recordClosed(nil, s) })
 			cancel()
 			use.Stop()
 			manage.Stop()
@@ -151,7 +160,7 @@ func (a *Agent) newServer(l limits, desc grpc.ServiceDesc, check func(*caller) e
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: l.idle, MaxConnectionAge: longestAge, MaxConnectionAgeGrace: time.Minute,
-			Time: 2 * time.Minute, Timeout: 20 * time.Second,
+			Time: l.ping, Timeout: 20 * time.Second,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {

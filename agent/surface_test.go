@@ -149,7 +149,7 @@ func TestContract(t *testing.T) {
 		"Admin.NewCertificate", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.RotateProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload", "Admin.UploadCertificate",
-		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.Passport", "Signer.Redeem", "Signer.SealKey", "Signer.Sign", "Signer.SignStream", "Signer.Status",
+		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.OpenSocket", "Signer.Passport", "Signer.Redeem", "Signer.SealKey", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
 	wantBytesIn := []string{"FinishLoginRequest.id", "RedeemRequest.chain", "RedeemRequest.proof", "Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
 	wantBytesOut := []string{"BeginLoginResponse.id", "SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "UploadResponse.id"}

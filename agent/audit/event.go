@@ -49,6 +49,8 @@ const (
 	EventRefresh         = "refresh"
 	EventGrantRedeem     = "grant.redeem"
 	EventGrantRevoke     = "grant.revoke"
+	EventSocketOpen      = "socket.open"
+	EventSocketClose     = "socket.close"
 	EventPeerRefused     = "peer.refused"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
@@ -135,7 +137,7 @@ func knownEvent(name string) bool {
 		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventProfileMigrate, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
-		EventGrantRedeem, EventGrantRevoke,
+		EventGrantRedeem, EventGrantRevoke, EventSocketOpen, EventSocketClose,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}

@@ -8,7 +8,7 @@ import (
 // byDefault decides where no policy is adopted.
 func byDefault(a *Attempt) Decision {
 	d := Decision{Effect: Allow, Index: -1}
-	if a.UID != a.Owner && a.Grant == "" {
+	if a.UID != a.Owner && a.Grant == "" && !a.Entrusted {
 		d.Err = deny(a, CodeDenied,
 			fmt.Sprintf("only its owner, uid %d, may use this agent, and the caller is uid %d", a.Owner, a.UID),
 			fmt.Sprintf("run it as uid %d, or keep a vault of your own:  nsagent init", a.Owner))

@@ -47,6 +47,9 @@ type Attempt struct {
 	// are in decimal.
 	Issuer string
 	Claims map[string]string
+	// Entrusted says that the caller came by a socket that the owner had made for a grant:
+	// whoever connects there has the owner's leave, whichever user it is.
+	Entrusted bool
 	// Profile is the name of the profile to be used.
 	Profile string
 	// Environment is "production" or "sandbox".

@@ -33,7 +33,7 @@ type Link struct {
 
 type reply struct {
 	message
-	conn *net.UnixConn // to a process that was started
+	file *os.File // what the answer carried
 	err  error
 }
 
@@ -100,7 +100,26 @@ func (l *Link) launch(ctx context.Context, kind byte, name string) (*net.UnixCon
 	if err != nil {
 		return nil, fmt.Errorf("starting the %s: %w", name, err)
 	}
-	return r.conn, nil
+	return unixConn(r.file)
+}
+
+// Listen returns a socket that listens at a path, for whoever gets at it. The directory
+// has to be ours, and closed to the writing of others. The caller closes the socket, and
+// calls Unlisten.
+func (l *Link) Listen(ctx context.Context, path string) (*os.File, error) {
+	r, err := l.ask(ctx, kindListen, []byte(path))
+	if err != nil {
+		return nil, fmt.Errorf("listening at %s: %w", path, err)
+	}
+	return r.file, nil
+}
+
+// Unlisten removes the path of a socket from Listen.
+func (l *Link) Unlisten(ctx context.Context, path string) error {
+	if _, err := l.ask(ctx, kindUnlisten, []byte(path)); err != nil {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	return nil
 }
 
 // Exe returns the path of the program that the process runs. It says nothing
@@ -155,8 +174,8 @@ func (l *Link) ask(ctx context.Context, kind byte, body []byte) (reply, error) {
 		l.forget(m.seq)
 		select {
 		case r := <-answer: // it came while we gave up
-			if r.conn != nil {
-				_ = r.conn.Close()
+			if r.file != nil {
+				_ = r.file.Close()
 			}
 		default:
 		}
@@ -191,7 +210,7 @@ func (l *Link) read() {
 		case m.kind == kindFailure:
 			r.err = fmt.Errorf("%w: %s", ErrParent, m.body)
 		case m.carries() || oobn > 0:
-			r.conn, r.err = receiveConn(oob[:oobn])
+			r.file, r.err = receiveFile(oob[:oobn])
 		}
 		l.mu.Lock()
 		answer, waiting := l.waiting[m.seq]
@@ -200,16 +219,16 @@ func (l *Link) read() {
 			answer <- r
 		}
 		l.mu.Unlock()
-		if !waiting && r.conn != nil {
-			_ = r.conn.Close()
+		if !waiting && r.file != nil {
+			_ = r.file.Close()
 		}
 	}
 }
 
-func receiveConn(oob []byte) (*net.UnixConn, error) {
+func receiveFile(oob []byte) (*os.File, error) {
 	fd, err := oneDescriptor(oob)
 	if err != nil {
 		return nil, err
 	}
-	return unixConn(os.NewFile(uintptr(fd), "helper")) // #nosec G115 -- a descriptor fits
+	return os.NewFile(uintptr(fd), "passed"), nil // #nosec G115 -- a descriptor fits
 }

@@ -11,13 +11,14 @@ import (
 // A message is one packet: a request of the agent or the answer of the parent.
 //
 //	0     kind: 'K', 'G', 'X' start a keyring helper, a gateway, an exchanger; 'E' tell an
-//	      executable; 'R' the agent serves, which has no answer; in answers also '!' for a
-//	      failure
+//	      executable; 'L' listen at a path, 'U' listen there no more; 'R' the agent serves,
+//	      which has no answer; in answers also '!' for a failure
 //	1-4   number of the request, big endian; the answer has the same
 //	5-    'E' request: process ID, 4 bytes, big endian
+//	      'L' and 'U' request: path
 //	      'E' answer: path;  '!' answer: why, as text;  the others: nothing
 //
-// The answer to 'K', 'G' and 'X' carries one descriptor.
+// The answer to 'K', 'G', 'X' and 'L' carries one descriptor.
 type message struct {
 	kind byte
 	seq  uint32
@@ -29,6 +30,8 @@ const (
 	kindGateway   = 'G'
 	kindExchanger = 'X'
 	kindExe       = 'E'
+	kindListen    = 'L'
+	kindUnlisten  = 'U'
 	kindReady     = 'R'
 	kindFailure   = '!'
 
@@ -41,7 +44,7 @@ var errMessage = errors.New("supervise: malformed message")
 
 // carries reports whether an answer of this kind carries a descriptor.
 func (m message) carries() bool {
-	return m.kind == kindKeyring || m.kind == kindGateway || m.kind == kindExchanger
+	return m.kind == kindKeyring || m.kind == kindGateway || m.kind == kindExchanger || m.kind == kindListen
 }
 
 func (m message) encode() []byte {
@@ -56,7 +59,7 @@ func parseMessage(b []byte) (message, error) {
 	}
 	m := message{kind: b[0], seq: binary.BigEndian.Uint32(b[1:headSize]), body: b[headSize:]}
 	switch m.kind {
-	case kindKeyring, kindGateway, kindExchanger, kindExe, kindReady, kindFailure:
+	case kindKeyring, kindGateway, kindExchanger, kindExe, kindListen, kindUnlisten, kindReady, kindFailure:
 		return m, nil
 	default:
 		return message{}, fmt.Errorf("%w: kind %q", errMessage, m.kind)

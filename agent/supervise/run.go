@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/socketpath"
 )
 
 const (
@@ -56,6 +58,7 @@ type supervisor struct {
 	prog    *program
 	link    *net.UnixConn
 	helpers map[byte]*helpers
+	bound   map[string]*socketpath.Bound
 	reaped  chan byte     // the kind of each helper that has ended
 	over    chan struct{} // closed when Run returns
 }
@@ -146,8 +149,9 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 
-	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{})}
+	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{})}
 	defer close(s.over)
+	defer s.unlistenAll()
 	requests := make(chan request)
 	go s.read(requests)
 	stop := ctx.Done()
@@ -240,6 +244,10 @@ func (s *supervisor) answer(m message) {
 		err = s.answerHelper(m)
 	case kindExe:
 		err = s.answerExe(m)
+	case kindListen:
+		err = s.answerListen(m)
+	case kindUnlisten:
+		err = s.answerUnlisten(m)
 	case kindReady:
 		call(s.cfg.Ready)
 	default:
@@ -273,7 +281,12 @@ func (s *supervisor) answerHelper(m message) error {
 	}
 	defer func() { _ = file.Close() }()
 	m.body = nil
-	_, _, err = s.link.WriteMsgUnix(m.encode(), unix.UnixRights(int(file.Fd())), nil) // #nosec G115 -- a descriptor fits
+	return s.hand(m, file)
+}
+
+// hand sends an answer with a descriptor.
+func (s *supervisor) hand(m message, file *os.File) error {
+	_, _, err := s.link.WriteMsgUnix(m.encode(), unix.UnixRights(int(file.Fd())), nil) // #nosec G115 -- a descriptor fits
 	return err
 }
 

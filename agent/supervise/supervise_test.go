@@ -119,6 +119,13 @@ func playAgent(what string) int {
 		_, err = l.Exe(ctx, 1<<30)
 		fmt.Println(errors.Is(err, ErrParent))
 		return 0
+	case "listen":
+		return listenForGrants(l)
+	case "listen and die":
+		if _, err := l.Listen(ctx, filepath.Join(os.Getenv("HOME"), "s")); err != nil {
+			return 1
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "many":
 		// One more than may live at once is refused, and works once one is gone.
 		var conns []io.Closer
@@ -242,6 +249,7 @@ func TestHangingHelper(t *testing.T) {
 func FuzzParseMessage(f *testing.F) {
 	f.Add(message{kind: kindKeyring, seq: 1}.encode())
 	f.Add(message{kind: kindExe, seq: 1 << 31, body: []byte{0, 0, 0, 7}}.encode())
+	f.Add(message{kind: kindListen, seq: 2, body: []byte("/run/x")}.encode())
 	f.Add([]byte("!...."))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := parseMessage(b)

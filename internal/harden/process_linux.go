@@ -11,18 +11,25 @@ import (
 // privateUmask keeps new files and sockets from group and others.
 const privateUmask = 0o077
 
-// Process makes the process unreadable for others of the same user, forbids core
-// files and new privileges, and sets umask 0077. Call it as the first statement:
-// what was readable before may have been read.
-//
-// It holds for all threads. Programs that are started later inherit everything but
-// the first.
-func Process() error {
-	// A core that is piped to a program ignores the limit; a process that is not
-	// dumpable leaves none either way.
+// Unreadable makes the process unreadable for others of the same user; it leaves no core
+// file. Call it as the first statement: what was readable before may have been read. It
+// holds for all threads, and not for programs that are started later.
+func Unreadable() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("making the process unreadable: %w", err)
 	}
+	return nil
+}
+
+// Process does what Unreadable does, forbids core files and new privileges, and sets
+// umask 0077, for all threads. Programs that are started later inherit all of that but
+// the first.
+func Process() error {
+	if err := Unreadable(); err != nil {
+		return err
+	}
+	// A core that is piped to a program ignores the limit; a process that is not
+	// dumpable leaves none either way.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("forbidding core files: %w", err)
 	}

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Unreadable does nothing: this system has no such right to give up.
+func Unreadable() error { return nil }
+
 // Process forbids core files and sets umask 0077. This system has no way to keep
 // other processes of the same user from reading this one.
 func Process() error {

@@ -31,17 +31,18 @@ const maxLinks = 40
 // may have been read or planted before.
 //
 // Errors wrap ErrUnsafe, or say which system call was refused.
-func EnsureDir(path string) error { return goThrough(path, true) }
+func EnsureDir(path string) error { return goThrough(path, walk{mkdir: true}) }
 
 // CheckDir checks what EnsureDir checks and makes nothing: where a directory is
 // missing, the error wraps fs.ErrNotExist.
-func CheckDir(path string) error { return goThrough(path, false) }
+func CheckDir(path string) error { return goThrough(path, walk{}) }
 
-func goThrough(path string, mkdir bool) error {
+// goThrough walks to path as w says.
+func goThrough(path string, w walk) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("%w: %q", ErrRelative, path)
 	}
-	w := walk{uid: os.Geteuid(), gid: os.Getegid(), mkdir: mkdir, at: "/", rest: split(path)}
+	w.uid, w.gid, w.at, w.rest = os.Geteuid(), os.Getegid(), "/", split(path)
 	fi, err := os.Lstat(w.at)
 	if err != nil {
 		return fmt.Errorf("checking %q: %w", w.at, err)
@@ -64,6 +65,7 @@ func goThrough(path string, mkdir bool) error {
 type walk struct {
 	uid, gid int
 	mkdir    bool     // what is missing is made
+	shared   bool     // others may look into the last directory
 	at       string   // where we are, without symbolic links
 	rest     []string // names still to go
 	links    int      // symbolic links followed
@@ -141,10 +143,17 @@ func (w *walk) checkParent(fi fs.FileInfo) error {
 	return fmt.Errorf("%w: others may write in %q (mode %04o); run: chmod go-w %q", ErrUnsafe, w.at, fi.Mode().Perm(), w.at)
 }
 
-// checkOwn refuses a last directory that is not ours alone.
+// checkOwn refuses a last directory that is not ours alone, or, where it is shared, one
+// that others may write.
 func (w *walk) checkOwn(fi fs.FileInfo) error {
 	if owner := ownerOf(fi); owner != w.uid {
 		return fmt.Errorf("%w: %q belongs to uid %d, not to you (uid %d)", ErrUnsafe, w.at, owner, w.uid)
+	}
+	if w.shared {
+		if fi.Mode().Perm()&0o022 != 0 {
+			return fmt.Errorf("%w: others may write in %q (mode %04o); run: chmod go-w %q", ErrUnsafe, w.at, fi.Mode().Perm(), w.at)
+		}
+		return nil
 	}
 	if fi.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("%w: others may use %q (mode %04o); look at what is in it, then run: chmod 700 %q",

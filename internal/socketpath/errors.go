@@ -20,4 +20,6 @@ var (
 	ErrUnsafe = errors.New("socketpath: unsafe place")
 	// ErrNotSocket means that something other than a socket is at the path.
 	ErrNotSocket = errors.New("socketpath: not a socket")
+	// ErrTaken means that somebody listens at the path already.
+	ErrTaken = errors.New("socketpath: somebody listens there")
 )

@@ -151,7 +151,7 @@ func runAgentProcess(ctx context.Context, e *env, passed bool) error {
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
 		Paths: p, Sockets: sockets, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
-		Keyring: parent.Launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Keyring: parent.Launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func() {
 			e.say("nsagent: the agent serves %s", p.Agent)
 			_ = parent.Ready() // where it is gone, the agent is about to end

@@ -28,6 +28,9 @@ type env struct {
 
 	// command is how the command that runs is called, such as "nsagent profile ls".
 	command string
+	// failureCode is the exit code of every failure of the command; 0 means that the code of
+	// the error says it.
+	failureCode int
 	// needsAgent is true for a command that starts an agent where there is none.
 	needsAgent bool
 }

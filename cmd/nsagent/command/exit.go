@@ -57,6 +57,9 @@ func (e *env) exit(err error) int {
 	}
 	lines[0] = e.errScreen.paint(red, "nsagent:") + strings.TrimPrefix(lines[0], "nsagent:")
 	fmt.Fprintln(e.stderr, strings.Join(lines, "\n"))
+	if e.failureCode != 0 {
+		return e.failureCode
+	}
 	return pb.Lookup(f.Code).Exit
 }
 

@@ -16,11 +16,11 @@ import (
 	"github.com/nsagent/nsagent/internal/nearest"
 )
 
-// Main runs the command line and returns the exit code. It hardens the process
-// before it looks at an argument.
+// Main runs the command line and returns the exit code. It makes the process unreadable
+// before it looks at an argument, and hardens it before a command runs.
 func Main(args []string) int {
-	if err := harden.Process(); err != nil {
-		fmt.Fprintln(os.Stderr, "nsagent: hardening the process:", err)
+	if err := harden.Unreadable(); err != nil {
+		fmt.Fprintln(os.Stderr, "nsagent:", err)
 		return 1
 	}
 	// A reader that has gone is a failed write, with an exit code. A command that
@@ -72,6 +72,11 @@ background signs with them, so that scripts never see a secret.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			e.command, e.needsAgent = c.CommandPath(), needsAgent(c)
+			if c.Name() == execName {
+				e.failureCode = execFailed
+			} else if err := harden.Process(); err != nil { // a program of other people would inherit it
+				return fmt.Errorf("hardening the process: %w", err)
+			}
 			return e.checkGlobals()
 		},
 		RunE: func(c *cobra.Command, args []string) error {
@@ -105,7 +110,7 @@ background signs with them, so that scripts never see a secret.`,
 		}
 	}
 	add(groupStart, newInit(e), newUnlock(e), newProfile(e), newLogin(e), newStatus(e), newDoctor(e), newLock(e), newAgent(e), newKey(e), newIntegration(e), newRotate(e), newMigrate(e))
-	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e), newToken(e), newCert(e))
+	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e), newToken(e), newExec(e), newCert(e))
 	help := newHelp(e, root)
 	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)

@@ -60,6 +60,7 @@ func exitCodesText() string {
 	for n, text := range exits {
 		fmt.Fprintf(&b, "  %2d  %s\n", n, text)
 	}
+	b.WriteString("\nnsagent exec ends with the code of the program, or 128 and the number of its\nsignal; 127 if it is not found, 126 if it cannot be run, 125 for its own failures.\n")
 	b.WriteString("\nError codes, each with its exit code; more on one:  nsagent explain CODE\n\n")
 	for _, m := range pb.Meanings() {
 		fmt.Fprintf(&b, "  %-18s %2d  %s\n", m.Code, m.Exit, m.Text)

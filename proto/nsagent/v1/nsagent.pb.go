@@ -1353,6 +1353,277 @@ func (x *RedeemResponse) GetNotAfter() int64 {
 	return 0
 }
 
+type OpenSocketRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. The profile that may be used there; empty means the only one there is, or,
+	// for a caller with an unlock token for several, all of them.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Optional. Seconds; 0 means 900, and more than 28,800 is refused. When they are over,
+	// what is asked for on the socket is refused.
+	Ttl           int64 `protobuf:"varint,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSocketRequest) Reset() {
+	*x = OpenSocketRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSocketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSocketRequest) ProtoMessage() {}
+
+func (x *OpenSocketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSocketRequest.ProtoReflect.Descriptor instead.
+func (*OpenSocketRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *OpenSocketRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *OpenSocketRequest) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+type OpenSocketResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to News:
+	//
+	//	*OpenSocketResponse_Opened
+	//	*OpenSocketResponse_Closed
+	News          isOpenSocketResponse_News `protobuf_oneof:"news"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSocketResponse) Reset() {
+	*x = OpenSocketResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSocketResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSocketResponse) ProtoMessage() {}
+
+func (x *OpenSocketResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSocketResponse.ProtoReflect.Descriptor instead.
+func (*OpenSocketResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *OpenSocketResponse) GetNews() isOpenSocketResponse_News {
+	if x != nil {
+		return x.News
+	}
+	return nil
+}
+
+func (x *OpenSocketResponse) GetOpened() *SocketOpened {
+	if x != nil {
+		if x, ok := x.News.(*OpenSocketResponse_Opened); ok {
+			return x.Opened
+		}
+	}
+	return nil
+}
+
+func (x *OpenSocketResponse) GetClosed() *SocketClosed {
+	if x != nil {
+		if x, ok := x.News.(*OpenSocketResponse_Closed); ok {
+			return x.Closed
+		}
+	}
+	return nil
+}
+
+type isOpenSocketResponse_News interface {
+	isOpenSocketResponse_News()
+}
+
+type OpenSocketResponse_Opened struct {
+	Opened *SocketOpened `protobuf:"bytes,1,opt,name=opened,proto3,oneof"`
+}
+
+type OpenSocketResponse_Closed struct {
+	Closed *SocketClosed `protobuf:"bytes,2,opt,name=closed,proto3,oneof"`
+}
+
+func (*OpenSocketResponse_Opened) isOpenSocketResponse_News() {}
+
+func (*OpenSocketResponse_Closed) isOpenSocketResponse_News() {}
+
+type SocketOpened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it is.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Name of the profile that may be used there, account ID and "production" or "sandbox";
+	// empty where there may be several.
+	Profile     string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	Account     string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
+	Environment string `protobuf:"bytes,4,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Unix seconds.
+	ExpiresAt     int64 `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketOpened) Reset() {
+	*x = SocketOpened{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketOpened) ProtoMessage() {}
+
+func (x *SocketOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketOpened.ProtoReflect.Descriptor instead.
+func (*SocketOpened) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SocketOpened) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SocketOpened) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *SocketOpened) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *SocketOpened) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *SocketOpened) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+type SocketClosed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many uses were made, and how many were refused.
+	Made          uint64 `protobuf:"varint,1,opt,name=made,proto3" json:"made,omitempty"`
+	Refused       uint64 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketClosed) Reset() {
+	*x = SocketClosed{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketClosed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketClosed) ProtoMessage() {}
+
+func (x *SocketClosed) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketClosed.ProtoReflect.Descriptor instead.
+func (*SocketClosed) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SocketClosed) GetMade() uint64 {
+	if x != nil {
+		return x.Made
+	}
+	return 0
+}
+
+func (x *SocketClosed) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1361,7 +1632,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1644,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[18]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1657,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{18}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
 }
 
 type StatusResponse struct {
@@ -1415,7 +1686,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1698,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[19]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1711,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{19}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StatusResponse) GetVersion() string {
@@ -1537,7 +1808,7 @@ type Expiry struct {
 
 func (x *Expiry) Reset() {
 	*x = Expiry{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1820,7 @@ func (x *Expiry) String() string {
 func (*Expiry) ProtoMessage() {}
 
 func (x *Expiry) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[20]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1833,7 @@ func (x *Expiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
 func (*Expiry) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{20}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Expiry) GetProfile() string {
@@ -1627,7 +1898,7 @@ type UnlockStatus struct {
 
 func (x *UnlockStatus) Reset() {
 	*x = UnlockStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1910,7 @@ func (x *UnlockStatus) String() string {
 func (*UnlockStatus) ProtoMessage() {}
 
 func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[21]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1923,7 @@ func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockStatus.ProtoReflect.Descriptor instead.
 func (*UnlockStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{21}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UnlockStatus) GetSlots() []string {
@@ -1714,7 +1985,7 @@ type MemoryStatus struct {
 
 func (x *MemoryStatus) Reset() {
 	*x = MemoryStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1997,7 @@ func (x *MemoryStatus) String() string {
 func (*MemoryStatus) ProtoMessage() {}
 
 func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[22]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +2010,7 @@ func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatus.ProtoReflect.Descriptor instead.
 func (*MemoryStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{22}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MemoryStatus) GetMode() string {
@@ -1799,7 +2070,7 @@ type AuditStatus struct {
 
 func (x *AuditStatus) Reset() {
 	*x = AuditStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2082,7 @@ func (x *AuditStatus) String() string {
 func (*AuditStatus) ProtoMessage() {}
 
 func (x *AuditStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[23]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2095,7 @@ func (x *AuditStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatus.ProtoReflect.Descriptor instead.
 func (*AuditStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{23}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AuditStatus) GetOk() bool {
@@ -1894,7 +2165,7 @@ type SocketStatus struct {
 
 func (x *SocketStatus) Reset() {
 	*x = SocketStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2177,7 @@ func (x *SocketStatus) String() string {
 func (*SocketStatus) ProtoMessage() {}
 
 func (x *SocketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2190,7 @@ func (x *SocketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStatus.ProtoReflect.Descriptor instead.
 func (*SocketStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SocketStatus) GetName() string {
@@ -1947,7 +2218,7 @@ type SandboxStatus struct {
 
 func (x *SandboxStatus) Reset() {
 	*x = SandboxStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2230,7 @@ func (x *SandboxStatus) String() string {
 func (*SandboxStatus) ProtoMessage() {}
 
 func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2243,7 @@ func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxStatus.ProtoReflect.Descriptor instead.
 func (*SandboxStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SandboxStatus) GetSeccomp() bool {
@@ -1999,7 +2270,7 @@ type SealKeyRequest struct {
 
 func (x *SealKeyRequest) Reset() {
 	*x = SealKeyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2282,7 @@ func (x *SealKeyRequest) String() string {
 func (*SealKeyRequest) ProtoMessage() {}
 
 func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2295,7 @@ func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyRequest.ProtoReflect.Descriptor instead.
 func (*SealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SealKeyRequest) GetCount() uint32 {
@@ -2049,7 +2320,7 @@ type SealKeyResponse struct {
 
 func (x *SealKeyResponse) Reset() {
 	*x = SealKeyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2332,7 @@ func (x *SealKeyResponse) String() string {
 func (*SealKeyResponse) ProtoMessage() {}
 
 func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2345,7 @@ func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyResponse.ProtoReflect.Descriptor instead.
 func (*SealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SealKeyResponse) GetKeys() []*SealKey {
@@ -2117,7 +2388,7 @@ type SealKey struct {
 
 func (x *SealKey) Reset() {
 	*x = SealKey{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2400,7 @@ func (x *SealKey) String() string {
 func (*SealKey) ProtoMessage() {}
 
 func (x *SealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2413,7 @@ func (x *SealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
 func (*SealKey) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SealKey) GetId() []byte {
@@ -2174,7 +2445,7 @@ type Sealed struct {
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2457,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2470,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Sealed) GetField() string {
@@ -2243,7 +2514,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2526,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2539,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Proof) GetPassphrase() *Sealed {
@@ -2307,7 +2578,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2590,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2603,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -2370,7 +2641,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2653,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2666,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -2443,7 +2714,7 @@ type KeySlot struct {
 
 func (x *KeySlot) Reset() {
 	*x = KeySlot{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2726,7 @@ func (x *KeySlot) String() string {
 func (*KeySlot) ProtoMessage() {}
 
 func (x *KeySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2739,7 @@ func (x *KeySlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySlot.ProtoReflect.Descriptor instead.
 func (*KeySlot) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KeySlot) GetId() string {
@@ -2514,7 +2785,7 @@ type ListKeySlotsRequest struct {
 
 func (x *ListKeySlotsRequest) Reset() {
 	*x = ListKeySlotsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2797,7 @@ func (x *ListKeySlotsRequest) String() string {
 func (*ListKeySlotsRequest) ProtoMessage() {}
 
 func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2810,7 @@ func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
 }
 
 type ListKeySlotsResponse struct {
@@ -2553,7 +2824,7 @@ type ListKeySlotsResponse struct {
 
 func (x *ListKeySlotsResponse) Reset() {
 	*x = ListKeySlotsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2836,7 @@ func (x *ListKeySlotsResponse) String() string {
 func (*ListKeySlotsResponse) ProtoMessage() {}
 
 func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2849,7 @@ func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
@@ -2612,7 +2883,7 @@ type AddKeySlotRequest struct {
 
 func (x *AddKeySlotRequest) Reset() {
 	*x = AddKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2895,7 @@ func (x *AddKeySlotRequest) String() string {
 func (*AddKeySlotRequest) ProtoMessage() {}
 
 func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2908,7 @@ func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AddKeySlotRequest) GetProof() *Proof {
@@ -2679,7 +2950,7 @@ type AddKeySlotResponse struct {
 
 func (x *AddKeySlotResponse) Reset() {
 	*x = AddKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2962,7 @@ func (x *AddKeySlotResponse) String() string {
 func (*AddKeySlotResponse) ProtoMessage() {}
 
 func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2975,7 @@ func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
@@ -2733,7 +3004,7 @@ type RemoveKeySlotRequest struct {
 
 func (x *RemoveKeySlotRequest) Reset() {
 	*x = RemoveKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +3016,7 @@ func (x *RemoveKeySlotRequest) String() string {
 func (*RemoveKeySlotRequest) ProtoMessage() {}
 
 func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +3029,7 @@ func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RemoveKeySlotRequest) GetProof() *Proof {
@@ -2787,7 +3058,7 @@ type RemoveKeySlotResponse struct {
 
 func (x *RemoveKeySlotResponse) Reset() {
 	*x = RemoveKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +3070,7 @@ func (x *RemoveKeySlotResponse) String() string {
 func (*RemoveKeySlotResponse) ProtoMessage() {}
 
 func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +3083,7 @@ func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
@@ -2850,7 +3121,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3133,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3146,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -2909,7 +3180,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +3192,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3205,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -2960,7 +3231,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3243,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3256,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -3028,7 +3299,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3040,7 +3311,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3053,7 +3324,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -3085,7 +3356,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3368,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3381,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 type LockResponse struct {
@@ -3121,7 +3392,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3404,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3417,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -3226,7 +3497,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3509,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3522,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Profile) GetName() string {
@@ -3516,7 +3787,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3799,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3812,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Certificate) GetCertificateId() string {
@@ -3648,7 +3919,7 @@ type RetiredCertificate struct {
 
 func (x *RetiredCertificate) Reset() {
 	*x = RetiredCertificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +3931,7 @@ func (x *RetiredCertificate) String() string {
 func (*RetiredCertificate) ProtoMessage() {}
 
 func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +3944,7 @@ func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetiredCertificate.ProtoReflect.Descriptor instead.
 func (*RetiredCertificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RetiredCertificate) GetCertificateId() string {
@@ -3709,7 +3980,7 @@ type NewCertificateRequest struct {
 
 func (x *NewCertificateRequest) Reset() {
 	*x = NewCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3721,7 +3992,7 @@ func (x *NewCertificateRequest) String() string {
 func (*NewCertificateRequest) ProtoMessage() {}
 
 func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3734,7 +4005,7 @@ func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*NewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *NewCertificateRequest) GetProfile() *Profile {
@@ -3775,7 +4046,7 @@ type NewCertificateResponse struct {
 
 func (x *NewCertificateResponse) Reset() {
 	*x = NewCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +4058,7 @@ func (x *NewCertificateResponse) String() string {
 func (*NewCertificateResponse) ProtoMessage() {}
 
 func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +4071,7 @@ func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*NewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *NewCertificateResponse) GetCertificate() *Certificate {
@@ -3827,7 +4098,7 @@ type DropCertificateRequest struct {
 
 func (x *DropCertificateRequest) Reset() {
 	*x = DropCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4110,7 @@ func (x *DropCertificateRequest) String() string {
 func (*DropCertificateRequest) ProtoMessage() {}
 
 func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4123,7 @@ func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateRequest.ProtoReflect.Descriptor instead.
 func (*DropCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DropCertificateRequest) GetName() string {
@@ -3871,7 +4142,7 @@ type DropCertificateResponse struct {
 
 func (x *DropCertificateResponse) Reset() {
 	*x = DropCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +4154,7 @@ func (x *DropCertificateResponse) String() string {
 func (*DropCertificateResponse) ProtoMessage() {}
 
 func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4167,7 @@ func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateResponse.ProtoReflect.Descriptor instead.
 func (*DropCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DropCertificateResponse) GetProfile() *Profile {
@@ -3916,7 +4187,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4199,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +4212,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListCertificatesRequest) GetName() string {
@@ -3964,7 +4235,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3976,7 +4247,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3989,7 +4260,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -4027,7 +4298,7 @@ type UploadCertificateRequest struct {
 
 func (x *UploadCertificateRequest) Reset() {
 	*x = UploadCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4310,7 @@ func (x *UploadCertificateRequest) String() string {
 func (*UploadCertificateRequest) ProtoMessage() {}
 
 func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4323,7 @@ func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateRequest.ProtoReflect.Descriptor instead.
 func (*UploadCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *UploadCertificateRequest) GetName() string {
@@ -4085,7 +4356,7 @@ type UploadCertificateResponse struct {
 
 func (x *UploadCertificateResponse) Reset() {
 	*x = UploadCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4368,7 @@ func (x *UploadCertificateResponse) String() string {
 func (*UploadCertificateResponse) ProtoMessage() {}
 
 func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4381,7 @@ func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateResponse.ProtoReflect.Descriptor instead.
 func (*UploadCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *UploadCertificateResponse) GetCertificate() *Certificate {
@@ -4140,7 +4411,7 @@ type RotateCertificateRequest struct {
 
 func (x *RotateCertificateRequest) Reset() {
 	*x = RotateCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4152,7 +4423,7 @@ func (x *RotateCertificateRequest) String() string {
 func (*RotateCertificateRequest) ProtoMessage() {}
 
 func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4165,7 +4436,7 @@ func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RotateCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RotateCertificateRequest) GetName() string {
@@ -4224,7 +4495,7 @@ type RotateCertificateResponse struct {
 
 func (x *RotateCertificateResponse) Reset() {
 	*x = RotateCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +4507,7 @@ func (x *RotateCertificateResponse) String() string {
 func (*RotateCertificateResponse) ProtoMessage() {}
 
 func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +4520,7 @@ func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RotateCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RotateCertificateResponse) GetProfile() *Profile {
@@ -4292,7 +4563,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4304,7 +4575,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4317,7 +4588,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *RevokeCertificateRequest) GetName() string {
@@ -4342,7 +4613,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4354,7 +4625,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4367,7 +4638,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 // SecretVersion says of a version of a secret what is not secret.
@@ -4386,7 +4657,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4398,7 +4669,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4411,7 +4682,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -4455,7 +4726,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4467,7 +4738,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4480,7 +4751,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -4506,7 +4777,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4789,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4802,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -4551,7 +4822,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4563,7 +4834,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4576,7 +4847,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -4595,7 +4866,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4607,7 +4878,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4620,7 +4891,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -4643,7 +4914,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4655,7 +4926,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4668,7 +4939,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -4701,7 +4972,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4713,7 +4984,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4726,7 +4997,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -4774,7 +5045,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4786,7 +5057,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4799,7 +5070,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -4837,7 +5108,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4849,7 +5120,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4862,7 +5133,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -4923,7 +5194,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4935,7 +5206,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4948,7 +5219,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -4970,7 +5241,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4982,7 +5253,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4995,7 +5266,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -5021,7 +5292,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5033,7 +5304,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5046,7 +5317,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -5069,7 +5340,7 @@ type MarkRefreshedRequest struct {
 
 func (x *MarkRefreshedRequest) Reset() {
 	*x = MarkRefreshedRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5352,7 @@ func (x *MarkRefreshedRequest) String() string {
 func (*MarkRefreshedRequest) ProtoMessage() {}
 
 func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5365,7 @@ func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *MarkRefreshedRequest) GetName() string {
@@ -5121,7 +5392,7 @@ type MarkRefreshedResponse struct {
 
 func (x *MarkRefreshedResponse) Reset() {
 	*x = MarkRefreshedResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5133,7 +5404,7 @@ func (x *MarkRefreshedResponse) String() string {
 func (*MarkRefreshedResponse) ProtoMessage() {}
 
 func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5146,7 +5417,7 @@ func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
@@ -5164,7 +5435,7 @@ type ListIntegrationsRequest struct {
 
 func (x *ListIntegrationsRequest) Reset() {
 	*x = ListIntegrationsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5176,7 +5447,7 @@ func (x *ListIntegrationsRequest) String() string {
 func (*ListIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5189,7 +5460,7 @@ func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
 }
 
 type ListIntegrationsResponse struct {
@@ -5202,7 +5473,7 @@ type ListIntegrationsResponse struct {
 
 func (x *ListIntegrationsResponse) Reset() {
 	*x = ListIntegrationsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5214,7 +5485,7 @@ func (x *ListIntegrationsResponse) String() string {
 func (*ListIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5227,7 +5498,7 @@ func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
@@ -5255,7 +5526,7 @@ type Integration struct {
 
 func (x *Integration) Reset() {
 	*x = Integration{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5538,7 @@ func (x *Integration) String() string {
 func (*Integration) ProtoMessage() {}
 
 func (x *Integration) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5551,7 @@ func (x *Integration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Integration.ProtoReflect.Descriptor instead.
 func (*Integration) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Integration) GetAccount() string {
@@ -5331,7 +5602,7 @@ type IntegrationUse struct {
 
 func (x *IntegrationUse) Reset() {
 	*x = IntegrationUse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5343,7 +5614,7 @@ func (x *IntegrationUse) String() string {
 func (*IntegrationUse) ProtoMessage() {}
 
 func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5356,7 +5627,7 @@ func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
 func (*IntegrationUse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *IntegrationUse) GetProfile() string {
@@ -5396,7 +5667,7 @@ type RotateIntegrationRequest struct {
 
 func (x *RotateIntegrationRequest) Reset() {
 	*x = RotateIntegrationRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5408,7 +5679,7 @@ func (x *RotateIntegrationRequest) String() string {
 func (*RotateIntegrationRequest) ProtoMessage() {}
 
 func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5421,7 +5692,7 @@ func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RotateIntegrationRequest) GetName() string {
@@ -5462,7 +5733,7 @@ type RotateIntegrationResponse struct {
 
 func (x *RotateIntegrationResponse) Reset() {
 	*x = RotateIntegrationResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5474,7 +5745,7 @@ func (x *RotateIntegrationResponse) String() string {
 func (*RotateIntegrationResponse) ProtoMessage() {}
 
 func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5487,7 +5758,7 @@ func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
@@ -5518,7 +5789,7 @@ type RotateProfileRequest struct {
 
 func (x *RotateProfileRequest) Reset() {
 	*x = RotateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5530,7 +5801,7 @@ func (x *RotateProfileRequest) String() string {
 func (*RotateProfileRequest) ProtoMessage() {}
 
 func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5543,7 +5814,7 @@ func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileRequest.ProtoReflect.Descriptor instead.
 func (*RotateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RotateProfileRequest) GetName() string {
@@ -5599,7 +5870,7 @@ type RotateProfileResponse struct {
 
 func (x *RotateProfileResponse) Reset() {
 	*x = RotateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5611,7 +5882,7 @@ func (x *RotateProfileResponse) String() string {
 func (*RotateProfileResponse) ProtoMessage() {}
 
 func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5624,7 +5895,7 @@ func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileResponse.ProtoReflect.Descriptor instead.
 func (*RotateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RotateProfileResponse) GetProfile() *Profile {
@@ -5661,7 +5932,7 @@ type MigrateProfileRequest struct {
 
 func (x *MigrateProfileRequest) Reset() {
 	*x = MigrateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5673,7 +5944,7 @@ func (x *MigrateProfileRequest) String() string {
 func (*MigrateProfileRequest) ProtoMessage() {}
 
 func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5686,7 +5957,7 @@ func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileRequest.ProtoReflect.Descriptor instead.
 func (*MigrateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *MigrateProfileRequest) GetName() string {
@@ -5739,7 +6010,7 @@ type MigrateProfileResponse struct {
 
 func (x *MigrateProfileResponse) Reset() {
 	*x = MigrateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5751,7 +6022,7 @@ func (x *MigrateProfileResponse) String() string {
 func (*MigrateProfileResponse) ProtoMessage() {}
 
 func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5764,7 +6035,7 @@ func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileResponse.ProtoReflect.Descriptor instead.
 func (*MigrateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *MigrateProfileResponse) GetProfile() *Profile {
@@ -5809,7 +6080,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5821,7 +6092,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5834,7 +6105,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -5872,7 +6143,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5884,7 +6155,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5897,7 +6168,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -5950,7 +6221,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5962,7 +6233,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5975,7 +6246,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Surface) GetName() string {
@@ -6028,7 +6299,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6040,7 +6311,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6053,7 +6324,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 type CheckVaultResponse struct {
@@ -6067,7 +6338,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6079,7 +6350,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6092,7 +6363,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -6126,7 +6397,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6138,7 +6409,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6151,7 +6422,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *Check) GetName() string {
@@ -6205,7 +6476,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6217,7 +6488,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6230,7 +6501,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -6286,7 +6557,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6298,7 +6569,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6311,7 +6582,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -6378,7 +6649,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6390,7 +6661,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6403,7 +6674,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -6471,7 +6742,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6483,7 +6754,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6496,7 +6767,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -6518,7 +6789,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6530,7 +6801,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6543,7 +6814,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -6568,7 +6839,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6580,7 +6851,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6593,7 +6864,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
 }
 
 type StopRequest struct {
@@ -6604,7 +6875,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6616,7 +6887,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6629,7 +6900,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
 }
 
 type StopResponse struct {
@@ -6640,7 +6911,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6652,7 +6923,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6665,7 +6936,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -6773,7 +7044,24 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"oidc_token\x18\x04 \x01(\v2\x12.nsagent.v1.SealedR\toidcToken\"C\n" +
 	"\x0eRedeemResponse\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\tR\x05grant\x12\x1b\n" +
-	"\tnot_after\x18\x02 \x01(\x03R\bnotAfter\"\x0f\n" +
+	"\tnot_after\x18\x02 \x01(\x03R\bnotAfter\"?\n" +
+	"\x11OpenSocketRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x10\n" +
+	"\x03ttl\x18\x02 \x01(\x03R\x03ttl\"\x84\x01\n" +
+	"\x12OpenSocketResponse\x122\n" +
+	"\x06opened\x18\x01 \x01(\v2\x18.nsagent.v1.SocketOpenedH\x00R\x06opened\x122\n" +
+	"\x06closed\x18\x02 \x01(\v2\x18.nsagent.v1.SocketClosedH\x00R\x06closedB\x06\n" +
+	"\x04news\"\x97\x01\n" +
+	"\fSocketOpened\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
+	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x04 \x01(\tR\venvironment\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\x03R\texpiresAt\"<\n" +
+	"\fSocketClosed\x12\x12\n" +
+	"\x04made\x18\x01 \x01(\x04R\x04made\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\x04R\arefused\"\x0f\n" +
 	"\rStatusRequest\"\xb8\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
@@ -7149,7 +7437,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x12revoke_at_netsuite\x18( \x01(\bR\x10revokeAtNetsuite\"\x17\n" +
 	"\x15RemoveProfileResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
-	"\fStopResponse2\xea\x05\n" +
+	"\fStopResponse2\xbb\x06\n" +
 	"\x06Signer\x129\n" +
 	"\x04Sign\x12\x17.nsagent.v1.SignRequest\x1a\x18.nsagent.v1.SignResponse\x12O\n" +
 	"\n" +
@@ -7161,7 +7449,9 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fListProfiles\x12\x1f.nsagent.v1.ListProfilesRequest\x1a .nsagent.v1.ListProfilesResponse\x12?\n" +
 	"\x06Status\x12\x19.nsagent.v1.StatusRequest\x1a\x1a.nsagent.v1.StatusResponse\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
-	"\x06Redeem\x12\x19.nsagent.v1.RedeemRequest\x1a\x1a.nsagent.v1.RedeemResponse2\xb1\x13\n" +
+	"\x06Redeem\x12\x19.nsagent.v1.RedeemRequest\x1a\x1a.nsagent.v1.RedeemResponse\x12O\n" +
+	"\n" +
+	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xb1\x13\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -7210,7 +7500,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 99)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 103)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -7230,242 +7520,250 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*ProfileSummary)(nil),            // 15: nsagent.v1.ProfileSummary
 	(*RedeemRequest)(nil),             // 16: nsagent.v1.RedeemRequest
 	(*RedeemResponse)(nil),            // 17: nsagent.v1.RedeemResponse
-	(*StatusRequest)(nil),             // 18: nsagent.v1.StatusRequest
-	(*StatusResponse)(nil),            // 19: nsagent.v1.StatusResponse
-	(*Expiry)(nil),                    // 20: nsagent.v1.Expiry
-	(*UnlockStatus)(nil),              // 21: nsagent.v1.UnlockStatus
-	(*MemoryStatus)(nil),              // 22: nsagent.v1.MemoryStatus
-	(*AuditStatus)(nil),               // 23: nsagent.v1.AuditStatus
-	(*SocketStatus)(nil),              // 24: nsagent.v1.SocketStatus
-	(*SandboxStatus)(nil),             // 25: nsagent.v1.SandboxStatus
-	(*SealKeyRequest)(nil),            // 26: nsagent.v1.SealKeyRequest
-	(*SealKeyResponse)(nil),           // 27: nsagent.v1.SealKeyResponse
-	(*SealKey)(nil),                   // 28: nsagent.v1.SealKey
-	(*Sealed)(nil),                    // 29: nsagent.v1.Sealed
-	(*Proof)(nil),                     // 30: nsagent.v1.Proof
-	(*UnlockRequest)(nil),             // 31: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),            // 32: nsagent.v1.UnlockResponse
-	(*KeySlot)(nil),                   // 33: nsagent.v1.KeySlot
-	(*ListKeySlotsRequest)(nil),       // 34: nsagent.v1.ListKeySlotsRequest
-	(*ListKeySlotsResponse)(nil),      // 35: nsagent.v1.ListKeySlotsResponse
-	(*AddKeySlotRequest)(nil),         // 36: nsagent.v1.AddKeySlotRequest
-	(*AddKeySlotResponse)(nil),        // 37: nsagent.v1.AddKeySlotResponse
-	(*RemoveKeySlotRequest)(nil),      // 38: nsagent.v1.RemoveKeySlotRequest
-	(*RemoveKeySlotResponse)(nil),     // 39: nsagent.v1.RemoveKeySlotResponse
-	(*ChangePassphraseRequest)(nil),   // 40: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil),  // 41: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),            // 42: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),           // 43: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),               // 44: nsagent.v1.LockRequest
-	(*LockResponse)(nil),              // 45: nsagent.v1.LockResponse
-	(*Profile)(nil),                   // 46: nsagent.v1.Profile
-	(*Certificate)(nil),               // 47: nsagent.v1.Certificate
-	(*RetiredCertificate)(nil),        // 48: nsagent.v1.RetiredCertificate
-	(*NewCertificateRequest)(nil),     // 49: nsagent.v1.NewCertificateRequest
-	(*NewCertificateResponse)(nil),    // 50: nsagent.v1.NewCertificateResponse
-	(*DropCertificateRequest)(nil),    // 51: nsagent.v1.DropCertificateRequest
-	(*DropCertificateResponse)(nil),   // 52: nsagent.v1.DropCertificateResponse
-	(*ListCertificatesRequest)(nil),   // 53: nsagent.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 54: nsagent.v1.ListCertificatesResponse
-	(*UploadCertificateRequest)(nil),  // 55: nsagent.v1.UploadCertificateRequest
-	(*UploadCertificateResponse)(nil), // 56: nsagent.v1.UploadCertificateResponse
-	(*RotateCertificateRequest)(nil),  // 57: nsagent.v1.RotateCertificateRequest
-	(*RotateCertificateResponse)(nil), // 58: nsagent.v1.RotateCertificateResponse
-	(*RevokeCertificateRequest)(nil),  // 59: nsagent.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 60: nsagent.v1.RevokeCertificateResponse
-	(*SecretVersion)(nil),             // 61: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),         // 62: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),        // 63: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),        // 64: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),       // 65: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),             // 66: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),               // 67: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),            // 68: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),        // 69: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),       // 70: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),      // 71: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),     // 72: nsagent.v1.RenameProfileResponse
-	(*MarkRefreshedRequest)(nil),      // 73: nsagent.v1.MarkRefreshedRequest
-	(*MarkRefreshedResponse)(nil),     // 74: nsagent.v1.MarkRefreshedResponse
-	(*ListIntegrationsRequest)(nil),   // 75: nsagent.v1.ListIntegrationsRequest
-	(*ListIntegrationsResponse)(nil),  // 76: nsagent.v1.ListIntegrationsResponse
-	(*Integration)(nil),               // 77: nsagent.v1.Integration
-	(*IntegrationUse)(nil),            // 78: nsagent.v1.IntegrationUse
-	(*RotateIntegrationRequest)(nil),  // 79: nsagent.v1.RotateIntegrationRequest
-	(*RotateIntegrationResponse)(nil), // 80: nsagent.v1.RotateIntegrationResponse
-	(*RotateProfileRequest)(nil),      // 81: nsagent.v1.RotateProfileRequest
-	(*RotateProfileResponse)(nil),     // 82: nsagent.v1.RotateProfileResponse
-	(*MigrateProfileRequest)(nil),     // 83: nsagent.v1.MigrateProfileRequest
-	(*MigrateProfileResponse)(nil),    // 84: nsagent.v1.MigrateProfileResponse
-	(*TestProfileRequest)(nil),        // 85: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 86: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 87: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 88: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 89: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 90: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 91: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 92: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 93: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 94: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 95: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 96: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 97: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 98: nsagent.v1.StopResponse
+	(*OpenSocketRequest)(nil),         // 18: nsagent.v1.OpenSocketRequest
+	(*OpenSocketResponse)(nil),        // 19: nsagent.v1.OpenSocketResponse
+	(*SocketOpened)(nil),              // 20: nsagent.v1.SocketOpened
+	(*SocketClosed)(nil),              // 21: nsagent.v1.SocketClosed
+	(*StatusRequest)(nil),             // 22: nsagent.v1.StatusRequest
+	(*StatusResponse)(nil),            // 23: nsagent.v1.StatusResponse
+	(*Expiry)(nil),                    // 24: nsagent.v1.Expiry
+	(*UnlockStatus)(nil),              // 25: nsagent.v1.UnlockStatus
+	(*MemoryStatus)(nil),              // 26: nsagent.v1.MemoryStatus
+	(*AuditStatus)(nil),               // 27: nsagent.v1.AuditStatus
+	(*SocketStatus)(nil),              // 28: nsagent.v1.SocketStatus
+	(*SandboxStatus)(nil),             // 29: nsagent.v1.SandboxStatus
+	(*SealKeyRequest)(nil),            // 30: nsagent.v1.SealKeyRequest
+	(*SealKeyResponse)(nil),           // 31: nsagent.v1.SealKeyResponse
+	(*SealKey)(nil),                   // 32: nsagent.v1.SealKey
+	(*Sealed)(nil),                    // 33: nsagent.v1.Sealed
+	(*Proof)(nil),                     // 34: nsagent.v1.Proof
+	(*UnlockRequest)(nil),             // 35: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),            // 36: nsagent.v1.UnlockResponse
+	(*KeySlot)(nil),                   // 37: nsagent.v1.KeySlot
+	(*ListKeySlotsRequest)(nil),       // 38: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),      // 39: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),         // 40: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),        // 41: nsagent.v1.AddKeySlotResponse
+	(*RemoveKeySlotRequest)(nil),      // 42: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),     // 43: nsagent.v1.RemoveKeySlotResponse
+	(*ChangePassphraseRequest)(nil),   // 44: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil),  // 45: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),            // 46: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),           // 47: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),               // 48: nsagent.v1.LockRequest
+	(*LockResponse)(nil),              // 49: nsagent.v1.LockResponse
+	(*Profile)(nil),                   // 50: nsagent.v1.Profile
+	(*Certificate)(nil),               // 51: nsagent.v1.Certificate
+	(*RetiredCertificate)(nil),        // 52: nsagent.v1.RetiredCertificate
+	(*NewCertificateRequest)(nil),     // 53: nsagent.v1.NewCertificateRequest
+	(*NewCertificateResponse)(nil),    // 54: nsagent.v1.NewCertificateResponse
+	(*DropCertificateRequest)(nil),    // 55: nsagent.v1.DropCertificateRequest
+	(*DropCertificateResponse)(nil),   // 56: nsagent.v1.DropCertificateResponse
+	(*ListCertificatesRequest)(nil),   // 57: nsagent.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 58: nsagent.v1.ListCertificatesResponse
+	(*UploadCertificateRequest)(nil),  // 59: nsagent.v1.UploadCertificateRequest
+	(*UploadCertificateResponse)(nil), // 60: nsagent.v1.UploadCertificateResponse
+	(*RotateCertificateRequest)(nil),  // 61: nsagent.v1.RotateCertificateRequest
+	(*RotateCertificateResponse)(nil), // 62: nsagent.v1.RotateCertificateResponse
+	(*RevokeCertificateRequest)(nil),  // 63: nsagent.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 64: nsagent.v1.RevokeCertificateResponse
+	(*SecretVersion)(nil),             // 65: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 66: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 67: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 68: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 69: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 70: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 71: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 72: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 73: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 74: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 75: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 76: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 77: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 78: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 79: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 80: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 81: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 82: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 83: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 84: nsagent.v1.RotateIntegrationResponse
+	(*RotateProfileRequest)(nil),      // 85: nsagent.v1.RotateProfileRequest
+	(*RotateProfileResponse)(nil),     // 86: nsagent.v1.RotateProfileResponse
+	(*MigrateProfileRequest)(nil),     // 87: nsagent.v1.MigrateProfileRequest
+	(*MigrateProfileResponse)(nil),    // 88: nsagent.v1.MigrateProfileResponse
+	(*TestProfileRequest)(nil),        // 89: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 90: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 91: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 92: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 93: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 94: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 95: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 96: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 97: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 98: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 99: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 100: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 101: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 102: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
 	1,   // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
 	4,   // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
 	15,  // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
-	29,  // 4: nsagent.v1.RedeemRequest.shares:type_name -> nsagent.v1.Sealed
-	29,  // 5: nsagent.v1.RedeemRequest.oidc_token:type_name -> nsagent.v1.Sealed
-	21,  // 6: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
-	22,  // 7: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
-	23,  // 8: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
-	24,  // 9: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
-	25,  // 10: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
-	20,  // 11: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
-	28,  // 12: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	29,  // 13: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	29,  // 14: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	29,  // 15: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	29,  // 16: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	33,  // 17: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	30,  // 18: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	29,  // 19: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	33,  // 20: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	30,  // 21: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	33,  // 22: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	29,  // 23: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	29,  // 24: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	29,  // 25: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	29,  // 26: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 27: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	61,  // 28: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	47,  // 29: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	48,  // 30: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	46,  // 31: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	47,  // 32: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	46,  // 33: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	46,  // 34: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	47,  // 35: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	47,  // 36: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	46,  // 37: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	47,  // 38: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	46,  // 39: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	29,  // 40: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	46,  // 41: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	46,  // 42: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	67,  // 43: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	46,  // 44: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	29,  // 45: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	30,  // 46: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	46,  // 47: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	46,  // 48: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	46,  // 49: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	77,  // 50: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	78,  // 51: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	29,  // 52: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	46,  // 53: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	29,  // 54: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	46,  // 55: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	87,  // 56: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	46,  // 57: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	46,  // 58: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	87,  // 59: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	87,  // 60: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	90,  // 61: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	87,  // 62: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	90,  // 63: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	46,  // 64: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	29,  // 65: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	29,  // 66: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	46,  // 67: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,   // 68: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 69: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 70: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 71: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 72: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 73: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 74: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	18,  // 75: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	26,  // 76: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 77: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	26,  // 78: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	31,  // 79: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	44,  // 80: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	62,  // 81: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	66,  // 82: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	64,  // 83: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	69,  // 84: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	71,  // 85: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	73,  // 86: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	75,  // 87: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	79,  // 88: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	81,  // 89: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	83,  // 90: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	85,  // 91: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	88,  // 92: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	95,  // 93: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	91,  // 94: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	93,  // 95: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	49,  // 96: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	51,  // 97: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	53,  // 98: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	55,  // 99: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	57,  // 100: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	59,  // 101: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	34,  // 102: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	36,  // 103: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	38,  // 104: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	40,  // 105: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	42,  // 106: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	97,  // 107: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 108: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 109: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 110: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 111: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 112: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 113: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 114: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	19,  // 115: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	27,  // 116: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 117: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	27,  // 118: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	32,  // 119: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	45,  // 120: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	63,  // 121: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	68,  // 122: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	65,  // 123: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	70,  // 124: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	72,  // 125: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	74,  // 126: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	76,  // 127: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	80,  // 128: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	82,  // 129: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	84,  // 130: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	86,  // 131: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	89,  // 132: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	96,  // 133: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	92,  // 134: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	94,  // 135: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	50,  // 136: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	52,  // 137: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	54,  // 138: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	56,  // 139: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	58,  // 140: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	60,  // 141: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	35,  // 142: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	37,  // 143: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	39,  // 144: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	41,  // 145: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	43,  // 146: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	98,  // 147: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	108, // [108:148] is the sub-list for method output_type
-	68,  // [68:108] is the sub-list for method input_type
-	68,  // [68:68] is the sub-list for extension type_name
-	68,  // [68:68] is the sub-list for extension extendee
-	0,   // [0:68] is the sub-list for field type_name
+	33,  // 4: nsagent.v1.RedeemRequest.shares:type_name -> nsagent.v1.Sealed
+	33,  // 5: nsagent.v1.RedeemRequest.oidc_token:type_name -> nsagent.v1.Sealed
+	20,  // 6: nsagent.v1.OpenSocketResponse.opened:type_name -> nsagent.v1.SocketOpened
+	21,  // 7: nsagent.v1.OpenSocketResponse.closed:type_name -> nsagent.v1.SocketClosed
+	25,  // 8: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
+	26,  // 9: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
+	27,  // 10: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
+	28,  // 11: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
+	29,  // 12: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
+	24,  // 13: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
+	32,  // 14: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	33,  // 15: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 16: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	33,  // 17: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 18: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	37,  // 19: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	34,  // 20: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	33,  // 21: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	37,  // 22: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	34,  // 23: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	37,  // 24: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	33,  // 25: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 26: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 27: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	33,  // 28: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	37,  // 29: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	65,  // 30: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	51,  // 31: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	52,  // 32: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	50,  // 33: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	51,  // 34: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	50,  // 35: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	50,  // 36: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	51,  // 37: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	51,  // 38: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	50,  // 39: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	51,  // 40: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	50,  // 41: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 42: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	50,  // 43: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	50,  // 44: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	71,  // 45: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	50,  // 46: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 47: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	34,  // 48: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	50,  // 49: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	50,  // 50: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	50,  // 51: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	81,  // 52: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	82,  // 53: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	33,  // 54: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	50,  // 55: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	33,  // 56: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	50,  // 57: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	91,  // 58: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	50,  // 59: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	50,  // 60: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	91,  // 61: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	91,  // 62: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	94,  // 63: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	91,  // 64: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	94,  // 65: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	50,  // 66: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 67: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	33,  // 68: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	50,  // 69: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,   // 70: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 71: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 72: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 73: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 74: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 75: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 76: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 77: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	30,  // 78: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 79: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 80: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	30,  // 81: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	35,  // 82: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	48,  // 83: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	66,  // 84: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	70,  // 85: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	68,  // 86: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	73,  // 87: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	75,  // 88: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	77,  // 89: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	79,  // 90: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	83,  // 91: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	85,  // 92: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	87,  // 93: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	89,  // 94: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	92,  // 95: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	99,  // 96: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	95,  // 97: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	97,  // 98: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	53,  // 99: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	55,  // 100: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	57,  // 101: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	59,  // 102: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	61,  // 103: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	63,  // 104: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	38,  // 105: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	40,  // 106: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	42,  // 107: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	44,  // 108: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	46,  // 109: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	101, // 110: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 111: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 112: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 113: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 114: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 115: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 116: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 117: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 118: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	31,  // 119: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 120: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 121: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	31,  // 122: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	36,  // 123: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	49,  // 124: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	67,  // 125: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	72,  // 126: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	69,  // 127: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	74,  // 128: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	76,  // 129: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	78,  // 130: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	80,  // 131: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	84,  // 132: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	86,  // 133: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	88,  // 134: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	90,  // 135: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	93,  // 136: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	100, // 137: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	96,  // 138: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	98,  // 139: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	54,  // 140: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	56,  // 141: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	58,  // 142: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	60,  // 143: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	62,  // 144: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	64,  // 145: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	39,  // 146: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	41,  // 147: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	43,  // 148: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	45,  // 149: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	47,  // 150: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	102, // 151: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	111, // [111:152] is the sub-list for method output_type
+	70,  // [70:111] is the sub-list for method input_type
+	70,  // [70:70] is the sub-list for extension type_name
+	70,  // [70:70] is the sub-list for extension extendee
+	0,   // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -7477,13 +7775,17 @@ func file_nsagent_v1_nsagent_proto_init() {
 		(*SignStreamResponse_Response)(nil),
 		(*SignStreamResponse_Error)(nil),
 	}
+	file_nsagent_v1_nsagent_proto_msgTypes[19].OneofWrappers = []any{
+		(*OpenSocketResponse_Opened)(nil),
+		(*OpenSocketResponse_Closed)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   99,
+			NumMessages:   103,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

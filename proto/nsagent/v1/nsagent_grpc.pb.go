@@ -35,6 +35,7 @@ const (
 	Signer_Status_FullMethodName          = "/nsagent.v1.Signer/Status"
 	Signer_SealKey_FullMethodName         = "/nsagent.v1.Signer/SealKey"
 	Signer_Redeem_FullMethodName          = "/nsagent.v1.Signer/Redeem"
+	Signer_OpenSocket_FullMethodName      = "/nsagent.v1.Signer/OpenSocket"
 )
 
 // SignerClient is the client API for Signer service.
@@ -70,6 +71,11 @@ type SignerClient interface {
 	// the right of the token and no other. A connection takes one token. It works while
 	// locked: the token's shares then open what the token is for, for this connection alone.
 	Redeem(ctx context.Context, in *RedeemRequest, opts ...grpc.CallOption) (*RedeemResponse, error)
+	// OpenSocket opens a socket on which the caller's own right applies, narrowed to a
+	// profile and to a time, whoever connects. The one request opens it; it is there until
+	// the caller closes its side of the stream, or the stream ends otherwise. The first answer
+	// says where it is, the last one how it was used.
+	OpenSocket(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpenSocketRequest, OpenSocketResponse], error)
 }
 
 type signerClient struct {
@@ -183,6 +189,19 @@ func (c *signerClient) Redeem(ctx context.Context, in *RedeemRequest, opts ...gr
 	return out, nil
 }
 
+func (c *signerClient) OpenSocket(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpenSocketRequest, OpenSocketResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Signer_ServiceDesc.Streams[1], Signer_OpenSocket_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[OpenSocketRequest, OpenSocketResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Signer_OpenSocketClient = grpc.BidiStreamingClient[OpenSocketRequest, OpenSocketResponse]
+
 // SignerServer is the server API for Signer service.
 // All implementations must embed UnimplementedSignerServer
 // for forward compatibility.
@@ -216,6 +235,11 @@ type SignerServer interface {
 	// the right of the token and no other. A connection takes one token. It works while
 	// locked: the token's shares then open what the token is for, for this connection alone.
 	Redeem(context.Context, *RedeemRequest) (*RedeemResponse, error)
+	// OpenSocket opens a socket on which the caller's own right applies, narrowed to a
+	// profile and to a time, whoever connects. The one request opens it; it is there until
+	// the caller closes its side of the stream, or the stream ends otherwise. The first answer
+	// says where it is, the last one how it was used.
+	OpenSocket(grpc.BidiStreamingServer[OpenSocketRequest, OpenSocketResponse]) error
 	mustEmbedUnimplementedSignerServer()
 }
 
@@ -255,6 +279,9 @@ func (UnimplementedSignerServer) SealKey(context.Context, *SealKeyRequest) (*Sea
 }
 func (UnimplementedSignerServer) Redeem(context.Context, *RedeemRequest) (*RedeemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Redeem not implemented")
+}
+func (UnimplementedSignerServer) OpenSocket(grpc.BidiStreamingServer[OpenSocketRequest, OpenSocketResponse]) error {
+	return status.Error(codes.Unimplemented, "method OpenSocket not implemented")
 }
 func (UnimplementedSignerServer) mustEmbedUnimplementedSignerServer() {}
 func (UnimplementedSignerServer) testEmbeddedByValue()                {}
@@ -446,6 +473,13 @@ func _Signer_Redeem_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Signer_OpenSocket_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(SignerServer).OpenSocket(&grpc.GenericServerStream[OpenSocketRequest, OpenSocketResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Signer_OpenSocketServer = grpc.BidiStreamingServer[OpenSocketRequest, OpenSocketResponse]
+
 // Signer_ServiceDesc is the grpc.ServiceDesc for Signer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -494,6 +528,12 @@ var Signer_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "SignStream",
 			Handler:       _Signer_SignStream_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "OpenSocket",
+			Handler:       _Signer_OpenSocket_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

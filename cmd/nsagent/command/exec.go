@@ -1,0 +1,150 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const execName = "exec"
+
+// Exit codes of exec beside those of the program, as env(1) and timeout(1) have them.
+const (
+	execFailed    = 125 // nsagent's own failure
+	execCannotRun = 126
+	execNotFound  = 127
+	execSignal    = 128 // and the number of the signal that ended the program
+)
+
+type execOptions struct {
+	ttl duration
+}
+
+func newExec(e *env) *cobra.Command {
+	var o execOptions
+	c := &cobra.Command{
+		Use:   execName + " [--ttl 15m] -- PROGRAM [ARGUMENT…]",
+		Short: "Run a program that may sign with one profile, for some time",
+		Long: `Run a program with a socket of its own in NSAGENT_SOCK, on which it may use one
+profile, and the name of that in NSAGENT_PROFILE. It gets no secret, no unlock
+token and no way to manage the vault. The socket ends with the program, or when
+its time is over; the program goes on then, and what it asks for is refused.
+
+Whoever is given the socket may use it, such as a container that it is mounted
+into. With an unlock token in NSAGENT_TOKEN, what that allows counts there.
+
+Signals are passed on. The exit code is that of the program, or 128 and the
+number of the signal that ended it; 127 if it is not found, 126 if it cannot be
+run, 125 if nsagent itself fails.`,
+		Example: `  nsagent exec -p acme-sb1 -- python3 sync.py
+  nsagent exec --ttl 2h -- sh -c 'make load && make check'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				e.failureCode = execFailed
+				return usage("no program is named", "exec runs one", "write:  nsagent exec -- PROGRAM")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return runExec(c.Context(), e, o, args) },
+	}
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		e.failureCode = execFailed
+		return flagError(c, err)
+	})
+	f := c.Flags()
+	f.SetInterspersed(false) // what follows the program is the program's
+	f.Var(&o.ttl, "ttl", "the socket is good for `TIME`, at most 8h (15m where nothing is said)")
+	return c
+}
+
+func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
+	path, err := e.lookUp(args[0])
+	if err != nil {
+		return err
+	}
+	kept := inheritedDescriptors()
+	cl, err := e.dialProfile(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cl.Close() }()
+	s, err := cl.OpenSocket(ctx, client.SocketRequest{TTL: time.Duration(o.ttl)})
+	if err != nil {
+		return err
+	}
+	kept.passOn() // an agent that was started for this call got none of them
+	e.echoSocket(s.Opened)
+	code, err := e.runChild(&exec.Cmd{
+		Path: path, Args: args, Env: execEnv(os.Environ(), s.Opened),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}, s)
+	if use, closed := s.Close(); closed == nil {
+		e.say("nsagent: %d signed, %d refused", use.GetMade(), use.GetRefused())
+	}
+	if err != nil {
+		e.failureCode = execCannotRun
+		return cannotRun(args[0], err)
+	}
+	return exitCode(code)
+}
+
+// echoSocket says on stderr what the program may use.
+func (e *env) echoSocket(o *pb.SocketOpened) {
+	if o.GetProfile() == "" {
+		e.say("nsagent: the profiles of the unlock token")
+		return
+	}
+	e.echo(o.GetProfile(), o.GetAccount(), o.GetEnvironment())
+}
+
+// lookUp returns the path of a program.
+func (e *env) lookUp(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path, nil
+	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
+		e.failureCode = execNotFound
+		return "", &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no program %.80q", name), Why: "it is not there, or not in PATH"}
+	default:
+		e.failureCode = execCannotRun
+		return "", cannotRun(name, err)
+	}
+}
+
+func cannotRun(name string, err error) error {
+	why := afterLast(err.Error(), ": ")
+	if errors.Is(err, fs.ErrNotExist) {
+		why = "what its first line names, or the loader that it needs, is not there"
+	}
+	return &client.Error{Code: pb.CodeUsage, Message: fmt.Sprintf("%.80q cannot be run", name), Why: why, Next: "see:  ls -l " + shellQuote(oneLine(name))}
+}
+
+// execEnv returns what the program gets of an environment: all but what opens or manages
+// more than its socket.
+func execEnv(env []string, o *pb.SocketOpened) []string {
+	var out []string
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		switch {
+		case strings.HasPrefix(name, "NSAGENT_TOKEN"), name == "NSAGENT_ADMIN_SOCK", name == "NSAGENT_SOCK", name == "NSAGENT_PROFILE":
+		default:
+			out = append(out, kv)
+		}
+	}
+	out = append(out, "NSAGENT_SOCK="+o.GetPath())
+	if o.GetProfile() != "" {
+		out = append(out, "NSAGENT_PROFILE="+o.GetProfile())
+	}
+	return out
+}
