@@ -144,7 +144,7 @@ func TestHostileTokens(t *testing.T) {
 		}, refused},
 		"signed by another": {token, func(_ *presentation, q *pb.RedeemRequest) {
 			_, key, _ := ed25519.GenerateKey(rand.Reader)
-			message, _ := cbor.Marshal([]any{"nsagent/v1 unlock token block", nil, token.Chain[0].Payload, token.Chain[0].Next})
+			message, _ := cbor.Marshal([]any{"nsagent/v1 unlock token block", []byte{}, token.Chain[0].Payload, token.Chain[0].Next})
 			q.Chain = unlocktoken.Chain{{Payload: token.Chain[0].Payload, Next: token.Chain[0].Next, Signature: ed25519.Sign(key, message)}}.Encode()
 		}, refused},
 		"another proof of it": {token, func(p *presentation, q *pb.RedeemRequest) { q.Proof = p.request(token).GetProof() }, refused},

@@ -248,9 +248,12 @@ func (g *Grant) Blocks() []Caveats {
 	return all
 }
 
-// encMode is core deterministic encoding (RFC 8949 section 4.2.1).
+// encMode is core deterministic encoding (RFC 8949 section 4.2.1). What is empty has one
+// encoding, and null does not occur.
 var encMode = func() cbor.EncMode {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
+	options := cbor.CoreDetEncOptions()
+	options.NilContainers = cbor.NilContainerAsEmpty
+	mode, err := options.EncMode()
 	if err != nil {
 		panic("unlocktoken: encoder options: " + err.Error()) // a mistake in the lines above
 	}
