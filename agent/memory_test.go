@@ -35,7 +35,13 @@ func (d *daemon) scan(needles []memscan.Needle) (agent, supervisor memscan.Repor
 // moment after it was used. It returns the last scan.
 func (d *daemon) atRest(what string, needles []memscan.Needle, done func(agent memscan.Report) bool) memscan.Report {
 	d.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	return d.atRestWithin(10*time.Second, what, needles, done)
+}
+
+// atRestWithin is atRest that waits for as long.
+func (d *daemon) atRestWithin(limit time.Duration, what string, needles []memscan.Needle, done func(agent memscan.Report) bool) memscan.Report {
+	d.t.Helper()
+	for deadline := time.Now().Add(limit); ; time.Sleep(100 * time.Millisecond) {
 		agent, supervisor := d.scan(needles)
 		if supervisor.Total.Locked+supervisor.Total.Unlocked != 0 {
 			d.t.Fatalf("%s: the supervisor holds secrets:\n%s", what, supervisor)

@@ -1,0 +1,70 @@
+//go:build !race
+
+package agent
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// TestKilledAgentGivesNoMoreUses kills the agent again and again while a token of so many
+// uses is used, from several connections: in all there are never more, and a locked agent
+// that is started anew serves the token with nobody's help.
+func TestKilledAgentGivesNoMoreUses(t *testing.T) {
+	d := newDaemon(t, os.Geteuid(), "")
+	d.start()
+	d.unlock()
+	d.addByFile("acme", sample(2), sample(4))
+	const uses = 400
+	token := d.mint(unlocktoken.Caveats{Uses: uses}, "acme")
+	var made atomic.Int64
+	kills := 4
+	if long() {
+		kills = 60
+	}
+	for range kills {
+		var users sync.WaitGroup
+		for range 3 {
+			users.Go(func() {
+				c, err := client.Dial(t.Context(), client.WithSocket(d.paths.Agent), client.WithUnlockToken(token.Text()))
+				if err != nil {
+					return // it was killed before, or nothing is left
+				}
+				defer func() { _ = c.Close() }()
+				for {
+					if _, err := c.Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {
+						return
+					}
+					made.Add(1)
+				}
+			})
+		}
+		time.Sleep(time.Duration(20+rand.IntN(150)) * time.Millisecond) // #nosec G404 -- when to kill
+		d.kill()
+		users.Wait()
+		d.start()
+	}
+	c := d.show(token)
+	var err error
+	for err == nil {
+		if _, err = c.Sign(t.Context(), client.Request{URL: sandboxURL}); err == nil {
+			made.Add(1)
+		}
+	}
+	if !errors.Is(err, client.ErrLimited) {
+		t.Errorf("at the end: got %v, want ErrLimited", err)
+	}
+	if n := made.Load(); n > uses || n == 0 {
+		t.Errorf("%d uses of %d", n, uses)
+	} else {
+		t.Logf("%d uses of %d, with %d kills", n, uses, kills)
+	}
+}
