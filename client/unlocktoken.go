@@ -46,6 +46,14 @@ func (o *options) readToken() error {
 	return err
 }
 
+// UnlockTokenNamed reports whether the environment of this process names an unlock token,
+// or did when it started. What talks to the agent past this package must not do so then:
+// it would have the right of the user, and not that of the token.
+func UnlockTokenNamed() bool {
+	t, err := ambientToken()
+	return t != nil || err != nil
+}
+
 // ambientToken returns the unlock token that the environment of this process names; nil
 // where it names none. The variables are removed when they are first looked at, so that no
 // child gets them, and what they said holds for every later Dial: a process that was given

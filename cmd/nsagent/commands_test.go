@@ -50,6 +50,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"keyring":      cmdKeyring,
 		"kill9":        cmdKill9,
 		"m2m":          cmdM2M,
+		"mint":         cmdMint,
 		"otherversion": cmdOtherVersion,
 		"recoverycode": cmdRecoveryCode,
 		"replay":       cmdReplay,

@@ -18,6 +18,15 @@ test('sign', async () => {
   assert.ok(Math.abs(s.timestamp - Date.now() / 1000) < 60);
 });
 
+test('an unlock token is not left out in silence', () => {
+  process.env.NSAGENT_TOKEN_FILE = '/nowhere';
+  try {
+    assert.throws(() => new Agent({ profile: 'acme-sb1' }), { code: 'NSA-GRANT' });
+  } finally {
+    delete process.env.NSAGENT_TOKEN_FILE;
+  }
+});
+
 test('the other calls', async () => {
   const agent = new Agent();
   const p = await agent.passport({ profile: 'acme-sb1', version: '2025_2' });

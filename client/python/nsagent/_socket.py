@@ -17,7 +17,14 @@ _MAX_PATH = 107
 
 
 def find(path: Optional[str], environ: Mapping[str, str]) -> str:
-    """Return the socket's absolute path: the one named, NSAGENT_SOCK, or the default."""
+    """Return the socket's absolute path: the one named, NSAGENT_SOCK, or the default.
+
+    It raises Error where the environment has an unlock token: this package cannot show
+    one, and without it would ask by the right of the user.
+    """
+    for name in ("NSAGENT_TOKEN", "NSAGENT_TOKEN_FILE", "NSAGENT_TOKEN_FD"):
+        if name in environ:
+            raise Error("NSA-GRANT", "this package cannot show an unlock token", name + " is set", "run the program by nsagent exec, which shows it")
     if path:
         path = os.path.abspath(path)
     elif environ.get("NSAGENT_SOCK"):

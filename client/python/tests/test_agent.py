@@ -30,6 +30,16 @@ class Calls(Case):
         self.assertNotIn(s.nonce + "x", repr(s))
         self.assertNotIn("oauth_signature", repr(s))
 
+    def test_unlock_token(self):
+        os.environ["NSAGENT_TOKEN"] = "nst1_canary"
+        try:
+            with self.assertRaises(nsagent.Error) as caught:
+                nsagent.Agent(profile="acme-sb1")
+        finally:
+            del os.environ["NSAGENT_TOKEN"]
+        self.assertEqual(caught.exception.code, "NSA-GRANT")
+        self.assertNotIn("canary", str(caught.exception))
+
     def test_the_others(self):
         agent = self.agent()
         p = agent.passport("2025_2", profile="acme-sb1")

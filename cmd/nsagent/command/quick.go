@@ -31,9 +31,10 @@ const (
 // signQuickly asks the agent for one signature over its JSON form: one connection
 // and two packets, which as a whole process takes a third less time than gRPC does
 // for one call. asked is false where it did not come to that; the caller then goes
-// the usual way, which also knows what to say of an agent that is not there.
+// the usual way, which also knows what to say of an agent that is not there, and alone
+// shows an unlock token.
 func (e *env) signQuickly(ctx context.Context, path string, r client.Request) (signed pb.SignJSON, asked bool, err error) {
-	if e.getenv("NSAGENT_SOCK_UID") != "" || !utf8.Valid(r.Body) {
+	if e.getenv("NSAGENT_SOCK_UID") != "" || !utf8.Valid(r.Body) || client.UnlockTokenNamed() {
 		return signed, false, nil
 	}
 	conn, ok := dialOwn(ctx, path, uint32(os.Geteuid())) // #nosec G115 -- a uid fits

@@ -74,6 +74,9 @@ const helpEnvironment = `Variables
   NSAGENT_ADMIN_SOCK   socket to manage it (else admin.sock beside the other)
   NSAGENT_SOCK_UID     user ID of a server to accept beside one's own
   NSAGENT_PROFILE      profile to use
+  NSAGENT_TOKEN        unlock token: its right counts, and not one's own
+  NSAGENT_TOKEN_FILE   file with the unlock token
+  NSAGENT_TOKEN_FD     descriptor from which to read it
   NSAGENT_CONFIG       configuration file
   NSAGENT_NO_INPUT     never ask
 
