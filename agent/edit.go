@@ -21,7 +21,7 @@ const (
 
 // EditProfile changes a profile.
 func (s adminService) EditProfile(ctx context.Context, q *pb.EditProfileRequest) (*pb.EditProfileResponse, error) {
-	defer s.seals.drop(callerOf(ctx).peer, append(slices.Clone(q.GetSecrets()), q.GetProof().GetPassphrase(), q.GetProof().GetKey())...)
+	defer s.seals.drop(callerOf(ctx).peer, boxes(q.GetProof(), q.GetSecrets()...)...)
 	p, err := s.editProfile(ctx, q)
 	if err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileEdit, q.GetName(), err))
@@ -209,7 +209,7 @@ func (e *profileEdit) prove(ctx context.Context, p *profile) error {
 		return nil
 	}
 	var err error
-	e.proof, err = e.agent.prove(ctx, e.session, e.q.GetProof(), pb.Admin_EditProfile_FullMethodName, p.Name, fmt.Sprintf("widening what profile %q may do", p.Name))
+	e.proof, err = e.agent.prove(ctx, e.session, e.q.GetProof(), pb.Admin_EditProfile_FullMethodName, p.Name, fmt.Sprintf("widening what profile %q may do", p.Name), e.session.stepUp)
 	return err
 }
 

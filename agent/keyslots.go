@@ -82,7 +82,13 @@ func (s adminService) ListKeySlots(ctx context.Context, _ *pb.ListKeySlotsReques
 	if err != nil {
 		return nil, s.reply(err)
 	}
-	return &pb.ListKeySlotsResponse{Slots: slotMessages(slots), Weakest: string(vault.Weakest(slots))}, nil
+	out := &pb.ListKeySlotsResponse{Slots: slotMessages(slots), Weakest: string(vault.Weakest(slots))}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if open, err := s.currentLocked(); err == nil {
+		out.Totp = open.authenticator.message()
+	}
+	return out, nil
 }
 
 // keySlots returns the key slots of the vault, which stand in its public part.
@@ -116,7 +122,7 @@ func slotMessages(slots []vault.SlotInfo) []*pb.KeySlot {
 // AddKeySlot adds a way to open the vault.
 func (s adminService) AddKeySlot(ctx context.Context, q *pb.AddKeySlotRequest) (*pb.AddKeySlotResponse, error) {
 	const method = pb.Admin_AddKeySlot_FullMethodName
-	defer s.seals.drop(callerOf(ctx).peer, q.GetProof().GetPassphrase(), q.GetProof().GetKey(), q.GetOpener())
+	defer s.seals.drop(callerOf(ctx).peer, boxes(q.GetProof(), q.GetOpener())...)
 	slot, err := s.openSlot(ctx, q.GetKind(), q.GetCost(), q.GetOpener(), method)
 	defer destroySlot(slot)
 	var slots []vault.SlotInfo
@@ -137,9 +143,16 @@ func (s adminService) AddKeySlot(ctx context.Context, q *pb.AddKeySlotRequest) (
 // RemoveKeySlot takes a way to open the vault away.
 func (s adminService) RemoveKeySlot(ctx context.Context, q *pb.RemoveKeySlotRequest) (*pb.RemoveKeySlotResponse, error) {
 	const method = pb.Admin_RemoveKeySlot_FullMethodName
-	defer s.seals.drop(callerOf(ctx).peer, q.GetProof().GetPassphrase(), q.GetProof().GetKey())
+	defer s.seals.drop(callerOf(ctx).peer, boxes(q.GetProof())...)
 	var gone vault.SlotInfo
-	slots, err := s.changeSlots(ctx, s.proof(ctx, q.GetProof(), method, "removing a key slot"), func(open *session) (slotChange, error) {
+	prove := func(open *session) (string, error) {
+		// Who has the passphrase alone must not put another phone in the place of this one.
+		return s.prove(ctx, open, q.GetProof(), method, "", "removing a key slot", open.stepUp || open.authenticator.is(q.GetId()))
+	}
+	slots, err := s.changeSlots(ctx, prove, func(open *session) (slotChange, error) {
+		if open.authenticator.is(q.GetId()) {
+			return s.removeTOTP(ctx, open), nil
+		}
 		all := open.vault.Slots()
 		i := slices.IndexFunc(all, func(i vault.SlotInfo) bool { return i.ID.String() == q.GetId() })
 		switch {
@@ -167,6 +180,7 @@ func afterRemoval(gone vault.SlotInfo, left []vault.SlotInfo) []string {
 	switch weaker := func(s vault.SlotInfo) bool {
 		return s.Kind != gone.Kind && vault.Weakest([]vault.SlotInfo{s, gone}) == s.Kind
 	}; {
+	case gone.Kind == "": // the authenticator app, which opens nothing
 	case len(daily) == 0:
 		out = append(out, "only the recovery code opens the vault now")
 	case gone.Kind != vault.SlotRecovery && !slices.ContainsFunc(daily, func(s vault.SlotInfo) bool { return !weaker(s) }):
@@ -216,7 +230,7 @@ type slotChange struct {
 
 // proof returns the check of a fresh proof that is sealed for a call.
 func (a *Agent) proof(ctx context.Context, p *pb.Proof, method, what string) func(*session) (string, error) {
-	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what) }
+	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what, s.stepUp) }
 }
 
 // proofBy returns the check of a fresh proof that was opened already.

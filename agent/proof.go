@@ -10,17 +10,20 @@ import (
 )
 
 // prove checks the fresh proof of a call that widens rights or carries something
-// out, and returns what it was for the log: "passphrase", "key-file", "recovery" or
-// "confirmed". what names the call in messages, such as "widening a limit".
+// out, and returns what it was for the log: "passphrase", "key-file", "recovery",
+// "confirmed" or "totp", or two of them joined by "+". what names the call in messages,
+// such as "widening a limit".
 //
 // Where a key slot takes a passphrase or a key file, that is the proof, and wrong
-// passphrases count as they do at unlock; the recovery code is always one. In a vault
-// that the keyring opens, and no passphrase or key file, the word of a terminal has to
-// do.
+// passphrases count as they do at unlock; a code of the authenticator app is wanted as
+// well where withCode says so. In a vault that the keyring opens, and no passphrase or key
+// file, a code is the proof, and without an app the word of a terminal has to do. The
+// recovery code is always one, and alone: it is for who has lost the rest, the phone
+// included.
 //
-// The caller holds its turn to change the vault (beginAdmin). The one-time key of
-// the proof is used up, or dropped with the call.
-func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, profile, what string) (string, error) {
+// The caller holds its turn to change the vault (beginAdmin). The one-time keys of
+// the proof are used up, or dropped with the call.
+func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, profile, what string, withCode bool) (string, error) {
 	slots := s.vault.Slots()
 	passphrase := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind.NeedsPassphrase() })
 	file := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyFile })
@@ -29,8 +32,11 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	switch {
 	case p.GetKey() != nil:
 		sealed = p.GetKey()
+		withCode = withCode && sealed.GetField() != fieldRecovery
 	case !passphrase && !file && !keyring:
 		return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
+	case !passphrase && !file && (s.authenticator != nil || withCode):
+		return a.proveCode(ctx, s, p.GetTotp(), method, profile, what)
 	case !passphrase && !file && !p.GetConfirmed():
 		return "", refuse(ErrProof, pb.CodeConfirm, what+" has to be confirmed", "the vault has no passphrase that could be asked for", "do it at a terminal, and say yes")
 	case !passphrase && !file:
@@ -40,6 +46,11 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	case !passphrase:
 		return "", refuse(ErrProof, pb.CodeKey, what+" needs the key file again", "being unlocked is not enough for it", "give it with --key-file F")
 	}
+	if withCode { // a passphrase takes a second to check
+		if err := s.wantsCode(p.GetTotp(), what); err != nil {
+			return "", err
+		}
+	}
 	proof, err := a.openProof(ctx, sealed, method, profile)
 	if err != nil {
 		return "", err
@@ -48,7 +59,16 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	if err := a.proveBy(ctx, s, proof); err != nil {
 		return "", fmt.Errorf("proving: %w", err)
 	}
-	return proofName(proof), nil
+	if !withCode {
+		return proofName(proof), nil
+	}
+	code, err := a.proveCode(ctx, s, p.GetTotp(), method, profile, what)
+	return proofName(proof) + "+" + code, err
+}
+
+// boxes returns what of a proof is sealed, beside others.
+func boxes(p *pb.Proof, others ...*pb.Sealed) []*pb.Sealed {
+	return append([]*pb.Sealed{p.GetPassphrase(), p.GetKey(), p.GetTotp()}, others...)
 }
 
 // openProof opens what opens a key slot; m may be nil. The caller destroys it.

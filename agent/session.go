@@ -22,6 +22,10 @@ type session struct {
 	// session has no vault, but ids of its profiles. nil means that the whole vault is open.
 	of  *granted
 	ids map[string]store.ID
+	// authenticator is the app whose codes count as a proof; nil: none is set up.
+	authenticator *authenticator
+	// stepUp has proofs take a code beside the passphrase: the adopted policy says so.
+	stepUp bool
 	// checkpoints signs the audit log; nil if this session was never installed.
 	checkpoints *audit.Checkpoints
 
@@ -75,6 +79,9 @@ func (s *session) destroy() {
 	}
 	for _, p := range s.staged {
 		p.destroy()
+	}
+	if s.authenticator != nil {
+		s.authenticator.key.Destroy()
 	}
 	if s.vault != nil {
 		s.vault.Lock()

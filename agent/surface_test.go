@@ -145,7 +145,7 @@ func TestMethodNames(t *testing.T) {
 // sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.MigrateProfile",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.AddTOTP", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.MigrateProfile",
 		"Admin.NewCertificate", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.RotateProfile", "Admin.SealKey", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload", "Admin.UploadCertificate",

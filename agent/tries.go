@@ -125,46 +125,75 @@ func (a *Agent) proveBy(ctx context.Context, s *session, proof vault.Proof) erro
 	return a.counted(ctx, s.vault, l, proof, s.vault.Prove)
 }
 
+// tries is how often a secret was guessed wrong in a row, as the ledger has it.
+type tries struct {
+	ledger   *ledger
+	subject  []byte
+	failures store.Kind // which entry counts them
+	last     store.Kind // which entry has the time of the last one, in Unix milliseconds
+}
+
+// pause returns how many wrong guesses came before, and how long the next one has to wait.
+func (t tries) pause(now time.Time) (failures uint64, wait time.Duration, err error) {
+	failures, _ = t.ledger.Get(t.failures, t.subject)
+	last, _ := t.ledger.Get(t.last, t.subject)
+	if ms := uint64(max(now.UnixMilli(), 0)); last > ms { // #nosec G115 -- not negative
+		// The clock was ahead when that was written. Waiting starts anew, once.
+		last = ms
+		if err := t.ledger.Append(store.Entry{Kind: t.last, Subject: t.subject, Value: last}); err != nil {
+			return failures, 0, fmt.Errorf("correcting the time of the last wrong guess: %w", err)
+		}
+	}
+	return failures, backoff(failures, last, now), nil
+}
+
+// wrong counts one more.
+func (t tries) wrong(failures uint64, now time.Time) error {
+	err := t.ledger.Append(
+		store.Entry{Kind: t.last, Subject: t.subject, Value: uint64(max(now.UnixMilli(), 0))}, // #nosec G115 -- not negative
+		store.Entry{Kind: t.failures, Subject: t.subject, Value: failures + 1},
+	)
+	if err != nil {
+		return fmt.Errorf("counting a wrong guess: %w", err)
+	}
+	return nil
+}
+
+// right is the entry that has the count begin anew.
+func (t tries) right() store.Entry {
+	return store.Entry{Kind: t.failures, Subject: t.subject, Value: 0}
+}
+
 // counted calls try with proof unless too many wrong passphrases came before, and
 // counts one more where it was wrong. Where it was right, it notes more. All that is
 // durable before counted returns.
 func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof vault.Proof, try func(context.Context, vault.Proof) error, more ...store.Entry) error {
 	subject := v.ID()
-	failures, _ := l.Get(ledgerUnlockFailures, subject)
-	last, _ := l.Get(ledgerLastFailure, subject)
+	guesses := tries{l, subject, ledgerUnlockFailures, ledgerLastFailure}
 	now := a.clock()
-	if ms := uint64(max(now.UnixMilli(), 0)); last > ms { // #nosec G115 -- not negative
-		// The clock was ahead when that was written. Waiting starts anew, once.
-		last = ms
-		if err := l.Append(store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: last}); err != nil {
-			return fmt.Errorf("correcting the time of the last wrong passphrase: %w", err)
-		}
+	failures, wait, err := guesses.pause(now)
+	if err != nil {
+		return err
 	}
 	if seen, _ := l.Get(ledgerGeneration, subject); v.Generation() < seen {
 		return fmt.Errorf("opening the vault: %w: generation %d was unlocked on this machine before", vault.ErrRollback, seen)
 	}
 	guessable := proof.Recovery.IsZero() && proof.KeyFile.IsZero()
-	if wait := backoff(failures, last, now); wait > 0 && guessable {
+	if wait > 0 && guessable {
 		return refuse(ErrBackoff, pb.CodeBackoff, "unlocking is paused",
 			fmt.Sprintf("%d wrong passphrases in a row; the next try is open in %s", failures, wait.Round(time.Second)), "wait, then:  nsagent unlock")
 	}
-	err := try(ctx, proof)
+	err = try(ctx, proof)
 	switch {
 	case errors.Is(err, vault.ErrPassphrase):
-		if werr := l.Append(
-			store.Entry{Kind: ledgerLastFailure, Subject: subject, Value: uint64(max(now.UnixMilli(), 0))}, // #nosec G115 -- not negative
-			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: failures + 1},
-		); werr != nil {
-			return fmt.Errorf("counting a wrong passphrase: %w", werr)
+		if werr := guesses.wrong(failures, now); werr != nil {
+			return werr
 		}
 		if !slices.ContainsFunc(v.Slots(), func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyringPassphrase }) {
 			return refuse(err, pb.CodePassphrase, "the vault did not open", "the passphrase is wrong", "try again:  nsagent unlock")
 		}
 	case err == nil:
-		if werr := l.Append(append(more,
-			store.Entry{Kind: ledgerUnlockFailures, Subject: subject, Value: 0},
-			store.Entry{Kind: ledgerGeneration, Subject: subject, Value: v.Generation()},
-		)...); werr != nil {
+		if werr := l.Append(append(more, guesses.right(), store.Entry{Kind: ledgerGeneration, Subject: subject, Value: v.Generation()})...); werr != nil {
 			return fmt.Errorf("noting the unlock: %w", werr)
 		}
 	}
@@ -181,6 +210,6 @@ func backoff(failures, last uint64, now time.Time) time.Duration {
 	if n := failures - freeTries; n < 9 {
 		wait = min(time.Second<<n, longestWait)
 	}
-	since := now.Sub(time.UnixMilli(int64(last))) // #nosec G115 -- written by counted
+	since := now.Sub(time.UnixMilli(int64(last))) // #nosec G115 -- written by wrong
 	return wait - max(since, 0)
 }

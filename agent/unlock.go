@@ -135,6 +135,9 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		return nil, err
 	}
 	err = v.Each(func(r vault.Record, signOnly secret.Bytes) error {
+		if r.Kind == kindTOTP {
+			return s.takeAuthenticator(r, signOnly)
+		}
 		p, err := a.codec.decodeRecord(r)
 		if err != nil {
 			signOnly.Destroy()

@@ -58,6 +58,8 @@ var (
 	ErrProof error = &Error{Code: pb.CodeProof, Message: "client: fresh proof needed"}
 	// ErrConfirm: the call widens something, and somebody has to say yes.
 	ErrConfirm error = &Error{Code: pb.CodeConfirm, Message: "client: confirmation needed"}
+	// ErrTOTP: the call needs a code of the authenticator app, or that was wrong.
+	ErrTOTP error = &Error{Code: pb.CodeTOTP, Message: "client: code needed"}
 	// ErrDeclined: whoever was asked said no, or did not answer in time.
 	ErrDeclined error = &Error{Code: pb.CodeDeclined, Message: "client: declined"}
 	// ErrKey: the key file or recovery code does not open the vault, or one is needed.

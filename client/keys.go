@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -49,7 +50,12 @@ func (s NewSlot) secrets() map[string]Sealer {
 	}
 }
 
-const newPassphrase = "new_passphrase"
+// Fields of what is new.
+const (
+	newPassphrase = "new_passphrase"
+	newTOTP       = "new_totp"
+	newTOTPSecret = "new_totp_secret"
+)
 
 // first returns the first box, nil of none.
 func first(boxes []*pb.Sealed) *pb.Sealed {
@@ -70,6 +76,31 @@ func (a *Admin) AddKeySlot(ctx context.Context, proof Proof, slot NewSlot) (*pb.
 		return nil, err
 	}
 	return a.rpc.AddKeySlot(ctx, &pb.AddKeySlotRequest{Proof: p, Kind: slot.Kind, Opener: first(boxes), Cost: slot.Cost})
+}
+
+// AddTOTP sets up an authenticator app: secret seals the 20 random bytes that were given to
+// it, code the six digits that it shows for them. It is durable when it returns. Where both
+// are nil the proof is checked, nothing is set up, and nil returned.
+//
+// The error matches ErrTOTP where the code is not one of the secret, ErrExists where there
+// is an app already, or is one of AddKeySlot.
+func (a *Admin) AddTOTP(ctx context.Context, proof Proof, secret, code Sealer) (*pb.Totp, error) {
+	secrets := map[string]Sealer{newTOTPSecret: secret, newTOTP: code}
+	maps.DeleteFunc(secrets, func(_ string, s Sealer) bool { return s == nil })
+	boxes, p, err := a.sealWithProof(ctx, pb.Admin_AddTOTP_FullMethodName, "", secrets, proof)
+	if err != nil {
+		return nil, err
+	}
+	q := &pb.AddTOTPRequest{Proof: p}
+	for _, m := range boxes {
+		if m.GetField() == newTOTP {
+			q.Code = m
+		} else {
+			q.Secret = m
+		}
+	}
+	out, err := a.rpc.AddTOTP(ctx, q)
+	return out.GetTotp(), err
 }
 
 // RemoveKeySlot takes the slot with this id away, unless it is the last one. Errors as

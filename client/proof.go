@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"maps"
-	"slices"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -17,46 +16,59 @@ type Proof struct {
 	// KeyFile seals the 32 bytes of a key file, Recovery the 16 of a recovery code;
 	// either takes the place of the passphrase.
 	KeyFile, Recovery Sealer
+	// TOTP seals a code of the authenticator app, six digits: in place of a passphrase in a
+	// vault that has none, or beside it. Such a call fails with ErrTOTP without.
+	TOTP Sealer
 	// Confirmed says that somebody said yes at a terminal.
 	Confirmed bool
 }
 
-// opener returns what of p is sealed, and its field; "" if there is nothing.
-func (p Proof) opener() (field string, seal Sealer) {
+// sealers returns what of p is sealed, by field.
+func (p Proof) sealers() map[string]Sealer {
+	all := make(map[string]Sealer, 2)
 	switch {
 	case p.Recovery != nil:
-		return "recovery", p.Recovery
+		all[fieldRecovery] = p.Recovery
 	case p.KeyFile != nil:
-		return "key_file", p.KeyFile
+		all[fieldKeyFile] = p.KeyFile
 	case p.Passphrase != nil:
-		return "passphrase", p.Passphrase
-	default:
-		return "", nil
+		all[fieldPassphrase] = p.Passphrase
 	}
+	if p.TOTP != nil {
+		all[fieldTOTP] = p.TOTP
+	}
+	return all
 }
+
+// Fields of a proof.
+const (
+	fieldPassphrase = "passphrase"
+	fieldKeyFile    = "key_file"
+	fieldRecovery   = "recovery"
+	fieldTOTP       = "totp"
+)
 
 // sealWithProof seals secrets and what a proof holds in one go.
 func (a *Admin) sealWithProof(ctx context.Context, method, profile string, secrets map[string]Sealer, p Proof) ([]*pb.Sealed, *pb.Proof, error) {
-	out := &pb.Proof{Confirmed: p.Confirmed}
-	field, seal := p.opener()
-	if seal == nil {
-		boxes, err := a.seal(ctx, method, profile, secrets)
-		return boxes, out, err
-	}
-	all := maps.Clone(secrets)
-	if all == nil {
-		all = make(map[string]Sealer, 1)
-	}
-	all[field] = seal
+	all := p.sealers()
+	maps.Copy(all, secrets)
 	boxes, err := a.seal(ctx, method, profile, all)
 	if err != nil {
 		return nil, nil, err
 	}
-	i := slices.IndexFunc(boxes, func(m *pb.Sealed) bool { return m.GetField() == field })
-	if field == "passphrase" {
-		out.Passphrase = boxes[i]
-	} else {
-		out.Key = boxes[i]
+	out := &pb.Proof{Confirmed: p.Confirmed}
+	rest := boxes[:0]
+	for _, m := range boxes {
+		switch m.GetField() {
+		case fieldPassphrase:
+			out.Passphrase = m
+		case fieldKeyFile, fieldRecovery:
+			out.Key = m
+		case fieldTOTP:
+			out.Totp = m
+		default:
+			rest = append(rest, m)
+		}
 	}
-	return slices.Delete(boxes, i, i+1), out, nil
+	return rest, out, nil
 }

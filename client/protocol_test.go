@@ -3,6 +3,9 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -224,7 +228,7 @@ func newWire(t *testing.T) *wire {
 		"endpoint": shared(t).endpoint.URL, "ca": string(shared(t).endpoint.CAPEM),
 	}
 	w.secrets = map[string]string{
-		"passphrase": passphrase, "new_passphrase": "another one for the vault", "new_recovery": "sixteen bytes...", "recovery": "sixteen bytes...",
+		"passphrase": passphrase, "new_passphrase": "another one for the vault", "new_recovery": "sixteen bytes...", "new_totp_secret": totpSecret, "recovery": "sixteen bytes...",
 		"consumer_secret": a.Integrations[0].ConsumerSecret, "token_secret": a.Tokens[0].TokenSecret, "private_key": string(nstest.DemoPrivateKey(a.ID)),
 		"value": strings.Repeat("a long API secret ", 4000),
 	}
@@ -339,4 +343,15 @@ func plain(t *testing.T, m proto.Message) any {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// totpSecret is the secret of an authenticator app of 20 bytes.
+const totpSecret = "twenty bytes for it."
+
+// totpNow is what that app shows (RFC 6238).
+func totpNow() string {
+	m := hmac.New(sha1.New, []byte(totpSecret))
+	m.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix()/30)))
+	sum := m.Sum(nil)
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1000000)
 }

@@ -29,6 +29,7 @@ import (
 //	key c        press this key: ^C, ^D, ^U, ^H, ^I, ^Z, ^\\
 //	echo on|off  what is typed is shown, or is not
 //	words        type the two words of the recovery code that are asked for
+//	totp         type the code of the authenticator key that is shown
 //	signal NAME  send this signal: INT, TERM, HUP, QUIT, KILL
 //	size R C     the terminal gets this many rows and columns
 //
@@ -275,6 +276,8 @@ func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) er
 			err = t.resize(text)
 		case "words":
 			err = t.typeWords(done)
+		case "totp":
+			err = t.typeTOTP()
 		case "signal":
 			err = p.Signal(signals[text])
 		default:

@@ -1,6 +1,7 @@
 package term
 
 import (
+	"errors"
 	"fmt"
 
 	"rsc.io/qr/coding"
@@ -40,6 +41,9 @@ func (o octets) Encode(b *coding.Bits, v coding.Version) {
 	}
 }
 
+// ErrNarrow means that a QR code is wider than the terminal.
+var ErrNarrow = errors.New("term: terminal too narrow")
+
 // QR shows a text as a QR code, two modules above each other in one character. Where there
 // are colours it is black on white, whatever the colours of the terminal are; else it is
 // drawn for a terminal that shows light text on dark. The code stays in arena.
@@ -49,6 +53,9 @@ func (t *TTY) QR(arena *secret.Arena, text secret.Bytes, colours bool) error {
 		return fmt.Errorf("drawing a QR code: %w", err)
 	}
 	defer modules.Destroy()
+	if columns, known := Width(t.f); known && columns < size+2*quietZone {
+		return ErrNarrow
+	}
 	return modules.Use(func(p []byte) error {
 		dark := func(x, y int) bool {
 			x, y = x-quietZone, y-quietZone

@@ -41,6 +41,7 @@ const exitCodes = {
   'NSA-RUNNING': 1,
   'NSA-SOCKET': 2,
   'NSA-STALE': 10,
+  'NSA-TOTP': 4,
   'NSA-UNSAFE': 1,
   'NSA-URL': 2,
   'NSA-USAGE': 2,

@@ -42,6 +42,7 @@ EXIT_CODES: Dict[str, int] = {
     "NSA-RUNNING": 1,
     "NSA-SOCKET": 2,
     "NSA-STALE": 10,
+    "NSA-TOTP": 4,
     "NSA-UNSAFE": 1,
     "NSA-URL": 2,
     "NSA-USAGE": 2,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ func newKey(e *env) *cobra.Command {
 		Short: "Manage what opens the vault",
 		Long: `Manage the key slots of the vault. Any one of them opens it, so it is as safe as
 the weakest. What changes them asks for the passphrase again, or takes the key
-file; in a vault that the keyring alone opens, a yes at the terminal has to do.`,
+file; in a vault that the keyring alone opens, for a code of the authenticator
+app or, where none is set up, a yes at the terminal.`,
 	}
 	c.AddCommand(newKeyList(e), newKeyAdd(e), newKeyRemove(e), newKeyPasswd(e), newKeyRecover(e))
 	return c
@@ -66,7 +68,25 @@ type slotsJSON struct {
 	Schema   string     `json:"schema"`
 	Weakest  string     `json:"weakest"`
 	Slots    []slotJSON `json:"slots"`
+	TOTP     *totpJSON  `json:"totp,omitempty"`
 	Warnings []string   `json:"warnings,omitempty"`
+}
+
+// totpJSON is the authenticator app in the output for programs.
+type totpJSON struct {
+	ID      string `json:"id"`
+	Created string `json:"created_at"`
+}
+
+// withTOTP is an answer that tells of the authenticator app as well.
+type withTOTP interface{ GetTotp() *pb.Totp }
+
+// totpOf returns the authenticator app that an answer tells of; nil: none.
+func totpOf(r keySlots) *pb.Totp {
+	if w, ok := r.(withTOTP); ok {
+		return w.GetTotp()
+	}
+	return nil
 }
 
 func slotsForm(r keySlots, warnings []string) slotsJSON {
@@ -75,6 +95,9 @@ func slotsForm(r keySlots, warnings []string) slotsJSON {
 		out.Slots = append(out.Slots, slotJSON{
 			ID: s.GetId(), Kind: s.GetKind(), Weakest: s.GetKind() == r.GetWeakest(), Memory: s.GetMemoryKib(), Passes: s.GetPasses(), Threads: s.GetThreads(),
 		})
+	}
+	if t := totpOf(r); t != nil {
+		out.TOTP = &totpJSON{ID: t.GetId(), Created: time.Unix(t.GetCreatedAt(), 0).UTC().Format(time.RFC3339)}
 	}
 	return out
 }
@@ -91,6 +114,9 @@ func slotRows(r keySlots) [][]string {
 			mark = "weakest"
 		}
 		rows = append(rows, []string{shortID(s.GetId()), s.GetKind(), cost, mark})
+	}
+	if t := totpOf(r); t != nil {
+		rows = append(rows, []string{shortID(t.GetId()), kindTOTP, "", "opens nothing"})
 	}
 	return rows
 }
@@ -141,6 +167,9 @@ func findSlot(ctx context.Context, a *client.Admin, id string) (*pb.KeySlot, err
 		if len(id) >= shortest && strings.HasPrefix(s.GetId(), strings.ToLower(id)) {
 			found = append(found, s)
 		}
+	}
+	if t := r.GetTotp(); t != nil && len(id) >= shortest && strings.HasPrefix(t.GetId(), strings.ToLower(id)) {
+		found = append(found, &pb.KeySlot{Id: t.GetId(), Kind: kindTOTP})
 	}
 	switch len(found) {
 	case 1:

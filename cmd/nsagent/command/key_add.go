@@ -29,7 +29,9 @@ func newKeyAdd(e *env) *cobra.Command {
   key-file             a new file, for servers; --new-key-file names it
   passphrase           a passphrase alone
   keyring              the OS keyring alone
-  keyring+passphrase   both together`,
+  keyring+passphrase   both together
+  totp                 an authenticator app, which opens nothing: its codes are
+                       asked for by what needs a fresh proof`,
 		Example: `  nsagent key add recovery
   nsagent key add key-file --new-key-file /etc/nsagent.key
   nsagent key add passphrase --new-passphrase-file NEW --passphrase-file OLD`,
@@ -45,9 +47,9 @@ func newKeyAdd(e *env) *cobra.Command {
 
 func (o keyAddOptions) check(kind string) error {
 	switch kind {
-	case kindRecovery, kindKeyFile, kindPassphrase, kindKeyring, kindBoth:
+	case kindRecovery, kindKeyFile, kindPassphrase, kindKeyring, kindBoth, kindTOTP:
 	default:
-		return usage(fmt.Sprintf("unknown kind of key slot %.40q", kind), "it is recovery, key-file, passphrase, keyring or keyring+passphrase", "see:  nsagent key add --help")
+		return usage(fmt.Sprintf("unknown kind of key slot %.40q", kind), "it is recovery, key-file, passphrase, keyring, keyring+passphrase or totp", "see:  nsagent key add --help")
 	}
 	for _, f := range []struct {
 		name        string
@@ -70,6 +72,9 @@ func (o keyAddOptions) check(kind string) error {
 func runKeyAdd(ctx context.Context, e *env, kind string, o keyAddOptions) error {
 	if err := o.check(kind); err != nil {
 		return err
+	}
+	if kind == kindTOTP {
+		return runKeyAddTOTP(ctx, e, o.opener)
 	}
 	return e.manageSecretly(ctx, func(a *client.Admin, arena *secret.Arena) error {
 		before, err := a.KeySlots(ctx)

@@ -18,7 +18,9 @@ func newKeyRemove(e *env) *cobra.Command {
 		Use:   "rm ID",
 		Short: "Remove something that opens the vault",
 		Long: `Remove a key slot by its ID, or by the start of it. The last one stays. Copies
-of the vault that were made before still open by what is removed.`,
+of the vault that were made before still open by what is removed. The
+authenticator app goes with one of its codes or, where the phone is lost, with
+--recovery.`,
 		Example: "  nsagent key ls\n  nsagent key rm 1f3a9c02",
 		Args:    takes("ID"),
 		RunE:    func(c *cobra.Command, args []string) error { return runKeyRemove(c.Context(), e, args[0], opener) },

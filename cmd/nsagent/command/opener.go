@@ -14,6 +14,7 @@ const (
 	kindBoth       = "keyring+passphrase"
 	kindRecovery   = "recovery"
 	kindKeyFile    = "key-file"
+	kindTOTP       = "totp" // opens nothing
 )
 
 // takesPassphrase reports whether a key slot of a kind takes a passphrase.
@@ -43,9 +44,23 @@ func (o opening) proof() client.Proof {
 type openerFlags struct {
 	passphrase passphraseFlags
 	keyFile    string
+	// totp is the descriptor of a code of the authenticator app, -1 for none.
+	totp int
+	// recovery has the recovery code asked for in place of all that.
+	recovery bool
 }
 
+// register adds the flags of a fresh proof.
 func (f *openerFlags) register(c *cobra.Command) {
+	f.registerOpener(c)
+	c.Flags().IntVar(&f.totp, "totp-fd", -1, "read a code of the authenticator app from descriptor `N`")
+	c.Flags().Lookup("totp-fd").DefValue = "0" // says nothing in the help
+	c.Flags().BoolVar(&f.recovery, "recovery", false, "ask for the recovery code instead")
+}
+
+// registerOpener adds the flags of what opens the vault.
+func (f *openerFlags) registerOpener(c *cobra.Command) {
+	f.totp = -1
 	f.passphrase.register(c)
 	c.Flags().StringVar(&f.keyFile, "key-file", "", "read the key from `FILE`, which nsagent made")
 }
@@ -74,7 +89,7 @@ type anyOpenerFlags struct {
 }
 
 func (f *anyOpenerFlags) register(c *cobra.Command) {
-	f.openerFlags.register(c)
+	f.registerOpener(c)
 	c.Flags().BoolVar(&f.recovery, "recovery", false, "open it by the recovery code, which is asked for")
 	c.Flags().StringVar(&f.recoveryFile, "recovery-file", "", "open it by the recovery code in `FILE`, or - for stdin")
 }

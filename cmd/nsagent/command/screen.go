@@ -23,8 +23,13 @@ func screenOf(f *os.File, getenv func(string) string) screen {
 	if !terminal {
 		return screen{}
 	}
+	return screen{columns, colourful(getenv)}
+}
+
+// colourful reports whether a terminal is to be shown colours.
+func colourful(getenv func(string) string) bool {
 	kind := getenv("TERM")
-	return screen{columns, kind != "" && kind != "dumb" && getenv("NO_COLOR") == ""}
+	return kind != "" && kind != "dumb" && getenv("NO_COLOR") == ""
 }
 
 // colour is a way to show text on a terminal (ECMA-48, SGR).

@@ -26,6 +26,7 @@ const (
 	CodePassphrase Code = "NSA-PASSPHRASE"
 	CodeProof      Code = "NSA-PROOF"
 	CodeConfirm    Code = "NSA-CONFIRM"
+	CodeTOTP       Code = "NSA-TOTP"
 	CodeDeclined   Code = "NSA-DECLINED"
 	CodeKeyring    Code = "NSA-KEYRING"
 	CodeKey        Code = "NSA-KEY"
@@ -89,10 +90,11 @@ func Meanings() []Meaning {
 		{CodePassphrase, codes.FailedPrecondition, 409, 4, "the passphrase does not open the vault"},
 		{CodeProof, codes.FailedPrecondition, 409, 4, "the passphrase has to be given again for this"},
 		{CodeConfirm, codes.FailedPrecondition, 409, 6, "somebody at a terminal has to say yes to this"},
+		{CodeTOTP, codes.FailedPrecondition, 409, 4, "a code of the authenticator app is needed, or it is wrong"},
 		{CodeDeclined, codes.FailedPrecondition, 409, 6, "somebody said no, or nobody answered in time"},
 		{CodeKeyring, codes.FailedPrecondition, 409, 4, "the OS keyring did not give the vault's share"},
 		{CodeKey, codes.FailedPrecondition, 409, 4, "the key file or recovery code does not open the vault"},
-		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases; wait"},
+		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases or codes; wait"},
 		{CodeLimited, codes.ResourceExhausted, 429, 1, "too much at once"},
 		{CodeDenied, codes.PermissionDenied, 403, 5, "policy does not allow it"},
 		{CodeReadOnly, codes.PermissionDenied, 403, 5, "the profile is limited to reading"},

@@ -2507,7 +2507,11 @@ type Proof struct {
 	Confirmed bool `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	// In place of the passphrase, and required where a key slot takes a key file and
 	// none a passphrase: field "key_file" or "recovery".
-	Key           *Sealed `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Key *Sealed `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Field "totp": a code of the authenticator app, six ASCII digits. Required where an app
+	// is set up and no key slot takes a passphrase or a key file, and beside these where the
+	// adopted policy or the call says so; not needed beside "recovery".
+	Totp          *Sealed `protobuf:"bytes,4,opt,name=totp,proto3" json:"totp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2559,6 +2563,13 @@ func (x *Proof) GetConfirmed() bool {
 func (x *Proof) GetKey() *Sealed {
 	if x != nil {
 		return x.Key
+	}
+	return nil
+}
+
+func (x *Proof) GetTotp() *Sealed {
+	if x != nil {
+		return x.Totp
 	}
 	return nil
 }
@@ -2777,6 +2788,61 @@ func (x *KeySlot) GetThreads() uint32 {
 	return 0
 }
 
+// Totp is an authenticator app.
+type Totp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 hexadecimal digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Unix seconds.
+	CreatedAt     int64 `protobuf:"varint,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Totp) Reset() {
+	*x = Totp{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Totp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Totp) ProtoMessage() {}
+
+func (x *Totp) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Totp.ProtoReflect.Descriptor instead.
+func (*Totp) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Totp) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Totp) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
 type ListKeySlotsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2785,7 +2851,7 @@ type ListKeySlotsRequest struct {
 
 func (x *ListKeySlotsRequest) Reset() {
 	*x = ListKeySlotsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2863,7 @@ func (x *ListKeySlotsRequest) String() string {
 func (*ListKeySlotsRequest) ProtoMessage() {}
 
 func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,21 +2876,23 @@ func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 type ListKeySlotsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Slots []*KeySlot             `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
 	// The kind that is easiest to get past.
-	Weakest       string `protobuf:"bytes,2,opt,name=weakest,proto3" json:"weakest,omitempty"`
+	Weakest string `protobuf:"bytes,2,opt,name=weakest,proto3" json:"weakest,omitempty"`
+	// The authenticator app; absent where there is none, and while locked.
+	Totp          *Totp `protobuf:"bytes,3,opt,name=totp,proto3" json:"totp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListKeySlotsResponse) Reset() {
 	*x = ListKeySlotsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +2904,7 @@ func (x *ListKeySlotsResponse) String() string {
 func (*ListKeySlotsResponse) ProtoMessage() {}
 
 func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +2917,7 @@ func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
@@ -2864,6 +2932,13 @@ func (x *ListKeySlotsResponse) GetWeakest() string {
 		return x.Weakest
 	}
 	return ""
+}
+
+func (x *ListKeySlotsResponse) GetTotp() *Totp {
+	if x != nil {
+		return x.Totp
+	}
+	return nil
 }
 
 type AddKeySlotRequest struct {
@@ -2883,7 +2958,7 @@ type AddKeySlotRequest struct {
 
 func (x *AddKeySlotRequest) Reset() {
 	*x = AddKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +2970,7 @@ func (x *AddKeySlotRequest) String() string {
 func (*AddKeySlotRequest) ProtoMessage() {}
 
 func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +2983,7 @@ func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AddKeySlotRequest) GetProof() *Proof {
@@ -2950,7 +3025,7 @@ type AddKeySlotResponse struct {
 
 func (x *AddKeySlotResponse) Reset() {
 	*x = AddKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3037,7 @@ func (x *AddKeySlotResponse) String() string {
 func (*AddKeySlotResponse) ProtoMessage() {}
 
 func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3050,7 @@ func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
@@ -2992,11 +3067,121 @@ func (x *AddKeySlotResponse) GetWeakest() string {
 	return ""
 }
 
-type RemoveKeySlotRequest struct {
+type AddTOTPRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
 	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
-	// Required. Id of the slot.
+	// Field "new_totp_secret": 20 random bytes, which the app has as well. Where this and
+	// code are absent, the proof is checked, and nothing set up: a secret that is shown once
+	// should not be shown in vain.
+	Secret *Sealed `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Field "new_totp": the code that the app shows now.
+	Code          *Sealed `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddTOTPRequest) Reset() {
+	*x = AddTOTPRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTOTPRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTOTPRequest) ProtoMessage() {}
+
+func (x *AddTOTPRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTOTPRequest.ProtoReflect.Descriptor instead.
+func (*AddTOTPRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *AddTOTPRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *AddTOTPRequest) GetSecret() *Sealed {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *AddTOTPRequest) GetCode() *Sealed {
+	if x != nil {
+		return x.Code
+	}
+	return nil
+}
+
+type AddTOTPResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent where nothing was set up.
+	Totp          *Totp `protobuf:"bytes,1,opt,name=totp,proto3" json:"totp,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddTOTPResponse) Reset() {
+	*x = AddTOTPResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTOTPResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTOTPResponse) ProtoMessage() {}
+
+func (x *AddTOTPResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTOTPResponse.ProtoReflect.Descriptor instead.
+func (*AddTOTPResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *AddTOTPResponse) GetTotp() *Totp {
+	if x != nil {
+		return x.Totp
+	}
+	return nil
+}
+
+type RemoveKeySlotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. For the authenticator app with a code of it, or with the recovery code.
+	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Required. Id of the slot or of the authenticator app.
 	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3004,7 +3189,7 @@ type RemoveKeySlotRequest struct {
 
 func (x *RemoveKeySlotRequest) Reset() {
 	*x = RemoveKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3016,7 +3201,7 @@ func (x *RemoveKeySlotRequest) String() string {
 func (*RemoveKeySlotRequest) ProtoMessage() {}
 
 func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3029,7 +3214,7 @@ func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RemoveKeySlotRequest) GetProof() *Proof {
@@ -3058,7 +3243,7 @@ type RemoveKeySlotResponse struct {
 
 func (x *RemoveKeySlotResponse) Reset() {
 	*x = RemoveKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3255,7 @@ func (x *RemoveKeySlotResponse) String() string {
 func (*RemoveKeySlotResponse) ProtoMessage() {}
 
 func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3268,7 @@ func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
@@ -3121,7 +3306,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3318,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3331,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -3180,7 +3365,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3192,7 +3377,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3205,7 +3390,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -3231,7 +3416,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3428,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3441,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -3299,7 +3484,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3496,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3509,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -3356,7 +3541,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3553,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3566,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 type LockResponse struct {
@@ -3392,7 +3577,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3404,7 +3589,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3417,7 +3602,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -3497,7 +3682,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +3694,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +3707,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Profile) GetName() string {
@@ -3787,7 +3972,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3799,7 +3984,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3812,7 +3997,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Certificate) GetCertificateId() string {
@@ -3919,7 +4104,7 @@ type RetiredCertificate struct {
 
 func (x *RetiredCertificate) Reset() {
 	*x = RetiredCertificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4116,7 @@ func (x *RetiredCertificate) String() string {
 func (*RetiredCertificate) ProtoMessage() {}
 
 func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4129,7 @@ func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetiredCertificate.ProtoReflect.Descriptor instead.
 func (*RetiredCertificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RetiredCertificate) GetCertificateId() string {
@@ -3980,7 +4165,7 @@ type NewCertificateRequest struct {
 
 func (x *NewCertificateRequest) Reset() {
 	*x = NewCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3992,7 +4177,7 @@ func (x *NewCertificateRequest) String() string {
 func (*NewCertificateRequest) ProtoMessage() {}
 
 func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4005,7 +4190,7 @@ func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*NewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *NewCertificateRequest) GetProfile() *Profile {
@@ -4046,7 +4231,7 @@ type NewCertificateResponse struct {
 
 func (x *NewCertificateResponse) Reset() {
 	*x = NewCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4243,7 @@ func (x *NewCertificateResponse) String() string {
 func (*NewCertificateResponse) ProtoMessage() {}
 
 func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4256,7 @@ func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*NewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NewCertificateResponse) GetCertificate() *Certificate {
@@ -4098,7 +4283,7 @@ type DropCertificateRequest struct {
 
 func (x *DropCertificateRequest) Reset() {
 	*x = DropCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4110,7 +4295,7 @@ func (x *DropCertificateRequest) String() string {
 func (*DropCertificateRequest) ProtoMessage() {}
 
 func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4123,7 +4308,7 @@ func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateRequest.ProtoReflect.Descriptor instead.
 func (*DropCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DropCertificateRequest) GetName() string {
@@ -4142,7 +4327,7 @@ type DropCertificateResponse struct {
 
 func (x *DropCertificateResponse) Reset() {
 	*x = DropCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4154,7 +4339,7 @@ func (x *DropCertificateResponse) String() string {
 func (*DropCertificateResponse) ProtoMessage() {}
 
 func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4167,7 +4352,7 @@ func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateResponse.ProtoReflect.Descriptor instead.
 func (*DropCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DropCertificateResponse) GetProfile() *Profile {
@@ -4187,7 +4372,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +4384,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +4397,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListCertificatesRequest) GetName() string {
@@ -4235,7 +4420,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4432,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4445,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -4298,7 +4483,7 @@ type UploadCertificateRequest struct {
 
 func (x *UploadCertificateRequest) Reset() {
 	*x = UploadCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4310,7 +4495,7 @@ func (x *UploadCertificateRequest) String() string {
 func (*UploadCertificateRequest) ProtoMessage() {}
 
 func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4323,7 +4508,7 @@ func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateRequest.ProtoReflect.Descriptor instead.
 func (*UploadCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *UploadCertificateRequest) GetName() string {
@@ -4356,7 +4541,7 @@ type UploadCertificateResponse struct {
 
 func (x *UploadCertificateResponse) Reset() {
 	*x = UploadCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4368,7 +4553,7 @@ func (x *UploadCertificateResponse) String() string {
 func (*UploadCertificateResponse) ProtoMessage() {}
 
 func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4381,7 +4566,7 @@ func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateResponse.ProtoReflect.Descriptor instead.
 func (*UploadCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *UploadCertificateResponse) GetCertificate() *Certificate {
@@ -4411,7 +4596,7 @@ type RotateCertificateRequest struct {
 
 func (x *RotateCertificateRequest) Reset() {
 	*x = RotateCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4423,7 +4608,7 @@ func (x *RotateCertificateRequest) String() string {
 func (*RotateCertificateRequest) ProtoMessage() {}
 
 func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4436,7 +4621,7 @@ func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RotateCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RotateCertificateRequest) GetName() string {
@@ -4495,7 +4680,7 @@ type RotateCertificateResponse struct {
 
 func (x *RotateCertificateResponse) Reset() {
 	*x = RotateCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4507,7 +4692,7 @@ func (x *RotateCertificateResponse) String() string {
 func (*RotateCertificateResponse) ProtoMessage() {}
 
 func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4520,7 +4705,7 @@ func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RotateCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RotateCertificateResponse) GetProfile() *Profile {
@@ -4563,7 +4748,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4575,7 +4760,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4588,7 +4773,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RevokeCertificateRequest) GetName() string {
@@ -4613,7 +4798,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4625,7 +4810,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4638,7 +4823,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 // SecretVersion says of a version of a secret what is not secret.
@@ -4657,7 +4842,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4669,7 +4854,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4682,7 +4867,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -4726,7 +4911,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4738,7 +4923,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4751,7 +4936,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -4777,7 +4962,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4789,7 +4974,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4802,7 +4987,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -4822,7 +5007,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4834,7 +5019,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4847,7 +5032,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -4866,7 +5051,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4878,7 +5063,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4891,7 +5076,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -4914,7 +5099,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4926,7 +5111,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4939,7 +5124,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -4972,7 +5157,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4984,7 +5169,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4997,7 +5182,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -5045,7 +5230,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5057,7 +5242,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5070,7 +5255,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -5108,7 +5293,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5120,7 +5305,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5133,7 +5318,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -5194,7 +5379,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5206,7 +5391,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5219,7 +5404,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -5241,7 +5426,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5253,7 +5438,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5266,7 +5451,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -5292,7 +5477,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5304,7 +5489,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5317,7 +5502,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -5340,7 +5525,7 @@ type MarkRefreshedRequest struct {
 
 func (x *MarkRefreshedRequest) Reset() {
 	*x = MarkRefreshedRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5352,7 +5537,7 @@ func (x *MarkRefreshedRequest) String() string {
 func (*MarkRefreshedRequest) ProtoMessage() {}
 
 func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5365,7 +5550,7 @@ func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *MarkRefreshedRequest) GetName() string {
@@ -5392,7 +5577,7 @@ type MarkRefreshedResponse struct {
 
 func (x *MarkRefreshedResponse) Reset() {
 	*x = MarkRefreshedResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5404,7 +5589,7 @@ func (x *MarkRefreshedResponse) String() string {
 func (*MarkRefreshedResponse) ProtoMessage() {}
 
 func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5417,7 +5602,7 @@ func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
@@ -5435,7 +5620,7 @@ type ListIntegrationsRequest struct {
 
 func (x *ListIntegrationsRequest) Reset() {
 	*x = ListIntegrationsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5447,7 +5632,7 @@ func (x *ListIntegrationsRequest) String() string {
 func (*ListIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5460,7 +5645,7 @@ func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 type ListIntegrationsResponse struct {
@@ -5473,7 +5658,7 @@ type ListIntegrationsResponse struct {
 
 func (x *ListIntegrationsResponse) Reset() {
 	*x = ListIntegrationsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5485,7 +5670,7 @@ func (x *ListIntegrationsResponse) String() string {
 func (*ListIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5498,7 +5683,7 @@ func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
@@ -5526,7 +5711,7 @@ type Integration struct {
 
 func (x *Integration) Reset() {
 	*x = Integration{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5538,7 +5723,7 @@ func (x *Integration) String() string {
 func (*Integration) ProtoMessage() {}
 
 func (x *Integration) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5551,7 +5736,7 @@ func (x *Integration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Integration.ProtoReflect.Descriptor instead.
 func (*Integration) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Integration) GetAccount() string {
@@ -5602,7 +5787,7 @@ type IntegrationUse struct {
 
 func (x *IntegrationUse) Reset() {
 	*x = IntegrationUse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5614,7 +5799,7 @@ func (x *IntegrationUse) String() string {
 func (*IntegrationUse) ProtoMessage() {}
 
 func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5627,7 +5812,7 @@ func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
 func (*IntegrationUse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *IntegrationUse) GetProfile() string {
@@ -5667,7 +5852,7 @@ type RotateIntegrationRequest struct {
 
 func (x *RotateIntegrationRequest) Reset() {
 	*x = RotateIntegrationRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5679,7 +5864,7 @@ func (x *RotateIntegrationRequest) String() string {
 func (*RotateIntegrationRequest) ProtoMessage() {}
 
 func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5692,7 +5877,7 @@ func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RotateIntegrationRequest) GetName() string {
@@ -5733,7 +5918,7 @@ type RotateIntegrationResponse struct {
 
 func (x *RotateIntegrationResponse) Reset() {
 	*x = RotateIntegrationResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5745,7 +5930,7 @@ func (x *RotateIntegrationResponse) String() string {
 func (*RotateIntegrationResponse) ProtoMessage() {}
 
 func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5758,7 +5943,7 @@ func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
@@ -5789,7 +5974,7 @@ type RotateProfileRequest struct {
 
 func (x *RotateProfileRequest) Reset() {
 	*x = RotateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5801,7 +5986,7 @@ func (x *RotateProfileRequest) String() string {
 func (*RotateProfileRequest) ProtoMessage() {}
 
 func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5814,7 +5999,7 @@ func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileRequest.ProtoReflect.Descriptor instead.
 func (*RotateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *RotateProfileRequest) GetName() string {
@@ -5870,7 +6055,7 @@ type RotateProfileResponse struct {
 
 func (x *RotateProfileResponse) Reset() {
 	*x = RotateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5882,7 +6067,7 @@ func (x *RotateProfileResponse) String() string {
 func (*RotateProfileResponse) ProtoMessage() {}
 
 func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5895,7 +6080,7 @@ func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileResponse.ProtoReflect.Descriptor instead.
 func (*RotateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RotateProfileResponse) GetProfile() *Profile {
@@ -5932,7 +6117,7 @@ type MigrateProfileRequest struct {
 
 func (x *MigrateProfileRequest) Reset() {
 	*x = MigrateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5944,7 +6129,7 @@ func (x *MigrateProfileRequest) String() string {
 func (*MigrateProfileRequest) ProtoMessage() {}
 
 func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5957,7 +6142,7 @@ func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileRequest.ProtoReflect.Descriptor instead.
 func (*MigrateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *MigrateProfileRequest) GetName() string {
@@ -6010,7 +6195,7 @@ type MigrateProfileResponse struct {
 
 func (x *MigrateProfileResponse) Reset() {
 	*x = MigrateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6022,7 +6207,7 @@ func (x *MigrateProfileResponse) String() string {
 func (*MigrateProfileResponse) ProtoMessage() {}
 
 func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6035,7 +6220,7 @@ func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileResponse.ProtoReflect.Descriptor instead.
 func (*MigrateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *MigrateProfileResponse) GetProfile() *Profile {
@@ -6080,7 +6265,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6092,7 +6277,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6105,7 +6290,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -6143,7 +6328,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6155,7 +6340,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6168,7 +6353,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -6221,7 +6406,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6233,7 +6418,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6246,7 +6431,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *Surface) GetName() string {
@@ -6299,7 +6484,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6311,7 +6496,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6324,7 +6509,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
 }
 
 type CheckVaultResponse struct {
@@ -6338,7 +6523,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6350,7 +6535,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6363,7 +6548,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -6397,7 +6582,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6409,7 +6594,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6422,7 +6607,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *Check) GetName() string {
@@ -6476,7 +6661,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6488,7 +6673,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6501,7 +6686,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -6557,7 +6742,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6569,7 +6754,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6582,7 +6767,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -6649,7 +6834,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6661,7 +6846,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6674,7 +6859,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -6742,7 +6927,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6754,7 +6939,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6767,7 +6952,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -6789,7 +6974,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6801,7 +6986,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6814,7 +6999,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -6839,7 +7024,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6851,7 +7036,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6864,7 +7049,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
 }
 
 type StopRequest struct {
@@ -6875,7 +7060,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6887,7 +7072,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6900,7 +7085,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
 }
 
 type StopResponse struct {
@@ -6911,7 +7096,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6923,7 +7108,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6936,7 +7121,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -7130,13 +7315,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06Sealed\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\fR\x05keyId\x12\x10\n" +
-	"\x03box\x18\x03 \x01(\fR\x03box\"\x7f\n" +
+	"\x03box\x18\x03 \x01(\fR\x03box\"\xa7\x01\n" +
 	"\x05Proof\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
 	"passphrase\x12\x1c\n" +
 	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12$\n" +
-	"\x03key\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x03key\"\x8a\x01\n" +
+	"\x03key\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x03key\x12&\n" +
+	"\x04totp\x18\x04 \x01(\v2\x12.nsagent.v1.SealedR\x04totp\"\x8a\x01\n" +
 	"\rUnlockRequest\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
@@ -7155,11 +7341,16 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"memory_kib\x18\x03 \x01(\rR\tmemoryKib\x12\x16\n" +
 	"\x06passes\x18\x04 \x01(\rR\x06passes\x12\x18\n" +
-	"\athreads\x18\x05 \x01(\rR\athreads\"\x15\n" +
-	"\x13ListKeySlotsRequest\"[\n" +
+	"\athreads\x18\x05 \x01(\rR\athreads\"5\n" +
+	"\x04Totp\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\x03R\tcreatedAt\"\x15\n" +
+	"\x13ListKeySlotsRequest\"\x81\x01\n" +
 	"\x14ListKeySlotsResponse\x12)\n" +
 	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
-	"\aweakest\x18\x02 \x01(\tR\aweakest\"\x90\x01\n" +
+	"\aweakest\x18\x02 \x01(\tR\aweakest\x12$\n" +
+	"\x04totp\x18\x03 \x01(\v2\x10.nsagent.v1.TotpR\x04totp\"\x90\x01\n" +
 	"\x11AddKeySlotRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
@@ -7167,7 +7358,13 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04cost\x18\x04 \x01(\tR\x04cost\"Y\n" +
 	"\x12AddKeySlotResponse\x12)\n" +
 	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
-	"\aweakest\x18\x02 \x01(\tR\aweakest\"O\n" +
+	"\aweakest\x18\x02 \x01(\tR\aweakest\"\x8d\x01\n" +
+	"\x0eAddTOTPRequest\x12'\n" +
+	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12*\n" +
+	"\x06secret\x18\x02 \x01(\v2\x12.nsagent.v1.SealedR\x06secret\x12&\n" +
+	"\x04code\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x04code\"7\n" +
+	"\x0fAddTOTPResponse\x12$\n" +
+	"\x04totp\x18\x01 \x01(\v2\x10.nsagent.v1.TotpR\x04totp\"O\n" +
 	"\x14RemoveKeySlotRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\"x\n" +
@@ -7451,7 +7648,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Redeem\x12\x19.nsagent.v1.RedeemRequest\x1a\x1a.nsagent.v1.RedeemResponse\x12O\n" +
 	"\n" +
-	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xb1\x13\n" +
+	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xf5\x13\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -7482,7 +7679,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x11RevokeCertificate\x12$.nsagent.v1.RevokeCertificateRequest\x1a%.nsagent.v1.RevokeCertificateResponse\x12Q\n" +
 	"\fListKeySlots\x12\x1f.nsagent.v1.ListKeySlotsRequest\x1a .nsagent.v1.ListKeySlotsResponse\x12K\n" +
 	"\n" +
-	"AddKeySlot\x12\x1d.nsagent.v1.AddKeySlotRequest\x1a\x1e.nsagent.v1.AddKeySlotResponse\x12T\n" +
+	"AddKeySlot\x12\x1d.nsagent.v1.AddKeySlotRequest\x1a\x1e.nsagent.v1.AddKeySlotResponse\x12B\n" +
+	"\aAddTOTP\x12\x1a.nsagent.v1.AddTOTPRequest\x1a\x1b.nsagent.v1.AddTOTPResponse\x12T\n" +
 	"\rRemoveKeySlot\x12 .nsagent.v1.RemoveKeySlotRequest\x1a!.nsagent.v1.RemoveKeySlotResponse\x12]\n" +
 	"\x10ChangePassphrase\x12#.nsagent.v1.ChangePassphraseRequest\x1a$.nsagent.v1.ChangePassphraseResponse\x12B\n" +
 	"\aRecover\x12\x1a.nsagent.v1.RecoverRequest\x1a\x1b.nsagent.v1.RecoverResponse\x129\n" +
@@ -7500,7 +7698,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 103)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -7540,71 +7738,74 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*UnlockRequest)(nil),             // 35: nsagent.v1.UnlockRequest
 	(*UnlockResponse)(nil),            // 36: nsagent.v1.UnlockResponse
 	(*KeySlot)(nil),                   // 37: nsagent.v1.KeySlot
-	(*ListKeySlotsRequest)(nil),       // 38: nsagent.v1.ListKeySlotsRequest
-	(*ListKeySlotsResponse)(nil),      // 39: nsagent.v1.ListKeySlotsResponse
-	(*AddKeySlotRequest)(nil),         // 40: nsagent.v1.AddKeySlotRequest
-	(*AddKeySlotResponse)(nil),        // 41: nsagent.v1.AddKeySlotResponse
-	(*RemoveKeySlotRequest)(nil),      // 42: nsagent.v1.RemoveKeySlotRequest
-	(*RemoveKeySlotResponse)(nil),     // 43: nsagent.v1.RemoveKeySlotResponse
-	(*ChangePassphraseRequest)(nil),   // 44: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil),  // 45: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),            // 46: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),           // 47: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),               // 48: nsagent.v1.LockRequest
-	(*LockResponse)(nil),              // 49: nsagent.v1.LockResponse
-	(*Profile)(nil),                   // 50: nsagent.v1.Profile
-	(*Certificate)(nil),               // 51: nsagent.v1.Certificate
-	(*RetiredCertificate)(nil),        // 52: nsagent.v1.RetiredCertificate
-	(*NewCertificateRequest)(nil),     // 53: nsagent.v1.NewCertificateRequest
-	(*NewCertificateResponse)(nil),    // 54: nsagent.v1.NewCertificateResponse
-	(*DropCertificateRequest)(nil),    // 55: nsagent.v1.DropCertificateRequest
-	(*DropCertificateResponse)(nil),   // 56: nsagent.v1.DropCertificateResponse
-	(*ListCertificatesRequest)(nil),   // 57: nsagent.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 58: nsagent.v1.ListCertificatesResponse
-	(*UploadCertificateRequest)(nil),  // 59: nsagent.v1.UploadCertificateRequest
-	(*UploadCertificateResponse)(nil), // 60: nsagent.v1.UploadCertificateResponse
-	(*RotateCertificateRequest)(nil),  // 61: nsagent.v1.RotateCertificateRequest
-	(*RotateCertificateResponse)(nil), // 62: nsagent.v1.RotateCertificateResponse
-	(*RevokeCertificateRequest)(nil),  // 63: nsagent.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 64: nsagent.v1.RevokeCertificateResponse
-	(*SecretVersion)(nil),             // 65: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),         // 66: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),        // 67: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),        // 68: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),       // 69: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),             // 70: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),               // 71: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),            // 72: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),        // 73: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),       // 74: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),      // 75: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),     // 76: nsagent.v1.RenameProfileResponse
-	(*MarkRefreshedRequest)(nil),      // 77: nsagent.v1.MarkRefreshedRequest
-	(*MarkRefreshedResponse)(nil),     // 78: nsagent.v1.MarkRefreshedResponse
-	(*ListIntegrationsRequest)(nil),   // 79: nsagent.v1.ListIntegrationsRequest
-	(*ListIntegrationsResponse)(nil),  // 80: nsagent.v1.ListIntegrationsResponse
-	(*Integration)(nil),               // 81: nsagent.v1.Integration
-	(*IntegrationUse)(nil),            // 82: nsagent.v1.IntegrationUse
-	(*RotateIntegrationRequest)(nil),  // 83: nsagent.v1.RotateIntegrationRequest
-	(*RotateIntegrationResponse)(nil), // 84: nsagent.v1.RotateIntegrationResponse
-	(*RotateProfileRequest)(nil),      // 85: nsagent.v1.RotateProfileRequest
-	(*RotateProfileResponse)(nil),     // 86: nsagent.v1.RotateProfileResponse
-	(*MigrateProfileRequest)(nil),     // 87: nsagent.v1.MigrateProfileRequest
-	(*MigrateProfileResponse)(nil),    // 88: nsagent.v1.MigrateProfileResponse
-	(*TestProfileRequest)(nil),        // 89: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 90: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 91: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 92: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 93: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 94: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 95: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 96: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 97: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 98: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 99: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 100: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 101: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 102: nsagent.v1.StopResponse
+	(*Totp)(nil),                      // 38: nsagent.v1.Totp
+	(*ListKeySlotsRequest)(nil),       // 39: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),      // 40: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),         // 41: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),        // 42: nsagent.v1.AddKeySlotResponse
+	(*AddTOTPRequest)(nil),            // 43: nsagent.v1.AddTOTPRequest
+	(*AddTOTPResponse)(nil),           // 44: nsagent.v1.AddTOTPResponse
+	(*RemoveKeySlotRequest)(nil),      // 45: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),     // 46: nsagent.v1.RemoveKeySlotResponse
+	(*ChangePassphraseRequest)(nil),   // 47: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil),  // 48: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),            // 49: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),           // 50: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),               // 51: nsagent.v1.LockRequest
+	(*LockResponse)(nil),              // 52: nsagent.v1.LockResponse
+	(*Profile)(nil),                   // 53: nsagent.v1.Profile
+	(*Certificate)(nil),               // 54: nsagent.v1.Certificate
+	(*RetiredCertificate)(nil),        // 55: nsagent.v1.RetiredCertificate
+	(*NewCertificateRequest)(nil),     // 56: nsagent.v1.NewCertificateRequest
+	(*NewCertificateResponse)(nil),    // 57: nsagent.v1.NewCertificateResponse
+	(*DropCertificateRequest)(nil),    // 58: nsagent.v1.DropCertificateRequest
+	(*DropCertificateResponse)(nil),   // 59: nsagent.v1.DropCertificateResponse
+	(*ListCertificatesRequest)(nil),   // 60: nsagent.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 61: nsagent.v1.ListCertificatesResponse
+	(*UploadCertificateRequest)(nil),  // 62: nsagent.v1.UploadCertificateRequest
+	(*UploadCertificateResponse)(nil), // 63: nsagent.v1.UploadCertificateResponse
+	(*RotateCertificateRequest)(nil),  // 64: nsagent.v1.RotateCertificateRequest
+	(*RotateCertificateResponse)(nil), // 65: nsagent.v1.RotateCertificateResponse
+	(*RevokeCertificateRequest)(nil),  // 66: nsagent.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 67: nsagent.v1.RevokeCertificateResponse
+	(*SecretVersion)(nil),             // 68: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 69: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 70: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 71: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 72: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 73: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 74: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 75: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 76: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 77: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 78: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 79: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 80: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 81: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 82: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 83: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 84: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 85: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 86: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 87: nsagent.v1.RotateIntegrationResponse
+	(*RotateProfileRequest)(nil),      // 88: nsagent.v1.RotateProfileRequest
+	(*RotateProfileResponse)(nil),     // 89: nsagent.v1.RotateProfileResponse
+	(*MigrateProfileRequest)(nil),     // 90: nsagent.v1.MigrateProfileRequest
+	(*MigrateProfileResponse)(nil),    // 91: nsagent.v1.MigrateProfileResponse
+	(*TestProfileRequest)(nil),        // 92: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 93: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 94: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 95: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 96: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 97: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 98: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 99: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 100: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 101: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 102: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 103: nsagent.v1.RemoveProfileResponse
+	(*StopRequest)(nil),               // 104: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 105: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -7624,146 +7825,154 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	32,  // 14: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
 	33,  // 15: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
 	33,  // 16: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	33,  // 17: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 18: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	37,  // 19: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	34,  // 20: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	33,  // 21: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	37,  // 22: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	34,  // 23: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	37,  // 24: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	33,  // 25: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 26: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 27: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	33,  // 28: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	37,  // 29: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	65,  // 30: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	51,  // 31: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	52,  // 32: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	50,  // 33: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	51,  // 34: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	50,  // 35: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	50,  // 36: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	51,  // 37: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	51,  // 38: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	50,  // 39: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	51,  // 40: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	50,  // 41: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 42: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	50,  // 43: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	50,  // 44: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	71,  // 45: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	50,  // 46: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 47: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	34,  // 48: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	50,  // 49: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	50,  // 50: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	50,  // 51: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	81,  // 52: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	82,  // 53: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	33,  // 54: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	50,  // 55: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	33,  // 56: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	50,  // 57: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	91,  // 58: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	50,  // 59: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	50,  // 60: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	91,  // 61: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	91,  // 62: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	94,  // 63: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	91,  // 64: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	94,  // 65: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	50,  // 66: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 67: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	33,  // 68: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	50,  // 69: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,   // 70: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 71: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 72: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 73: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 74: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 75: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 76: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 77: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	30,  // 78: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 79: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 80: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	30,  // 81: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	35,  // 82: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	48,  // 83: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	66,  // 84: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	70,  // 85: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	68,  // 86: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	73,  // 87: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	75,  // 88: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	77,  // 89: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	79,  // 90: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	83,  // 91: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	85,  // 92: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	87,  // 93: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	89,  // 94: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	92,  // 95: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	99,  // 96: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	95,  // 97: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	97,  // 98: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	53,  // 99: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	55,  // 100: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	57,  // 101: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	59,  // 102: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	61,  // 103: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	63,  // 104: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	38,  // 105: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	40,  // 106: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	42,  // 107: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	44,  // 108: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	46,  // 109: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	101, // 110: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 111: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 112: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 113: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 114: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 115: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 116: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 117: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 118: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	31,  // 119: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 120: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 121: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	31,  // 122: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	36,  // 123: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	49,  // 124: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	67,  // 125: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	72,  // 126: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	69,  // 127: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	74,  // 128: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	76,  // 129: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	78,  // 130: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	80,  // 131: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	84,  // 132: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	86,  // 133: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	88,  // 134: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	90,  // 135: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	93,  // 136: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	100, // 137: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	96,  // 138: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	98,  // 139: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	54,  // 140: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	56,  // 141: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	58,  // 142: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	60,  // 143: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	62,  // 144: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	64,  // 145: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	39,  // 146: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	41,  // 147: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	43,  // 148: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	45,  // 149: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	47,  // 150: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	102, // 151: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	111, // [111:152] is the sub-list for method output_type
-	70,  // [70:111] is the sub-list for method input_type
-	70,  // [70:70] is the sub-list for extension type_name
-	70,  // [70:70] is the sub-list for extension extendee
-	0,   // [0:70] is the sub-list for field type_name
+	33,  // 17: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
+	33,  // 18: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 19: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	37,  // 20: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	38,  // 21: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
+	34,  // 22: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	33,  // 23: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	37,  // 24: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	34,  // 25: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
+	33,  // 26: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
+	33,  // 27: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
+	38,  // 28: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
+	34,  // 29: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	37,  // 30: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	33,  // 31: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 32: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 33: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	33,  // 34: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	37,  // 35: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	68,  // 36: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	54,  // 37: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	55,  // 38: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	53,  // 39: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	54,  // 40: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	53,  // 41: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	53,  // 42: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	54,  // 43: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	54,  // 44: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	53,  // 45: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	54,  // 46: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	53,  // 47: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 48: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	53,  // 49: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	53,  // 50: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	74,  // 51: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	53,  // 52: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 53: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	34,  // 54: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	53,  // 55: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	53,  // 56: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	53,  // 57: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	84,  // 58: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	85,  // 59: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	33,  // 60: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	53,  // 61: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	33,  // 62: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	53,  // 63: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	94,  // 64: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	53,  // 65: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	53,  // 66: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	94,  // 67: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	94,  // 68: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	97,  // 69: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	94,  // 70: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	97,  // 71: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	53,  // 72: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 73: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	33,  // 74: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	53,  // 75: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	0,   // 76: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 77: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 78: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 79: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 80: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 81: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 82: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 83: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	30,  // 84: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 85: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 86: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	30,  // 87: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	35,  // 88: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	51,  // 89: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	69,  // 90: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	73,  // 91: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	71,  // 92: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	76,  // 93: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	78,  // 94: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	80,  // 95: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	82,  // 96: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	86,  // 97: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	88,  // 98: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	90,  // 99: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	92,  // 100: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	95,  // 101: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	102, // 102: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	98,  // 103: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	100, // 104: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	56,  // 105: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	58,  // 106: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	60,  // 107: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	62,  // 108: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	64,  // 109: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	66,  // 110: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	39,  // 111: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	41,  // 112: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	43,  // 113: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	45,  // 114: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	47,  // 115: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	49,  // 116: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	104, // 117: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 118: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 119: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 120: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 121: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 122: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 123: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 124: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 125: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	31,  // 126: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 127: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 128: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	31,  // 129: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	36,  // 130: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	52,  // 131: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	70,  // 132: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	75,  // 133: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	72,  // 134: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	77,  // 135: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	79,  // 136: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	81,  // 137: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	83,  // 138: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	87,  // 139: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	89,  // 140: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	91,  // 141: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	93,  // 142: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	96,  // 143: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	103, // 144: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	99,  // 145: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	101, // 146: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	57,  // 147: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	59,  // 148: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	61,  // 149: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	63,  // 150: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	65,  // 151: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	67,  // 152: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	40,  // 153: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	42,  // 154: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	44,  // 155: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	46,  // 156: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	48,  // 157: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	50,  // 158: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	105, // 159: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	118, // [118:160] is the sub-list for method output_type
+	76,  // [76:118] is the sub-list for method input_type
+	76,  // [76:76] is the sub-list for extension type_name
+	76,  // [76:76] is the sub-list for extension extendee
+	0,   // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -7785,7 +7994,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   103,
+			NumMessages:   106,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -568,6 +568,7 @@ const (
 	Admin_RevokeCertificate_FullMethodName = "/nsagent.v1.Admin/RevokeCertificate"
 	Admin_ListKeySlots_FullMethodName      = "/nsagent.v1.Admin/ListKeySlots"
 	Admin_AddKeySlot_FullMethodName        = "/nsagent.v1.Admin/AddKeySlot"
+	Admin_AddTOTP_FullMethodName           = "/nsagent.v1.Admin/AddTOTP"
 	Admin_RemoveKeySlot_FullMethodName     = "/nsagent.v1.Admin/RemoveKeySlot"
 	Admin_ChangePassphrase_FullMethodName  = "/nsagent.v1.Admin/ChangePassphrase"
 	Admin_Recover_FullMethodName           = "/nsagent.v1.Admin/Recover"
@@ -652,7 +653,11 @@ type AdminClient interface {
 	ListKeySlots(ctx context.Context, in *ListKeySlotsRequest, opts ...grpc.CallOption) (*ListKeySlotsResponse, error)
 	// AddKeySlot adds a way to open the vault.
 	AddKeySlot(ctx context.Context, in *AddKeySlotRequest, opts ...grpc.CallOption) (*AddKeySlotResponse, error)
-	// RemoveKeySlot takes a way to open the vault away, unless it is the last.
+	// AddTOTP sets up an authenticator app, whose codes (RFC 6238) are a fresh proof. It opens
+	// nothing. A vault has one at most.
+	AddTOTP(ctx context.Context, in *AddTOTPRequest, opts ...grpc.CallOption) (*AddTOTPResponse, error)
+	// RemoveKeySlot takes a way to open the vault away, unless it is the last, or the
+	// authenticator app.
 	RemoveKeySlot(ctx context.Context, in *RemoveKeySlotRequest, opts ...grpc.CallOption) (*RemoveKeySlotResponse, error)
 	// ChangePassphrase puts a new passphrase in the place of an old one.
 	ChangePassphrase(ctx context.Context, in *ChangePassphraseRequest, opts ...grpc.CallOption) (*ChangePassphraseResponse, error)
@@ -935,6 +940,16 @@ func (c *adminClient) AddKeySlot(ctx context.Context, in *AddKeySlotRequest, opt
 	return out, nil
 }
 
+func (c *adminClient) AddTOTP(ctx context.Context, in *AddTOTPRequest, opts ...grpc.CallOption) (*AddTOTPResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddTOTPResponse)
+	err := c.cc.Invoke(ctx, Admin_AddTOTP_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) RemoveKeySlot(ctx context.Context, in *RemoveKeySlotRequest, opts ...grpc.CallOption) (*RemoveKeySlotResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveKeySlotResponse)
@@ -1053,7 +1068,11 @@ type AdminServer interface {
 	ListKeySlots(context.Context, *ListKeySlotsRequest) (*ListKeySlotsResponse, error)
 	// AddKeySlot adds a way to open the vault.
 	AddKeySlot(context.Context, *AddKeySlotRequest) (*AddKeySlotResponse, error)
-	// RemoveKeySlot takes a way to open the vault away, unless it is the last.
+	// AddTOTP sets up an authenticator app, whose codes (RFC 6238) are a fresh proof. It opens
+	// nothing. A vault has one at most.
+	AddTOTP(context.Context, *AddTOTPRequest) (*AddTOTPResponse, error)
+	// RemoveKeySlot takes a way to open the vault away, unless it is the last, or the
+	// authenticator app.
 	RemoveKeySlot(context.Context, *RemoveKeySlotRequest) (*RemoveKeySlotResponse, error)
 	// ChangePassphrase puts a new passphrase in the place of an old one.
 	ChangePassphrase(context.Context, *ChangePassphraseRequest) (*ChangePassphraseResponse, error)
@@ -1150,6 +1169,9 @@ func (UnimplementedAdminServer) ListKeySlots(context.Context, *ListKeySlotsReque
 }
 func (UnimplementedAdminServer) AddKeySlot(context.Context, *AddKeySlotRequest) (*AddKeySlotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddKeySlot not implemented")
+}
+func (UnimplementedAdminServer) AddTOTP(context.Context, *AddTOTPRequest) (*AddTOTPResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddTOTP not implemented")
 }
 func (UnimplementedAdminServer) RemoveKeySlot(context.Context, *RemoveKeySlotRequest) (*RemoveKeySlotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveKeySlot not implemented")
@@ -1641,6 +1663,24 @@ func _Admin_AddKeySlot_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_AddTOTP_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddTOTPRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).AddTOTP(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_AddTOTP_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).AddTOTP(ctx, req.(*AddTOTPRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_RemoveKeySlot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveKeySlotRequest)
 	if err := dec(in); err != nil {
@@ -1819,6 +1859,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AddKeySlot",
 			Handler:    _Admin_AddKeySlot_Handler,
+		},
+		{
+			MethodName: "AddTOTP",
+			Handler:    _Admin_AddTOTP_Handler,
 		},
 		{
 			MethodName: "RemoveKeySlot",
