@@ -149,6 +149,8 @@ func condition(name string) (bool, error) {
 		return installed("tmux", "tmux"), nil
 	case "sshd":
 		return installed("sshd", "/usr/sbin/sshd", "ssh", "ssh-keygen"), nil
+	case "container":
+		return exec.Command("unshare", "-Urmpf", "mount", "-t", "tmpfs", "tmpfs", "/mnt").Run() == nil || required("container"), nil
 	case "netns":
 		return exec.Command("unshare", "--map-current-user", "--net", "true").Run() == nil || required("netns"), nil
 	case "race":

@@ -82,6 +82,12 @@ func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Lstat(s.Opened.GetPath()); err != nil {
+		return &client.Error{
+			Code: pb.CodeSocket, Message: "the socket that the agent opened is not to be found here", Why: "the agent sees other directories, as from outside of a container",
+			Next: "run the program without nsagent exec: it may use the socket that is here",
+		}
+	}
 	kept.passOn() // an agent that was started for this call got none of them
 	e.echoSocket(s.Opened)
 	code, err := e.runChild(&exec.Cmd{

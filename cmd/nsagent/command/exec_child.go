@@ -90,8 +90,9 @@ func openTTY() *os.File {
 }
 
 // sentToAll reports whether a signal has reached the program too: one that the terminal
-// sends to all in its foreground, or the hangup of a terminal that is gone. Who sends one
-// of these to nsagent alone at a terminal should send SIGTERM.
+// sends to all in its foreground, or the hangup of a terminal that is gone, of which the
+// kernel tells the leader of the session alone, and that one, or its end, all others. Who
+// sends one of these to nsagent alone at a terminal should send SIGTERM.
 func sentToAll(sig os.Signal, tty *os.File) bool {
 	if tty == nil {
 		return false
@@ -101,7 +102,8 @@ func sentToAll(sig os.Signal, tty *os.File) bool {
 	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGWINCH:
 		return err == nil && group == unix.Getpgrp()
 	case syscall.SIGHUP:
-		return err != nil
+		leader, _ := unix.Getsid(0)
+		return err != nil && leader != os.Getpid()
 	default:
 		return false
 	}
