@@ -128,12 +128,16 @@ func (l *live) response(b bearer, scopes []string) (*pb.AccessTokenResponse, err
 	return out, err
 }
 
-// exchange gets an access token for all who wait for it.
+// exchange gets an access token for all who wait for it. Its time is for the waits before
+// a refresh token is sent: from then on the answer is waited for (network.exchange).
 func (a *Agent) exchange(s *session, p *live, scopes []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), exchangeTime+5*time.Second)
+	ctx, cancel := s.line.during(context.Background(), exchangeTime+launchTime)
 	defer cancel()
 	defer a.arena.ReleaseMemory()
 	b, err := a.newToken(ctx, s, p, scopes)
+	if err != nil {
+		err = s.line.cause(err)
+	}
 	if errors.Is(err, errReplaced) {
 		p.tokens.land(tokenKey(scopes), b, err, a.boottime()) // nothing was sent
 		return
@@ -154,7 +158,7 @@ func (a *Agent) newToken(ctx context.Context, s *session, p *live, scopes []stri
 		try = func() (bearer, bool, error) { return a.refresh(ctx, s, &p) }
 	}
 	b, again, err := try()
-	if err != nil && again {
+	if err != nil && again && ctx.Err() == nil {
 		b, _, err = try()
 	}
 	return b, err
@@ -184,7 +188,7 @@ func (a *Agent) tryExchange(ctx context.Context, s *session, p *live, scopes []s
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 	}
 	begin := a.boottime()
-	answer, err := a.network.do(ctx, gateway.Job{
+	answer, err := a.network.doFor(ctx, s, gateway.Job{
 		Method: http.MethodPost, URL: p.tokenEndpoint(), CA: p.CA, Milliseconds: exchangeTime.Milliseconds(),
 		ContentType: gateway.Form, Read: gateway.ReadObject, Keep: []string{"error", "expires_in"},
 		Seal: []gateway.Sealing{{Member: "access_token", Key: receiver.PublicKey(), Instance: a.instance[:], Profile: p.Name}},

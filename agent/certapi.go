@@ -127,7 +127,7 @@ func (a *Agent) tryCertificates(ctx context.Context, name string, call certifica
 	}
 	var answer gateway.Answer
 	err = a.carryOut(callerOf(ctx), e, func() error {
-		answer, err = a.network.do(ctx, job, gateway.Payload{Authorization: authorization, Body: body})
+		answer, err = a.network.doFor(ctx, s, job, gateway.Payload{Authorization: authorization, Body: body})
 		if err != nil {
 			return errors.Join(errUnsure, err)
 		}

@@ -130,7 +130,7 @@ func (a *Agent) postGrant(ctx context.Context, s *session, p *live, clientSecret
 		job.Seal = append(job.Seal, gateway.Sealing{Member: member, Key: r.PublicKey(), Instance: a.instance[:], Profile: p.Name})
 	}
 	begin := a.boottime()
-	if answer, err = a.postAs(ctx, p, clientSecret, job, fields...); err != nil {
+	if answer, err = a.postFor(ctx, s, p, clientSecret, job, fields...); err != nil {
 		return g, answer, err
 	}
 	p.skew.learn(answer, a.clock(), a.boottime)
@@ -168,8 +168,17 @@ func (l *live) tokenJob(to string) gateway.Job {
 	return gateway.Job{Method: http.MethodPost, URL: to, CA: l.CA, Milliseconds: exchangeTime.Milliseconds(), ContentType: gateway.Form}
 }
 
-// postAs has an exchanger post a form as the client that p is.
+// postAs is postFor for whoever is unlocked.
 func (a *Agent) postAs(ctx context.Context, p *live, clientSecret secret.Bytes, job gateway.Job, fields ...formField) (gateway.Answer, error) {
+	s, err := a.unlocked()
+	if err != nil {
+		return gateway.Answer{}, err
+	}
+	return a.postFor(ctx, s, p, clientSecret, job, fields...)
+}
+
+// postFor has an exchanger post a form for a session, as the client that p is.
+func (a *Agent) postFor(ctx context.Context, s *session, p *live, clientSecret secret.Bytes, job gateway.Job, fields ...formField) (gateway.Answer, error) {
 	var payload gateway.Payload
 	if p.Confidential {
 		basic, err := a.basic(p.ClientID, clientSecret)
@@ -187,7 +196,7 @@ func (a *Agent) postAs(ctx context.Context, p *live, clientSecret secret.Bytes, 
 	}
 	defer body.Destroy()
 	payload.Body = body
-	return a.network.exchange(ctx, job, payload)
+	return a.network.exchange(ctx, s, job, payload)
 }
 
 // incomplete is the refusal for an answer of the token endpoint that lacks something.

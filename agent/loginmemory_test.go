@@ -6,19 +6,26 @@
 package agent
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/client/nstest"
 	"github.com/nsagent/nsagent/internal/memscan"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -161,4 +168,108 @@ func TestMemoryAfterLogins(t *testing.T) {
 	found.search(t, "standard output", []byte(d.stdout.String()))
 	found.search(t, "standard error", []byte(d.stderr.String()))
 	found.searchHome(t, d.daemon)
+}
+
+// TestMemoryAfterLockInTheMiddle: a lock while refreshes and the ends of logins hang at
+// NetSuite ends them, and the processes that make them; of what they were about nothing is
+// left in the agent.
+func TestMemoryAfterLockInTheMiddle(t *testing.T) {
+	needsRoot(t, "scans the memory of another process")
+	d := &codeDaemon{daemon: newDaemon(t, 0, "memory = \"mlock\"\n")} // the other mode, root cannot read at all
+	d.listen(t)
+	p := newWiretap(t, &d.netsuite)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
+	d.again()
+	if !d.erases() {
+		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
+	}
+	at := func(m *pb.Profile) *pb.Profile { m.Endpoint, m.Ca = p.URL, ca; return m }
+	seal := func(field, s string) map[string]client.Sealer {
+		p.note(field, s)
+		return map[string]client.Sealer{field: sealWith(d.arena, s)}
+	}
+	for name, clientID := range map[string]string{"public": publicID22(), "confidential": confidentialID()} {
+		l := client.Login{Flow: "pkce", Profile: at(d.codeProfile(name, clientID, "restlets"))}
+		if name == "confidential" {
+			l.Secrets = seal("client_secret", d.clientSecret)
+		}
+		d.login(l)
+	}
+	d.relocked()
+	again := client.Login{Flow: "pkce", Profile: &pb.Profile{Name: "confidential"}}
+	tba := client.Login{
+		Flow: "3sa", Profile: at(&pb.Profile{Name: "tba", Account: "1234567_SB1", ConsumerKey: sample(26)}),
+		Secrets: seal("consumer_secret", d.consumerSecret), RedirectURI: "http://localhost:7777/cb",
+	}
+	var finish []func() error
+	var codes []string
+	for _, l := range []client.Login{again, tba} {
+		begun, err := d.admin.BeginLogin(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := d.browse(t, begun.GetAuthorizeUrl(), "allow")
+		code := q.Get("code") + q.Get("oauth_verifier")
+		codes = append(codes, code)
+		finish = append(finish, func() error {
+			_, err := d.admin.FinishLogin(t.Context(), client.LoginAnswer{
+				ID: begun.GetId(), Profile: l.Profile.GetName(), State: q.Get("state"), Code: sealWith(d.arena, code), RequestToken: q.Get("oauth_token"),
+			})
+			return err
+		})
+	}
+	finish = append(finish, func() error { return d.token("public") }, func() error { return d.token("confidential") })
+	inside, release := make(chan struct{}, len(finish)), make(chan struct{})
+	defer close(release)
+	d.onVerdict(func(nstest.Verdict) { inside <- struct{}{}; <-release })
+	ended := make(chan error, len(finish))
+	for _, f := range finish {
+		go func() { ended <- f() }()
+	}
+	for range finish {
+		<-inside
+	}
+	if r := d.atRest("while they hang", p.needles(), noneUnlocked); r.Total.Locked == 0 {
+		t.Errorf("control: locked memory does not hold what is under way:\n%s", r)
+	}
+	if n := len(d.exchangers()); n != len(finish) {
+		t.Errorf("control: %d exchangers, want %d", n, len(finish))
+	}
+	if err := d.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range codes { // a verifier is part of a header until then
+		p.note("code", c)
+	}
+	for range finish {
+		if err := <-ended; !errors.Is(err, client.ErrLocked) {
+			t.Errorf("got %v", err)
+		}
+	}
+	d.atRest("after the lock", p.needles(), none)
+	eventually(t, 10*time.Second, func() string {
+		if left := d.exchangers(); len(left) > 0 {
+			return fmt.Sprintf("exchangers are left: %v", left)
+		}
+		return ""
+	})
+}
+
+// exchangers returns the pids of the exchangers that run.
+func (d *daemon) exchangers() (pids []int) {
+	d.t.Helper()
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", d.supervisor.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, name := range all {
+		text, _ := os.ReadFile(name) // #nosec G304 -- of /proc; a thread may be gone
+		for _, field := range strings.Fields(string(text)) {
+			line, _ := os.ReadFile("/proc/" + field + "/cmdline")
+			if pid, err := strconv.Atoi(field); err == nil && bytes.Contains(line, []byte("exchanger")) {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/nsagent/nsagent/agent/gateway"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -16,6 +17,10 @@ type launch func(ctx context.Context) (*net.UnixConn, error)
 
 // maxExchangers is how many exchangers run at once; whoever comes then waits.
 const maxExchangers = 4
+
+// launchTime is how long a process may take beside the time of its job: to start, and to
+// hand over the answer.
+const launchTime = 5 * time.Second
 
 // network is the agent's way to NetSuite: a gateway that is started when it is first
 // needed, and again after its end, and an exchanger for each request that carries a
@@ -29,8 +34,7 @@ type network struct {
 	conn  *gateway.Conn
 }
 
-// do has a request made by the gateway, with what is good for minutes: an access token,
-// an assertion, a signature.
+// do has a request made by the gateway that has nothing to do with a session.
 func (n *network) do(ctx context.Context, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
 	c, err := n.connection(ctx)
 	if err != nil {
@@ -39,29 +43,55 @@ func (n *network) do(ctx context.Context, j gateway.Job, p gateway.Payload) (gat
 	return ask(ctx, c, j, p)
 }
 
-// exchange has a request made by a process of its own, which connects to that one origin
-// and ends: one with a refresh token, an authorization code, a client secret, or with what
-// is answered by such.
-func (n *network) exchange(ctx context.Context, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
+// doFor has a request made by the gateway for a session, with what is good for minutes: an
+// access token, an assertion, a signature. The gateway ends with the session. The error is
+// vault.ErrLocked where the session has ended; what was not sent by then is not sent.
+func (n *network) doFor(ctx context.Context, s *session, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
+	c, err := n.connection(ctx)
+	if err != nil {
+		return gateway.Answer{}, err
+	}
+	if err := s.line.share(c); err != nil {
+		return gateway.Answer{}, err
+	}
+	return s.line.told(ask(ctx, c, j, p))
+}
+
+// exchange has a request made for a session by a process of its own, which connects to that
+// one origin and ends: one with a refresh token, an authorization code, a client secret, or
+// with what is answered by such. The process ends with the session. The error is
+// vault.ErrLocked where the session has ended.
+//
+// ctx is for the wait until an exchanger may run, and no longer: what is sent may be good
+// once, so that its answer is waited for, in the job's own time, whoever goes away.
+func (n *network) exchange(ctx context.Context, s *session, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
 	n.mu.Lock()
 	over := n.start == nil
 	n.mu.Unlock()
 	if over || n.exchanger == nil {
 		return gateway.Answer{}, noNetwork()
 	}
+	wait, cancel := s.line.bound(ctx)
+	defer cancel()
 	select {
 	case n.exchangers <- struct{}{}:
 		defer func() { <-n.exchangers }()
-	case <-ctx.Done():
-		return gateway.Answer{}, fmt.Errorf("waiting for an exchanger: %w", errors.Join(ErrNetwork, ctx.Err()))
+	case <-wait.Done():
+		return s.line.told(gateway.Answer{}, refuse(errors.Join(ErrBusy, wait.Err()), pb.CodeLimited, "nothing was asked of NetSuite", "other requests with secrets are under way, as many as may be", "try again"))
 	}
+	ctx, cancel = s.line.during(ctx, j.Time()+launchTime)
+	defer cancel()
 	conn, err := n.exchanger(ctx)
 	if err != nil {
-		return gateway.Answer{}, fmt.Errorf("starting an exchanger: %w", errors.Join(ErrNetwork, err))
+		return s.line.told(gateway.Answer{}, fmt.Errorf("starting an exchanger: %w", errors.Join(ErrNetwork, err)))
 	}
 	c := gateway.NewConn(conn)
 	defer func() { _ = c.Close() }()
-	return ask(ctx, c, j, p)
+	if err := s.line.hold(c); err != nil {
+		return gateway.Answer{}, err
+	}
+	defer s.line.remove(c)
+	return s.line.told(ask(ctx, c, j, p))
 }
 
 func ask(ctx context.Context, c *gateway.Conn, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
@@ -103,26 +133,6 @@ func (n *network) there() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.start != nil
-}
-
-// drop ends the gateway, and with it what it has of bearers in its memory. The next
-// request starts another. It waits for nothing: one that is just being started ends later.
-func (n *network) drop() {
-	end := func() {
-		defer n.mu.Unlock()
-		if n.conn != nil {
-			_ = n.conn.Close()
-			n.conn = nil
-		}
-	}
-	if n.mu.TryLock() {
-		end()
-		return
-	}
-	go func() {
-		n.mu.Lock()
-		end()
-	}()
 }
 
 // close ends the gateway, and starts no other for an exchange that is still under way.

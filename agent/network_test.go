@@ -98,6 +98,8 @@ func TestExchangers(t *testing.T) {
 			return exchanger(ctx)
 		}
 	})
+	f.unlock()
+	open := f.agent.session
 	job := gateway.Job{
 		Method: http.MethodPost, URL: s.URL, CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})),
 		Milliseconds: 20_000, ContentType: gateway.Form, Read: gateway.ReadObject, Keep: []string{"error"},
@@ -105,7 +107,7 @@ func TestExchangers(t *testing.T) {
 	answers := make(chan error, all)
 	for range all {
 		go func() {
-			a, err := f.agent.network.exchange(t.Context(), job, gateway.Payload{Body: gateway.Plain("a")})
+			a, err := f.agent.network.exchange(t.Context(), open, job, gateway.Payload{Body: gateway.Plain("a")})
 			if err == nil && a.Kept["error"] != "a" {
 				err = errors.New("another answer: " + string(a.Failure))
 			}
@@ -129,11 +131,11 @@ func TestExchangers(t *testing.T) {
 		_ = ends[1].Close()
 		return ends[0], err
 	}
-	if a, err := f.agent.network.exchange(t.Context(), job, gateway.Payload{}); err != nil || a.Failure != gateway.FailedGateway {
+	if a, err := f.agent.network.exchange(t.Context(), open, job, gateway.Payload{}); err != nil || a.Failure != gateway.FailedGateway {
 		t.Errorf("an exchanger that dies: got %+v, %v", a, err)
 	}
 	f.agent.network.exchanger = nil
-	if _, err := f.agent.network.exchange(t.Context(), job, gateway.Payload{}); !errors.Is(err, ErrNetwork) {
+	if _, err := f.agent.network.exchange(t.Context(), open, job, gateway.Payload{}); !errors.Is(err, ErrNetwork) {
 		t.Errorf("without exchangers: got %v", err)
 	}
 }

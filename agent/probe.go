@@ -243,7 +243,7 @@ func (a *Agent) sendAs(ctx context.Context, s *session, p *live, pr probe, targe
 	}
 	job := pr.job
 	job.CA, job.Milliseconds = p.CA, probeTime.Milliseconds()
-	return a.network.do(ctx, job, payload)
+	return a.network.doFor(ctx, s, job, payload)
 }
 
 // changedMeanwhile says that a profile was edited, or the vault locked and unlocked, while

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -95,6 +96,9 @@ func (r *refresh) begin(ctx context.Context) (err error) {
 		return err
 	}
 	defer endTurn()
+	if err := ctx.Err(); err != nil { // nothing is written down that will not be sent
+		return fmt.Errorf("beginning a refresh: %w", errors.Join(ErrBusy, err))
+	}
 	if err := a.useProfile(r.session, p, func(*live) error { return nil }); err != nil {
 		return err
 	}
@@ -220,7 +224,7 @@ func (r *refresh) over() error {
 // commit records and stores what came of a refresh: another refresh token, or none.
 func (r *refresh) commit(detail string, token secret.Bytes, change func(*consent)) error {
 	a, p := r.agent, r.live
-	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
+	ctx, cancel := r.session.line.during(context.Background(), commitTime)
 	defer cancel()
 	select {
 	case a.admin <- struct{}{}: // not counted among managers: what came must not be lost to them

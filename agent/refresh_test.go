@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -272,6 +273,34 @@ func TestLockDuringRefresh(t *testing.T) {
 	w.unlock()
 	if _, err := w.tokenOf("p"); !errors.Is(err, client.ErrConsent) || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("after it: got %v", err)
+	}
+}
+
+// A refresh token that is good once is not lost with the time that was there to wait for a
+// turn: once it is sent, the answer is waited for and stored.
+func TestRefreshOutlivesItsWait(t *testing.T) {
+	w := startCode(t)
+	w.login(w.public("p"))
+	w.aged()
+	ctx, over := context.WithCancel(t.Context())
+	w.onVerdict(func(v nstest.Verdict) {
+		if strings.HasSuffix(v.URL, "/token") {
+			over()
+		}
+	})
+	s := w.agent.session
+	p := s.profiles["p"]
+	b, _, err := w.agent.refresh(ctx, s, &p)
+	if err != nil || b.token.IsZero() || ctx.Err() == nil {
+		t.Fatalf("got %v", err)
+	}
+	b.token.Destroy()
+	w.consent("p", "")
+	w.accepted(t, w.mustToken("p"))
+	// Whoever has no time left does not send it at all.
+	before := w.exchanges("/token")
+	if _, _, err := w.agent.refresh(ctx, s, &p); !errors.Is(err, ErrBusy) || w.exchanges("/token") != before {
+		t.Errorf("without time: got %v, and %d requests", err, w.exchanges("/token")-before)
 	}
 }
 

@@ -22,7 +22,7 @@ func lockRefresh(ctx context.Context, vaultPath, name string) (*atomicfile.Guard
 	_, _ = h.Write([]byte(name)) // never fails
 	g, err := atomicfile.Lock(ctx, fmt.Sprintf("%s.refresh%d", vaultPath, h.Sum32()%refreshStripes))
 	if errors.Is(err, atomicfile.ErrBusy) {
-		return nil, refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("no access token for profile %q yet", name), "another agent on this vault is about to get one", "try again")
+		return nil, refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("no access token for profile %q yet", name), "one is being got for another profile, or by another agent on this vault", "try again")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("waiting for other processes to refresh: %w", err)

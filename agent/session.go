@@ -41,6 +41,8 @@ type session struct {
 	since, idle, hard time.Duration
 	// lastUse is the boot-clock time of the last use, in nanoseconds.
 	lastUse atomic.Int64
+	// line is what the session has under way at NetSuite.
+	line line
 }
 
 // left returns how long the session lives if it is not used, and how long at
@@ -72,8 +74,10 @@ func (s *session) keepUse(used map[string]int64) {
 	}
 }
 
-// destroy wipes every key of the session. Nobody may use it any more.
+// destroy wipes every key of the session, and ends what it has under way. Nobody may use it
+// any more.
 func (s *session) destroy() {
+	s.line.end()
 	for _, p := range s.profiles {
 		p.destroy()
 	}
@@ -162,7 +166,6 @@ func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
 	a.uploads.clear()
 	a.logins.clear()
-	a.network.drop()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
 	if err := a.recordDurably(c, e); err != nil {

@@ -80,7 +80,7 @@ func (a *Agent) step(ctx context.Context, l *login, who *live, path string, requ
 	}
 	defer receiver.Destroy()
 	const member = "oauth_token_secret"
-	answer, err = a.network.exchange(ctx, gateway.Job{
+	answer, err = a.network.exchange(ctx, l.session, gateway.Job{
 		Method: signed.Method, URL: signed.URL, CA: who.CA, Milliseconds: exchangeTime.Milliseconds(), Read: gateway.ReadForm,
 		Keep: []string{"oauth_token", "oauth_callback_confirmed", "role", "error"},
 		Seal: []gateway.Sealing{{Member: member, Key: receiver.PublicKey(), Instance: a.instance[:], Profile: who.Name}},

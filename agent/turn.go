@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -23,7 +24,7 @@ func (a *Agent) beginAdmin(ctx context.Context) (end func(), err error) {
 		}, nil
 	case <-ctx.Done():
 		a.managers.Add(-1)
-		return nil, fmt.Errorf("waiting for a turn: %w", ctx.Err())
+		return nil, fmt.Errorf("waiting for a turn: %w", errors.Join(ErrBusy, ctx.Err()))
 	}
 }
 
@@ -70,7 +71,7 @@ func (a *Agent) beginChangeOf(ctx context.Context, name string) (s *session, p *
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return nil, nil, nil, fmt.Errorf("waiting for a refresh of profile %q: %w", name, ctx.Err())
+			return nil, nil, nil, fmt.Errorf("waiting for a refresh of profile %q: %w", name, errors.Join(ErrBusy, ctx.Err()))
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (f *fetcher) close() {
 
 // do makes the request of a job.
 func (f *fetcher) do(ctx context.Context, q request) Answer {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.job.Milliseconds)*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, q.job.Time())
 	defer cancel()
 	r, err := q.http(ctx)
 	if err != nil {

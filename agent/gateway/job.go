@@ -168,6 +168,9 @@ type Answer struct {
 // process that was taken over.
 var errJob = errors.New("gateway: malformed message")
 
+// Time returns how long the job may take.
+func (j Job) Time() time.Duration { return time.Duration(j.Milliseconds) * time.Millisecond }
+
 func (j *Job) check() error {
 	switch {
 	case j.Milliseconds <= 0 || j.Milliseconds > MaxTime.Milliseconds():
