@@ -12,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -132,7 +133,15 @@ func (l *follower) open() error {
 		if err != nil {
 			return fmt.Errorf("audit: opening the log: %w", err)
 		}
-		inActive, err := l.isIn(f, firsts)
+		after, err := segments(l.dir)
+		if err == nil && !slices.Equal(firsts, after) {
+			_ = f.Close() // a segment was closed meanwhile, and f may be the file after it
+			continue
+		}
+		inActive := false
+		if err == nil {
+			inActive, err = l.isIn(f, firsts)
+		}
 		if err == nil && inActive {
 			return l.begin(f, false)
 		}
