@@ -87,6 +87,13 @@ func TestEveryEventIsRecorded(t *testing.T) {
 			_, _ = f.admin.Recover(ctx, f.sealer(testCode), client.NewSlot{Kind: "passphrase", Opener: f.sealer(testPassphrase), Cost: "low"})
 		}, []string{"key.recover ok  "}},
 		{func() { _, _ = f.admin.RemoveKeySlot(ctx, f.passphrase(testPassphrase), f.slotID("recovery")) }, []string{"key.remove ok  "}},
+		{func() { f.newGrant(client.Proof{}, "acme") }, []string{"grant.new denied NSA-PROOF "}},
+		{func() { f.newGrant(f.passphrase(testPassphrase), "none") }, []string{"grant.new denied NSA-NOPROFILE "}},
+		{func() { f.newGrant(f.passphrase(testPassphrase), "acme") }, []string{"grant.new ok  acme"}},
+		{func() { _, _ = f.admin.Grants(ctx) }, nil},
+		{func() { _, _ = f.admin.Grant(ctx, "g_none") }, nil},
+		{func() { _, _ = f.admin.RevokeGrant(ctx, "g_none", false) }, []string{"grant.revoke denied NSA-NOTFOUND "}},
+		{func() { _, _ = f.admin.RevokeGrant(ctx, f.grantID(), true) }, []string{"grant.revoke ok  ", "profile.rekey ok  acme"}},
 		{func() { _ = f.admin.Lock(ctx) }, []string{"vault.lock ok  "}},
 		{func() { f.restart() }, []string{"agent.stop ok  ", "agent.start ok  "}},
 	} {

@@ -72,6 +72,8 @@ var (
 	ErrNoProfile error = &Error{Code: pb.CodeNoProfile, Message: "client: no such profile"}
 	// ErrNoVault: there is no vault yet.
 	ErrNoVault error = &Error{Code: pb.CodeNoVault, Message: "client: no vault"}
+	// ErrNotFound: there is no such thing, such as a grant of that id.
+	ErrNotFound error = &Error{Code: pb.CodeNotFound, Message: "client: not found"}
 	// ErrExists: the name is taken.
 	ErrExists error = &Error{Code: pb.CodeExists, Message: "client: name taken"}
 	// ErrCredential: the credential is incomplete or does not fit together.

@@ -68,7 +68,7 @@ func (w *wire) fillIn(t *testing.T, method, profile string, v any) {
 		}
 	case map[string]any:
 		if v["id"] == "…" {
-			v["id"] = w.slot
+			v["id"] = w.id
 		}
 		if field, ok := v["field"].(string); ok {
 			s := w.seal(t, method, profile, field)
@@ -188,9 +188,12 @@ func (w *wire) remember(t *testing.T, verb string, request any, answers []any) {
 		slots, _ := answer["slots"].([]any)
 		for _, s := range slots {
 			if slot, _ := s.(map[string]any); slot["kind"] == "recovery" {
-				w.slot, _ = slot["id"].(string)
+				w.id, _ = slot["id"].(string)
 			}
 		}
+	case "Admin.NewGrant":
+		grant, _ := answer["grant"].(map[string]any)
+		w.id, _ = grant["id"].(string)
 	case "Admin.UploadCertificate":
 		certificate, _ := answer["certificate"].(map[string]any)
 		w.certificate, _ = certificate["certificateId"].(string)

@@ -193,7 +193,7 @@ type wire struct {
 	http         *http.Client
 	secrets      map[string]string // by the name of the field
 	public       map[string]string // of a profile, what the page does not show
-	slot         string            // id of the last key slot
+	id           string            // of the last key slot or grant
 	login        map[string]any    // the browser's answer to the last login
 	certificate  string            // id of the last one that was uploaded
 }
@@ -230,7 +230,7 @@ func newWire(t *testing.T) *wire {
 	w.secrets = map[string]string{
 		"passphrase": passphrase, "new_passphrase": "another one for the vault", "new_recovery": "sixteen bytes...", "new_totp_secret": totpSecret, "recovery": "sixteen bytes...",
 		"consumer_secret": a.Integrations[0].ConsumerSecret, "token_secret": a.Tokens[0].TokenSecret, "private_key": string(nstest.DemoPrivateKey(a.ID)),
-		"value": strings.Repeat("a long API secret ", 4000),
+		"value": strings.Repeat("a long API secret ", 4000), "shares": "a key share of an unlock token..",
 	}
 	return w
 }
@@ -321,6 +321,9 @@ func (w *wire) call(t *testing.T, conn *grpc.ClientConn, m protoreflect.MethodDe
 	order(answers, "id") // a stream may answer in another one
 	if slots, ok := answers[0].(map[string]any)["slots"].([]any); ok {
 		order(slots, "kind") // they come in that of their ids, which are random
+	}
+	if grants, ok := answers[0].(map[string]any)["grants"].([]any); ok {
+		order(grants, "madeBy") // those of one second come in that of their ids
 	}
 	return answers
 }

@@ -25,6 +25,9 @@ type NewGrant struct {
 	ID    [16]byte  // random
 	Meta  []byte    // opaque, at most 64 KiB
 	Wraps []NewWrap // at most 64
+
+	// Over are grants that go in the same commit; what is gone already is no error.
+	Over [][16]byte
 }
 
 // NewWrap lets a wrap key open the sign-only part of a record, whatever becomes of that
@@ -79,7 +82,13 @@ func (v *Vault) AddGrant(ctx context.Context, n NewGrant) error {
 			}
 			return nil, err
 		}
-		return &edit{grants: []*envelope.Grant{g}}, nil
+		out := &edit{grants: []*envelope.Grant{g}}
+		for _, id := range n.Over {
+			if s.grants[id] != nil {
+				out.remove = append(out.remove, id)
+			}
+		}
+		return out, nil
 	})
 	if err != nil {
 		return fmt.Errorf("adding a grant: %w", err)

@@ -256,6 +256,12 @@ func TestGrants(t *testing.T) {
 	}
 	_, err = locked.granted([16]byte{2}, nil)
 	wantError(t, "a grant that was removed", err, ErrNotFound)
+	if err := f.AddGrant(ctx, NewGrant{ID: [16]byte{4}, Over: [][16]byte{{1}, {2}, f.ids()["a"]}}); err != nil {
+		t.Fatal(err)
+	}
+	if all := must(locked.Grants()); len(all) != 1 || all[0].ID != [16]byte{4} || len(f.names()) != 2 {
+		t.Errorf("grants %+v after one took the place of others, records %q", all, f.names())
+	}
 	if all := must(locked.Grants()); len(all) != 1 {
 		t.Errorf("%d grants after one was removed", len(all))
 	}

@@ -23,6 +23,7 @@ const (
 	EventProfileRotate   = "profile.rotate"
 	EventProfileRevoke   = "profile.revoke"
 	EventProfileMigrate  = "profile.migrate"
+	EventProfileRekey    = "profile.rekey"
 	EventIntegration     = "integration.rotate"
 	EventExpiry          = "expiry"
 	EventSecretErase     = "secret.erase"
@@ -47,6 +48,7 @@ const (
 	EventCertRevoke      = "cert.revoke"
 	EventLogin           = "login"
 	EventRefresh         = "refresh"
+	EventGrantNew        = "grant.new"
 	EventGrantRedeem     = "grant.redeem"
 	EventGrantRevoke     = "grant.revoke"
 	EventSocketOpen      = "socket.open"
@@ -137,7 +139,7 @@ func knownEvent(name string) bool {
 		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventProfileMigrate, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
-		EventGrantRedeem, EventGrantRevoke, EventSocketOpen, EventSocketClose,
+		EventGrantNew, EventGrantRedeem, EventGrantRevoke, EventProfileRekey, EventSocketOpen, EventSocketClose,
 		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}

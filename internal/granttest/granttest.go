@@ -7,7 +7,10 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"time"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/nsagent/nsagent/internal/grantkey"
 	"github.com/nsagent/nsagent/internal/secret"
@@ -91,7 +94,11 @@ func (m *mint) add(ctx context.Context, chain unlocktoken.Chain, issuer [32]byte
 		return err
 	}
 	defer machine.Destroy()
-	n := vault.NewGrant{ID: g.Authority.Grant}
+	meta, err := encodeMeta(chain, profiles)
+	if err != nil {
+		return err
+	}
+	n := vault.NewGrant{ID: g.Authority.Grant, Meta: meta}
 	for i, s := range m.shares {
 		share, err := m.arena.Take(s.Key[:]) // of the loop's own copy
 		if err != nil {
@@ -104,6 +111,15 @@ func (m *mint) add(ctx context.Context, chain unlocktoken.Chain, issuer [32]byte
 		n.Wraps = append(n.Wraps, vault.NewWrap{Record: profiles[i], Key: key})
 	}
 	return m.vault.AddGrant(ctx, n)
+}
+
+// encodeMeta returns what nsagent keeps of a grant: docs/vault-format.md, section 15.
+func encodeMeta(chain unlocktoken.Chain, profiles []string) ([]byte, error) {
+	mode, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		return nil, err
+	}
+	return mode.Marshal(map[int]any{1: chain.Encode(), 2: profiles, 3: os.Getuid(), 5: "test"})
 }
 
 func random(n int) []byte {

@@ -95,6 +95,13 @@ type limit struct {
 	networks []netip.Prefix
 }
 
+// Check returns nil for caveats that a block can have. The error wraps ErrCaveats and says
+// what they have to be.
+func (c Caveats) Check() error {
+	_, err := c.ready()
+	return err
+}
+
 // ready checks c and makes it ready. The error wraps ErrCaveats.
 func (c Caveats) ready() (limit, error) {
 	l := limit{Caveats: c}

@@ -68,7 +68,7 @@ func afterLast(s, sep string) string {
 // valueFault says what a flag takes, from the parser's complaint.
 func valueFault(cause string) string {
 	switch {
-	case slices.Contains([]string{errDuration.Error(), errMoment.Error(), errSeq.Error()}, cause):
+	case slices.Contains([]string{errDuration.Error(), errMoment.Error(), errSeq.Error(), errBeginning.Error(), errRate.Error()}, cause):
 		return cause
 	case strings.Contains(cause, "ParseInt"):
 		return "it takes a number"
@@ -134,17 +134,25 @@ func (m *moment) Set(s string) error {
 		*m = moment(time.Now().Add(-time.Duration(ago)))
 		return nil
 	}
+	t, ok := parseDate(s)
+	if !ok {
+		return errMoment
+	}
+	*m = moment(t)
+	return nil
+}
+
+// parseDate reads 2026-11-28, 2026-11-28T09:30, or a time with its zone.
+func parseDate(s string) (time.Time, bool) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		*m = moment(t)
-		return nil
+		return t, true
 	}
 	for _, layout := range []string{time.DateOnly, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02T15:04:05"} {
 		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			*m = moment(t)
-			return nil
+			return t, true
 		}
 	}
-	return errMoment
+	return time.Time{}, false
 }
 
 // String returns the value as it is shown in the help.

@@ -7052,6 +7052,882 @@ func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
 	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
 }
 
+// GrantLimits are what has to hold for a use under a grant. What is empty or 0 limits
+// nothing; of a list, one entry has to fit. A grant that limits hosts, methods, paths or
+// scripts allows "sign" and "send" only.
+type GrantLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sign", "send", "passport", "connect-password", "assertion", "token".
+	Kinds []string `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Whole host names, in lower case.
+	Hosts []string `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// In upper case.
+	Methods []string `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Patterns of URL paths: * within a segment, ** for any number of segments.
+	Paths []string `protobuf:"bytes,4,rep,name=paths,proto3" json:"paths,omitempty"`
+	// RESTlets, as "script/deploy".
+	Scripts []string `protobuf:"bytes,5,rep,name=scripts,proto3" json:"scripts,omitempty"`
+	// Unix seconds, the first one.
+	NotBefore int64 `protobuf:"varint,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// How many uses in all.
+	Uses uint64 `protobuf:"varint,7,opt,name=uses,proto3" json:"uses,omitempty"`
+	// How many uses in how many seconds: both or neither.
+	RateCount   uint64 `protobuf:"varint,8,opt,name=rate_count,json=rateCount,proto3" json:"rate_count,omitempty"`
+	RateSeconds uint64 `protobuf:"varint,9,opt,name=rate_seconds,json=rateSeconds,proto3" json:"rate_seconds,omitempty"`
+	// Networks that requests come from, such as 192.0.2.0/24.
+	Networks []string `protobuf:"bytes,10,rep,name=networks,proto3" json:"networks,omitempty"`
+	// OIDC identities of jobs.
+	Identities []*GrantIdentity `protobuf:"bytes,11,rep,name=identities,proto3" json:"identities,omitempty"`
+	// Executables that may ask, absolute.
+	Executables   []string `protobuf:"bytes,12,rep,name=executables,proto3" json:"executables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantLimits) Reset() {
+	*x = GrantLimits{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantLimits) ProtoMessage() {}
+
+func (x *GrantLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantLimits.ProtoReflect.Descriptor instead.
+func (*GrantLimits) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *GrantLimits) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetScripts() []string {
+	if x != nil {
+		return x.Scripts
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetNotBefore() int64 {
+	if x != nil {
+		return x.NotBefore
+	}
+	return 0
+}
+
+func (x *GrantLimits) GetUses() uint64 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *GrantLimits) GetRateCount() uint64 {
+	if x != nil {
+		return x.RateCount
+	}
+	return 0
+}
+
+func (x *GrantLimits) GetRateSeconds() uint64 {
+	if x != nil {
+		return x.RateSeconds
+	}
+	return 0
+}
+
+func (x *GrantLimits) GetNetworks() []string {
+	if x != nil {
+		return x.Networks
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetIdentities() []*GrantIdentity {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetExecutables() []string {
+	if x != nil {
+		return x.Executables
+	}
+	return nil
+}
+
+// GrantIdentity is what an OIDC token must say: its issuer, and all of these claims.
+type GrantIdentity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. URL of the issuer.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Required, at least one.
+	Claims        []*GrantClaim `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantIdentity) Reset() {
+	*x = GrantIdentity{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantIdentity) ProtoMessage() {}
+
+func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantIdentity.ProtoReflect.Descriptor instead.
+func (*GrantIdentity) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
+}
+
+func (x *GrantIdentity) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *GrantIdentity) GetClaims() []*GrantClaim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+// GrantClaim is a claim that must have one of these values; numbers are in decimal.
+type GrantClaim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Values        []string               `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantClaim) Reset() {
+	*x = GrantClaim{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantClaim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantClaim) ProtoMessage() {}
+
+func (x *GrantClaim) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantClaim.ProtoReflect.Descriptor instead.
+func (*GrantClaim) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *GrantClaim) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GrantClaim) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// Grant describes a grant. Of a locked vault only id, state and revoked_at are known.
+type Grant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// g_ and 26 characters.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// "active", "pending" (it has not begun), "expired", "revoked", or "locked" where that
+	// is not known.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Unix seconds; not_after is the last one, revoked_at 0 unless it was revoked.
+	CreatedAt int64 `protobuf:"varint,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	NotAfter  int64 `protobuf:"varint,4,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	RevokedAt int64 `protobuf:"varint,5,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// Who made it: the proof that was given, user and executable.
+	MadeBy        string          `protobuf:"bytes,6,opt,name=made_by,json=madeBy,proto3" json:"made_by,omitempty"`
+	Profiles      []*GrantProfile `protobuf:"bytes,7,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	Limits        *GrantLimits    `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *Grant) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Grant) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Grant) GetCreatedAt() int64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *Grant) GetNotAfter() int64 {
+	if x != nil {
+		return x.NotAfter
+	}
+	return 0
+}
+
+func (x *Grant) GetRevokedAt() int64 {
+	if x != nil {
+		return x.RevokedAt
+	}
+	return 0
+}
+
+func (x *Grant) GetMadeBy() string {
+	if x != nil {
+		return x.MadeBy
+	}
+	return ""
+}
+
+func (x *Grant) GetProfiles() []*GrantProfile {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+func (x *Grant) GetLimits() *GrantLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// GrantProfile is a profile of a grant.
+type GrantProfile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, or that from when the grant was made where the profile is gone.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Id of the credential in a token, 32 hexadecimal digits.
+	Credential string `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
+	// Whether an unlock token opens it while the agent is locked: not where the profile is
+	// gone or has got new keys.
+	Opens         bool `protobuf:"varint,3,opt,name=opens,proto3" json:"opens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantProfile) Reset() {
+	*x = GrantProfile{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantProfile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantProfile) ProtoMessage() {}
+
+func (x *GrantProfile) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantProfile.ProtoReflect.Descriptor instead.
+func (*GrantProfile) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *GrantProfile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GrantProfile) GetCredential() string {
+	if x != nil {
+		return x.Credential
+	}
+	return ""
+}
+
+func (x *GrantProfile) GetOpens() bool {
+	if x != nil {
+		return x.Opens
+	}
+	return false
+}
+
+type NewGrantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Required, at most 64: names, none twice.
+	Profiles []string `protobuf:"bytes,2,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	// Optional.
+	Limits *GrantLimits `protobuf:"bytes,3,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Required. Seconds from now, at most a year.
+	TtlSeconds int64 `protobuf:"varint,4,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	// Required. Ed25519 public key, 32 bytes, of the key that may narrow the token.
+	Next []byte `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`
+	// Required. Field "shares": a random key share of 32 bytes for each of profiles, in
+	// their order.
+	Shares        *Sealed `protobuf:"bytes,6,opt,name=shares,proto3" json:"shares,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewGrantRequest) Reset() {
+	*x = NewGrantRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewGrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewGrantRequest) ProtoMessage() {}
+
+func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewGrantRequest.ProtoReflect.Descriptor instead.
+func (*NewGrantRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *NewGrantRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *NewGrantRequest) GetProfiles() []string {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+func (x *NewGrantRequest) GetLimits() *GrantLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *NewGrantRequest) GetTtlSeconds() int64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *NewGrantRequest) GetNext() []byte {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *NewGrantRequest) GetShares() *Sealed {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+type NewGrantResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The chain of the token, of one block: see docs/unlock-tokens.md.
+	Chain []byte `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	// Ed25519 public key that signed it.
+	Issuer []byte `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Ids of the credentials, 16 bytes each, in the order of the profiles.
+	Credentials   [][]byte `protobuf:"bytes,3,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Grant         *Grant   `protobuf:"bytes,4,opt,name=grant,proto3" json:"grant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewGrantResponse) Reset() {
+	*x = NewGrantResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewGrantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewGrantResponse) ProtoMessage() {}
+
+func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewGrantResponse.ProtoReflect.Descriptor instead.
+func (*NewGrantResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *NewGrantResponse) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *NewGrantResponse) GetIssuer() []byte {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *NewGrantResponse) GetCredentials() [][]byte {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *NewGrantResponse) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+type ListGrantsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGrantsRequest) Reset() {
+	*x = ListGrantsRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGrantsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGrantsRequest) ProtoMessage() {}
+
+func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGrantsRequest.ProtoReflect.Descriptor instead.
+func (*ListGrantsRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
+}
+
+type ListGrantsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first; of a locked vault in the order of their ids.
+	Grants        []*Grant `protobuf:"bytes,1,rep,name=grants,proto3" json:"grants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGrantsResponse) Reset() {
+	*x = ListGrantsResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGrantsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGrantsResponse) ProtoMessage() {}
+
+func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGrantsResponse.ProtoReflect.Descriptor instead.
+func (*ListGrantsResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *ListGrantsResponse) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+type ShowGrantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The id, or the start of it: 6 characters at least.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowGrantRequest) Reset() {
+	*x = ShowGrantRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowGrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowGrantRequest) ProtoMessage() {}
+
+func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowGrantRequest.ProtoReflect.Descriptor instead.
+func (*ShowGrantRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *ShowGrantRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ShowGrantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Grant         *Grant                 `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowGrantResponse) Reset() {
+	*x = ShowGrantResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowGrantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowGrantResponse) ProtoMessage() {}
+
+func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowGrantResponse.ProtoReflect.Descriptor instead.
+func (*ShowGrantResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
+}
+
+func (x *ShowGrantResponse) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+type RevokeGrantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The id, or the start of it: 6 characters at least.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Give its profiles new keys as well, so that no copy of a token and the vault of later
+	// opens anything. The vault must be unlocked. Other tokens open these profiles no more
+	// while the agent is locked.
+	Rotate        bool `protobuf:"varint,2,opt,name=rotate,proto3" json:"rotate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeGrantRequest) Reset() {
+	*x = RevokeGrantRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeGrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeGrantRequest) ProtoMessage() {}
+
+func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeGrantRequest.ProtoReflect.Descriptor instead.
+func (*RevokeGrantRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
+}
+
+func (x *RevokeGrantRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeGrantRequest) GetRotate() bool {
+	if x != nil {
+		return x.Rotate
+	}
+	return false
+}
+
+type RevokeGrantResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a locked vault as in Grant.
+	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	// Names of the profiles that have new keys.
+	Rotated []string `protobuf:"bytes,2,rep,name=rotated,proto3" json:"rotated,omitempty"`
+	// Ids of other grants that opened one of them.
+	Affected      []string `protobuf:"bytes,3,rep,name=affected,proto3" json:"affected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeGrantResponse) Reset() {
+	*x = RevokeGrantResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeGrantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeGrantResponse) ProtoMessage() {}
+
+func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeGrantResponse.ProtoReflect.Descriptor instead.
+func (*RevokeGrantResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *RevokeGrantResponse) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *RevokeGrantResponse) GetRotated() []string {
+	if x != nil {
+		return x.Rotated
+	}
+	return nil
+}
+
+func (x *RevokeGrantResponse) GetAffected() []string {
+	if x != nil {
+		return x.Affected
+	}
+	return nil
+}
+
 type StopRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -7060,7 +7936,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7072,7 +7948,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7085,7 +7961,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
 }
 
 type StopResponse struct {
@@ -7096,7 +7972,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7108,7 +7984,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7121,7 +7997,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -7632,7 +8508,76 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x14RemoveProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x12revoke_at_netsuite\x18( \x01(\bR\x10revokeAtNetsuite\"\x17\n" +
-	"\x15RemoveProfileResponse\"\r\n" +
+	"\x15RemoveProfileResponse\"\xf1\x02\n" +
+	"\vGrantLimits\x12\x14\n" +
+	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x14\n" +
+	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12\x18\n" +
+	"\amethods\x18\x03 \x03(\tR\amethods\x12\x14\n" +
+	"\x05paths\x18\x04 \x03(\tR\x05paths\x12\x18\n" +
+	"\ascripts\x18\x05 \x03(\tR\ascripts\x12\x1d\n" +
+	"\n" +
+	"not_before\x18\x06 \x01(\x03R\tnotBefore\x12\x12\n" +
+	"\x04uses\x18\a \x01(\x04R\x04uses\x12\x1d\n" +
+	"\n" +
+	"rate_count\x18\b \x01(\x04R\trateCount\x12!\n" +
+	"\frate_seconds\x18\t \x01(\x04R\vrateSeconds\x12\x1a\n" +
+	"\bnetworks\x18\n" +
+	" \x03(\tR\bnetworks\x129\n" +
+	"\n" +
+	"identities\x18\v \x03(\v2\x19.nsagent.v1.GrantIdentityR\n" +
+	"identities\x12 \n" +
+	"\vexecutables\x18\f \x03(\tR\vexecutables\"W\n" +
+	"\rGrantIdentity\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12.\n" +
+	"\x06claims\x18\x02 \x03(\v2\x16.nsagent.v1.GrantClaimR\x06claims\"8\n" +
+	"\n" +
+	"GrantClaim\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\x88\x02\n" +
+	"\x05Grant\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\x03R\tcreatedAt\x12\x1b\n" +
+	"\tnot_after\x18\x04 \x01(\x03R\bnotAfter\x12\x1d\n" +
+	"\n" +
+	"revoked_at\x18\x05 \x01(\x03R\trevokedAt\x12\x17\n" +
+	"\amade_by\x18\x06 \x01(\tR\x06madeBy\x124\n" +
+	"\bprofiles\x18\a \x03(\v2\x18.nsagent.v1.GrantProfileR\bprofiles\x12/\n" +
+	"\x06limits\x18\b \x01(\v2\x17.nsagent.v1.GrantLimitsR\x06limits\"X\n" +
+	"\fGrantProfile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"credential\x18\x02 \x01(\tR\n" +
+	"credential\x12\x14\n" +
+	"\x05opens\x18\x03 \x01(\bR\x05opens\"\xe8\x01\n" +
+	"\x0fNewGrantRequest\x12'\n" +
+	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x1a\n" +
+	"\bprofiles\x18\x02 \x03(\tR\bprofiles\x12/\n" +
+	"\x06limits\x18\x03 \x01(\v2\x17.nsagent.v1.GrantLimitsR\x06limits\x12\x1f\n" +
+	"\vttl_seconds\x18\x04 \x01(\x03R\n" +
+	"ttlSeconds\x12\x12\n" +
+	"\x04next\x18\x05 \x01(\fR\x04next\x12*\n" +
+	"\x06shares\x18\x06 \x01(\v2\x12.nsagent.v1.SealedR\x06shares\"\x8b\x01\n" +
+	"\x10NewGrantResponse\x12\x14\n" +
+	"\x05chain\x18\x01 \x01(\fR\x05chain\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\fR\x06issuer\x12 \n" +
+	"\vcredentials\x18\x03 \x03(\fR\vcredentials\x12'\n" +
+	"\x05grant\x18\x04 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\"\x13\n" +
+	"\x11ListGrantsRequest\"?\n" +
+	"\x12ListGrantsResponse\x12)\n" +
+	"\x06grants\x18\x01 \x03(\v2\x11.nsagent.v1.GrantR\x06grants\"\"\n" +
+	"\x10ShowGrantRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"<\n" +
+	"\x11ShowGrantResponse\x12'\n" +
+	"\x05grant\x18\x01 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\"<\n" +
+	"\x12RevokeGrantRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06rotate\x18\x02 \x01(\bR\x06rotate\"t\n" +
+	"\x13RevokeGrantResponse\x12'\n" +
+	"\x05grant\x18\x01 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\x12\x18\n" +
+	"\arotated\x18\x02 \x03(\tR\arotated\x12\x1a\n" +
+	"\baffected\x18\x03 \x03(\tR\baffected\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
 	"\fStopResponse2\xbb\x06\n" +
 	"\x06Signer\x129\n" +
@@ -7648,7 +8593,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Redeem\x12\x19.nsagent.v1.RedeemRequest\x1a\x1a.nsagent.v1.RedeemResponse\x12O\n" +
 	"\n" +
-	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xf5\x13\n" +
+	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xa3\x16\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -7683,7 +8628,12 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aAddTOTP\x12\x1a.nsagent.v1.AddTOTPRequest\x1a\x1b.nsagent.v1.AddTOTPResponse\x12T\n" +
 	"\rRemoveKeySlot\x12 .nsagent.v1.RemoveKeySlotRequest\x1a!.nsagent.v1.RemoveKeySlotResponse\x12]\n" +
 	"\x10ChangePassphrase\x12#.nsagent.v1.ChangePassphraseRequest\x1a$.nsagent.v1.ChangePassphraseResponse\x12B\n" +
-	"\aRecover\x12\x1a.nsagent.v1.RecoverRequest\x1a\x1b.nsagent.v1.RecoverResponse\x129\n" +
+	"\aRecover\x12\x1a.nsagent.v1.RecoverRequest\x1a\x1b.nsagent.v1.RecoverResponse\x12E\n" +
+	"\bNewGrant\x12\x1b.nsagent.v1.NewGrantRequest\x1a\x1c.nsagent.v1.NewGrantResponse\x12K\n" +
+	"\n" +
+	"ListGrants\x12\x1d.nsagent.v1.ListGrantsRequest\x1a\x1e.nsagent.v1.ListGrantsResponse\x12H\n" +
+	"\tShowGrant\x12\x1c.nsagent.v1.ShowGrantRequest\x1a\x1d.nsagent.v1.ShowGrantResponse\x12N\n" +
+	"\vRevokeGrant\x12\x1e.nsagent.v1.RevokeGrantRequest\x1a\x1f.nsagent.v1.RevokeGrantResponse\x129\n" +
 	"\x04Stop\x12\x17.nsagent.v1.StopRequest\x1a\x18.nsagent.v1.StopResponseB7Z5github.com/nsagent/nsagent/proto/nsagent/v1;nsagentv1b\x06proto3"
 
 var (
@@ -7698,7 +8648,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -7804,8 +8754,21 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*FinishLoginResponse)(nil),       // 101: nsagent.v1.FinishLoginResponse
 	(*RemoveProfileRequest)(nil),      // 102: nsagent.v1.RemoveProfileRequest
 	(*RemoveProfileResponse)(nil),     // 103: nsagent.v1.RemoveProfileResponse
-	(*StopRequest)(nil),               // 104: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 105: nsagent.v1.StopResponse
+	(*GrantLimits)(nil),               // 104: nsagent.v1.GrantLimits
+	(*GrantIdentity)(nil),             // 105: nsagent.v1.GrantIdentity
+	(*GrantClaim)(nil),                // 106: nsagent.v1.GrantClaim
+	(*Grant)(nil),                     // 107: nsagent.v1.Grant
+	(*GrantProfile)(nil),              // 108: nsagent.v1.GrantProfile
+	(*NewGrantRequest)(nil),           // 109: nsagent.v1.NewGrantRequest
+	(*NewGrantResponse)(nil),          // 110: nsagent.v1.NewGrantResponse
+	(*ListGrantsRequest)(nil),         // 111: nsagent.v1.ListGrantsRequest
+	(*ListGrantsResponse)(nil),        // 112: nsagent.v1.ListGrantsResponse
+	(*ShowGrantRequest)(nil),          // 113: nsagent.v1.ShowGrantRequest
+	(*ShowGrantResponse)(nil),         // 114: nsagent.v1.ShowGrantResponse
+	(*RevokeGrantRequest)(nil),        // 115: nsagent.v1.RevokeGrantRequest
+	(*RevokeGrantResponse)(nil),       // 116: nsagent.v1.RevokeGrantResponse
+	(*StopRequest)(nil),               // 117: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 118: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -7884,95 +8847,114 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	33,  // 73: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
 	33,  // 74: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
 	53,  // 75: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	0,   // 76: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 77: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 78: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 79: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 80: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 81: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 82: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 83: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	30,  // 84: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 85: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 86: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	30,  // 87: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	35,  // 88: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	51,  // 89: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	69,  // 90: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	73,  // 91: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	71,  // 92: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	76,  // 93: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	78,  // 94: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	80,  // 95: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	82,  // 96: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	86,  // 97: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	88,  // 98: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	90,  // 99: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	92,  // 100: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	95,  // 101: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	102, // 102: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	98,  // 103: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	100, // 104: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	56,  // 105: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	58,  // 106: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	60,  // 107: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	62,  // 108: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	64,  // 109: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	66,  // 110: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	39,  // 111: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	41,  // 112: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	43,  // 113: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	45,  // 114: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	47,  // 115: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	49,  // 116: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	104, // 117: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 118: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 119: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 120: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 121: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 122: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 123: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 124: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 125: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	31,  // 126: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 127: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 128: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	31,  // 129: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	36,  // 130: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	52,  // 131: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	70,  // 132: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	75,  // 133: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	72,  // 134: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	77,  // 135: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	79,  // 136: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	81,  // 137: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	83,  // 138: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	87,  // 139: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	89,  // 140: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	91,  // 141: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	93,  // 142: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	96,  // 143: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	103, // 144: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	99,  // 145: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	101, // 146: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	57,  // 147: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	59,  // 148: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	61,  // 149: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	63,  // 150: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	65,  // 151: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	67,  // 152: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	40,  // 153: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	42,  // 154: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	44,  // 155: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	46,  // 156: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	48,  // 157: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	50,  // 158: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	105, // 159: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	118, // [118:160] is the sub-list for method output_type
-	76,  // [76:118] is the sub-list for method input_type
-	76,  // [76:76] is the sub-list for extension type_name
-	76,  // [76:76] is the sub-list for extension extendee
-	0,   // [0:76] is the sub-list for field type_name
+	105, // 76: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
+	106, // 77: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
+	108, // 78: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
+	104, // 79: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
+	34,  // 80: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
+	104, // 81: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
+	33,  // 82: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
+	107, // 83: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
+	107, // 84: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
+	107, // 85: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
+	107, // 86: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
+	0,   // 87: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 88: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 89: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 90: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 91: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 92: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 93: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 94: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	30,  // 95: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 96: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 97: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	30,  // 98: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	35,  // 99: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	51,  // 100: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	69,  // 101: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	73,  // 102: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	71,  // 103: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	76,  // 104: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	78,  // 105: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	80,  // 106: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	82,  // 107: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	86,  // 108: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	88,  // 109: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	90,  // 110: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	92,  // 111: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	95,  // 112: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	102, // 113: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	98,  // 114: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	100, // 115: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	56,  // 116: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	58,  // 117: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	60,  // 118: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	62,  // 119: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	64,  // 120: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	66,  // 121: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	39,  // 122: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	41,  // 123: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	43,  // 124: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	45,  // 125: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	47,  // 126: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	49,  // 127: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	109, // 128: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	111, // 129: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	113, // 130: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	115, // 131: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	117, // 132: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 133: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 134: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 135: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 136: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 137: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 138: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 139: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 140: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	31,  // 141: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 142: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 143: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	31,  // 144: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	36,  // 145: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	52,  // 146: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	70,  // 147: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	75,  // 148: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	72,  // 149: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	77,  // 150: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	79,  // 151: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	81,  // 152: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	83,  // 153: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	87,  // 154: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	89,  // 155: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	91,  // 156: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	93,  // 157: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	96,  // 158: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	103, // 159: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	99,  // 160: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	101, // 161: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	57,  // 162: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	59,  // 163: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	61,  // 164: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	63,  // 165: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	65,  // 166: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	67,  // 167: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	40,  // 168: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	42,  // 169: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	44,  // 170: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	46,  // 171: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	48,  // 172: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	50,  // 173: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	110, // 174: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	112, // 175: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	114, // 176: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	116, // 177: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	118, // 178: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	133, // [133:179] is the sub-list for method output_type
+	87,  // [87:133] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -7994,7 +8976,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   106,
+			NumMessages:   119,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

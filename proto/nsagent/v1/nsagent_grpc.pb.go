@@ -572,6 +572,10 @@ const (
 	Admin_RemoveKeySlot_FullMethodName     = "/nsagent.v1.Admin/RemoveKeySlot"
 	Admin_ChangePassphrase_FullMethodName  = "/nsagent.v1.Admin/ChangePassphrase"
 	Admin_Recover_FullMethodName           = "/nsagent.v1.Admin/Recover"
+	Admin_NewGrant_FullMethodName          = "/nsagent.v1.Admin/NewGrant"
+	Admin_ListGrants_FullMethodName        = "/nsagent.v1.Admin/ListGrants"
+	Admin_ShowGrant_FullMethodName         = "/nsagent.v1.Admin/ShowGrant"
+	Admin_RevokeGrant_FullMethodName       = "/nsagent.v1.Admin/RevokeGrant"
 	Admin_Stop_FullMethodName              = "/nsagent.v1.Admin/Stop"
 )
 
@@ -665,6 +669,16 @@ type AdminClient interface {
 	// keyring, for who has the recovery code; where the machine key or the ledger is
 	// lost as well, it starts them anew.
 	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error)
+	// NewGrant makes a grant: what whoever shows an unlock token of it may do with some
+	// profiles, until when. The caller makes the token of what it answers.
+	NewGrant(ctx context.Context, in *NewGrantRequest, opts ...grpc.CallOption) (*NewGrantResponse, error)
+	// ListGrants tells what grants there are. It works while locked, and then knows no more
+	// than their ids and which were revoked.
+	ListGrants(ctx context.Context, in *ListGrantsRequest, opts ...grpc.CallOption) (*ListGrantsResponse, error)
+	// ShowGrant tells about one grant; see ListGrants.
+	ShowGrant(ctx context.Context, in *ShowGrantRequest, opts ...grpc.CallOption) (*ShowGrantResponse, error)
+	// RevokeGrant ends a grant for good, from the next request on. It works while locked.
+	RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error)
 	// Stop locks and ends the agent.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
@@ -980,6 +994,46 @@ func (c *adminClient) Recover(ctx context.Context, in *RecoverRequest, opts ...g
 	return out, nil
 }
 
+func (c *adminClient) NewGrant(ctx context.Context, in *NewGrantRequest, opts ...grpc.CallOption) (*NewGrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NewGrantResponse)
+	err := c.cc.Invoke(ctx, Admin_NewGrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListGrants(ctx context.Context, in *ListGrantsRequest, opts ...grpc.CallOption) (*ListGrantsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGrantsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListGrants_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ShowGrant(ctx context.Context, in *ShowGrantRequest, opts ...grpc.CallOption) (*ShowGrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowGrantResponse)
+	err := c.cc.Invoke(ctx, Admin_ShowGrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeGrantResponse)
+	err := c.cc.Invoke(ctx, Admin_RevokeGrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopResponse)
@@ -1080,6 +1134,16 @@ type AdminServer interface {
 	// keyring, for who has the recovery code; where the machine key or the ledger is
 	// lost as well, it starts them anew.
 	Recover(context.Context, *RecoverRequest) (*RecoverResponse, error)
+	// NewGrant makes a grant: what whoever shows an unlock token of it may do with some
+	// profiles, until when. The caller makes the token of what it answers.
+	NewGrant(context.Context, *NewGrantRequest) (*NewGrantResponse, error)
+	// ListGrants tells what grants there are. It works while locked, and then knows no more
+	// than their ids and which were revoked.
+	ListGrants(context.Context, *ListGrantsRequest) (*ListGrantsResponse, error)
+	// ShowGrant tells about one grant; see ListGrants.
+	ShowGrant(context.Context, *ShowGrantRequest) (*ShowGrantResponse, error)
+	// RevokeGrant ends a grant for good, from the next request on. It works while locked.
+	RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error)
 	// Stop locks and ends the agent.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedAdminServer()
@@ -1181,6 +1245,18 @@ func (UnimplementedAdminServer) ChangePassphrase(context.Context, *ChangePassphr
 }
 func (UnimplementedAdminServer) Recover(context.Context, *RecoverRequest) (*RecoverResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Recover not implemented")
+}
+func (UnimplementedAdminServer) NewGrant(context.Context, *NewGrantRequest) (*NewGrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method NewGrant not implemented")
+}
+func (UnimplementedAdminServer) ListGrants(context.Context, *ListGrantsRequest) (*ListGrantsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGrants not implemented")
+}
+func (UnimplementedAdminServer) ShowGrant(context.Context, *ShowGrantRequest) (*ShowGrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowGrant not implemented")
+}
+func (UnimplementedAdminServer) RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeGrant not implemented")
 }
 func (UnimplementedAdminServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -1735,6 +1811,78 @@ func _Admin_Recover_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_NewGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NewGrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).NewGrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_NewGrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).NewGrant(ctx, req.(*NewGrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListGrants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGrantsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListGrants(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListGrants_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListGrants(ctx, req.(*ListGrantsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ShowGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowGrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ShowGrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ShowGrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ShowGrant(ctx, req.(*ShowGrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RevokeGrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeGrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RevokeGrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RevokeGrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RevokeGrant(ctx, req.(*RevokeGrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -1875,6 +2023,22 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Recover",
 			Handler:    _Admin_Recover_Handler,
+		},
+		{
+			MethodName: "NewGrant",
+			Handler:    _Admin_NewGrant_Handler,
+		},
+		{
+			MethodName: "ListGrants",
+			Handler:    _Admin_ListGrants_Handler,
+		},
+		{
+			MethodName: "ShowGrant",
+			Handler:    _Admin_ShowGrant_Handler,
+		},
+		{
+			MethodName: "RevokeGrant",
+			Handler:    _Admin_RevokeGrant_Handler,
 		},
 		{
 			MethodName: "Stop",

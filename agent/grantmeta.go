@@ -1,0 +1,45 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// grantMeta is what the vault keeps of a grant for its owner, sealed. Integer keys keep
+// the form stable, as those of profile.
+type grantMeta struct {
+	// Chain is that of the grant, of one block.
+	Chain []byte `cbor:"1,keyasint"`
+	// Profiles are the names that its credentials had, in their order.
+	Profiles []string `cbor:"2,keyasint"`
+	// UID and Exe are of the process that asked for it, Proof is what was given for it.
+	UID   uint32 `cbor:"3,keyasint"`
+	Exe   string `cbor:"4,keyasint,omitempty"`
+	Proof string `cbor:"5,keyasint"`
+}
+
+// decodeGrant reads what the vault keeps of a grant; anything but the canonical form is an
+// error.
+func (c profileCodec) decodeGrant(b []byte) (*grantMeta, *unlocktoken.Grant, error) {
+	var m grantMeta
+	if err := c.dec.Unmarshal(b, &m); err != nil {
+		return nil, nil, fmt.Errorf("decoding a grant: %w", err)
+	}
+	if again, err := c.enc.Marshal(&m); err != nil || !bytes.Equal(again, b) {
+		return nil, nil, fmt.Errorf("decoding a grant: %w: not canonical", ErrRequest)
+	}
+	chain, err := unlocktoken.DecodeChain(m.Chain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("decoding a grant: %w", err)
+	}
+	g, err := chain.Read()
+	if err != nil {
+		return nil, nil, fmt.Errorf("decoding a grant: %w", err)
+	}
+	if len(m.Profiles) != len(g.Caveats.Credentials) {
+		return nil, nil, fmt.Errorf("decoding a grant: %w: %d names for %d credentials", ErrRequest, len(m.Profiles), len(g.Caveats.Credentials))
+	}
+	return &m, g, nil
+}

@@ -1,0 +1,250 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/grantkey"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+)
+
+// keptAfterEnd is how long a grant is listed after its end. Then the next new grant takes
+// it out of the vault.
+const keptAfterEnd = 30 * 24 * time.Hour
+
+// newGrant is a grant that is being made.
+type newGrant struct {
+	unlocktoken.Authority
+	profiles []*live
+	next     ed25519.PublicKey
+}
+
+// NewGrant makes a grant.
+func (s adminService) NewGrant(ctx context.Context, q *pb.NewGrantRequest) (*pb.NewGrantResponse, error) {
+	defer s.seals.drop(callerOf(ctx).peer, boxes(q.GetProof(), q.GetShares())...)
+	r, err := s.makeGrant(ctx, q)
+	if err != nil {
+		return nil, s.reply(s.denied(callerOf(ctx), audit.EventGrantNew, "", err))
+	}
+	return r, nil
+}
+
+func (a *Agent) makeGrant(ctx context.Context, q *pb.NewGrantRequest) (*pb.NewGrantResponse, error) {
+	n, err := a.planGrant(q)
+	if err != nil {
+		return nil, err
+	}
+	s, end, err := a.beginChange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if err := a.chooseProfiles(s, n, q.GetProfiles()); err != nil {
+		return nil, err
+	}
+	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp)
+	if err != nil {
+		return nil, err
+	}
+	shares, err := a.openShares(ctx, q.GetShares(), len(n.profiles))
+	if err != nil {
+		return nil, err
+	}
+	defer shares.Destroy()
+	return a.storeGrant(ctx, s, n, shares, by)
+}
+
+// planGrant checks what a request says by itself.
+func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
+	life, err := lifeOf(q.GetTtlSeconds())
+	if err != nil {
+		return nil, err
+	}
+	n := &newGrant{next: q.GetNext()}
+	if n.Caveats, err = caveatsOf(q.GetLimits()); err != nil {
+		return nil, err
+	}
+	now := a.clock()
+	n.Mode, n.IssuedAt, n.Caveats.NotAfter = unlocktoken.Attached, now.Unix(), now.Add(life).Unix()
+	switch {
+	case len(n.next) != ed25519.PublicKeySize:
+		return nil, refuse(ErrRequest, pb.CodeRequest, "the key that narrows is no Ed25519 key", "", "")
+	case n.Caveats.NotBefore > n.Caveats.NotAfter:
+		return nil, refuse(ErrRequest, pb.CodeRequest, "the grant would end before it begins", "the time of --ttl runs from now on", "give it a longer one")
+	case len(q.GetProfiles()) == 0 || len(q.GetProfiles()) > unlocktoken.MaxShares:
+		return nil, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a grant is for 1 to %d profiles", unlocktoken.MaxShares), "", "name them:  nsagent grant new -p NAME")
+	}
+	if _, err := io.ReadFull(rand.Reader, n.Grant[:]); err != nil {
+		return nil, fmt.Errorf("drawing a grant id: %w", err)
+	}
+	return n, nil
+}
+
+// chooseProfiles sets what n is for.
+func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
+	n.Vault = unlocktoken.ID(s.vault.ID())
+	for _, name := range names {
+		a.mu.RLock()
+		p, err := s.find(name)
+		a.mu.RUnlock()
+		if err != nil {
+			return err
+		}
+		if err := grantable(p); err != nil {
+			return err
+		}
+		id, ok := s.vault.RecordID(p.Name)
+		if !ok {
+			return s.noProfile(name)
+		}
+		n.profiles = append(n.profiles, p)
+		n.Caveats.Credentials = append(n.Caveats.Credentials, unlocktoken.ID(id))
+	}
+	return badCaveats(n.Caveats.Check())
+}
+
+// grantable refuses what no token can be made for.
+func grantable(p *live) error {
+	why := ""
+	switch p.Auth {
+	case authCode:
+		why = "its refresh token changes with each use, and only the unlocked vault can keep the new one"
+	case authSecret:
+		why = "it holds an API secret, which no caller is given, so that there is nothing a token could allow"
+	default:
+		return nil
+	}
+	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("no grant can be made for profile %q", p.Name), why, "use a profile of kind tba or m2m:  nsagent profile ls")
+}
+
+// openShares opens the key shares of n profiles.
+func (a *Agent) openShares(ctx context.Context, m *pb.Sealed, n int) (secret.Bytes, error) {
+	if f := m.GetField(); f != fieldShares {
+		return secret.Bytes{}, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a new grant needs its shares sealed, not a %.40q", f), "", "")
+	}
+	b, err := a.open(ctx, m, pb.Admin_NewGrant_FullMethodName, "", maxShares)
+	if err != nil {
+		return b, err
+	}
+	if b.Len() != n*grantkey.ShareSize {
+		b.Destroy()
+		return secret.Bytes{}, refuse(ErrRequest, pb.CodeRequest, "the shares do not fit the profiles", fmt.Sprintf("one of %d bytes for each", grantkey.ShareSize), "")
+	}
+	return b, nil
+}
+
+// storeGrant signs the grant, wraps the keys of its profiles, records it and puts it into
+// the vault.
+func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares secret.Bytes, by string) (*pb.NewGrantResponse, error) {
+	issuer, err := s.vault.GrantKey()
+	if err != nil {
+		return nil, err
+	}
+	chain, err := unlocktoken.NewChain(n.Authority, n.next, s.vault.SignGrant)
+	if errors.Is(err, unlocktoken.ErrCaveats) {
+		return nil, badCaveats(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g, err := chain.Read()
+	if err != nil {
+		return nil, err
+	}
+	wraps, err := a.wrapsOf(ctx, s, n, g, issuer, shares)
+	defer destroyWraps(wraps)
+	if err != nil {
+		return nil, err
+	}
+	c := callerOf(ctx)
+	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: c.peer.Exe(), Proof: by}
+	for _, p := range n.profiles {
+		meta.Profiles = append(meta.Profiles, p.Name)
+	}
+	encoded, err := a.codec.enc.Marshal(&meta)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a grant: %w", err)
+	}
+	add := vault.NewGrant{ID: n.Grant, Meta: encoded, Wraps: wraps, Over: a.grantsOver(s)}
+	if err := a.carryOutAll(c, n.events(by), func() error { return s.vault.AddGrant(ctx, add) }); err != nil {
+		return nil, err
+	}
+	r := &pb.NewGrantResponse{Chain: meta.Chain, Issuer: issuer[:]}
+	for _, id := range n.Caveats.Credentials {
+		r.Credentials = append(r.Credentials, id[:])
+	}
+	made, err := grantCalled(s.vault, unlocktoken.GrantName(n.Grant))
+	if err != nil {
+		return nil, err
+	}
+	r.Grant, err = a.describeGrant(ctx, s.vault, made)
+	return r, err
+}
+
+// wrapsOf returns what the vault needs to let the shares open the profiles. It returns what
+// it made before an error as well.
+func (a *Agent) wrapsOf(ctx context.Context, s *session, n *newGrant, g *unlocktoken.Grant, issuer [32]byte, shares secret.Bytes) ([]vault.NewWrap, error) {
+	machine, _, err := s.vault.MachineKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer machine.Destroy()
+	var wraps []vault.NewWrap
+	for i, p := range n.profiles {
+		share, err := a.compose(grantkey.ShareSize, func(to []byte) ([]byte, error) {
+			err := shares.Use(func(b []byte) error { to = append(to, b[i*grantkey.ShareSize:(i+1)*grantkey.ShareSize]...); return nil })
+			return to, err
+		})
+		if err != nil {
+			return wraps, err
+		}
+		key, err := grantkey.Derive(a.arena, machine, g, unlocktoken.IssuerHash(issuer[:]), n.Caveats.Credentials[i], share)
+		share.Destroy()
+		if err != nil {
+			return wraps, err
+		}
+		wraps = append(wraps, vault.NewWrap{Record: p.Name, Key: key})
+	}
+	return wraps, nil
+}
+
+func destroyWraps(wraps []vault.NewWrap) {
+	for _, w := range wraps {
+		w.Key.Destroy()
+	}
+}
+
+// events are the entries of a new grant: one for each profile, so that its history has it.
+func (n *newGrant) events(by string) []audit.Event {
+	var all []audit.Event
+	for _, p := range n.profiles {
+		e := changeOf(audit.EventGrantNew, p.profile, "until="+time.Unix(n.Caveats.NotAfter, 0).UTC().Format(time.RFC3339)+" proof="+by)
+		e.Grant = unlocktoken.GrantName(n.Grant)
+		all = append(all, e)
+	}
+	return all
+}
+
+// grantsOver returns the grants that ended long ago. What cannot be read stays.
+func (a *Agent) grantsOver(s *session) (over [][16]byte) {
+	all, err := s.vault.Grants()
+	if err != nil {
+		return nil
+	}
+	before := a.clock().Add(-keptAfterEnd).Unix()
+	for _, v := range all {
+		if _, g, err := a.codec.decodeGrant(v.Meta); err == nil && g.NotAfter() < before {
+			over = append(over, v.ID)
+		}
+	}
+	return over
+}

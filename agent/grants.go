@@ -1,0 +1,251 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// What the state of a grant can be.
+const (
+	grantActive  = "active"
+	grantPending = "pending"
+	grantExpired = "expired"
+	grantRevoked = "revoked"
+	grantLocked  = "locked"
+)
+
+// ListGrants tells what grants there are.
+func (s adminService) ListGrants(ctx context.Context, _ *pb.ListGrantsRequest) (*pb.ListGrantsResponse, error) {
+	v, end, err := s.anyVault(ctx)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	defer end()
+	grants, err := v.Grants()
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	all, err := s.describeGrants(ctx, v, grants)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	slices.SortStableFunc(all, func(a, b *pb.Grant) int { return int(b.GetCreatedAt() - a.GetCreatedAt()) })
+	return &pb.ListGrantsResponse{Grants: all}, nil
+}
+
+// ShowGrant tells about one grant.
+func (s adminService) ShowGrant(ctx context.Context, q *pb.ShowGrantRequest) (*pb.ShowGrantResponse, error) {
+	v, end, err := s.anyVault(ctx)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	defer end()
+	g, err := grantCalled(v, q.GetId())
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	m, err := s.describeGrant(ctx, v, g)
+	if err != nil {
+		return nil, s.reply(err)
+	}
+	return &pb.ShowGrantResponse{Grant: m}, nil
+}
+
+// RevokeGrant ends a grant.
+func (s adminService) RevokeGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.RevokeGrantResponse, error) {
+	r, err := s.endGrant(ctx, q)
+	if err != nil {
+		return nil, s.reply(s.denied(callerOf(ctx), audit.EventGrantRevoke, "", err))
+	}
+	return r, nil
+}
+
+func (a *Agent) endGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.RevokeGrantResponse, error) {
+	v, end, err := a.anyVault(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	g, err := grantCalled(v, q.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if err := a.revokeGrant(ctx, callerOf(ctx), v, g.ID); err != nil {
+		return nil, err
+	}
+	r := &pb.RevokeGrantResponse{}
+	if q.GetRotate() {
+		if r.Rotated, r.Affected, err = a.rekeyGrant(ctx, v, g); err != nil {
+			return nil, &recorded{err}
+		}
+		if g, err = grantCalled(v, q.GetId()); err != nil { // it lost what it opened
+			return nil, &recorded{err}
+		}
+	}
+	r.Grant, err = a.describeGrant(ctx, v, g)
+	return r, err
+}
+
+// rekeyGrant gives the profiles that g opens new keys. It returns their names, and the
+// other grants that opened them.
+func (a *Agent) rekeyGrant(ctx context.Context, v *vault.Vault, g vault.Grant) (names, affected []string, err error) {
+	all, err := v.Records()
+	if errors.Is(err, vault.ErrLocked) {
+		return nil, nil, refuse(err, pb.CodeLocked, "the profiles of grant "+unlocktoken.GrantName(g.ID)+" keep their keys", "the grant is revoked; the vault is locked, so that no new keys can be made", "unlock it, and do it again:  nsagent unlock")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var events []audit.Event
+	for _, r := range all {
+		if !slices.Contains(g.Records, [16]byte(r.ID)) {
+			continue
+		}
+		p, err := a.codec.decodeRecord(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		e := changeOf(audit.EventProfileRekey, p, "")
+		e.Grant = unlocktoken.GrantName(g.ID)
+		names, events = append(names, r.Name), append(events, e)
+	}
+	if len(names) == 0 {
+		return nil, nil, nil
+	}
+	grants, err := v.Grants()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, other := range grants {
+		shares := func(id [16]byte) bool { return slices.Contains(g.Records, id) }
+		if other.ID != g.ID && slices.ContainsFunc(other.Records, shares) {
+			affected = append(affected, unlocktoken.GrantName(other.ID))
+		}
+	}
+	return names, affected, a.carryOutAll(callerOf(ctx), events, func() error { return v.Rekey(ctx, names) })
+}
+
+// anyVault returns the vault, unlocked if the agent has it so, and waits for its turn to
+// look at it. end gives that up.
+func (a *Agent) anyVault(ctx context.Context) (v *vault.Vault, end func(), err error) {
+	end, err = a.beginAdmin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, _, err = a.vaultOfState(ctx)
+	if err != nil {
+		end()
+		if errors.Is(err, store.ErrNotFound) {
+			err = noVault()
+		}
+		return nil, nil, err
+	}
+	return v, end, nil
+}
+
+// shortestName is the shortest start of a grant's name that stands for it.
+const shortestName = 6
+
+// grantCalled returns the grant whose name is, or begins with, name.
+func grantCalled(v *vault.Vault, name string) (g vault.Grant, err error) {
+	all, err := v.Grants()
+	if err != nil {
+		return g, err
+	}
+	var found []vault.Grant
+	for _, g := range all {
+		if len(name) >= shortestName && strings.HasPrefix(unlocktoken.GrantName(g.ID), strings.ToLower(name)) {
+			found = append(found, g)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		why := ""
+		if len(name) < shortestName {
+			why = fmt.Sprintf("its start has at least %d characters", shortestName)
+		}
+		return g, refuse(vault.ErrNotFound, pb.CodeNotFound, fmt.Sprintf("there is no grant %.40q", name), why, "list them:  nsagent grant ls")
+	default:
+		return g, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("more than one grant begins with %.40q", name), "", "give more of it:  nsagent grant ls -o json")
+	}
+}
+
+func (a *Agent) describeGrant(ctx context.Context, v *vault.Vault, g vault.Grant) (*pb.Grant, error) {
+	all, err := a.describeGrants(ctx, v, []vault.Grant{g})
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// describeGrants returns what is told of grants of v. Those that were revoked are in the
+// ledger; where it cannot be read nothing is told, since a grant would look good.
+func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vault.Grant) ([]*pb.Grant, error) {
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }()
+	names := make(map[unlocktoken.ID]string)
+	records, err := v.Records()
+	if err != nil && !errors.Is(err, vault.ErrLocked) {
+		return nil, err
+	}
+	for _, r := range records {
+		names[unlocktoken.ID(r.ID)] = r.Name
+	}
+	all := make([]*pb.Grant, 0, len(grants))
+	for _, g := range grants {
+		m := &pb.Grant{Id: unlocktoken.GrantName(g.ID), State: grantLocked}
+		if g.Meta != nil {
+			if err := a.fillGrant(m, g, names); err != nil {
+				return nil, err
+			}
+		}
+		if at, revoked := l.Get(ledgerGrantRevoked, g.ID[:]); revoked {
+			m.State, m.RevokedAt = grantRevoked, int64(at) // #nosec G115 -- written by revokeGrant
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// fillGrant fills in what only the unlocked vault says. names are those of the records.
+func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]string) error {
+	meta, grant, err := a.codec.decodeGrant(g.Meta)
+	if err != nil {
+		return fmt.Errorf("%w: grant %s: %w", vault.ErrDamaged, m.GetId(), err)
+	}
+	now := a.clock().Unix()
+	switch {
+	case now > grant.NotAfter():
+		m.State = grantExpired
+	case now < grant.NotBefore():
+		m.State = grantPending
+	default:
+		m.State = grantActive
+	}
+	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), limitsOf(grant.Caveats)
+	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")
+	for i, id := range grant.Caveats.Credentials {
+		name, there := names[id]
+		if !there {
+			name = meta.Profiles[i]
+		}
+		opens := slices.ContainsFunc(g.Records, func(r [16]byte) bool { return bytes.Equal(r[:], id[:]) })
+		m.Profiles = append(m.Profiles, &pb.GrantProfile{Name: name, Credential: fmt.Sprintf("%x", id[:]), Opens: opens})
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+func newGrant(e *env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "grant",
+		Short: "Make, list, show, narrow and revoke grants for CI jobs",
+		Long: `A grant says what whoever shows its unlock token may do: with which profiles, in
+which way, until when. The token is one line of text for the secrets of a CI
+job. It opens its own profiles and no others, also while the vault is locked.`,
+	}
+	c.AddCommand(newGrantNew(e), newGrantList(e), newGrantShow(e), newGrantNarrow(e), newGrantRevoke(e))
+	return c
+}
+
+func newGrantList(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List the grants",
+		Long: `List the grants, the newest first. While the vault is locked, nothing but their
+IDs is known, and which were revoked. One that ended a month ago is gone with
+the next grant that is made.`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return e.manage(c.Context(), func(a *client.Admin) error {
+				all, err := a.Grants(c.Context())
+				if err != nil {
+					return err
+				}
+				forms := make([]grantJSON, 0, len(all))
+				for _, g := range all {
+					forms = append(forms, grantForm(g))
+				}
+				return printList(e, forms, "no grants yet; make one:  nsagent grant new -p NAME --ttl 8h", func() [][]string { return grantRows(all) })
+			})
+		},
+	}
+}
+
+func grantRows(all []*pb.Grant) [][]string {
+	rows := [][]string{{"ID", "STATE", "PROFILES", "ENDS", "MADE"}}
+	for _, g := range all {
+		rows = append(rows, []string{shortGrant(g.GetId()), g.GetState(), strings.Join(profileNames(g), " "), day(g.GetNotAfter(), ""), day(g.GetCreatedAt(), "")})
+	}
+	return rows
+}
+
+// shortGrant is as much of a grant's id as people need.
+func shortGrant(id string) string { return id[:min(len("g_")+idLength, len(id))] }
+
+func profileNames(g *pb.Grant) []string {
+	names := make([]string, 0, len(g.GetProfiles()))
+	for _, p := range g.GetProfiles() {
+		names = append(names, p.GetName())
+	}
+	return names
+}
+
+func newGrantRevoke(e *env) *cobra.Command {
+	var rotate bool
+	c := &cobra.Command{
+		Use:   "revoke ID",
+		Short: "End a grant for good",
+		Long: `End a grant: its tokens are refused from the next request on, and connections
+that showed one are closed. It works while the vault is locked.
+
+With --rotate its profiles get new keys in the vault as well, so that nobody who
+has a token, and comes by this machine's key and the vault file, opens them. The
+credentials themselves are as they were; to be rid of those:  nsagent rotate`,
+		Example: "  nsagent grant ls\n  nsagent grant revoke g_mfzwizlt",
+		Args:    takes("ID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.manage(c.Context(), func(a *client.Admin) error {
+				r, err := a.RevokeGrant(c.Context(), args[0], rotate)
+				if err != nil {
+					return err
+				}
+				return e.reportRevoked(r)
+			})
+		},
+	}
+	c.Flags().BoolVar(&rotate, "rotate", false, "give its profiles new keys as well")
+	return c
+}
+
+func (e *env) reportRevoked(r *pb.RevokeGrantResponse) error {
+	if e.json() {
+		return e.printJSON(struct {
+			grantJSON
+			Rotated  []string `json:"rotated"`
+			Affected []string `json:"affected"`
+		}{grantForm(r.GetGrant()), orEmpty(r.GetRotated()), orEmpty(r.GetAffected())})
+	}
+	e.say("revoked %s", r.GetGrant().GetId())
+	if n := len(r.GetRotated()); n > 0 {
+		e.say("new keys for %s", strings.Join(r.GetRotated(), ", "))
+	}
+	for _, id := range r.GetAffected() {
+		e.note("tokens of %s open these profiles no more while the vault is locked", id)
+	}
+	return nil
+}
+
+func newGrantShow(e *env) *cobra.Command {
+	var from tokenFlags
+	c := &cobra.Command{
+		Use:   "show [ID|-]",
+		Short: "Show what a grant, or an unlock token, allows",
+		Long: `Show a grant by its ID or the start of it. With - it shows what the unlock token
+on stdin allows, or that of --token-file or of NSAGENT_TOKEN; that takes no
+agent, and checks no signature. The token itself is never shown.`,
+		Example: "  nsagent grant show g_mfzwizlt\n  nsagent grant show --token-file token",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return takes("ID")(c, args)
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1 && args[0] != "-" && from.file != "":
+				return usage("an ID and a token exclude each other", "either is enough", "")
+			case len(args) == 1 && args[0] != "-":
+				return runGrantShow(c.Context(), e, args[0])
+			case len(args) == 1 && from.file == "":
+				from.file = "-"
+			}
+			return runTokenShow(e, from)
+		},
+	}
+	from.register(c)
+	return c
+}
+
+func runGrantShow(ctx context.Context, e *env, id string) error {
+	return e.manage(ctx, func(a *client.Admin) error {
+		g, err := a.Grant(ctx, id)
+		if err != nil {
+			return err
+		}
+		f := grantForm(g)
+		if e.json() {
+			return e.printJSON(f)
+		}
+		rows := [][2]string{{"id", f.ID}, {"state", f.State}, {"made", day(g.GetCreatedAt(), "")}, {"made by", f.MadeBy}, {"ends", day(g.GetNotAfter(), "")}, {"revoked", day(g.GetRevokedAt(), "")}}
+		for _, p := range g.GetProfiles() {
+			rows = append(rows, [2]string{"profile", fmt.Sprintf("%s (credential %s)", p.GetName(), p.GetCredential())})
+			if !p.GetOpens() {
+				rows = append(rows, [2]string{"", "no token opens it while the vault is locked"})
+			}
+		}
+		if f.Scope != nil {
+			rows = append(rows, f.Scope.rows()...)
+		}
+		return e.sheet(filled(rows))
+	})
+}
+
+// filled returns the rows that say something.
+func filled(rows [][2]string) [][2]string {
+	var out [][2]string
+	for _, r := range rows {
+		if r[1] != "" {
+			out = append(out, r)
+		}
+	}
+	return out
+}

@@ -1,0 +1,213 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// limitFlags say what a grant, or a narrower token, allows.
+type limitFlags struct {
+	methods, paths, hosts, scripts, kinds, networks, executables []string
+
+	ttl       duration
+	notBefore beginning
+	uses      uint64
+	rate      rate
+	oidc      string
+}
+
+func (f *limitFlags) register(c *cobra.Command) {
+	list := func(to *[]string, name, usage string) { c.Flags().StringArrayVar(to, name, nil, usage) }
+	list(&f.methods, "method", "allow the HTTP `METHOD` only; more than one may be given")
+	list(&f.paths, "path", "allow URL paths that fit `PATTERN`, such as /services/rest/**")
+	list(&f.hosts, "host", "allow requests to `HOST` only")
+	list(&f.scripts, "script", "allow the RESTlet `S/D`: script and deployment")
+	list(&f.kinds, "kind", "allow `KIND`: sign, send, passport, connect-password, …")
+	list(&f.networks, "cidr", "allow requests from a `NETWORK` such as 192.0.2.0/24")
+	list(&f.executables, "exe", "allow the executable at `PATH` to ask; evidence, no wall")
+	c.Flags().Var(&f.ttl, "ttl", "end after a `TIME` such as 8h or 30d, at most 366d")
+	c.Flags().Var(&f.notBefore, "not-before", "begin at a `TIME` such as 2026-12-01T06:00")
+	c.Flags().Uint64Var(&f.uses, "uses", 0, "end after `N` uses")
+	c.Flags().Lookup("uses").DefValue = "0"
+	c.Flags().Var(&f.rate, "rate", "allow `N/UNIT` uses: s, m, h or d, such as 200/h")
+	c.Flags().StringVar(&f.oidc, "oidc", "", "allow jobs whose OIDC token says what `FILE` says")
+}
+
+// caveats returns what the flags say, without credentials. now is when the time begins.
+func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
+	c := unlocktoken.Caveats{
+		Kinds: f.kinds, Hosts: mapped(f.hosts, strings.ToLower), Methods: mapped(f.methods, strings.ToUpper), Paths: f.paths, Scripts: f.scripts,
+		Networks: f.networks, Uses: f.uses,
+	}
+	if t := time.Time(f.notBefore); !t.IsZero() {
+		c.NotBefore = t.Unix()
+	}
+	if f.ttl > 0 {
+		c.NotAfter = now.Add(time.Duration(f.ttl)).Unix()
+	}
+	if f.rate.Count > 0 {
+		c.Rate = &unlocktoken.Rate{Count: f.rate.Count, Seconds: f.rate.Seconds}
+	}
+	if len(f.executables) > 0 {
+		c.Peer = &unlocktoken.Peer{Executables: f.executables}
+	}
+	if f.oidc != "" {
+		var err error
+		if c.Identities, err = readIdentities(f.oidc); err != nil {
+			return c, err
+		}
+	}
+	return c, limitsFault(c)
+}
+
+// limitsFault returns an error for limits that make no sense.
+func limitsFault(c unlocktoken.Caveats) error {
+	if err := c.Check(); err != nil {
+		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrCaveats.Error()+": ")
+		return usage("the limits cannot be used", plain(errors.New(why)), "")
+	}
+	onTarget := len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Scripts) > 0
+	if onTarget && len(c.Kinds) > 0 && !slices.Contains(c.Kinds, "sign") && !slices.Contains(c.Kinds, "send") {
+		return usage("the limits allow nothing", "where hosts, methods, paths or scripts are limited, sign and send alone are allowed", "leave --kind out, or the other limits")
+	}
+	return nil
+}
+
+func mapped(l []string, f func(string) string) []string {
+	var out []string
+	for _, s := range l {
+		out = append(out, f(s))
+	}
+	return out
+}
+
+// limitsOfCaveats returns caveats in the form of the API.
+func limitsOfCaveats(c unlocktoken.Caveats) *pb.GrantLimits {
+	m := &pb.GrantLimits{
+		Kinds: c.Kinds, Hosts: c.Hosts, Methods: c.Methods, Paths: c.Paths, Scripts: c.Scripts, NotBefore: c.NotBefore, Uses: c.Uses, Networks: c.Networks,
+	}
+	if c.Rate != nil {
+		m.RateCount, m.RateSeconds = c.Rate.Count, c.Rate.Seconds
+	}
+	for _, i := range c.Identities {
+		identity := &pb.GrantIdentity{Issuer: i.Issuer}
+		for _, claim := range i.Claims {
+			identity.Claims = append(identity.Claims, &pb.GrantClaim{Name: claim.Name, Values: claim.Values})
+		}
+		m.Identities = append(m.Identities, identity)
+	}
+	if c.Peer != nil {
+		m.Executables = c.Peer.Executables
+	}
+	return m
+}
+
+// caveatsOfLimits is the inverse of limitsOfCaveats.
+func caveatsOfLimits(m *pb.GrantLimits) unlocktoken.Caveats {
+	c := unlocktoken.Caveats{
+		Kinds: m.GetKinds(), Hosts: m.GetHosts(), Methods: m.GetMethods(), Paths: m.GetPaths(), Scripts: m.GetScripts(), NotBefore: m.GetNotBefore(),
+		Uses: m.GetUses(), Networks: m.GetNetworks(),
+	}
+	if m.GetRateCount() > 0 {
+		c.Rate = &unlocktoken.Rate{Count: m.GetRateCount(), Seconds: m.GetRateSeconds()}
+	}
+	for _, i := range m.GetIdentities() {
+		identity := unlocktoken.Identity{Issuer: i.GetIssuer()}
+		for _, claim := range i.GetClaims() {
+			identity.Claims = append(identity.Claims, unlocktoken.Claim{Name: claim.GetName(), Values: claim.GetValues()})
+		}
+		c.Identities = append(c.Identities, identity)
+	}
+	if len(m.GetExecutables()) > 0 {
+		c.Peer = &unlocktoken.Peer{Executables: m.GetExecutables()}
+	}
+	return c
+}
+
+// maxIdentities bounds a file of OIDC identities, in bytes.
+const maxIdentities = 64 << 10
+
+// readIdentities reads the OIDC identities of a file: one object, or a list of them.
+func readIdentities(file string) ([]unlocktoken.Identity, error) {
+	f, err := os.Open(file) // #nosec G304 -- named by the user
+	if err != nil {
+		return nil, usage("the OIDC identities cannot be read", err.Error(), "")
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxIdentities+1))
+	if err != nil || len(b) > maxIdentities {
+		return nil, usage("the OIDC identities cannot be read", fmt.Sprintf("%s has more than %d bytes, or is no file", file, maxIdentities), "")
+	}
+	var all []identityJSON
+	one := identityJSON{}
+	strict := json.JoinOptions(json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(false))
+	if err := json.Unmarshal(b, &all, strict); err != nil {
+		if err := json.Unmarshal(b, &one, strict); err != nil {
+			return nil, usage("the OIDC identities are not the JSON that is expected", `{"issuer":"https://…","claims":{"repository_id":"1234","ref":["refs/heads/main"]}}, or a list of such`, "")
+		}
+		all = []identityJSON{one}
+	}
+	if len(all) == 0 {
+		return nil, usage("the file names no OIDC identity", "with an empty list, no job at all would fit", "")
+	}
+	var out []unlocktoken.Identity
+	for _, i := range all {
+		identity := unlocktoken.Identity{Issuer: i.Issuer}
+		for _, name := range sortedKeys(i.Claims) {
+			identity.Claims = append(identity.Claims, unlocktoken.Claim{Name: name, Values: i.Claims[name]})
+		}
+		out = append(out, identity)
+	}
+	return out, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// claimStrings are the values of a claim: a text, a whole number, or a list of such.
+type claimStrings []string
+
+// UnmarshalJSONFrom reads the values.
+func (c *claimStrings) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	list := dec.PeekKind() == '['
+	if list {
+		if _, err := dec.ReadToken(); err != nil {
+			return err
+		}
+	}
+	for !list || dec.PeekKind() != ']' {
+		tok, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		switch tok.Kind() {
+		case '"':
+			*c = append(*c, tok.String())
+		case '0':
+			if _, err := strconv.ParseInt(tok.String(), 10, 64); err != nil {
+				return errors.New("a number that is not whole")
+			}
+			*c = append(*c, tok.String())
+		default:
+			return errors.New("neither a text nor a number")
+		}
+		if !list {
+			return nil
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}

@@ -1,0 +1,213 @@
+package command
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// tokenFlags say where an unlock token comes from. No flag takes it.
+type tokenFlags struct{ file string }
+
+func (f *tokenFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.file, "token-file", "", "read the token from `FILE`, or - for stdin (else NSAGENT_TOKEN, _FILE, _FD)")
+}
+
+// read returns the token, which the caller wipes.
+func (f *tokenFlags) read(e *env) (*unlocktoken.Token, error) {
+	text, err := f.text(e)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	token, err := unlocktoken.Parse(bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")))
+	if err != nil {
+		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrFormat.Error()+": ")
+		return nil, &client.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: why, Next: "give it as it was printed, one line from nst1_ on"}
+	}
+	return token, nil
+}
+
+func (f *tokenFlags) text(e *env) ([]byte, error) {
+	source := e.stdin
+	switch f.file {
+	case "":
+		text, err := client.AmbientToken()
+		if text == nil && err == nil {
+			return nil, usage("no unlock token is given", "NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD are not set", "name a file:  --token-file F, or - for stdin")
+		}
+		return text, err
+	case "-":
+	default:
+		file, err := os.Open(f.file)
+		if err != nil {
+			return nil, usage("the unlock token cannot be read", err.Error(), "")
+		}
+		defer func() { _ = file.Close() }()
+		source = file
+	}
+	text, err := io.ReadAll(io.LimitReader(source, unlocktoken.MaxText+3)) // with a line end, and one more
+	if err != nil {
+		clear(text)
+		return nil, usage("the unlock token cannot be read", plain(err), "")
+	}
+	return text, nil
+}
+
+type grantNarrowOptions struct {
+	from        tokenFlags
+	limits      limitFlags
+	credentials []string
+}
+
+func newGrantNarrow(e *env) *cobra.Command {
+	var o grantNarrowOptions
+	c := &cobra.Command{
+		Use:   "narrow",
+		Short: "Make an unlock token that can do less of one that you have",
+		Long: `Print an unlock token that can do less than the one that is given. It takes no
+agent and no network; what a token was limited to stays, and nothing widens it.
+The grant stays one: revoking it ends both tokens.
+
+A token names its profiles by the IDs of their credentials, which grant show
+tells.`,
+		Example: `  nsagent grant narrow --token-file token --ttl 15m --method GET
+  nsagent grant narrow --uses 1`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runGrantNarrow(e, o) },
+	}
+	o.from.register(c)
+	o.limits.register(c)
+	c.Flags().StringArrayVar(&o.credentials, "credential", nil, "keep the credential `ID` only; more than one may be given")
+	return c
+}
+
+func runGrantNarrow(e *env, o grantNarrowOptions) error {
+	caveats, err := o.limits.caveats(time.Now())
+	if err != nil {
+		return err
+	}
+	if e.profile != "" {
+		return usage("a token does not know the names of its profiles", "it names them by the IDs of their credentials", "keep some by --credential ID; see:  nsagent grant show -")
+	}
+	token, err := o.from.read(e)
+	if err != nil {
+		return err
+	}
+	defer token.Wipe()
+	if caveats.Credentials, err = o.keep(token); err != nil {
+		return err
+	}
+	narrower, err := token.Narrow(caveats, caveats.Credentials, rand.Reader)
+	switch {
+	case errors.Is(err, unlocktoken.ErrFormat):
+		return usage("the token cannot be narrowed any more", fmt.Sprintf("it has %d blocks, the most there may be", unlocktoken.MaxBlocks), "narrow one from before")
+	case err != nil:
+		return err
+	}
+	defer narrower.Wipe()
+	return e.printNarrowed(narrower)
+}
+
+// keep returns the credentials to keep, which the token has; nil for all.
+func (o grantNarrowOptions) keep(token *unlocktoken.Token) ([]unlocktoken.ID, error) {
+	var ids []unlocktoken.ID
+	for _, s := range o.credentials {
+		b, err := hex.DecodeString(s)
+		if err != nil || len(b) != len(unlocktoken.ID{}) {
+			return nil, usage(fmt.Sprintf("%.40q is not the ID of a credential", s), "it has 32 hexadecimal digits", "see:  nsagent grant show -")
+		}
+		id := unlocktoken.ID(b)
+		if !slices.ContainsFunc(token.Shares, func(s unlocktoken.Share) bool { return s.Credential == id }) {
+			return nil, &client.Error{Code: pb.CodeNotFound, Message: "the token has no credential " + s, Why: "a narrower one has no more", Next: "see:  nsagent grant show -"}
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// printNarrowed prints a narrower token.
+func (e *env) printNarrowed(token *unlocktoken.Token) error {
+	f, err := describeToken(token)
+	if err != nil {
+		return err
+	}
+	text := token.Text()
+	defer clear(text)
+	if e.json() {
+		return e.printJSON(tokenJSON{Schema: "nsagent.grant-narrow/v1", ID: f.ID, Token: string(text), ExpiresAt: f.ExpiresAt, Scope: f.Scope, Narrowed: f.Narrowed})
+	}
+	e.say("nsagent: %s, narrowed · until %s", f.ID, f.ExpiresAt)
+	return e.printSecret(text)
+}
+
+// tokenShowJSON is what grant show prints of a token.
+type tokenShowJSON struct {
+	Schema      string      `json:"schema"`
+	ID          string      `json:"id"`
+	Vault       string      `json:"vault"`
+	Mode        string      `json:"mode"`
+	IssuedAt    string      `json:"issued_at"`
+	ExpiresAt   string      `json:"expires_at"`
+	Credentials []string    `json:"credentials"`
+	Scope       scopeJSON   `json:"scope"`
+	Narrowed    []scopeJSON `json:"narrowed,omitempty"`
+}
+
+// describeToken returns what a token says, as it says it.
+func describeToken(token *unlocktoken.Token) (tokenShowJSON, error) {
+	g, err := token.Chain.Read()
+	if err != nil {
+		return tokenShowJSON{}, &client.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be read", Why: plain(err), Next: "have its owner make another:  nsagent grant new"}
+	}
+	out := tokenShowJSON{
+		Schema: "nsagent.unlock-token/v1", ID: unlocktoken.GrantName(g.Authority.Grant), Vault: fmt.Sprintf("%x", g.Vault[:]), Mode: g.Mode,
+		IssuedAt: rfc3339(g.IssuedAt), ExpiresAt: rfc3339(g.NotAfter()), Credentials: []string{},
+	}
+	for _, s := range token.Shares {
+		out.Credentials = append(out.Credentials, fmt.Sprintf("%x", s.Credential[:]))
+	}
+	for i, c := range g.Blocks() {
+		if i == 0 {
+			out.Scope = scopeForm(c)
+		} else {
+			out.Narrowed = append(out.Narrowed, scopeForm(c))
+		}
+	}
+	return out, nil
+}
+
+func runTokenShow(e *env, from tokenFlags) error {
+	token, err := from.read(e)
+	if err != nil {
+		return err
+	}
+	defer token.Wipe()
+	f, err := describeToken(token)
+	if err != nil {
+		return err
+	}
+	if e.json() {
+		return e.printJSON(f)
+	}
+	rows := [][2]string{{"grant", f.ID}, {"vault", f.Vault}, {"made", f.IssuedAt}, {"ends", f.ExpiresAt}, {"opens", strings.Join(f.Credentials, " ")}}
+	rows = append(rows, f.Scope.rows()...)
+	for i, s := range f.Narrowed {
+		rows = append(rows, [2]string{fmt.Sprintf("narrowed %d", i+1), "to what follows, in addition"}, [2]string{"ends", s.NotAfter}, [2]string{"credentials", strings.Join(s.Credentials, " ")})
+		rows = append(rows, s.rows()...)
+	}
+	return e.sheet(filled(rows))
+}

@@ -1,0 +1,176 @@
+package command
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+type grantNewOptions struct {
+	profiles []string
+	limits   limitFlags
+	opener   openerFlags
+}
+
+func newGrantNew(e *env) *cobra.Command {
+	var o grantNewOptions
+	c := &cobra.Command{
+		Use:   "new",
+		Short: "Make a grant, and print its unlock token",
+		Long: `Make a grant, and print its unlock token: this once, on stdout. Put it into the
+secrets of the CI system as NSAGENT_TOKEN. It asks for the passphrase again, or
+takes it from a file; in a vault that the keyring alone opens, a yes at the
+terminal has to do.
+
+What is not limited is as the profiles and the policy have it. Limits may be
+given more than once; one of each sort has to fit. Where methods, paths, hosts
+or scripts are limited, whoever shows the token can sign and send and nothing
+else. In a pattern * stands for anything within a part of the path, ** for any
+parts.`,
+		Example: `  nsagent grant new -p acme-sb1 --ttl 8h
+  nsagent grant new -p acme-sb1 -p acme-prod --ttl 30d --method GET --rate 200/h
+  nsagent grant new --ttl 1h --path '/services/rest/record/v1/customer/**'`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runGrantNew(c.Context(), e, o) },
+	}
+	c.Flags().StringArrayVarP(&o.profiles, "profile", "p", nil, "for the profile `NAME`; more than one may be given")
+	o.limits.register(c)
+	o.opener.register(c)
+	return c
+}
+
+func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
+	caveats, err := o.limits.caveats(time.Now())
+	if err != nil {
+		return err
+	}
+	if o.limits.ttl == 0 {
+		return usage("it is not said how long the grant lasts", "a grant without an end is not made", "say it:  --ttl 8h")
+	}
+	if len(o.profiles) == 0 {
+		p, err := e.paths()
+		if err != nil {
+			return err
+		}
+		name, err := e.profileName(p)
+		if err != nil {
+			return err
+		}
+		o.profiles = []string{name} // "": the only one there is
+	}
+	return e.manageSecretly(ctx, func(a *client.Admin, arena *secret.Arena) error {
+		shares, err := arena.Random(32 * len(o.profiles))
+		if err != nil {
+			return err
+		}
+		seed, err := arena.Random(ed25519.SeedSize)
+		if err != nil {
+			return err
+		}
+		next, err := publicHalf(seed)
+		if err != nil {
+			return err
+		}
+		spec := client.NewGrant{Profiles: o.profiles, Limits: limitsOfCaveats(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares)}
+		var r *pb.NewGrantResponse
+		err = e.proved(arena, o.opener, func(proof client.Proof) (err error) {
+			r, err = a.NewGrant(ctx, proof, spec)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		token, err := tokenOf(r, shares, seed)
+		if err != nil {
+			return err
+		}
+		defer token.Wipe()
+		return e.printToken(r.GetGrant(), token)
+	})
+}
+
+// publicHalf returns the public key of an Ed25519 seed.
+func publicHalf(seed secret.Bytes) (public ed25519.PublicKey, err error) {
+	err = seed.Use(func(p []byte) error {
+		secret.Do(func() {
+			key := ed25519.NewKeyFromSeed(p)
+			public = append(public, key[ed25519.SeedSize:]...)
+			secret.Wipe(key)
+		})
+		return nil
+	})
+	return public, err
+}
+
+// tokenOf makes the token of what the agent answered, and of what it was never told or has
+// forgotten.
+func tokenOf(r *pb.NewGrantResponse, shares, seed secret.Bytes) (*unlocktoken.Token, error) {
+	chain, err := unlocktoken.DecodeChain(r.GetChain())
+	if err != nil {
+		return nil, err
+	}
+	if len(r.GetCredentials())*32 != shares.Len() {
+		return nil, fmt.Errorf("the agent answered for %d profiles of %d", len(r.GetCredentials()), shares.Len()/32)
+	}
+	var all []unlocktoken.Share
+	defer func() { clear(all) }()
+	err = shares.Use(func(p []byte) error {
+		for i, id := range r.GetCredentials() {
+			if len(id) != 16 {
+				return fmt.Errorf("the agent answered with a credential of %d bytes", len(id))
+			}
+			all = append(all, unlocktoken.Share{Credential: unlocktoken.ID(id), Key: [32]byte(p[32*i : 32*i+32])})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var token *unlocktoken.Token
+	err = seed.Use(func(p []byte) error {
+		token, err = unlocktoken.New(unlocktoken.IssuerHash(r.GetIssuer()), all, chain, [32]byte(p))
+		return err
+	})
+	return token, err
+}
+
+// tokenJSON is what grant new and grant narrow print for programs. Narrowed are the blocks
+// that were added to the grant's own scope; all of them have to hold.
+type tokenJSON struct {
+	Schema    string      `json:"schema"`
+	ID        string      `json:"id"`
+	Token     string      `json:"token"`
+	ExpiresAt string      `json:"expires_at"`
+	Scope     scopeJSON   `json:"scope"`
+	Narrowed  []scopeJSON `json:"narrowed,omitempty"`
+}
+
+// printToken prints a new token as data, and says for people what it is.
+func (e *env) printToken(g *pb.Grant, token *unlocktoken.Token) error {
+	text := token.Text()
+	defer clear(text)
+	if e.json() {
+		f := grantForm(g)
+		return e.printJSON(tokenJSON{Schema: "nsagent.grant-new/v1", ID: f.ID, Token: string(text), ExpiresAt: rfc3339(g.GetNotAfter()), Scope: *f.Scope})
+	}
+	e.say("nsagent: %s · %s · until %s", g.GetId(), strings.Join(profileNames(g), ", "), day(g.GetNotAfter(), ""))
+	if e.screen.columns > 0 {
+		e.note("the token is shown this once; put it where the job finds it as NSAGENT_TOKEN")
+	}
+	return e.printSecret(text)
+}
+
+// printSecret prints a line that is a secret, without a copy of it.
+func (e *env) printSecret(line []byte) error {
+	_, _ = e.stdout.Write(line)
+	return e.print("")
+}
