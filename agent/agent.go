@@ -29,6 +29,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
@@ -53,6 +54,8 @@ type Config struct {
 	IdleLock, HardLock time.Duration
 	// Strict has every use fsynced in the audit log before its answer.
 	Strict bool
+	// Bundle is served in the place of a vault; nil means that there is none.
+	Bundle *BundleConfig
 	// Keyring starts a keyring helper; nil means that there is no OS keyring.
 	Keyring keyring.Launch
 	// Gateway starts a process that talks to NetSuite; nil means that there is none.
@@ -90,10 +93,11 @@ type Agent struct {
 	tokenSeals *sealKeys // of agent.sock
 	uploads    *uploads
 	presented  *presented
+	issuers    atomic.Pointer[oidc.Verifier] // of ID tokens
+	bundled    *bundled                      // what is served in the place of a vault; nil: a vault is
 	counters   *counters
 	grantClock grantClock
 	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
-	identities identifier                  // of OIDC tokens; nil: none is taken
 	ledgers    chan struct{}               // holds a value while the ledger is open
 	ends       chan struct{}               // wakes watchGrants
 	logins     *logins
@@ -188,11 +192,6 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if a.codec, err = newProfileCodec(); err != nil {
 		return nil, fmt.Errorf("preparing the metadata codec: %w", err)
 	}
-	for _, dir := range []string{filepath.Dir(cfg.Paths.Vault), cfg.Paths.AuditDir} {
-		if err := socketpath.EnsureDir(dir); err != nil {
-			return nil, fmt.Errorf("preparing %s: %w", dir, err)
-		}
-	}
 	if a.arena, err = secret.NewArena(secret.ArenaConfig{Mode: a.cfg.Memory}); err != nil {
 		return nil, fmt.Errorf("preparing locked memory: %w", err)
 	}
@@ -204,13 +203,44 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.presented, a.counters = newPresented(), newCounters()
 	a.ledgers, a.ends = make(chan struct{}, 1), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
-	if a.audit, err = audit.Open(cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
+	if err := a.prepare(); err != nil {
+		return nil, errors.Join(err, a.arena.Close())
+	}
+	if a.audit, err = audit.Open(a.cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
+	}
+	if a.bundled != nil {
+		return a, nil
 	}
 	if _, err := a.openVault(ctx); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
+}
+
+// prepare opens the bundle, if one is to be served, and makes the directories of what is
+// on disk.
+func (a *Agent) prepare() error {
+	if err := a.knowIssuers(nil); err != nil {
+		return err
+	}
+	if a.cfg.Bundle != nil {
+		if err := a.openBundle(); err != nil {
+			return err
+		}
+	}
+	for _, dir := range a.dirs() {
+		if err := socketpath.EnsureDir(dir); err != nil {
+			return fmt.Errorf("preparing %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// dirs are the directories of what the agent keeps on disk: of the ledger, beside which
+// the vault is, and of the log.
+func (a *Agent) dirs() []string {
+	return []string{filepath.Dir(a.cfg.Paths.Ledger), a.cfg.Paths.AuditDir}
 }
 
 // Close wipes the arena and closes the audit log of an agent that does not run.
@@ -222,6 +252,7 @@ func (a *Agent) Close() error {
 	if s != nil {
 		s.destroy()
 	}
+	a.closeBundle()
 	a.network.close()
 	return errors.Join(a.audit.Close(), a.arena.Close())
 }
@@ -244,14 +275,17 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := a.recordDurably(nil, audit.Event{Event: audit.EventAgentStart, Outcome: audit.OutcomeOK}); err != nil {
 		return fmt.Errorf("recording the start: %w", err)
 	}
-	a.unlockAtStart(ctx)
-	err = a.runTasks(ctx, ls)
+	if err = a.startBundle(ctx); err == nil {
+		a.unlockAtStart(ctx)
+		err = a.runTasks(ctx, ls)
+	}
 	a.awaitRefreshes()
 	a.stopping.Store(true)
 	a.lock("agent stopped", nil)
 	if e := a.returnUses(); e != nil {
 		a.log.Warn("uses that were reserved are lost", "error", e)
 	}
+	a.settleBundle()
 	// A call that is still under way cannot be recorded after the stop, nor answered.
 	if e := a.audit.Finish(a.by(nil, audit.Event{Event: audit.EventAgentStop, Outcome: audit.OutcomeOK})); e != nil {
 		err = errors.Join(err, fmt.Errorf("recording the stop: %w", e))
@@ -303,7 +337,7 @@ func (a *Agent) fence() error {
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	p := a.cfg.Paths
 	report, err := harden.Agent(harden.AgentSandbox{
-		ReadWrite: []string{filepath.Dir(p.Agent), filepath.Dir(p.Admin), filepath.Dir(p.Vault), p.AuditDir},
+		ReadWrite: append(a.dirs(), filepath.Dir(p.Agent), filepath.Dir(p.Admin)),
 		ReadOnly:  []string{"/proc"},
 	})
 	if err != nil {

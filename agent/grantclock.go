@@ -94,7 +94,15 @@ func (k *grantClock) isNews(exact bool) bool {
 	return k.isNewsLocked(exact)
 }
 
-// noteGrantTime writes down the highest time in the ledger of v.
+// idOf returns the id of v, or of the vault that the bundle is of.
+func (a *Agent) idOf(v *vault.Vault) []byte {
+	if a.bundled != nil {
+		return a.bundled.Vault[:]
+	}
+	return v.ID()
+}
+
+// noteGrantTime writes down the highest time in the ledger of v, or of the bundle.
 func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 	if !a.grantClock.isNews(exact) {
 		return nil
@@ -106,8 +114,9 @@ func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	a.grantClock.load(l, v.ID())
-	return a.grantClock.note(l, v.ID(), exact)
+	id := a.idOf(v)
+	a.grantClock.load(l, id)
+	return a.grantClock.note(l, id, exact)
 }
 
 // trustClock is for when the owner of v makes a grant: where the clock was far ahead before

@@ -37,6 +37,8 @@ type granted struct {
 	// own is what the token's own shares opened, while the agent was locked, until the
 	// agent is locked again, the grant ends or the presenter closes. Agent.mu guards it.
 	own *session
+	// clock judges the times of the grant; nil means that the clock of the machine does.
+	clock *steadyClock
 }
 
 // newGranted returns the right that a verified chain gives.
@@ -50,7 +52,7 @@ func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
 	if g == nil {
 		return now, nil
 	}
-	now = a.grantClock.at(g.IssuedAt, now)
+	now = a.grantClock.at(g.IssuedAt, g.clock.at(now))
 	return now, g.good(now)
 }
 

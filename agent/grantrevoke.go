@@ -59,7 +59,7 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 	now, next := a.clock(), most
 	var v *vault.Vault
 	over := a.presented.which(func(g *granted) bool {
-		left := time.Unix(g.NotAfter()+1, 0).Sub(a.grantClock.at(g.IssuedAt, now))
+		left := time.Unix(g.NotAfter()+1, 0).Sub(a.grantClock.at(g.IssuedAt, g.clock.at(now)))
 		if left > 0 {
 			next = min(next, left)
 		}
@@ -69,7 +69,10 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 		return left <= 0
 	})
 	a.closeAll(over)
-	if v != nil {
+	if a.bundled != nil {
+		_, _ = a.goodAt(a.bundled.granted, now) // takes note of the time, whoever is there
+	}
+	if v != nil || a.bundled != nil {
 		if err := a.noteGrantTime(v, len(over) > 0); err != nil {
 			a.log.Warn("the time is not noted for grants", "error", err)
 		}

@@ -33,7 +33,7 @@ func quotasOf(g *unlocktoken.Grant) []quota {
 	return all
 }
 
-// count counts one use against quotas; v is the vault whose ledger it is, locked or not. A
+// count counts one use against quotas; v is the vault whose ledger it is, locked or not; a bundle has its own. A
 // use that is decided on twice, since its profile was replaced in between, counts twice:
 // that is never more than there may be. The error wraps ErrLimited, or is that of the
 // ledger.
@@ -86,7 +86,7 @@ func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) ([]uint64, error) {
 func (a *Agent) returnUses() error {
 	rest := a.counters.finish()
 	v := a.reservedIn.Load()
-	if len(rest) == 0 || v == nil {
+	if len(rest) == 0 || v == nil && a.bundled == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)

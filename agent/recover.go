@@ -87,7 +87,7 @@ func (a *Agent) renewLedger(ctx context.Context, s *session, inKeyring bool) err
 	if err != nil {
 		return fmt.Errorf("renewing the machine key: %w", err)
 	}
-	l, err := a.ledgerUnder(key, s.vault)
+	l, err := a.ledgerUnder(key, s.vault.ID())
 	if err != nil {
 		return err
 	}

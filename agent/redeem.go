@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
-	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -21,12 +20,6 @@ const (
 	// maxOIDCToken is the longest token of an OIDC issuer that is taken, in bytes.
 	maxOIDCToken = 16 << 10
 )
-
-// identifier verifies the tokens of OIDC issuers. token is borrowed. The claims are those
-// that caveats and rules may name, numbers in decimal.
-type identifier interface {
-	identify(ctx context.Context, token secret.Bytes) (issuer string, claims map[string]string, err error)
-}
 
 // SealKey gives one-time keys for the secrets of the next Redeem.
 func (s signerService) SealKey(ctx context.Context, q *pb.SealKeyRequest) (*pb.SealKeyResponse, error) {
@@ -135,7 +128,7 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 		return g, nil, err
 	}
 	if q.GetOidcToken() != nil {
-		if err := a.identifyWith(ctx, c, g, q.GetOidcToken()); err != nil {
+		if err := a.identifyWith(ctx, v, c, g, q.GetOidcToken()); err != nil {
 			return g, nil, err
 		}
 	}
@@ -252,10 +245,7 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 }
 
 // identifyWith notes for g whom an OIDC token is of.
-func (a *Agent) identifyWith(ctx context.Context, c *caller, g *granted, m *pb.Sealed) error {
-	if a.identities == nil {
-		return refuse(ErrGrant, pb.CodeGrant, "the OIDC token was not taken", "no issuer is known to this agent", "name the issuer in the policy")
-	}
+func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *granted, m *pb.Sealed) error {
 	if m.GetField() != fieldOIDCToken {
 		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40s says nothing of a job", m.GetField()), "", "")
 	}
@@ -268,6 +258,8 @@ func (a *Agent) identifyWith(ctx context.Context, c *caller, g *granted, m *pb.S
 		return err
 	}
 	defer token.Destroy()
-	g.issuer, g.claims, err = a.identities.identify(ctx, token)
-	return err
+	return a.identify(ctx, g, token, func() (*ledger, error) {
+		l, _, err := a.openLedger(ctx, v)
+		return l, err
+	})
 }

@@ -134,6 +134,7 @@ func (a *Agent) lock(why string, c *caller) {
 		a.end(s, why, c)
 	}
 	a.closeAll(a.presented.which(func(*granted) bool { return true }))
+	a.closeBundle()
 }
 
 // expire locks because the time of s is over, unless another session took its

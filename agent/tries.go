@@ -26,6 +26,7 @@ const (
 	ledgerClock          store.Kind = 9  // Unix seconds: the highest time at which a token was looked at
 	ledgerClockEpoch     store.Kind = 10 // grants issued before that go by the next
 	ledgerClockBefore    store.Kind = 11 // the highest time before that
+	ledgerIDToken        store.Kind = 24 // by oidc.Identity.ID: Unix seconds from which the token is over anyway
 )
 
 // freeTries is how many wrong passphrases cost no wait; each further one doubles
@@ -50,22 +51,26 @@ func (l *ledger) Close() error {
 	return err
 }
 
-// openLedger opens the ledger of v. weak is set where the machine key is only a file.
+// openLedger opens the ledger of v, or of the bundle that is served. weak is set where the machine key is only a file.
 // The caller closes it.
 func (a *Agent) openLedger(ctx context.Context, v *vault.Vault) (l *ledger, weak bool, err error) {
+	if a.bundled != nil {
+		l, err = a.bundleLedger(a.bundled.Grant)
+		return l, false, err
+	}
 	key, weak, err := v.MachineKey(ctx)
 	if err != nil {
 		return nil, weak, fmt.Errorf("reading the machine key: %w", err)
 	}
-	l, err = a.ledgerUnder(key, v)
+	l, err = a.ledgerUnder(key, v.ID())
 	return l, weak, err
 }
 
-// ledgerUnder opens the ledger of v under key, which it takes. One part of the agent has
+// ledgerUnder opens the ledger of a vault under key, which it takes. One part of the agent has
 // it at a time, and the others wait.
-func (a *Agent) ledgerUnder(key *secret.HMACKey, v *vault.Vault) (*ledger, error) {
+func (a *Agent) ledgerUnder(key *secret.HMACKey, id []byte) (*ledger, error) {
 	a.ledgers <- struct{}{}
-	l, err := store.OpenLedger(a.cfg.Paths.Ledger, v.ID(), key.HMACSHA256)
+	l, err := store.OpenLedger(a.cfg.Paths.Ledger, id, key.HMACSHA256)
 	if err != nil {
 		<-a.ledgers
 		key.Destroy()

@@ -16,6 +16,9 @@ import (
 
 // openVault opens the vault file, locked.
 func (a *Agent) openVault(ctx context.Context) (*vault.Vault, error) {
+	if a.bundled != nil {
+		return nil, refuse(ErrNoVault, pb.CodeNoVault, "this agent serves a bundle and has no vault", "a bundle can be used, and not changed", "where the vault is:  nsagent grant new --bundle F")
+	}
 	cfg := vault.Config{Store: store.NewFile(a.cfg.Paths.Vault), Arena: a.arena, MachineKeyFile: a.cfg.Paths.MachineKey, Memory: &a.seen}
 	if a.cfg.Keyring != nil {
 		cfg.Keyring = keyring.New(a.arena, a.cfg.Keyring)

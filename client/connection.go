@@ -49,7 +49,9 @@ type connection struct {
 	path string
 	// token is shown on each connection before anything else goes over it; nil: none is.
 	token *unlocktoken.Token
-	uids  []uint32 // whose sockets and servers are trusted
+	// idToken is shown with it, on the first connection.
+	idToken *idToken
+	uids    []uint32 // whose sockets and servers are trusted
 	// repeat allows a call to be made twice where the connection broke before its
 	// answer came.
 	repeat bool
@@ -67,7 +69,7 @@ type connection struct {
 
 // connect dials path and waits until the server has proved who it is.
 func connect(ctx context.Context, path string, o *options) (*connection, error) {
-	c := &connection{path: path, token: o.unlockToken, turn: make(chan struct{}, 1)}
+	c := &connection{path: path, token: o.unlockToken, idToken: o.idToken, turn: make(chan struct{}, 1)}
 	c.uids = append([]uint32{uint32(os.Geteuid())}, o.serverUIDs...) // #nosec G115 -- a uid fits
 	if err := c.renew(ctx); err != nil {
 		return nil, err
@@ -85,7 +87,7 @@ func (c *connection) renew(ctx context.Context) error {
 	cc.Connect()
 	err = c.await(ctx, cc, func(s connectivity.State) bool { return s == connectivity.TransientFailure })
 	if err == nil && c.token != nil {
-		err = c.wrap(ctx, redeem(ctx, cc, c.token))
+		err = c.wrap(ctx, redeem(ctx, cc, c.token, c.idToken))
 	}
 	if err != nil {
 		_ = cc.Close()

@@ -23,6 +23,8 @@ type options struct {
 	token func() (*unlocktoken.Token, error)
 	// unlockToken is what it gave, and the connection wipes; nil means none.
 	unlockToken *unlocktoken.Token
+	// idToken is shown with it; nil means none.
+	idToken *idToken
 }
 
 // WithSocket connects to the socket at path and no other. A relative path is

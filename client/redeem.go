@@ -13,38 +13,67 @@ import (
 )
 
 // redeem shows a token on the one connection that cc stands for, which has its right and no
-// other from then on. What is secret in the token crosses sealed, or not at all.
-func redeem(ctx context.Context, cc grpc.ClientConnInterface, t *unlocktoken.Token) error {
-	rpc := pb.NewSignerClient(cc)
-	keys, err := rpc.SealKey(ctx, &pb.SealKeyRequest{})
+// other from then on; and the ID token of the job, if there is one. What is secret crosses
+// sealed, or not at all.
+func redeem(ctx context.Context, cc grpc.ClientConnInterface, t *unlocktoken.Token, job *idToken) error {
+	text, err := job.take()
 	if err != nil {
 		return err
 	}
-	if len(keys.GetKeys()) != 1 {
+	defer clear(text)
+	count := uint32(1)
+	if text != nil {
+		count = 2
+	}
+	rpc := pb.NewSignerClient(cc)
+	keys, err := rpc.SealKey(ctx, &pb.SealKeyRequest{Count: count})
+	if err != nil {
+		return err
+	}
+	if len(keys.GetKeys()) != int(count) {
 		return &Error{Code: pb.CodeInternal, Message: "the agent gave the wrong number of seal keys"}
 	}
 	key := keys.GetKeys()[0]
-	to := SealTo{PublicKey: key.GetPublicKey(), VaultID: keys.GetVaultId(), Instance: keys.GetInstance(), Method: pb.Signer_Redeem_FullMethodName, Field: "shares"}
-	box, err := to.sealShares(t)
-	if err != nil {
-		return &Error{Code: pb.CodeInternal, Message: "the agent gave a seal key that is none", cause: err}
+	q := &pb.RedeemRequest{
+		Chain: t.Chain.Encode(),
+		Proof: t.Prove(unlocktoken.Challenge(keys.GetVaultId(), keys.GetInstance(), key.GetId(), key.GetPublicKey())),
 	}
-	_, err = rpc.Redeem(ctx, &pb.RedeemRequest{
-		Chain:  t.Chain.Encode(),
-		Proof:  t.Prove(unlocktoken.Challenge(keys.GetVaultId(), keys.GetInstance(), key.GetId(), key.GetPublicKey())),
-		Shares: &pb.Sealed{Field: to.Field, KeyId: key.GetId(), Box: box},
-	})
+	shares := sharesOf(t)
+	defer clear(shares)
+	if q.Shares, err = sealTo(keys, 0, "shares", shares); err != nil {
+		return err
+	}
+	if text != nil {
+		if q.OidcToken, err = sealTo(keys, 1, "oidc_token", text); err != nil {
+			return err
+		}
+	}
+	_, err = rpc.Redeem(ctx, q)
 	return err
 }
 
-// sealShares seals the shares of a token as docs/protocol.md says: HPKE in base mode.
-func (to SealTo) sealShares(t *unlocktoken.Token) ([]byte, error) {
-	var shares []byte
-	defer func() { clear(shares) }()
-	shares = make([]byte, 0, len(t.Shares)*(16+32))
+// sharesOf returns the shares of a token as Redeem takes them. The caller wipes them.
+func sharesOf(t *unlocktoken.Token) []byte {
+	shares := make([]byte, 0, len(t.Shares)*(16+32))
 	for _, s := range t.Shares {
 		shares = append(append(shares, s.Credential[:]...), s.Key[:]...)
 	}
+	return shares
+}
+
+// sealTo seals a secret of Redeem to one of the keys.
+func sealTo(keys *pb.SealKeyResponse, n int, field string, plain []byte) (*pb.Sealed, error) {
+	key := keys.GetKeys()[n]
+	to := SealTo{PublicKey: key.GetPublicKey(), VaultID: keys.GetVaultId(), Instance: keys.GetInstance(), Method: pb.Signer_Redeem_FullMethodName, Field: field}
+	box, err := to.seal(plain)
+	if err != nil {
+		return nil, &Error{Code: pb.CodeInternal, Message: "the agent gave a seal key that is none", cause: err}
+	}
+	return &pb.Sealed{Field: field, KeyId: key.GetId(), Box: box}, nil
+}
+
+// seal seals a secret as docs/protocol.md says: HPKE in base mode.
+func (to SealTo) seal(plain []byte) ([]byte, error) {
 	public, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(to.PublicKey)
 	if err != nil {
 		return nil, err
@@ -54,7 +83,7 @@ func (to SealTo) sealShares(t *unlocktoken.Token) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	box, err := sender.Seal(prefixed([]byte(to.Method), []byte(to.Profile), []byte(to.Field)), shares)
+	box, err := sender.Seal(prefixed([]byte(to.Method), []byte(to.Profile), []byte(to.Field)), plain)
 	return append(enc, box...), err
 }
 

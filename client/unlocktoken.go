@@ -42,7 +42,13 @@ func (o *options) readToken() error {
 	if from == nil {
 		from = func() (*unlocktoken.Token, error) { return ambient.Clone(), err }
 	}
-	o.unlockToken, err = from()
+	if o.unlockToken, err = from(); err != nil {
+		return err
+	}
+	job, err := ambientIDToken() // likewise
+	if o.idToken == nil {
+		o.idToken = job
+	}
 	return err
 }
 
@@ -90,15 +96,16 @@ func readAmbient() (text []byte, from string, err error) {
 	case from == tokenVariable:
 		return []byte(values[from]), from, nil
 	}
-	text, err = readToken(from, values[from])
+	text, err = readSecret(from, values[from], from == tokenFDVariable, unlocktoken.MaxText)
 	return text, from, err
 }
 
-// readToken reads the token from the file or descriptor that a variable names.
-func readToken(variable, value string) ([]byte, error) {
+// readSecret reads a token of at most max bytes, and a line end, from the file or the
+// descriptor that a variable names.
+func readSecret(variable, value string, descriptor bool, max int64) ([]byte, error) {
 	var f *os.File
 	var err error
-	if variable == tokenFDVariable {
+	if descriptor {
 		fd, perr := strconv.ParseUint(value, 10, 16)
 		if perr != nil {
 			return nil, &Error{Code: pb.CodeUsage, Message: variable + " is not the number of a descriptor", Why: "it is a decimal number", cause: perr}
@@ -108,7 +115,7 @@ func readToken(variable, value string) ([]byte, error) {
 		return nil, noToken(err, "the file that "+variable+" names cannot be read")
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, unlocktoken.MaxText+3)) // with a line end, and one more
+	b, err := io.ReadAll(io.LimitReader(f, max+3)) // with a line end, and one more
 	if err != nil {
 		clear(b)
 		return nil, noToken(err, "what "+variable+" names cannot be read")

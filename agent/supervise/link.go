@@ -141,12 +141,13 @@ func (l *Link) Ready() error {
 	return nil
 }
 
-// Sockets returns the descriptors that a process which Run started was given beside
-// its link: n of them, as many as Config.Sockets has. The caller closes them.
-func Sockets(n int) []*os.File {
+// Given returns the descriptors that a process which Run started was given beside its
+// link: n of them, as many as Config.Sockets and Config.Inputs have together, in this
+// order. The caller closes them.
+func Given(n int) []*os.File {
 	var files []*os.File
 	for fd := linkDescriptor + 1; fd <= linkDescriptor+n; fd++ {
-		files = append(files, os.NewFile(uintptr(fd), "socket")) // #nosec G115 -- a descriptor fits
+		files = append(files, os.NewFile(uintptr(fd), "given")) // #nosec G115 -- a descriptor fits
 	}
 	return files
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -47,6 +48,9 @@ type Config struct {
 	// Sockets are listening sockets that the agent gets as its descriptors from 4 on.
 	// They stay open here, and stay the caller's.
 	Sockets []*os.File
+	// Inputs are what the agent reads at its start, as its descriptors behind those of
+	// Sockets. Run closes them once the agent has them.
+	Inputs []*os.File
 	// Ready is called when the agent says that it serves, and Stopping when it is asked
 	// to end; nil means nothing.
 	Ready, Stopping func()
@@ -95,7 +99,7 @@ type request struct {
 // it through Run alone, and once.
 //
 // No other process of the user can read a child, from its first instruction on. A
-// child gets descriptors 0, 1, 2 and its link, and the agent those of cfg.Sockets; to
+// child gets descriptors 0, 1, 2 and its link, and the agent those of cfg.Sockets and cfg.Inputs; to
 // that end Run marks all others of this process close-on-exec.
 //
 // Where the agent fails, connections that wait at cfg.Sockets are closed: who listens
@@ -139,12 +143,15 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 	agent, ended, err := prog.start(func(exe string) *exec.Cmd {
-		c := command(exe, cfg.AgentArgs, cfg.Env, theirs, syscall.SIGTERM, cfg.Sockets...)
+		c := command(exe, cfg.AgentArgs, cfg.Env, theirs, syscall.SIGTERM, slices.Concat(cfg.Sockets, cfg.Inputs)...)
 		c.SysProcAttr.Setsid = true
 		c.Stdout, c.Stderr = cfg.Stdout, cfg.Stderr
 		return c
 	})
 	_ = theirs.Close()
+	for _, input := range cfg.Inputs {
+		_ = input.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}

@@ -22,6 +22,8 @@ const (
 
 	// MaxEntries is the most credentials of a bundle.
 	MaxEntries = 64
+	// MaxPublic is the most bytes of Head.Public.
+	MaxPublic = 256 << 10
 )
 
 // Head says whose bundle it is.
@@ -32,6 +34,9 @@ type Head struct {
 	Issuer [32]byte
 	// Authority is the SHA-256 of the first block of the grant's chain.
 	Authority [32]byte
+	// Public is what the issuer says to whoever reads the file; opaque, at most MaxPublic
+	// bytes.
+	Public []byte
 }
 
 // Source is a credential to be sealed. Its secrets are borrowed.
@@ -67,6 +72,7 @@ type body struct {
 	Grant     [16]byte
 	Issuer    [32]byte
 	Authority [32]byte
+	Public    []byte
 	Entries   []entry
 }
 
@@ -80,7 +86,7 @@ type entry struct {
 // of which h.Issuer is the public half. Errors: those of vault/envelope's SealRecord, of
 // sign, and ErrFormat for no source, too many, one twice, or a key of another length.
 func Seal(a *secret.Arena, rand io.Reader, h Head, created uint64, sources []Source, sign func(message []byte) ([]byte, error)) ([]byte, error) {
-	b := body{Magic: magic, Format: format, Vault: h.Vault, Grant: h.Grant, Issuer: h.Issuer, Authority: h.Authority}
+	b := body{Magic: magic, Format: format, Vault: h.Vault, Grant: h.Grant, Issuer: h.Issuer, Authority: h.Authority, Public: h.Public}
 	defer a.ReleaseMemory()
 	for _, s := range sources {
 		r, err := s.seal(a, rand, h.Vault, created)
@@ -150,7 +156,7 @@ func Parse(text []byte, issuer [32]byte) (*Bundle, error) {
 	if err := b.check(encoded); err != nil {
 		return nil, err
 	}
-	out := &Bundle{Head: Head{b.Vault, b.Grant, b.Issuer, b.Authority}, records: make(map[[16]byte]*envelope.Record)}
+	out := &Bundle{Head: Head{b.Vault, b.Grant, b.Issuer, b.Authority, b.Public}, records: make(map[[16]byte]*envelope.Record)}
 	for _, e := range b.Entries {
 		if out.records[e.Credential], err = envelope.DecodeRecord(e.Record); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
@@ -167,7 +173,7 @@ func (b *body) check(encoded []byte) error {
 		return bad("no bundle")
 	case len(b.Entries) == 0 || len(b.Entries) > MaxEntries:
 		return bad(fmt.Sprintf("%d credentials, from 1 to %d allowed", len(b.Entries), MaxEntries))
-	case len(encoded) > MaxText/2:
+	case len(b.Public) > MaxPublic || len(encoded) > MaxText/2:
 		return bad("too long")
 	}
 	for i := 1; i < len(b.Entries); i++ {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -70,7 +71,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) sign(m []byte) ([]byte, error) { return ed25519.Sign(w.private, m), nil }
 
 func (w *world) head() Head {
-	return Head{Vault: w.grant.Vault, Grant: w.grant.Authority.Grant, Issuer: [32]byte(w.issuer), Authority: w.grant.AuthorityHash}
+	return Head{Vault: w.grant.Vault, Grant: w.grant.Authority.Grant, Issuer: [32]byte(w.issuer), Authority: w.grant.AuthorityHash, Public: []byte("for everybody")}
 }
 
 func (w *world) sources(t testing.TB) []Source {
@@ -121,7 +122,7 @@ func (w *world) parse(t testing.TB) *Bundle {
 func TestBundleOpens(t *testing.T) {
 	w := newWorld(t)
 	b := w.parse(t)
-	if b.Head != w.head() || !b.Has(acme) || !b.Has(other) || b.Has([16]byte{7}) {
+	if !reflect.DeepEqual(b.Head, w.head()) || !b.Has(acme) || !b.Has(other) || b.Has([16]byte{7}) {
 		t.Errorf("got %+v", b.Head)
 	}
 	for i, want := range map[int]Opened{0: {Name: "acme", Kind: "tba", Meta: []byte("meta of acme")}, 1: {Name: "other", Kind: "tba", Meta: []byte("meta of other")}} {
@@ -301,6 +302,7 @@ func TestHostileBundles(t *testing.T) {
 		"signed as another thing": {armour(append(bytes.Clone(all[:len(all)-64]), ed25519.Sign(w.private, all[:len(all)-64])...)), ErrSignature},
 		"later format":            {signed(func(b *body) { b.Format = 2 }), ErrNewer},
 		"another magic":           {signed(func(b *body) { b.Magic = "nsagent vault" }), ErrFormat},
+		"too much to say":         {signed(func(b *body) { b.Public = make([]byte, MaxPublic+1) }), ErrFormat},
 		"no credential":           {signed(func(b *body) { b.Entries = nil }), ErrFormat},
 		"one twice":               {signed(func(b *body) { b.Entries[1] = b.Entries[0] }), ErrFormat},
 		"out of order":            {signed(func(b *body) { b.Entries[0], b.Entries[1] = b.Entries[1], b.Entries[0] }), ErrFormat},

@@ -14,7 +14,7 @@
 //	base64 of body ‖ signature(64), in lines of 64
 //	-----END NSAGENT BUNDLE-----
 //
-//	body  = ["nsagent bundle", 1, vault id(16), grant id(16), issuer(32), authority(32), [*entry]]
+//	body  = ["nsagent bundle", 1, vault id(16), grant id(16), issuer(32), authority(32), public(bstr), [*entry]]
 //	entry = [credential id(16), record(bstr)]
 //
 // All of it is CBOR in core deterministic encoding. issuer is the Ed25519 key that signs

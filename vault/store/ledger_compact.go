@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -26,6 +27,18 @@ func (l *Ledger) Compact() error {
 		return fmt.Errorf("compacting the ledger %s: %w", path, translate(err))
 	}
 	return nil
+}
+
+// Forget drops the entries of a kind whose value is less than below, where that is a time
+// that is over. They do not count in this process any more; in the file they stay until it
+// is compacted, and may count again for whoever opens it before.
+func (l *Ledger) Forget(kind Kind, below uint64) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.mu.Lock()
+	maps.DeleteFunc(l.values, func(k ledgerKey, v ledgerValue) bool { return k.kind == kind && v.value < below })
+	l.mu.Unlock()
+	l.planCompactionLocked()
 }
 
 // rewriteLocked replaces the file by a new one with the entries that count, under

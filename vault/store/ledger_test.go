@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -285,6 +286,41 @@ func TestLedgerCompactsItself(t *testing.T) {
 	}
 	mustClose(t, l)
 	wantValue(t, mustOpen(t, path), 1, subject(16, 1), total)
+}
+
+// What is over is forgotten, and a ledger of nothing but new subjects stays small.
+func TestLedgerForgets(t *testing.T) {
+	path := ledgerPath(t)
+	l := mustOpen(t, path)
+	mustAppend(t, l, Entry{1, subject(16, 1), 10}, Entry{1, subject(16, 2), 20}, Entry{2, subject(16, 1), 5})
+	l.Forget(1, 20)
+	if _, ok := l.Get(1, subject(16, 1)); ok {
+		t.Error("what is over still counts")
+	}
+	wantValue(t, l, 1, subject(16, 2), 20)
+	wantValue(t, l, 2, subject(16, 1), 5)
+	for n := range 3 * compactSlack {
+		if n%512 == 0 {
+			var batch []Entry
+			for i := range 512 {
+				id := subject(16, 3)
+				binary.BigEndian.PutUint64(id, uint64(n+i))
+				batch = append(batch, Entry{1, id, uint64(100 + n)})
+			}
+			mustAppend(t, l, batch...)
+			l.Forget(1, uint64(100+n))
+		}
+	}
+	if n := l.head.Count; n > 2*compactSlack {
+		t.Errorf("%d entries are in the file", n)
+	}
+	mustClose(t, l)
+	l = mustOpen(t, path)
+	defer mustClose(t, l)
+	wantValue(t, l, 2, subject(16, 1), 5)
+	if _, ok := l.Get(1, subject(16, 1)); ok {
+		t.Error("what is over came back after it was compacted away")
+	}
 }
 
 func TestLedgerConcurrently(t *testing.T) {

@@ -25,14 +25,7 @@ func newAgent(e *env) *cobra.Command {
 		Short: "Run, start and stop the agent, or have systemd do it",
 	}
 	c.AddCommand(
-		&cobra.Command{
-			Use:   "run",
-			Short: "Run the agent in the foreground",
-			Long: `Run the agent in the foreground, until it is interrupted or told to stop. It is
-one parent without keys, and the process that holds them in a sandbox.`,
-			Args: takes(),
-			RunE: func(c *cobra.Command, _ []string) error { return runAgent(c.Context(), e) },
-		},
+		newAgentRun(e),
 		&cobra.Command{
 			Use:   "start",
 			Short: "Start the agent in the background",
@@ -53,15 +46,37 @@ to agent.log in the state directory.`,
 	return c
 }
 
+func newAgentRun(e *env) *cobra.Command {
+	var bundle string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent in the foreground",
+		Long: `Run the agent in the foreground, until it is interrupted or told to stop. It is
+one parent without keys, and the process that holds them in a sandbox.
+
+With --bundle it serves what the unlock token in NSAGENT_TOKEN, or that of
+NSAGENT_TOKEN_FILE or NSAGENT_TOKEN_FD, opens of that file, to every program of
+this user, within the limits of the token. It needs no vault, no keyring and no
+terminal, and keeps what it opened in memory only.`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runAgent(c.Context(), e, bundle) },
+	}
+	c.Flags().StringVar(&bundle, "bundle", "", "serve this bundle, opened by NSAGENT_TOKEN")
+	return c
+}
+
 func newAgentProcess(e *env) *cobra.Command {
 	var passed bool
+	var bundle bundleFlags
 	c := &cobra.Command{
 		Use:    "process",
 		Hidden: true,
 		Args:   takes(),
-		RunE:   func(c *cobra.Command, _ []string) error { return runAgentProcess(c.Context(), e, passed) },
+		RunE:   func(c *cobra.Command, _ []string) error { return runAgentProcess(c.Context(), e, passed, bundle) },
 	}
 	c.Flags().BoolVar(&passed, "passed", false, "both sockets are passed")
+	c.Flags().StringVar(&bundle.file, "bundle", "", "serve this bundle")
+	c.Flags().BoolVar(&bundle.idToken, "id-token", false, "an ID token is passed")
 	return c
 }
 
@@ -69,7 +84,9 @@ func newAgentProcess(e *env) *cobra.Command {
 // as long as that does. Where systemd starts it for its sockets, it passes them on, and
 // it is the one that tells systemd how the agent is: the agent can make no socket to
 // do so.
-func runAgent(ctx context.Context, e *env) error {
+//
+// bundle is the file to serve, empty for the vault.
+func runAgent(ctx context.Context, e *env, bundle string) error {
 	p, err := e.paths()
 	if err != nil {
 		return err
@@ -78,7 +95,7 @@ func runAgent(ctx context.Context, e *env) error {
 	if err != nil {
 		return notOurSockets(err)
 	}
-	var sockets []*os.File
+	var sockets, inputs []*os.File
 	args := append([]string{"agent", "process"}, e.inherited(p)...)
 	if len(passed) > 0 {
 		if sockets, err = systemd.Pick(passed, p.Agent, p.Admin); err != nil {
@@ -89,6 +106,13 @@ func runAgent(ctx context.Context, e *env) error {
 		}
 		args = append(args, "--passed")
 	}
+	if bundle != "" {
+		flags, files, err := e.bundle(bundle)
+		if err != nil {
+			return err
+		}
+		args, inputs = append(args, flags.args()...), files
+	}
 	tell := func(err error) {
 		if err != nil {
 			e.note("%s", plain(err))
@@ -97,7 +121,7 @@ func runAgent(ctx context.Context, e *env) error {
 	err = supervise.Run(ctx, supervise.Config{
 		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, GatewayArgs: []string{"gateway"}, ExchangerArgs: []string{"exchanger"},
 		Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
-		Sockets:  sockets,
+		Sockets: sockets, Inputs: inputs,
 		Ready:    func() { tell(manager.Ready("serves " + p.Agent)) },
 		Stopping: func() { tell(manager.Stopping()) },
 	})
@@ -124,7 +148,7 @@ const memoryLimit = 96 << 20
 
 // runAgentProcess is the agent: it holds the keys. Its parent is the supervisor,
 // at the other end of descriptor 3.
-func runAgentProcess(ctx context.Context, e *env, passed bool) error {
+func runAgentProcess(ctx context.Context, e *env, passed bool, bundle bundleFlags) error {
 	p, err := e.paths()
 	if err != nil {
 		return err
@@ -144,14 +168,23 @@ func runAgentProcess(ctx context.Context, e *env, passed bool) error {
 		<-parent.Done()
 		cancel()
 	}()
-	var sockets []*os.File
+	count := 0
 	if passed {
-		sockets = supervise.Sockets(2)
+		count = 2
+	}
+	given := supervise.Given(count + bundle.inputs())
+	served, err := bundle.config(given[count:])
+	if err != nil {
+		return err
+	}
+	launch := parent.Launch
+	if served != nil {
+		launch = nil // a bundle is for machines without a keyring
 	}
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
-		Paths: p, Sockets: sockets, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
-		Keyring: parent.Launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Paths: p, Sockets: given[:count], Bundle: served, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
+		Keyring: launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func() {
 			e.say("nsagent: the agent serves %s", p.Agent)
 			_ = parent.Ready() // where it is gone, the agent is about to end

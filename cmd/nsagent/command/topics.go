@@ -78,6 +78,7 @@ const helpEnvironment = `Variables
   NSAGENT_TOKEN_FILE   file with the unlock token
   NSAGENT_TOKEN_FD     descriptor from which to read it
   NSAGENT_CONFIG       configuration file
+  NSAGENT_OIDC_TOKEN_FILE   ID token of a CI job, or NSAGENT_OIDC_TOKEN_FD
   NSAGENT_NO_INPUT     never ask
 
 A flag wins over a variable, and that over the configuration file.
@@ -165,7 +166,16 @@ A library that sends again has to sign again. To try without an account:
 nsagent mock --profiles DIR.
 `
 
-const helpCI = `A job makes a vault of its own, with a passphrase that lives as long as the job:
+const helpCI = `A job needs no vault: a bundle in the repository, and the unlock token that opens
+it in NSAGENT_TOKEN, do. docs/ci has templates for GitHub Actions and GitLab CI.
+
+  nsagent agent run --bundle ci/nsagent.bundle &
+
+Where the grant asks which job it is, NSAGENT_OIDC_TOKEN_FILE names a file with an
+ID token of the job, got right before and good for one command. Its audience is
+nsagent: and the vault's id.
+
+Or a job makes a vault of its own, with a passphrase that lives as long as it:
 
   (umask 077; head -c 32 /dev/urandom | base64 > passphrase)
   nsagent init --unlock passphrase --passphrase-file passphrase

@@ -1,0 +1,200 @@
+package agent
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/grantkey"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/bundle"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// maxDetached is the longest that a token may open a bundle: nobody but NetSuite can take
+// it back sooner.
+const maxDetached = 90 * day
+
+// MaxBundle is the most bytes of the text of a bundle, MaxUnlockToken those of its token.
+const (
+	MaxBundle      = bundle.MaxText
+	MaxUnlockToken = unlocktoken.MaxText
+)
+
+// BundleConfig is a bundle that an agent serves, in the place of a vault.
+type BundleConfig struct {
+	// Text is the file.
+	Text []byte
+	// Token reads the text of the unlock token that opens it.
+	Token func(*secret.Arena) (secret.Bytes, error)
+	// IDToken reads the ID token of the job; nil means that it has none.
+	IDToken func(*secret.Arena) (secret.Bytes, error)
+}
+
+// shownToken is an unlock token, taken apart. Its shares are secret.
+type shownToken struct {
+	issuer [32]byte
+	chain  unlocktoken.Chain
+	proof  []byte
+	shares secret.Bytes
+}
+
+// openBundle opens the bundle of the configuration with its token, and moves what is kept
+// on disk to a directory of the grant's own. Nothing of a vault is looked at from then on.
+func (a *Agent) openBundle() error {
+	cfg := a.cfg.Bundle
+	text, err := cfg.Token(a.arena)
+	if err != nil {
+		return err
+	}
+	defer text.Destroy()
+	defer a.arena.ReleaseMemory()
+	challenge := make([]byte, 32)
+	if _, err := rand.Read(challenge); err != nil {
+		return fmt.Errorf("drawing a challenge: %w", err)
+	}
+	t, err := a.takeApart(text, challenge)
+	if err != nil {
+		return badToken(err)
+	}
+	defer t.shares.Destroy()
+	b, err := bundle.Parse(cfg.Text, t.issuer)
+	if err != nil {
+		return badBundle(err)
+	}
+	g, err := t.chain.Verify(b.Issuer[:], challenge, t.proof)
+	if err != nil {
+		return badToken(err)
+	}
+	if err := belongs(b, g); err != nil {
+		return err
+	}
+	if err := a.readNotice(b.Public); err != nil {
+		return badBundle(err)
+	}
+	if err := a.moveInto(g); err != nil {
+		return err
+	}
+	right := a.newGranted(g)
+	if err := a.admitBundle(right); err != nil {
+		return err
+	}
+	if right.own, err = a.openBundled(b, right, t); err != nil {
+		return err
+	}
+	a.bundled = &bundled{granted: right}
+	if cfg.IDToken != nil {
+		a.bundled.idToken, err = cfg.IDToken(a.arena)
+	}
+	return err
+}
+
+// takeApart reads the text of a token and proves, for a challenge, that it is whole. What
+// the parser leaves on the heap is erased.
+func (a *Agent) takeApart(text secret.Bytes, challenge []byte) (t shownToken, err error) {
+	err = text.Use(func(p []byte) error {
+		for len(p) > 0 && (p[len(p)-1] == '\n' || p[len(p)-1] == '\r') {
+			p = p[:len(p)-1]
+		}
+		var err error
+		secret.Do(func() {
+			var token *unlocktoken.Token
+			if token, err = unlocktoken.Parse(p); err != nil {
+				return
+			}
+			defer token.Wipe()
+			t.issuer, t.chain, t.proof = token.Issuer, token.Chain, token.Prove(challenge)
+			t.shares, err = a.compose(len(token.Shares)*shareSize, func(p []byte) ([]byte, error) {
+				for _, s := range token.Shares {
+					p = append(append(p, s.Credential[:]...), s.Key[:]...)
+				}
+				return p, nil
+			})
+		})
+		return err
+	})
+	return t, err
+}
+
+// belongs refuses a bundle that is not the grant's, and a grant that is not for bundles.
+func belongs(b *bundle.Bundle, g *unlocktoken.Grant) error {
+	bad := func(why, next string) error {
+		return refuse(ErrGrant, pb.CodeGrant, "the unlock token does not open this bundle", why, next)
+	}
+	switch {
+	case g.Mode != unlocktoken.Detached:
+		return bad("it is for the agent that has the vault", "use a token that came with a bundle:  nsagent grant new --bundle F")
+	case b.Vault != g.Vault || b.Grant != g.Authority.Grant || b.Authority != g.AuthorityHash:
+		return bad("it is of another grant of the same vault", "give the bundle that was written with this token")
+	case time.Duration(g.NotAfter()-g.IssuedAt)*time.Second > maxDetached:
+		return bad("it is good for more than 90 days, which no bundle is", "have its owner make another:  nsagent grant new --bundle F")
+	}
+	return nil
+}
+
+// badBundle says what is wrong with a bundle, never what is in it.
+func badBundle(err error) error {
+	why, next := "it is damaged: not a bundle as nsagent wrote it, or with other line ends", "take the file from the repository again"
+	switch {
+	case errors.Is(err, bundle.ErrNewer):
+		why, next = "it was written by a newer nsagent", "install that version"
+	case errors.Is(err, bundle.ErrIssuer):
+		why, next = "the unlock token is of another vault", "give the token that came with this bundle"
+	case errors.Is(err, bundle.ErrSignature):
+		why = "it was changed since it was written"
+	}
+	return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the bundle was not opened", why, next)
+}
+
+// moveInto gives the grant a directory of its own for its log and its ledger.
+func (a *Agent) moveInto(g *unlocktoken.Grant) error {
+	dir := filepath.Join(a.cfg.Paths.StateDir, "bundles", unlocktoken.GrantName(g.Authority.Grant))
+	a.cfg.Paths.AuditDir, a.cfg.Paths.Ledger, a.cfg.Paths.Vault = filepath.Join(dir, "audit"), filepath.Join(dir, "grant.nsl"), ""
+	if err := socketpath.EnsureDir(dir); err != nil {
+		return fmt.Errorf("preparing %s: %w", dir, err)
+	}
+	return nil
+}
+
+// openBundled opens what the shares of a token open of a bundle.
+func (a *Agent) openBundled(b *bundle.Bundle, g *granted, t shownToken) (*session, error) {
+	s := &session{of: g, profiles: make(map[string]*live), ids: make(map[string]store.ID)}
+	for _, credential := range g.Authority.Caveats.Credentials {
+		share, err := a.shareOf(t.shares, credential)
+		if err == nil && !share.IsZero() && g.Covers(credential) && b.Has(credential) {
+			err = a.addBundled(s, b, credential, share, t.issuer)
+		}
+		share.Destroy()
+		if err != nil {
+			s.destroy()
+			return nil, err
+		}
+	}
+	if len(s.profiles) == 0 {
+		return nil, refuse(ErrGrant, pb.CodeGrant, "the unlock token opens nothing of this bundle", "it was narrowed to profiles that the bundle does not hold, or to none", "give the token as it was printed")
+	}
+	return s, nil
+}
+
+// addBundled opens one credential with its share.
+func (a *Agent) addBundled(s *session, b *bundle.Bundle, credential unlocktoken.ID, share secret.Bytes, issuer [32]byte) error {
+	key, err := grantkey.Derive(a.arena, nil, s.of.Grant, issuer, credential, share)
+	if err != nil {
+		return err
+	}
+	defer key.Destroy()
+	o, err := b.Open(a.arena, credential, key)
+	if errors.Is(err, bundle.ErrOpen) {
+		return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token does not open this bundle", "a key share of it was changed", "give the token as it was printed")
+	}
+	if err != nil {
+		return err
+	}
+	return a.addOwn(s, vault.Opened{Record: vault.Record{ID: store.ID(credential), Name: o.Name, Kind: o.Kind, Meta: o.Meta, Version: 1}, SignOnly: o.SignOnly})
+}

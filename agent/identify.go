@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nsagent/nsagent/agent/oidc"
+	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// knowIssuers has the agent look at the ID tokens of these issuers, beside the presets.
+func (a *Agent) knowIssuers(issuers []oidc.Issuer) error {
+	v, err := oidc.New(oidc.Config{Issuers: issuers, Do: a.network.do, Boottime: a.boottime})
+	if err != nil {
+		return fmt.Errorf("taking issuers of ID tokens: %w", err)
+	}
+	a.issuers.Store(v)
+	return nil
+}
+
+// identify notes for g which job an ID token is of. The token is used up, durably in the
+// ledger that open opens, and counts for this vault no more. token is borrowed.
+//
+// Errors: a *Refusal; those of the arena and the ledger.
+func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, open func() (*ledger, error)) error {
+	now := a.clock()
+	id, err := a.issuers.Load().Verify(ctx, token, oidc.Audience(g.Vault), now)
+	if err == nil {
+		err = oidc.Admit(id, g.Grant)
+	}
+	a.arena.ReleaseMemory()
+	if err != nil {
+		return badIdentity(err)
+	}
+	l, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	if _, used := l.Get(ledgerIDToken, id.ID[:]); used {
+		return refuse(ErrGrant, pb.CodeGrant, "the ID token was not taken", "it was used before, and is good for one exchange", "get another from the CI service for each command")
+	}
+	l.Forget(ledgerIDToken, unixSeconds(now))
+	if err := l.Append(store.Entry{Kind: ledgerIDToken, Subject: id.ID[:], Value: unixSeconds(id.Expires)}); err != nil {
+		return fmt.Errorf("noting an ID token: %w", err)
+	}
+	g.issuer, g.claims = id.Issuer, id.Claims
+	return nil
+}
+
+// badIdentity says what is wrong with the ID token of a job.
+func badIdentity(err error) error {
+	r := (*oidc.Refused)(nil)
+	switch {
+	case errors.Is(err, oidc.ErrScope), errors.Is(err, oidc.ErrEvent):
+		errors.As(err, &r)
+		return refuse(errors.Join(ErrGrantScope, err), pb.CodeGrantScope, "the unlock token does not allow this job", r.Why, "see what it allows:  nsagent grant show -")
+	case errors.As(err, &r):
+		return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the ID token was not taken", r.Why, "see how to get one:  nsagent help ci")
+	case errors.Is(err, oidc.ErrKeys):
+		return refuse(errors.Join(ErrNetwork, err), pb.CodeNetwork, "the ID token was not verified", reason(err, oidc.ErrKeys), "try again")
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/oidc"
+	"github.com/nsagent/nsagent/agent/oidc/oidctest"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// jobWorld is an agent that knows an issuer, and a token for jobs of one repository.
+type jobWorld struct {
+	*fixture
+	issuer   *oidctest.Issuer
+	token    *unlocktoken.Token
+	audience string
+}
+
+func startJobs(t *testing.T) *jobWorld {
+	t.Helper()
+	w := &jobWorld{fixture: start(t, func(c *Config) {
+		c.Gateway = func(context.Context) (*net.UnixConn, error) { return gatewayHere(t) }
+	}), issuer: oidctest.New(t)}
+	w.unlock()
+	w.addTBA("acme")
+	w.know()
+	w.token = w.mint(unlocktoken.Caveats{Identities: []unlocktoken.Identity{
+		{Issuer: w.issuer.URL, Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"74"}}, {Name: "ref", Values: []string{"refs/heads/main"}}}},
+	}}, "acme")
+	w.audience = oidc.Audience([16]byte(w.agent.session.vault.ID()))
+	return w
+}
+
+// know has the agent of the moment know the issuer.
+func (w *jobWorld) know() {
+	w.t.Helper()
+	if err := w.agent.knowIssuers([]oidc.Issuer{{URL: w.issuer.URL, CA: w.issuer.CA}}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// try shows the unlock token with an ID token, nil for none, and signs.
+func (w *jobWorld) try(idToken []byte) error {
+	w.t.Helper()
+	opts := []client.Option{client.WithSocket(w.paths.Agent), client.WithUnlockToken(w.token.Text())}
+	if idToken != nil {
+		opts = append(opts, client.WithIDToken(idToken))
+	}
+	c, err := client.Dial(w.t.Context(), opts...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_, err = c.Sign(w.t.Context(), client.Request{URL: sandboxURL})
+	return err
+}
+
+// A grant for a job serves the job, once for each ID token, unlocked and locked, also
+// by the agent after this one.
+func TestRedeemForAJob(t *testing.T) {
+	w := startJobs(t)
+	claims := w.issuer.GitHub(w.audience, time.Now())
+	good := w.issuer.Sign(t, claims)
+	if err := w.try(nil); !errors.Is(err, client.ErrGrantScope) {
+		t.Errorf("without an ID token: got %v, want ErrGrantScope", err)
+	}
+	for name, c := range map[string]struct {
+		token []byte
+		want  error
+	}{
+		"another repository": {w.issuer.Sign(t, claims.With("jti", "1").With("repository_id", "75")), client.ErrGrantScope},
+		"a pull request":     {w.issuer.Sign(t, claims.With("jti", "2").With("event_name", "pull_request")), client.ErrGrantScope},
+		"another vault":      {w.issuer.Sign(t, claims.With("jti", "3").With("aud", oidc.Audience([16]byte{1}))), client.ErrGrant},
+		"unknown issuer":     {oidctest.New(t).Sign(t, claims.With("iss", "https://ci.example")), client.ErrGrant},
+		"over":               {w.issuer.Sign(t, claims.With("iat", 1).With("exp", 300)), client.ErrGrant},
+		"no token":           {[]byte("hello"), client.ErrGrant},
+		"empty":              {[]byte{}, client.ErrGrant},
+	} {
+		if err := w.try(c.token); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+	if err := w.try(good); err != nil {
+		t.Errorf("its job: %v", err)
+	}
+	for _, again := range [][]byte{good, w.issuer.SignRSA(t, claims)} {
+		if err := w.try(again); !errors.Is(err, client.ErrGrant) {
+			t.Errorf("the same again: got %v, want ErrGrant", err)
+		}
+	}
+	w.restart()
+	w.know()
+	if err := w.try(good); !errors.Is(err, client.ErrGrant) {
+		t.Errorf("the same after a restart: got %v, want ErrGrant", err)
+	}
+	if err := w.try(w.issuer.Sign(t, w.issuer.GitHub(w.audience, time.Now()))); err != nil {
+		t.Errorf("another, while locked: %v", err)
+	}
+	w.neverOnDisk(good)
+}
+
+// neverOnDisk looks for the signature of a token in all that the agent wrote.
+func (w *jobWorld) neverOnDisk(token []byte) {
+	w.t.Helper()
+	signature := token[bytes.LastIndexByte(token, '.')+1:]
+	looked := 0
+	for _, dir := range []string{w.paths.DataDir, w.paths.StateDir} {
+		err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			if bytes.Contains(b, signature) {
+				w.t.Errorf("%s has the ID token", path)
+			}
+			looked++
+			return err
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if looked < 3 {
+		w.t.Errorf("looked at %d files only", looked)
+	}
+}
