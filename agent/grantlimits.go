@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsagent/nsagent/internal/grantlimits"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -16,23 +17,7 @@ const maxGrantLife = 366 * 24 * time.Hour
 // caveatsOf returns the limits of a new grant as caveats, without its end and its
 // credentials.
 func caveatsOf(m *pb.GrantLimits) (unlocktoken.Caveats, error) {
-	c := unlocktoken.Caveats{
-		Kinds: m.GetKinds(), Hosts: m.GetHosts(), Methods: m.GetMethods(), Paths: m.GetPaths(), Scripts: m.GetScripts(),
-		NotBefore: m.GetNotBefore(), Uses: m.GetUses(), Networks: m.GetNetworks(),
-	}
-	if m.GetRateCount() != 0 || m.GetRateSeconds() != 0 {
-		c.Rate = &unlocktoken.Rate{Count: m.GetRateCount(), Seconds: m.GetRateSeconds()}
-	}
-	for _, i := range m.GetIdentities() {
-		identity := unlocktoken.Identity{Issuer: i.GetIssuer()}
-		for _, claim := range i.GetClaims() {
-			identity.Claims = append(identity.Claims, unlocktoken.Claim{Name: claim.GetName(), Values: claim.GetValues()})
-		}
-		c.Identities = append(c.Identities, identity)
-	}
-	if len(m.GetExecutables()) > 0 {
-		c.Peer = &unlocktoken.Peer{Executables: m.GetExecutables()}
-	}
+	c := grantlimits.Caveats(m)
 	return c, badCaveats(c.Check())
 }
 
@@ -46,28 +31,6 @@ func badCaveats(err error) error {
 		_, why, _ = strings.Cut(why, unlocktoken.ErrCaveats.Error()+": ")
 	}
 	return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the limits of the grant cannot be used", why, "see:  nsagent grant new --help")
-}
-
-// limitsOf is the inverse of caveatsOf.
-func limitsOf(c unlocktoken.Caveats) *pb.GrantLimits {
-	m := &pb.GrantLimits{
-		Kinds: c.Kinds, Hosts: c.Hosts, Methods: c.Methods, Paths: c.Paths, Scripts: c.Scripts,
-		NotBefore: c.NotBefore, Uses: c.Uses, Networks: c.Networks,
-	}
-	if c.Rate != nil {
-		m.RateCount, m.RateSeconds = c.Rate.Count, c.Rate.Seconds
-	}
-	for _, i := range c.Identities {
-		identity := &pb.GrantIdentity{Issuer: i.Issuer}
-		for _, claim := range i.Claims {
-			identity.Claims = append(identity.Claims, &pb.GrantClaim{Name: claim.Name, Values: claim.Values})
-		}
-		m.Identities = append(m.Identities, identity)
-	}
-	if c.Peer != nil {
-		m.Executables = c.Peer.Executables
-	}
-	return m
 }
 
 // lifeOf returns how long a new grant lasts.

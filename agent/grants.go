@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/grantlimits"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -237,7 +238,7 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]s
 	default:
 		m.State = grantActive
 	}
-	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), limitsOf(grant.Caveats)
+	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), grantlimits.Limits(grant.Caveats)
 	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")
 	for i, id := range grant.Caveats.Credentials {
 		name, there := names[id]

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsagent/nsagent/internal/grantlimits"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -66,7 +67,7 @@ func grantForm(g *pb.Grant) grantJSON {
 		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens()})
 	}
 	if l := g.GetLimits(); l != nil {
-		s := scopeForm(caveatsOfLimits(l))
+		s := scopeForm(grantlimits.Caveats(l))
 		s.Profiles = profileNames(g)
 		s.NotAfter = rfc3339(g.GetNotAfter())
 		out.Scope = &s

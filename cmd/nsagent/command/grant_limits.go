@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
-	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // limitFlags say what a grant, or a narrower token, allows.
@@ -93,49 +92,6 @@ func mapped(l []string, f func(string) string) []string {
 		out = append(out, f(s))
 	}
 	return out
-}
-
-// limitsOfCaveats returns caveats in the form of the API.
-func limitsOfCaveats(c unlocktoken.Caveats) *pb.GrantLimits {
-	m := &pb.GrantLimits{
-		Kinds: c.Kinds, Hosts: c.Hosts, Methods: c.Methods, Paths: c.Paths, Scripts: c.Scripts, NotBefore: c.NotBefore, Uses: c.Uses, Networks: c.Networks,
-	}
-	if c.Rate != nil {
-		m.RateCount, m.RateSeconds = c.Rate.Count, c.Rate.Seconds
-	}
-	for _, i := range c.Identities {
-		identity := &pb.GrantIdentity{Issuer: i.Issuer}
-		for _, claim := range i.Claims {
-			identity.Claims = append(identity.Claims, &pb.GrantClaim{Name: claim.Name, Values: claim.Values})
-		}
-		m.Identities = append(m.Identities, identity)
-	}
-	if c.Peer != nil {
-		m.Executables = c.Peer.Executables
-	}
-	return m
-}
-
-// caveatsOfLimits is the inverse of limitsOfCaveats.
-func caveatsOfLimits(m *pb.GrantLimits) unlocktoken.Caveats {
-	c := unlocktoken.Caveats{
-		Kinds: m.GetKinds(), Hosts: m.GetHosts(), Methods: m.GetMethods(), Paths: m.GetPaths(), Scripts: m.GetScripts(), NotBefore: m.GetNotBefore(),
-		Uses: m.GetUses(), Networks: m.GetNetworks(),
-	}
-	if m.GetRateCount() > 0 {
-		c.Rate = &unlocktoken.Rate{Count: m.GetRateCount(), Seconds: m.GetRateSeconds()}
-	}
-	for _, i := range m.GetIdentities() {
-		identity := unlocktoken.Identity{Issuer: i.GetIssuer()}
-		for _, claim := range i.GetClaims() {
-			identity.Claims = append(identity.Claims, unlocktoken.Claim{Name: claim.GetName(), Values: claim.GetValues()})
-		}
-		c.Identities = append(c.Identities, identity)
-	}
-	if len(m.GetExecutables()) > 0 {
-		c.Peer = &unlocktoken.Peer{Executables: m.GetExecutables()}
-	}
-	return c
 }
 
 // maxIdentities bounds a file of OIDC identities, in bytes.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/grantlimits"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -80,7 +81,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		if err != nil {
 			return err
 		}
-		spec := client.NewGrant{Profiles: o.profiles, Limits: limitsOfCaveats(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares)}
+		spec := client.NewGrant{Profiles: o.profiles, Limits: grantlimits.Limits(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares)}
 		var r *pb.NewGrantResponse
 		err = e.proved(arena, o.opener, func(proof client.Proof) (err error) {
 			r, err = a.NewGrant(ctx, proof, spec)
