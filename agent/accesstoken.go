@@ -134,18 +134,13 @@ func (a *Agent) exchange(s *session, p *live, scopes []string) {
 	ctx, cancel := s.line.during(context.Background(), exchangeTime+launchTime)
 	defer cancel()
 	defer a.arena.ReleaseMemory()
-	b, err := a.newToken(ctx, s, p, scopes)
-	if err != nil {
-		err = s.line.cause(err)
-	}
-	if errors.Is(err, errReplaced) {
-		p.tokens.land(tokenKey(scopes), b, err, a.boottime()) // nothing was sent
-		return
-	}
-	if rerr := a.recordExchange(p, p.tokenEndpoint(), err); rerr != nil && err == nil {
-		b.token.Destroy()
-		b, err = bearer{}, rerr
-	}
+	var b bearer
+	err := a.exchanging(p, p.tokenEndpoint(), func() (err error) {
+		if b, err = a.newToken(ctx, s, p, scopes); err != nil {
+			err = s.line.cause(err)
+		}
+		return err
+	})
 	p.tokens.land(tokenKey(scopes), b, err, a.boottime())
 }
 

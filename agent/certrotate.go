@@ -247,16 +247,13 @@ func (r *rotation) probe(ctx context.Context, st *live) error {
 		return err
 	}
 	for try := 1; ; try++ {
-		b, err := r.newToken(ctx, s, st, st.Scopes)
 		e := audit.Event{Event: audit.EventCertProbe, Outcome: audit.OutcomeOK, Profile: r.name, Account: st.Account, Kind: st.Auth, Detail: "certificate=" + st.CertificateID}
-		if err != nil {
-			e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
-		}
-		b.token.Destroy()
-		if werr := r.recordDurably(callerOf(ctx), e); werr != nil {
-			return fmt.Errorf("recording a probe: %w", errors.Join(werr, err))
-		}
-		if err == nil || errors.Is(err, errReplaced) || errors.Is(err, vault.ErrLocked) || try == certificateTries {
+		err := r.carryOut(callerOf(ctx), e, func() error {
+			b, err := r.newToken(ctx, s, st, st.Scopes)
+			b.token.Destroy()
+			return err
+		})
+		if err == nil || errors.Is(err, audit.ErrUnavailable) || errors.Is(err, errReplaced) || errors.Is(err, vault.ErrLocked) || try == certificateTries {
 			return err
 		}
 		select {
@@ -302,8 +299,10 @@ func (r *rotation) undo(ctx context.Context, st *live, cause error) error {
 	defer cancel()
 	stays := "callers go on with the present certificate"
 	switch {
-	case errors.Is(cause, vault.ErrLocked), errors.Is(cause, errReplaced), errors.Is(cause, audit.ErrUnavailable):
+	case errors.Is(cause, vault.ErrLocked), errors.Is(cause, audit.ErrUnavailable):
 		return cause
+	case errors.Is(cause, errReplaced):
+		return r.notRotated(cause, stays)
 	case st.Change == changeCertificate:
 		return r.notRotated(cause, stays+"; the next one stays too")
 	}

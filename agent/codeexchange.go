@@ -74,18 +74,20 @@ func (a *Agent) newVerifier() (secret.Bytes, error) {
 //
 // Source: NetSuite Help, "Step Two POST Request to the Token Endpoint".
 func (a *Agent) finishCode(ctx context.Context, l *login, who *live, code secret.Bytes) error {
-	g, answer, err := a.postGrant(ctx, l.session, who, l.secret,
-		formField{name: "grant_type", plain: "authorization_code"}, formField{name: "code", secret: code},
-		formField{name: "redirect_uri", plain: l.redirect}, formField{name: "code_verifier", secret: l.verifier})
-	if err == nil {
-		err = who.exchangeRefused(answer)
-	}
-	if err == nil && g.refresh.IsZero() {
-		err = who.incomplete("refresh_token")
-	}
-	if rerr := a.recordExchange(who, who.tokenEndpoint(), err); err == nil {
-		err = rerr
-	}
+	var g tokenGrant
+	err := a.exchanging(who, who.tokenEndpoint(), func() (err error) {
+		var answer gateway.Answer
+		g, answer, err = a.postGrant(ctx, l.session, who, l.secret,
+			formField{name: "grant_type", plain: "authorization_code"}, formField{name: "code", secret: code},
+			formField{name: "redirect_uri", plain: l.redirect}, formField{name: "code_verifier", secret: l.verifier})
+		if err == nil {
+			err = who.exchangeRefused(answer)
+		}
+		if err == nil && g.refresh.IsZero() {
+			err = who.incomplete("refresh_token")
+		}
+		return err
+	})
 	if err != nil {
 		g.destroy()
 		return err
@@ -105,7 +107,10 @@ func (a *Agent) finishCode(ctx context.Context, l *login, who *live, code secret
 	if !owned {
 		g.access.token.Destroy()
 	}
-	return err
+	if err != nil {
+		return notDone(l.session.line.cause(err), l.notStored(), "what NetSuite gave for it is with nobody, and ends by itself (Setup > Users/Roles > OAuth 2.0 Authorized Applications)")
+	}
+	return nil
 }
 
 // postGrant posts a grant to the token endpoint of p, as the client that p is. A
@@ -130,7 +135,7 @@ func (a *Agent) postGrant(ctx context.Context, s *session, p *live, clientSecret
 		job.Seal = append(job.Seal, gateway.Sealing{Member: member, Key: r.PublicKey(), Instance: a.instance[:], Profile: p.Name})
 	}
 	begin := a.boottime()
-	if answer, err = a.postFor(ctx, s, p, clientSecret, job, fields...); err != nil {
+	if answer, err = a.postAs(ctx, s, p, clientSecret, job, fields...); err != nil {
 		return g, answer, err
 	}
 	p.skew.learn(answer, a.clock(), a.boottime)
@@ -168,17 +173,8 @@ func (l *live) tokenJob(to string) gateway.Job {
 	return gateway.Job{Method: http.MethodPost, URL: to, CA: l.CA, Milliseconds: exchangeTime.Milliseconds(), ContentType: gateway.Form}
 }
 
-// postAs is postFor for whoever is unlocked.
-func (a *Agent) postAs(ctx context.Context, p *live, clientSecret secret.Bytes, job gateway.Job, fields ...formField) (gateway.Answer, error) {
-	s, err := a.unlocked()
-	if err != nil {
-		return gateway.Answer{}, err
-	}
-	return a.postFor(ctx, s, p, clientSecret, job, fields...)
-}
-
-// postFor has an exchanger post a form for a session, as the client that p is.
-func (a *Agent) postFor(ctx context.Context, s *session, p *live, clientSecret secret.Bytes, job gateway.Job, fields ...formField) (gateway.Answer, error) {
+// postAs has an exchanger post a form for a session, as the client that p is.
+func (a *Agent) postAs(ctx context.Context, s *session, p *live, clientSecret secret.Bytes, job gateway.Job, fields ...formField) (gateway.Answer, error) {
 	var payload gateway.Payload
 	if p.Confidential {
 		basic, err := a.basic(p.ClientID, clientSecret)
@@ -204,17 +200,23 @@ func (l *live) incomplete(what string) error {
 	return refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("no access token for profile %q", l.Name), "the answer of the token endpoint lacks "+what, "look at account and endpoint:  nsagent profile show "+l.Name)
 }
 
-// recordExchange records that an exchange of p was made, or why it failed.
-func (a *Agent) recordExchange(p *live, to string, err error) error {
+// exchanging records that a request is made for p which gives tokens, and then has it made.
+// One that fails is recorded again, as failed.
+func (a *Agent) exchanging(p *live, to string, make func() error) error {
 	e := audit.Event{Event: audit.EventExchange, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Method: http.MethodPost}
-	if t, perr := signer.ParseTarget(to); perr == nil {
+	if t, err := signer.ParseTarget(to); err == nil {
 		e.Host, e.Path = t.Host(), t.Path()
 	}
-	if err != nil {
-		e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
+	if err := a.record(nil, e); err != nil {
+		return fmt.Errorf("recording an exchange: %w", err)
 	}
+	err := make()
+	if err == nil {
+		return nil
+	}
+	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
 	if werr := a.record(nil, e); werr != nil {
-		return fmt.Errorf("recording an exchange: %w", werr)
+		a.log.Error("audit log not written after a failed exchange", "error", werr)
 	}
-	return nil
+	return err
 }

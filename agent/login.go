@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,6 +102,10 @@ func (s adminService) FinishLogin(ctx context.Context, q *pb.FinishLoginRequest)
 	return &pb.FinishLoginResponse{Profile: s.changed(p)}, nil
 }
 
+// finishTime is how long the end of a login may wait: for an exchanger, and for its turn to
+// store what came. The exchange has its own time.
+const finishTime = 2 * time.Minute
+
 // finishLogin returns the name of the profile also where it fails.
 func (a *Agent) finishLogin(ctx context.Context, q *pb.FinishLoginRequest) (*profile, string, error) {
 	defer a.arena.ReleaseMemory()
@@ -112,6 +117,9 @@ func (a *Agent) finishLogin(ctx context.Context, q *pb.FinishLoginRequest) (*pro
 		return nil, "", err
 	}
 	defer l.destroy()
+	// Whoever asked may go away: what was begun comes to an end.
+	ctx, cancel := l.session.line.during(ctx, finishTime)
+	defer cancel()
 	name := l.profile.Name
 	if err := l.answered(q); err != nil {
 		return nil, name, err
@@ -128,6 +136,9 @@ func (a *Agent) finishLogin(ctx context.Context, q *pb.FinishLoginRequest) (*pro
 	who, err := describe(&p)
 	if err != nil {
 		return nil, name, err
+	}
+	if err := a.recordDurably(callerOf(ctx), l.event("answer", audit.OutcomeOK)); err != nil {
+		return nil, name, fmt.Errorf("recording a login: %w", err)
 	}
 	if l.flow == flowPKCE {
 		err = a.finishCode(ctx, l, who, code)
@@ -193,6 +204,11 @@ func declined(name string) error {
 	return refuse(ErrConsent, pb.CodeDeclined, fmt.Sprintf("nobody logged in for profile %q", name), "whoever was asked in the browser said no", "begin anew, and allow it:  nsagent login -p "+name)
 }
 
+// notStored says what failed where NetSuite did its part.
+func (l *login) notStored() string {
+	return fmt.Sprintf("the login for profile %q was not stored", l.profile.Name)
+}
+
 // loginTrail is where NetSuite says more.
 const loginTrail = "the precise reason is in NetSuite:  Setup > Users/Roles > User Management > View Login Audit Trail, column Detail"
 
@@ -224,7 +240,8 @@ func (a *Agent) storeLogin(ctx context.Context, l *login, m material, prepare fu
 		return err
 	}
 	defer end()
-	if s != l.session || old.Auth != l.profile.Auth || old.Account != l.profile.Account || !old.equal(l.old.bound) {
+	if s != l.session || old.Auth != l.profile.Auth || old.Account != l.profile.Account || !old.equal(l.old.bound) ||
+		!slices.Equal(old.Scopes, l.old.Scopes) || old.RedirectURI != l.old.RedirectURI {
 		return refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("profile %q was changed during the login", old.Name), "", "begin anew:  nsagent login -p "+old.Name)
 	}
 	p := *old.profile

@@ -186,7 +186,7 @@ func (a *Agent) tryCertificate(ctx context.Context, s *session, st *live) ([]*pb
 		}
 		job := pr.job
 		job.CA, job.Milliseconds = st.CA, probeTime.Milliseconds()
-		answer, err := a.network.do(ctx, job, gateway.Payload{Authorization: header})
+		answer, err := a.network.doFor(ctx, s, job, gateway.Payload{Authorization: header})
 		if err != nil {
 			return err
 		}

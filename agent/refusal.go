@@ -86,6 +86,7 @@ func rows() []row {
 		{sentinel: socketpath.ErrTooLong, code: pb.CodeSocket, message: "the socket path is too long", open: true},
 		{sentinel: socketpath.ErrUnsafe, code: pb.CodeUnsafe, message: "a directory is not safe to use", open: true},
 		{sentinel: ErrNetwork, code: pb.CodeNetwork, message: "NetSuite was not reached", open: true, next: "try again"},
+		{sentinel: errReplaced, code: pb.CodeLimited, message: "the profile was changed meanwhile", next: "try again"},
 		{sentinel: ErrBusy, code: pb.CodeLimited, message: "too much at once", next: "try again in a moment"},
 		{sentinel: policy.ErrDenied, code: pb.CodeDenied, message: "policy does not allow it", open: true},
 	}

@@ -41,7 +41,7 @@ func (a *Agent) revokeConsent(ctx context.Context, s *session, p *live) error {
 	}
 	job := p.tokenJob(strings.TrimSuffix(p.tokenEndpoint(), "/token") + "/revoke")
 	job.Read, job.Keep = gateway.ReadObject, []string{"error"}
-	answer, err := a.postAs(ctx, p, clientSecret, job, formField{name: "token", secret: refreshToken})
+	answer, err := a.postAs(ctx, s, p, clientSecret, job, formField{name: "token", secret: refreshToken})
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ const menuOfTokens = "revoke it by hand:  Setup > Users/Roles > Access Tokens"
 // Source: NetSuite Help, "Issue Token and Revoke Token REST Services for Token-based
 // Authentication", which says that the endpoint exists, for one's own tokens, and not what
 // it takes: a request that the token has signed, and that names it, is what makes sense.
-func (a *Agent) revokeToken(ctx context.Context, p *live) error {
+func (a *Agent) revokeToken(ctx context.Context, s *session, p *live) error {
 	t, err := signer.ParseTarget(p.url("restlets.api", "/rest/revoketoken") + "?" + url.Values{"consumerKey": {p.ConsumerKey}, "token": {p.TokenID}}.Encode())
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (a *Agent) revokeToken(ctx context.Context, p *live) error {
 	if err != nil {
 		return err
 	}
-	answer, err := a.network.do(ctx, gateway.Job{
+	answer, err := a.network.doFor(ctx, s, gateway.Job{
 		Method: signed.Method, URL: signed.URL, CA: p.CA, Milliseconds: exchangeTime.Milliseconds(), Read: gateway.ReadText,
 	}, gateway.Payload{Authorization: gateway.Plain(signed.Authorization)})
 	switch {

@@ -39,7 +39,7 @@ func (a *Agent) revokeProfile(ctx context.Context, name string) (*live, error) {
 func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p, st *live) error {
 	r := &revocation{name: p.Name}
 	if st != nil && st.Auth == authTBA {
-		r.try("its other token, "+st.TokenID, unlessDead(a.revokeToken(ctx, st)))
+		r.try("its other token, "+st.TokenID, unlessDead(a.revokeToken(ctx, s, st)))
 	}
 	if st != nil && st.Auth == authM2M && p.Auth != authM2M {
 		r.try("its next certificate, "+st.CertificateID, refuse(ErrKind, pb.CodeNetSuite, "", "only a certificate in use can revoke one; if it was uploaded, it is alive", menuOfCertificates))
@@ -51,7 +51,7 @@ func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p, st *live) e
 		if p.Previous != nil && p.Previous.TokenID != p.TokenID {
 			r.try("the token before, "+p.Previous.TokenID, unlessDead(a.revokePrevious(ctx, s, p)))
 		}
-		r.try("its token, "+p.TokenID, a.revokeToken(ctx, p))
+		r.try("its token, "+p.TokenID, a.revokeToken(ctx, s, p))
 	case authM2M:
 		a.revokeCertificates(ctx, r, p, st)
 	default:
@@ -124,7 +124,7 @@ func (a *Agent) revokePrevious(ctx context.Context, s *session, p *live) error {
 	}
 	defer before.destroy()
 	before.skew.known.Store(p.skew.known.Load())
-	return a.revokeToken(ctx, before)
+	return a.revokeToken(ctx, s, before)
 }
 
 // revokeCertificates revokes the certificates of p that are still to be revoked, the one

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/gateway"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -60,7 +61,35 @@ func (a *Agent) finishThreeStep(ctx context.Context, l *login, who *live, verifi
 		return err
 	}
 	defer m.destroy()
-	return a.storeLogin(ctx, l, m, func(*live) {})
+	if err := a.storeLogin(ctx, l, m, func(*live) {}); err != nil {
+		return a.orphaned(ctx, l, m, l.session.line.cause(err))
+	}
+	return nil
+}
+
+// orphaned has the token of a login that could not be stored revoke itself, and returns why
+// it could not be; where it is alive all the same, with where to end it.
+func (a *Agent) orphaned(ctx context.Context, l *login, m material, cause error) error {
+	ctx, cancel := l.session.line.during(ctx, exchangeTime+launchTime)
+	defer cancel()
+	err := a.carryOut(callerOf(ctx), changeOf(audit.EventProfileRevoke, l.profile, "not stored"), func() error {
+		signOnly, err := a.arena.Clone(m.signOnly)
+		if err != nil {
+			return err
+		}
+		p, err := newLive(a.arena, l.profile, signOnly)
+		if err != nil {
+			return err
+		}
+		defer p.destroy()
+		return a.revokeToken(ctx, l.session, p)
+	})
+	if err == nil {
+		return notDone(cause, l.notStored(), "the token that NetSuite gave for it is revoked")
+	}
+	a.log.Error("a token that was not stored is not revoked", "profile", l.profile.Name, "token_id", l.profile.TokenID, "error", err)
+	r := refusalOf(notDone(cause, l.notStored(), "token "+l.profile.TokenID+" is alive at NetSuite, and nobody has its secret"))
+	return refuse(cause, r.Code, r.Message, r.Why, menuOfTokens)
 }
 
 // step has an exchanger make the request of a step, signed with the consumer secret and,
@@ -80,23 +109,25 @@ func (a *Agent) step(ctx context.Context, l *login, who *live, path string, requ
 	}
 	defer receiver.Destroy()
 	const member = "oauth_token_secret"
-	answer, err = a.network.exchange(ctx, l.session, gateway.Job{
-		Method: signed.Method, URL: signed.URL, CA: who.CA, Milliseconds: exchangeTime.Milliseconds(), Read: gateway.ReadForm,
-		Keep: []string{"oauth_token", "oauth_callback_confirmed", "role", "error"},
-		Seal: []gateway.Sealing{{Member: member, Key: receiver.PublicKey(), Instance: a.instance[:], Profile: who.Name}},
-	}, gateway.Payload{Authorization: gateway.Plain(signed.Authorization)})
-	if err == nil {
+	err = a.exchanging(who, signed.URL, func() (err error) {
+		answer, err = a.network.exchange(ctx, l.session, gateway.Job{
+			Method: signed.Method, URL: signed.URL, CA: who.CA, Milliseconds: exchangeTime.Milliseconds(), Read: gateway.ReadForm,
+			Keep: []string{"oauth_token", "oauth_callback_confirmed", "role", "error"},
+			Seal: []gateway.Sealing{{Member: member, Key: receiver.PublicKey(), Instance: a.instance[:], Profile: who.Name}},
+		}, gateway.Payload{Authorization: gateway.Plain(signed.Authorization)})
+		if err != nil {
+			return err
+		}
 		who.skew.learn(answer, a.clock(), a.boottime)
 		a.shareSkew(l.session, who)
-		err = l.stepRefused(who, answer)
-	}
-	token = answer.Kept["oauth_token"]
-	if err == nil && (publicID("oauth_token", token) != nil || len(answer.Sealed[member]) == 0) {
-		err = l.unfinished("the answer lacks oauth_token or oauth_token_secret", "")
-	}
-	if rerr := a.recordExchange(who, signed.URL, err); err == nil {
-		err = rerr
-	}
+		if err := l.stepRefused(who, answer); err != nil {
+			return err
+		}
+		if token = answer.Kept["oauth_token"]; publicID("oauth_token", token) != nil || len(answer.Sealed[member]) == 0 {
+			return l.unfinished("the answer lacks oauth_token or oauth_token_secret", "")
+		}
+		return nil
+	})
 	if err != nil {
 		return fail(err)
 	}
