@@ -57,6 +57,8 @@ type demoWorld struct {
 	agent  *exec.Cmd
 	client *client.Client
 	pid    int // of the agent process
+	// granted is the grant that the demo made last.
+	granted demoGrant
 }
 
 func newDemoWorld() (*demoWorld, error) {
