@@ -40,9 +40,11 @@ func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenReq
 		return p.needsConsent()
 	}}
 	for looked := false; ; {
-		s, p, err := a.authorize(u)
+		s, p, err := a.authorize(&u)
 		if err == nil {
-			if out, err = a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes())); err == nil {
+			out, err = a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes()))
+			a.endUse(&u)
+			if err == nil {
 				return out, nil
 			}
 			if errors.Is(err, errReplaced) {

@@ -142,6 +142,8 @@ type Agent struct {
 	// came about in its time.
 	keep map[kept]time.Duration
 
+	underway underway // uses of rules that limit how many there are at once
+
 	slots slotsSeen // of the vault while it is locked
 
 	stopping    atomic.Bool // the last checkpoint is that of the stop

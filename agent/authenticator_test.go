@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/totp"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -75,7 +76,7 @@ func (f *fixture) both(code string) client.Proof {
 func (f *fixture) stepUp() {
 	f.agent.mu.Lock()
 	defer f.agent.mu.Unlock()
-	f.agent.session.stepUp = true
+	f.agent.session.rules.Store(&rules{policy: &policy.Policy{StepUp: policy.StepUp{Admin: true}}})
 }
 
 // widen makes a call that needs a fresh proof, and undoes it.

@@ -26,6 +26,11 @@ type use struct {
 	check func(*live) error
 	// fault is what was wrong with the request before the profile was known.
 	fault error
+
+	// What authorize says of it: the rule of the policy that decided, and whether it has
+	// a place among the uses of that rule that are under way, until endUse.
+	rule    string
+	counted bool
 }
 
 // withProfile is the one way to a key: it decides and records, and only then lets
@@ -36,11 +41,12 @@ type use struct {
 func (a *Agent) withProfile(u use, act func(*live) error) (err error) {
 	defer func() { u.caller.by().count(err) }()
 	for {
-		s, p, err := a.authorize(u)
+		s, p, err := a.authorize(&u)
 		if err != nil {
 			return err
 		}
 		err = a.useProfile(s, p, act)
+		a.endUse(&u)
 		if err == nil {
 			return nil
 		}
@@ -76,30 +82,33 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 
 // authorize checks that the peer still lives and its grant is good, finds the profile,
 // checks that the target is the profile's own, that policy and the grant allow the use,
-// counts it, and writes the audit entry, in this order. Only if all of it went well it returns the profile and its session.
+// counts it, and writes the audit entry, in this order. Only if all of it went well it
+// returns the profile and its session; the caller says endUse then, once the use is over.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
-func (a *Agent) authorize(u use) (*session, *live, error) {
+func (a *Agent) authorize(u *use) (*session, *live, error) {
 	now, boot := a.clock(), a.boottime()
 	if u.caller.granted() != nil {
 		u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
 	}
 	a.mu.RLock()
-	s, p, err := a.decideLocked(u, now, boot)
+	s, p, d, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
-	if g := u.caller.granted(); err == nil && g != nil {
-		err = a.count(g.vault, g.quotas, boot)
+	u.rule = d.Rule
+	if err == nil {
+		err = a.admitUse(u, s, d, boot)
 	}
 	e := u.event(p, now)
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
 	}
 	if _, werr := a.audit.Append(e); werr != nil {
-		return nil, nil, fmt.Errorf("recording the use: %w", werr)
+		err = fmt.Errorf("recording the use: %w", werr)
 	}
 	if err != nil {
+		a.endUse(u)
 		return nil, nil, err
 	}
 	p.lastUsed.Store(now.Unix())
@@ -109,7 +118,7 @@ func (a *Agent) authorize(u use) (*session, *live, error) {
 
 // event returns what the log says of u; p is the profile, or nil.
 func (u use) event(p *live, now time.Time) audit.Event {
-	e := audit.Event{Time: now, Event: string(u.kind), Outcome: audit.OutcomeOK, Profile: u.name, Method: u.method}
+	e := audit.Event{Time: now, Event: string(u.kind), Outcome: audit.OutcomeOK, Profile: u.name, Method: u.method, Rule: u.rule}
 	u.caller.fill(&e)
 	if p != nil {
 		e.Profile, e.Account, e.Kind = p.Name, p.Account, p.Auth
@@ -130,36 +139,36 @@ func (a *Agent) failed(u use, p *live, err error) error {
 	return err
 }
 
-// decideLocked returns the profile that u may use. Where it refuses it returns
-// the profile too, if there is one, so that the entry can name it.
-func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session, *live, error) {
+// decideLocked returns the profile that u may use, and what policy decided. Where it
+// refuses it returns the profile too, if there is one, so that the entry can name it.
+func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *session, p *live, d policy.Decision, err error) {
 	if err := u.caller.alive(); err != nil {
-		return nil, nil, err
+		return nil, nil, d, err
 	}
 	grant := u.caller.granted()
 	grantNow, err := a.goodFor(u.caller, now, boot)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, d, err
 	}
-	s, err := a.sessionForLocked(u.caller, boot)
+	s, err = a.sessionForLocked(u.caller, boot)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, d, err
 	}
-	p, err := s.findFor(u.caller, u.name)
+	p, err = s.findFor(u.caller, u.name)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, d, err
 	}
 	if u.fault != nil {
-		return s, p, u.fault
+		return s, p, d, u.fault
 	}
 	if !slices.Contains(madeBy(u.kind), p.Auth) {
-		return s, p, wrongKind(p, u.kind)
+		return s, p, d, wrongKind(p, u.kind)
 	}
 	if p.Stale != 0 {
-		return s, p, p.staleRefusal()
+		return s, p, d, p.staleRefusal()
 	}
 	if p.Expires != 0 && now.Unix() >= p.Expires {
-		return s, p, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
+		return s, p, d, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", p.Name),
 			"it ended at "+time.Unix(p.Expires, 0).UTC().Format(time.RFC3339), "make a new one:  nsagent cert new -p "+p.Name)
 	}
 	at := policy.Attempt{
@@ -171,23 +180,20 @@ func (a *Agent) decideLocked(u use, now time.Time, boot time.Duration) (*session
 	}
 	if u.target != nil {
 		if err := signer.CheckHost(*u.target, p.identity.Account, p.endpoint); err != nil {
-			return s, p, hostRefusal(err, p, u.target)
+			return s, p, d, hostRefusal(err, p, u.target)
 		}
 		at.Host, at.Path, at.Script = u.target.Host(), u.target.Path(), policy.Script(u.target.Path(), u.target.RawQuery())
 	}
 	if u.check != nil {
 		if err := u.check(p); err != nil {
-			return s, p, err
+			return s, p, d, err
 		}
 	}
-	if d := (*policy.Policy)(nil).Decide(at); d.Err != nil {
-		return s, p, d.Err
-	}
-	if grant == nil {
-		return s, p, nil
+	if d, err = s.policy().decide(at); err != nil || grant == nil {
+		return s, p, d, err
 	}
 	id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
-	return s, p, grant.clear(u, id, grantNow)
+	return s, p, d, grant.clear(u, id, grantNow)
 }
 
 // find returns the profile of that name, or the only one where name is empty.

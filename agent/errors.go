@@ -29,6 +29,10 @@ var (
 	ErrBackoff = errors.New("agent: unlock attempts paused")
 	// ErrProof: the call needs a fresh proof that the person is there.
 	ErrProof = errors.New("agent: fresh proof needed")
+	// ErrAsk: a rule of the policy wants somebody to approve it.
+	ErrAsk = errors.New("agent: approval needed")
+	// ErrPolicy: a policy is malformed, or another one is in force than was meant.
+	ErrPolicy = errors.New("agent: policy not adopted")
 	// ErrBusy: a limit on connections or keys in flight was reached.
 	ErrBusy = errors.New("agent: too much at once")
 	// ErrLimited: a limit on uses, or on uses in a time, was reached.

@@ -153,7 +153,7 @@ func sentinels() []sentinel {
 	return []sentinel{
 		{pb.CodeLocked, client.ErrLocked}, {pb.CodePassphrase, client.ErrPassphrase}, {pb.CodeKeyring, client.ErrKeyring}, {pb.CodeKey, client.ErrKey},
 		{pb.CodeNoProfile, client.ErrNoProfile}, {pb.CodeNoVault, client.ErrNoVault}, {pb.CodeDenied, client.ErrDenied},
-		{pb.CodeReadOnly, client.ErrReadOnly}, {pb.CodeHost, client.ErrHost}, {pb.CodeURL, client.ErrURL}, {pb.CodeRequest, client.ErrRequest},
+		{pb.CodeReadOnly, client.ErrReadOnly}, {pb.CodePolicy, client.ErrPolicy}, {pb.CodeAsk, client.ErrAsk}, {pb.CodeHost, client.ErrHost}, {pb.CodeURL, client.ErrURL}, {pb.CodeRequest, client.ErrRequest},
 		{pb.CodeExpired, client.ErrExpired}, {pb.CodeAudit, client.ErrAudit}, {pb.CodeLimited, client.ErrLimited}, {pb.CodeAgent, client.ErrAgent},
 		{pb.CodeVersion, client.ErrVersion},
 	}

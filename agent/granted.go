@@ -69,7 +69,7 @@ func (g *granted) good(now time.Time) error {
 
 // clear returns an error where a caveat of the token does not hold for u on p, whose
 // record is id.
-func (g *granted) clear(u use, id store.ID, now time.Time) error {
+func (g *granted) clear(u *use, id store.ID, now time.Time) error {
 	if g == nil {
 		return nil
 	}

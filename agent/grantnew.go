@@ -51,7 +51,7 @@ func (a *Agent) makeGrant(ctx context.Context, q *pb.NewGrantRequest) (*pb.NewGr
 	if err := a.chooseProfiles(s, n, q.GetProfiles()); err != nil {
 		return nil, err
 	}
-	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp)
+	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp())
 	if err != nil {
 		return nil, err
 	}

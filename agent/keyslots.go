@@ -147,7 +147,7 @@ func (s adminService) RemoveKeySlot(ctx context.Context, q *pb.RemoveKeySlotRequ
 	var gone vault.SlotInfo
 	prove := func(open *session) (string, error) {
 		// Who has the passphrase alone must not put another phone in the place of this one.
-		return s.prove(ctx, open, q.GetProof(), method, "", "removing a key slot", open.stepUp || open.authenticator.is(q.GetId()))
+		return s.prove(ctx, open, q.GetProof(), method, "", "removing a key slot", open.stepUp() || open.authenticator.is(q.GetId()))
 	}
 	slots, err := s.changeSlots(ctx, prove, func(open *session) (slotChange, error) {
 		if open.authenticator.is(q.GetId()) {
@@ -230,7 +230,7 @@ type slotChange struct {
 
 // proof returns the check of a fresh proof that is sealed for a call.
 func (a *Agent) proof(ctx context.Context, p *pb.Proof, method, what string) func(*session) (string, error) {
-	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what, s.stepUp) }
+	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what, s.stepUp()) }
 }
 
 // proofBy returns the check of a fresh proof that was opened already.

@@ -77,7 +77,9 @@ func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, issuer [32]byte, g 
 	if err != nil {
 		return nil, err
 	}
+	// That there is no policy counts now that OpenGranted has proved whose vault it is.
 	s := &session{of: g, profiles: make(map[string]*live), ids: make(map[string]store.ID)}
+	s.rules.Store(readRules(v.PolicyBy(ctx, machine)))
 	for i, o := range opened {
 		if err = a.addOwn(s, o); err != nil {
 			for _, rest := range opened[i+1:] {

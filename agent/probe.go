@@ -136,8 +136,9 @@ func (t *probes) refused(surface string, err error) *pb.Surface {
 // token gets an access token that was not there before. It reports whether there is one.
 func (t *probes) token(ctx context.Context) bool {
 	u := use{caller: t.caller, kind: policy.KindToken, name: t.name}
-	s, p, err := t.agent.authorize(u)
+	s, p, err := t.agent.authorize(&u)
 	if err == nil {
+		defer t.agent.endUse(&u)
 		scopes := p.scopesOf(nil)
 		p.tokens.forget(tokenKey(scopes))
 		err = t.agent.withToken(ctx, s, p, scopes, func(bearer) error { return nil })
@@ -170,11 +171,12 @@ func (t *probes) try(ctx context.Context, l *live, pr probe) *pb.Surface {
 func (t *probes) send(ctx context.Context, pr probe, target *signer.Target) *pb.Surface {
 	for again := true; ; again = false {
 		u := use{caller: t.caller, kind: pr.kind, name: t.name, method: pr.job.Method, target: target}
-		s, p, err := t.agent.authorize(u)
+		s, p, err := t.agent.authorize(&u)
 		if err != nil {
 			return t.refused(pr.surface, err)
 		}
 		answer, err := t.agent.sendAs(ctx, s, p, pr, target)
+		t.agent.endUse(&u)
 		if errors.Is(err, errReplaced) {
 			return t.refused(pr.surface, changedMeanwhile(err, t.name))
 		}

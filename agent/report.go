@@ -116,7 +116,7 @@ func (a *Agent) status() *pb.StatusResponse {
 			Since:    a.clock().Add(s.since - now).Unix(),
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
-		out.Expiring = s.expiring(a.clock())
+		out.Expiring, out.Policy = s.expiring(a.clock()), s.policy().status()
 		out.Warnings = append(append(out.Warnings, s.warnings()...), a.tending.warnings(s.profiles)...)
 	}
 	if err := a.audit.Err(); err != nil {

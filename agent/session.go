@@ -24,8 +24,8 @@ type session struct {
 	ids map[string]store.ID
 	// authenticator is the app whose codes count as a proof; nil: none is set up.
 	authenticator *authenticator
-	// stepUp has proofs take a code beside the passphrase: the adopted policy says so.
-	stepUp bool
+	// rules is the policy in force; nil while it is not read yet.
+	rules atomic.Pointer[rules]
 	// checkpoints signs the audit log; nil if this session was never installed.
 	checkpoints *audit.Checkpoints
 

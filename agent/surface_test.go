@@ -145,14 +145,14 @@ func TestMethodNames(t *testing.T) {
 // sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.AddTOTP", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListGrants", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.MigrateProfile",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.AddTOTP", "Admin.AdoptPolicy", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListGrants", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.MigrateProfile",
 		"Admin.NewCertificate", "Admin.NewGrant", "Admin.Recover",
-		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RevokeGrant", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.RotateProfile", "Admin.SealKey", "Admin.ShowGrant", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
+		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RevokeGrant", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.RotateProfile", "Admin.SealKey", "Admin.ShowGrant", "Admin.ShowPolicy", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload", "Admin.UploadCertificate",
 		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.OpenSocket", "Signer.Passport", "Signer.Redeem", "Signer.SealKey", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
-	wantBytesIn := []string{"FinishLoginRequest.id", "NewGrantRequest.next", "RedeemRequest.chain", "RedeemRequest.proof", "Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
-	wantBytesOut := []string{"BeginLoginResponse.id", "NewGrantResponse.chain", "NewGrantResponse.credentials", "NewGrantResponse.issuer", "SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "UploadResponse.id"}
+	wantBytesIn := []string{"AdoptPolicyRequest.packed", "FinishLoginRequest.id", "NewGrantRequest.next", "RedeemRequest.chain", "RedeemRequest.proof", "Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
+	wantBytesOut := []string{"BeginLoginResponse.id", "NewGrantResponse.chain", "NewGrantResponse.credentials", "NewGrantResponse.issuer", "SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "ShowPolicyResponse.packed", "UploadResponse.id"}
 
 	var got []string
 	in, out := make(map[protoreflect.FullName]protoreflect.FieldDescriptor), make(map[protoreflect.FullName]protoreflect.FieldDescriptor)

@@ -161,6 +161,7 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		s.destroy()
 		return nil, fmt.Errorf("opening the profiles: %w", err)
 	}
+	s.rules.Store(readRules(v.Policy()))
 	return s, nil
 }
 

@@ -80,6 +80,10 @@ var (
 	ErrCredential error = &Error{Code: pb.CodeCredential, Message: "client: credential does not fit"}
 	// ErrDenied: policy does not allow it.
 	ErrDenied error = &Error{Code: pb.CodeDenied, Message: "client: denied"}
+	// ErrPolicy: the policy is malformed, or another one is in force by now.
+	ErrPolicy error = &Error{Code: pb.CodePolicy, Message: "client: policy not adopted"}
+	// ErrAsk: a rule of the policy wants somebody to approve it first.
+	ErrAsk error = &Error{Code: pb.CodeAsk, Message: "client: approval needed"}
 	// ErrReadOnly: the profile is limited to reading.
 	ErrReadOnly error = &Error{Code: pb.CodeReadOnly, Message: "client: profile is read-only"}
 	// ErrHost: the URL's host is not one of the profile's account.

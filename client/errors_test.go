@@ -21,7 +21,7 @@ func sentinels() map[pb.Code]error {
 	return map[pb.Code]error{
 		pb.CodeLocked: ErrLocked, pb.CodePassphrase: ErrPassphrase, pb.CodeKey: ErrKey, pb.CodeBackoff: ErrBackoff, pb.CodeKeyring: ErrKeyring,
 		pb.CodeNoProfile: ErrNoProfile, pb.CodeNoVault: ErrNoVault, pb.CodeExists: ErrExists, pb.CodeCredential: ErrCredential,
-		pb.CodeDenied: ErrDenied, pb.CodeReadOnly: ErrReadOnly, pb.CodeHost: ErrHost, pb.CodeURL: ErrURL, pb.CodeRequest: ErrRequest,
+		pb.CodeDenied: ErrDenied, pb.CodeReadOnly: ErrReadOnly, pb.CodePolicy: ErrPolicy, pb.CodeAsk: ErrAsk, pb.CodeHost: ErrHost, pb.CodeURL: ErrURL, pb.CodeRequest: ErrRequest,
 		pb.CodeExpired: ErrExpired, pb.CodeAudit: ErrAudit, pb.CodeLimited: ErrLimited, pb.CodePeer: ErrPeer, pb.CodeAgent: ErrAgent,
 		pb.CodeVersion: ErrVersion, pb.CodeInternal: ErrInternal,
 	}

@@ -54,6 +54,7 @@ const (
 	EventSocketOpen      = "socket.open"
 	EventSocketClose     = "socket.close"
 	EventPeerRefused     = "peer.refused"
+	EventPolicyAdopt     = "policy.adopt"
 	EventRecovered       = "audit.recovered"
 	EventAuditKey        = "audit.key"
 	EventAuditCut        = "audit.cut"
@@ -100,6 +101,8 @@ type Event struct {
 	// Grant is the grant of the unlock token that the caller showed, such as
 	// g_aebagbafaydqqcikbmga2dqpca; at most 32 bytes. Empty means none: the owner's own right.
 	Grant string
+	// Rule is the name of the rule of the policy that decided; at most 64 bytes.
+	Rule string
 	// Detail holds short values that the agent made itself, such as "idle" or
 	// "profiles=3", never text from a caller; at most 200 bytes.
 	Detail string
@@ -117,6 +120,7 @@ const (
 	maxPath    = 256
 	maxExe     = 256
 	maxGrant   = 32
+	maxRule    = 64
 	maxDetail  = 200
 )
 
@@ -140,7 +144,7 @@ func knownEvent(name string) bool {
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
 		EventGrantNew, EventGrantRedeem, EventGrantRevoke, EventProfileRekey, EventSocketOpen, EventSocketClose,
-		EventPeerRefused, EventRecovered, EventAuditKey, EventAuditCut:
+		EventPeerRefused, EventPolicyAdopt, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}
 	return false

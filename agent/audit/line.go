@@ -73,6 +73,7 @@ func appendBody(dst []byte, e *Event) []byte {
 	dst = strconv.AppendInt(dst, int64(max(e.PID, -1)), 10)
 	dst = appendField(dst, `,"exe":"`, e.Exe, maxExe)
 	dst = appendField(dst, `,"grant":"`, e.Grant, maxGrant)
+	dst = appendField(dst, `,"rule":"`, e.Rule, maxRule)
 	dst = appendField(dst, `,"detail":"`, e.Detail, maxDetail)
 	return dst
 }

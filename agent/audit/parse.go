@@ -17,7 +17,7 @@ type Entry struct {
 	// not know.
 	Event, Outcome, Reason, Profile, Account, Kind, Method, Host, Path string
 	UID, PID                                                           int
-	Exe, Grant, Detail                                                 string
+	Exe, Grant, Rule, Detail                                           string
 	// Prev is the hash of the entry before.
 	Prev Hash
 }
@@ -27,7 +27,7 @@ func (e Entry) AppendLine(dst []byte) []byte {
 	body := appendBody(nil, &Event{
 		Time: e.Time, Event: e.Event, Outcome: e.Outcome, Reason: e.Reason, Profile: e.Profile,
 		Account: e.Account, Kind: e.Kind, Method: e.Method, Host: e.Host, Path: e.Path,
-		UID: e.UID, PID: e.PID, Exe: e.Exe, Grant: e.Grant, Detail: e.Detail,
+		UID: e.UID, PID: e.PID, Exe: e.Exe, Grant: e.Grant, Rule: e.Rule, Detail: e.Detail,
 	})
 	return appendLine(dst, e.Seq, body, &e.Prev)
 }
@@ -54,7 +54,7 @@ type view struct {
 	time                                                               time.Time
 	event, outcome, reason, profile, account, kind, method, host, path []byte
 	uid, pid                                                           int
-	exe, grant, detail                                                 []byte
+	exe, grant, rule, detail                                           []byte
 	prev                                                               Hash
 }
 
@@ -63,7 +63,7 @@ func (v *view) entry() Entry {
 		Seq: v.seq, Time: v.time, Event: string(v.event), Outcome: string(v.outcome),
 		Reason: unescape(v.reason), Profile: unescape(v.profile), Account: unescape(v.account),
 		Kind: unescape(v.kind), Method: unescape(v.method), Host: unescape(v.host),
-		Path: unescape(v.path), UID: v.uid, PID: v.pid, Exe: unescape(v.exe), Grant: unescape(v.grant),
+		Path: unescape(v.path), UID: v.uid, PID: v.pid, Exe: unescape(v.exe), Grant: unescape(v.grant), Rule: unescape(v.rule),
 		Detail: unescape(v.detail), Prev: v.prev,
 	}
 }
@@ -103,6 +103,7 @@ func parse(line []byte) (v view, err error) {
 	v.pid = c.id("pid")
 	v.exe = c.text("exe", `,"exe":"`, maxExe)
 	v.grant = c.text("grant", `,"grant":"`, maxGrant)
+	v.rule = c.text("rule", `,"rule":"`, maxRule)
 	v.detail = c.text("detail", `,"detail":"`, maxDetail)
 	c.literal("prev", `,"prev":"`)
 	v.prev = c.hash()

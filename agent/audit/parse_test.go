@@ -14,7 +14,7 @@ import (
 const golden = `{"seq":7,"time":"2026-11-22T20:10:42.000120Z","event":"connect-password","outcome":"denied",` +
 	`"reason":"NSA-READONLY","profile":"acme-prod","account":"1234567_SB1","kind":"tba","method":"POST",` +
 	`"host":"1234567-sb1.suitetalk.api.netsuite.com","path":"/services/rest/record/v1/customer","uid":1000,` +
-	`"pid":4242,"exe":"/opt/Jürgen \"x\"/a\\b","grant":"g_aebagbafaydqqcikbmga2dqpca","detail":"idle","prev":"` + zeros + "\"}\n"
+	`"pid":4242,"exe":"/opt/Jürgen \"x\"/a\\b","grant":"g_aebagbafaydqqcikbmga2dqpca","rule":"nightly load","detail":"idle","prev":"` + zeros + "\"}\n"
 
 const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 
@@ -22,7 +22,7 @@ var goldenEntry = Entry{
 	Seq: 7, Time: time.Date(2026, 11, 22, 20, 10, 42, 120_000, time.UTC), Event: EventConnectPassword,
 	Outcome: OutcomeDenied, Reason: "NSA-READONLY", Profile: "acme-prod", Account: "1234567_SB1", Kind: "tba",
 	Method: "POST", Host: "1234567-sb1.suitetalk.api.netsuite.com", Path: "/services/rest/record/v1/customer",
-	UID: 1000, PID: 4242, Exe: `/opt/Jürgen "x"/a\b`, Grant: "g_aebagbafaydqqcikbmga2dqpca", Detail: "idle",
+	UID: 1000, PID: 4242, Exe: `/opt/Jürgen "x"/a\b`, Grant: "g_aebagbafaydqqcikbmga2dqpca", Rule: "nightly load", Detail: "idle",
 }
 
 func TestGoldenLine(t *testing.T) {
@@ -167,7 +167,7 @@ func TestLongestLine(t *testing.T) {
 	s := strings.Repeat(`"`, 5000)
 	e := Entry{
 		Seq: math.MaxUint64, Event: strings.Repeat("e", maxEvent), Outcome: OutcomeDenied, Reason: s, Profile: s, Account: s,
-		Kind: s, Method: s, Host: s, Path: s, UID: math.MaxInt, PID: math.MaxInt, Exe: s, Grant: s, Detail: s,
+		Kind: s, Method: s, Host: s, Path: s, UID: math.MaxInt, PID: math.MaxInt, Exe: s, Grant: s, Rule: s, Detail: s,
 	}
 	line := e.AppendLine(nil)
 	if len(line) >= MaxLine {
@@ -209,7 +209,7 @@ func FuzzEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, profile, path, host, exe string, nano int64, uid int) {
 		body := appendBody(nil, &Event{
 			Time: time.Unix(0, nano), Event: EventSign, Outcome: OutcomeFailed, Profile: profile, Path: path,
-			Host: host, Exe: exe, Grant: profile, Detail: profile + path, Kind: host, Account: exe, Method: path, Reason: exe, UID: uid, PID: uid,
+			Host: host, Exe: exe, Grant: profile, Rule: exe, Detail: profile + path, Kind: host, Account: exe, Method: path, Reason: exe, UID: uid, PID: uid,
 		})
 		line := appendLine(nil, 1, body, &Hash{})
 		if bytes.IndexByte(line, '\n') != len(line)-1 || len(line) >= MaxLine {

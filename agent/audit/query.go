@@ -24,6 +24,8 @@ type Filter struct {
 	Host, Path, Exe string
 	// Grant is the grant of the unlock token that was shown.
 	Grant string
+	// Rule is the name of the rule of the policy that decided.
+	Rule string
 	// UID and PID let through only this user and this process; nil means every one.
 	UID, PID *int
 }
@@ -34,7 +36,7 @@ func (f *Filter) match(v *view) bool {
 		(f.Until.IsZero() || v.time.Before(f.Until)) &&
 		same(f.Event, v.event) && same(f.Outcome, v.outcome) && same(f.Reason, v.reason) &&
 		same(f.Profile, v.profile) && same(f.Account, v.account) && same(f.Kind, v.kind) &&
-		same(f.Method, v.method) && like(f.Host, v.host) && like(f.Path, v.path) && program(f.Exe, v.exe) && same(f.Grant, v.grant) &&
+		same(f.Method, v.method) && like(f.Host, v.host) && like(f.Path, v.path) && program(f.Exe, v.exe) && same(f.Grant, v.grant) && same(f.Rule, v.rule) &&
 		(f.UID == nil || *f.UID == v.uid) && (f.PID == nil || *f.PID == v.pid)
 }
 

@@ -44,7 +44,7 @@ func TestTextsCannotBreakOut(t *testing.T) {
 			dir := newDir(t)
 			l := mustOpen(t, dir)
 			e := use(1)
-			e.Reason, e.Profile, e.Account, e.Kind, e.Method, e.Host, e.Path, e.Exe, e.Grant, e.Detail = s, s, s, s, s, s, s, s, s, s
+			e.Reason, e.Profile, e.Account, e.Kind, e.Method, e.Host, e.Path, e.Exe, e.Grant, e.Rule, e.Detail = s, s, s, s, s, s, s, s, s, s, s
 			mustAppend(t, l, 1)
 			if _, err := l.Append(e); err != nil {
 				t.Fatal(err)
@@ -77,7 +77,7 @@ func TestTextsCannotBreakOut(t *testing.T) {
 				"reason": {got.Reason, maxReason}, "profile": {got.Profile, maxProfile},
 				"account": {got.Account, maxAccount}, "kind": {got.Kind, maxKind},
 				"method": {got.Method, maxMethod}, "host": {got.Host, maxHost},
-				"exe": {got.Exe, maxExe}, "grant": {got.Grant, maxGrant}, "detail": {got.Detail, maxDetail},
+				"exe": {got.Exe, maxExe}, "grant": {got.Grant, maxGrant}, "rule": {got.Rule, maxRule}, "detail": {got.Detail, maxDetail},
 			} {
 				switch {
 				case c.text == "" || len(c.text) > c.limit || !utf8.ValidString(c.text):

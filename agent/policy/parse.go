@@ -30,6 +30,7 @@ func Parse(text string) (*Policy, error) {
 		top.fail("version", "it is 1")
 	}
 	p.readSettings(top)
+	p.readCopied(top)
 	names := make(map[string]int)
 	for _, t := range top.subs("rule", maxRules) {
 		r := readRule(t)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -9,6 +10,8 @@ const (
 	maxText    = 1 << 20 // bytes of a policy
 	maxNesting = 8       // brackets within brackets, and parts of a key
 )
+
+var errTooLarge = errors.New("it is larger than 1 MiB")
 
 // places are the lines of the tables and keys of a text, by their path: "rule#2.who.uid"
 // is the key uid of the table who in the third table of the array rule.
@@ -38,7 +41,7 @@ type scanner struct {
 // scan returns the places of text.
 func scan(text string) (places, error) {
 	if len(text) > maxText {
-		return nil, &SyntaxError{Line: 1, Why: "it is larger than 1 MiB"}
+		return nil, &SyntaxError{Line: 1, Why: errTooLarge.Error()}
 	}
 	s := &scanner{places: make(places), arrays: make(map[string]int)}
 	n := 0

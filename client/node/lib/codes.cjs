@@ -5,6 +5,7 @@
 const exitCodes = {
   'NSA-ACCOUNT': 2,
   'NSA-AGENT': 7,
+  'NSA-ASK': 6,
   'NSA-AUDIT': 1,
   'NSA-AUDIT-BROKEN': 9,
   'NSA-BACKOFF': 4,
@@ -33,6 +34,7 @@ const exitCodes = {
   'NSA-NOVAULT': 3,
   'NSA-PASSPHRASE': 4,
   'NSA-PEER': 5,
+  'NSA-POLICY': 2,
   'NSA-PROOF': 4,
   'NSA-READONLY': 5,
   'NSA-REQUEST': 2,

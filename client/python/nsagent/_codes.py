@@ -6,6 +6,7 @@ from typing import Dict
 EXIT_CODES: Dict[str, int] = {
     "NSA-ACCOUNT": 2,
     "NSA-AGENT": 7,
+    "NSA-ASK": 6,
     "NSA-AUDIT": 1,
     "NSA-AUDIT-BROKEN": 9,
     "NSA-BACKOFF": 4,
@@ -34,6 +35,7 @@ EXIT_CODES: Dict[str, int] = {
     "NSA-NOVAULT": 3,
     "NSA-PASSPHRASE": 4,
     "NSA-PEER": 5,
+    "NSA-POLICY": 2,
     "NSA-PROOF": 4,
     "NSA-READONLY": 5,
     "NSA-REQUEST": 2,

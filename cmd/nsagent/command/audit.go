@@ -45,6 +45,7 @@ func (o *filterFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&o.Path, "path", "", "only requests for this `PATH`; * stands for any text")
 	f.StringVar(&o.Exe, "exe", "", "only this `PROGRAM`: its path, or the last part of it")
 	f.StringVar(&o.Grant, "grant", "", "only uses by the unlock tokens of this `GRANT`")
+	f.StringVar(&o.Rule, "rule", "", "only uses on which this `RULE` of the policy decided")
 	f.IntVar(&o.pid, "pid", -1, "only the process of this `NUMBER`")
 	f.IntVar(&o.uid, "uid", -1, "only the user of this `NUMBER`")
 	f.Var(&o.since, "since", "only from this `TIME` on: 24h or 30d ago, or a date such as 2026-11-28 or 2026-11-28T09:30")

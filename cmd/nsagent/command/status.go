@@ -77,6 +77,7 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	if !r.GetLocked() {
 		rows = append(rows, [2]string{"rollback", rollback(u)})
 	}
+	rows = append(rows, e.policyRows(r.GetPolicy(), p)...)
 	audit := auditSentence(r.GetAudit())
 	rows = append(rows,
 		[2]string{"memory", r.GetMemory().GetGrade() + " (" + r.GetMemory().GetWhy() + ")"},

@@ -33,6 +33,8 @@ const (
 	CodeBackoff    Code = "NSA-BACKOFF"
 	CodeLimited    Code = "NSA-LIMITED"
 	CodeDenied     Code = "NSA-DENIED"
+	CodePolicy     Code = "NSA-POLICY"
+	CodeAsk        Code = "NSA-ASK"
 	CodeReadOnly   Code = "NSA-READONLY"
 	CodeHost       Code = "NSA-HOST"
 	CodePeer       Code = "NSA-PEER"
@@ -97,6 +99,8 @@ func Meanings() []Meaning {
 		{CodeBackoff, codes.ResourceExhausted, 429, 4, "too many wrong passphrases or codes; wait"},
 		{CodeLimited, codes.ResourceExhausted, 429, 1, "too much at once"},
 		{CodeDenied, codes.PermissionDenied, 403, 5, "policy does not allow it"},
+		{CodeAsk, codes.FailedPrecondition, 409, 6, "somebody has to approve it first"},
+		{CodePolicy, codes.InvalidArgument, 400, 2, "the policy is malformed"},
 		{CodeReadOnly, codes.PermissionDenied, 403, 5, "the profile is limited to reading"},
 		{CodeHost, codes.PermissionDenied, 403, 5, "the host is not one of the profile's account"},
 		{CodePeer, codes.PermissionDenied, 403, 5, "the process at the other end of the socket may not use it"},

@@ -200,6 +200,16 @@ type StatusJSON struct {
 	Warnings    []string          `json:"warnings"`
 	// Expiring are credentials that have ended or will soon, the next to end first.
 	Expiring []ExpiryJSON `json:"expiring"`
+	// Policy is the policy in force; null while locked.
+	Policy *PolicyJSON `json:"policy"`
+}
+
+// PolicyJSON tells of the policy in force. SHA256 is null where there is none, and Fault
+// where it can be used.
+type PolicyJSON struct {
+	SHA256 *string `json:"sha256"`
+	Rules  int32   `json:"rules"`
+	Fault  *string `json:"fault"`
 }
 
 // ExpiryJSON is the end of a credential that is near or has passed: it ends within so
@@ -276,6 +286,9 @@ func (m *StatusResponse) JSON() StatusJSON {
 		s.Expiring = append(s.Expiring, ExpiryJSON{
 			Profile: x.GetProfile(), Account: x.GetAccount(), Environment: x.GetEnvironment(), Auth: x.GetAuth(), ExpiresAt: *instant(x.GetExpiresAt()), WithinDays: x.GetWithinDays(),
 		})
+	}
+	if p := m.GetPolicy(); p != nil {
+		s.Policy = &PolicyJSON{SHA256: textOrNull(p.GetSha256()), Rules: p.GetRules(), Fault: textOrNull(p.GetFault())}
 	}
 	if !m.GetLocked() {
 		n := m.GetProfiles()

@@ -1679,7 +1679,9 @@ type StatusResponse struct {
 	Sandbox  *SandboxStatus `protobuf:"bytes,10,opt,name=sandbox,proto3" json:"sandbox,omitempty"`
 	// Credentials that have ended or will within 60 days, the next to end first; none
 	// while locked.
-	Expiring      []*Expiry `protobuf:"bytes,40,rep,name=expiring,proto3" json:"expiring,omitempty"`
+	Expiring []*Expiry `protobuf:"bytes,40,rep,name=expiring,proto3" json:"expiring,omitempty"`
+	// The policy in force; absent while locked.
+	Policy        *PolicyStatus `protobuf:"bytes,41,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1787,6 +1789,13 @@ func (x *StatusResponse) GetSandbox() *SandboxStatus {
 func (x *StatusResponse) GetExpiring() []*Expiry {
 	if x != nil {
 		return x.Expiring
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetPolicy() *PolicyStatus {
+	if x != nil {
+		return x.Policy
 	}
 	return nil
 }
@@ -3292,6 +3301,267 @@ func (x *RemoveKeySlotResponse) GetWarnings() []string {
 	return nil
 }
 
+type AdoptPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Optional. The text (docs/policy.md), compressed with DEFLATE (RFC 1951); empty: no
+	// policy is in force any more.
+	Packed []byte `protobuf:"bytes,2,opt,name=packed,proto3" json:"packed,omitempty"`
+	// Optional. As in PolicyStatus: the policy that this one takes the place of. Where
+	// another is in force by now, nothing is done.
+	Replaces      string `protobuf:"bytes,3,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptPolicyRequest) Reset() {
+	*x = AdoptPolicyRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptPolicyRequest) ProtoMessage() {}
+
+func (x *AdoptPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptPolicyRequest.ProtoReflect.Descriptor instead.
+func (*AdoptPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *AdoptPolicyRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *AdoptPolicyRequest) GetPacked() []byte {
+	if x != nil {
+		return x.Packed
+	}
+	return nil
+}
+
+func (x *AdoptPolicyRequest) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
+type AdoptPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        *PolicyStatus          `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptPolicyResponse) Reset() {
+	*x = AdoptPolicyResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptPolicyResponse) ProtoMessage() {}
+
+func (x *AdoptPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptPolicyResponse.ProtoReflect.Descriptor instead.
+func (*AdoptPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *AdoptPolicyResponse) GetPolicy() *PolicyStatus {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+type ShowPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowPolicyRequest) Reset() {
+	*x = ShowPolicyRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowPolicyRequest) ProtoMessage() {}
+
+func (x *ShowPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowPolicyRequest.ProtoReflect.Descriptor instead.
+func (*ShowPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+}
+
+type ShowPolicyResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Policy *PolicyStatus          `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	// As in AdoptPolicyRequest.
+	Packed        []byte `protobuf:"bytes,2,opt,name=packed,proto3" json:"packed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowPolicyResponse) Reset() {
+	*x = ShowPolicyResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowPolicyResponse) ProtoMessage() {}
+
+func (x *ShowPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowPolicyResponse.ProtoReflect.Descriptor instead.
+func (*ShowPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ShowPolicyResponse) GetPolicy() *PolicyStatus {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *ShowPolicyResponse) GetPacked() []byte {
+	if x != nil {
+		return x.Packed
+	}
+	return nil
+}
+
+// PolicyStatus tells of the policy in force.
+type PolicyStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of its text, in lower-case hex; empty: there is none.
+	Sha256 string `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Rules  int32  `protobuf:"varint,2,opt,name=rules,proto3" json:"rules,omitempty"`
+	// Why it cannot be used, so that nothing is allowed; empty: it can.
+	Fault         string `protobuf:"bytes,3,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyStatus) Reset() {
+	*x = PolicyStatus{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyStatus) ProtoMessage() {}
+
+func (x *PolicyStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyStatus.ProtoReflect.Descriptor instead.
+func (*PolicyStatus) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *PolicyStatus) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PolicyStatus) GetRules() int32 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+func (x *PolicyStatus) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
 type ChangePassphraseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Field "passphrase": the old one, which is the proof as well.
@@ -3306,7 +3576,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3318,7 +3588,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3331,7 +3601,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -3365,7 +3635,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3377,7 +3647,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3390,7 +3660,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -3416,7 +3686,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +3698,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +3711,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -3484,7 +3754,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3766,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3779,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -3541,7 +3811,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3553,7 +3823,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3566,7 +3836,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 type LockResponse struct {
@@ -3577,7 +3847,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3859,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3872,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -3682,7 +3952,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3694,7 +3964,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3707,7 +3977,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Profile) GetName() string {
@@ -3972,7 +4242,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3984,7 +4254,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3997,7 +4267,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Certificate) GetCertificateId() string {
@@ -4104,7 +4374,7 @@ type RetiredCertificate struct {
 
 func (x *RetiredCertificate) Reset() {
 	*x = RetiredCertificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4116,7 +4386,7 @@ func (x *RetiredCertificate) String() string {
 func (*RetiredCertificate) ProtoMessage() {}
 
 func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4129,7 +4399,7 @@ func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetiredCertificate.ProtoReflect.Descriptor instead.
 func (*RetiredCertificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RetiredCertificate) GetCertificateId() string {
@@ -4165,7 +4435,7 @@ type NewCertificateRequest struct {
 
 func (x *NewCertificateRequest) Reset() {
 	*x = NewCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4177,7 +4447,7 @@ func (x *NewCertificateRequest) String() string {
 func (*NewCertificateRequest) ProtoMessage() {}
 
 func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4190,7 +4460,7 @@ func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*NewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *NewCertificateRequest) GetProfile() *Profile {
@@ -4231,7 +4501,7 @@ type NewCertificateResponse struct {
 
 func (x *NewCertificateResponse) Reset() {
 	*x = NewCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4243,7 +4513,7 @@ func (x *NewCertificateResponse) String() string {
 func (*NewCertificateResponse) ProtoMessage() {}
 
 func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4256,7 +4526,7 @@ func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*NewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *NewCertificateResponse) GetCertificate() *Certificate {
@@ -4283,7 +4553,7 @@ type DropCertificateRequest struct {
 
 func (x *DropCertificateRequest) Reset() {
 	*x = DropCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4295,7 +4565,7 @@ func (x *DropCertificateRequest) String() string {
 func (*DropCertificateRequest) ProtoMessage() {}
 
 func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4308,7 +4578,7 @@ func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateRequest.ProtoReflect.Descriptor instead.
 func (*DropCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DropCertificateRequest) GetName() string {
@@ -4327,7 +4597,7 @@ type DropCertificateResponse struct {
 
 func (x *DropCertificateResponse) Reset() {
 	*x = DropCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4339,7 +4609,7 @@ func (x *DropCertificateResponse) String() string {
 func (*DropCertificateResponse) ProtoMessage() {}
 
 func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4352,7 +4622,7 @@ func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateResponse.ProtoReflect.Descriptor instead.
 func (*DropCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DropCertificateResponse) GetProfile() *Profile {
@@ -4372,7 +4642,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4384,7 +4654,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4397,7 +4667,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListCertificatesRequest) GetName() string {
@@ -4420,7 +4690,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4702,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4715,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -4483,7 +4753,7 @@ type UploadCertificateRequest struct {
 
 func (x *UploadCertificateRequest) Reset() {
 	*x = UploadCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4495,7 +4765,7 @@ func (x *UploadCertificateRequest) String() string {
 func (*UploadCertificateRequest) ProtoMessage() {}
 
 func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4508,7 +4778,7 @@ func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateRequest.ProtoReflect.Descriptor instead.
 func (*UploadCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *UploadCertificateRequest) GetName() string {
@@ -4541,7 +4811,7 @@ type UploadCertificateResponse struct {
 
 func (x *UploadCertificateResponse) Reset() {
 	*x = UploadCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4553,7 +4823,7 @@ func (x *UploadCertificateResponse) String() string {
 func (*UploadCertificateResponse) ProtoMessage() {}
 
 func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4566,7 +4836,7 @@ func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateResponse.ProtoReflect.Descriptor instead.
 func (*UploadCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UploadCertificateResponse) GetCertificate() *Certificate {
@@ -4596,7 +4866,7 @@ type RotateCertificateRequest struct {
 
 func (x *RotateCertificateRequest) Reset() {
 	*x = RotateCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4608,7 +4878,7 @@ func (x *RotateCertificateRequest) String() string {
 func (*RotateCertificateRequest) ProtoMessage() {}
 
 func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4621,7 +4891,7 @@ func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RotateCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RotateCertificateRequest) GetName() string {
@@ -4680,7 +4950,7 @@ type RotateCertificateResponse struct {
 
 func (x *RotateCertificateResponse) Reset() {
 	*x = RotateCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4692,7 +4962,7 @@ func (x *RotateCertificateResponse) String() string {
 func (*RotateCertificateResponse) ProtoMessage() {}
 
 func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4705,7 +4975,7 @@ func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RotateCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RotateCertificateResponse) GetProfile() *Profile {
@@ -4748,7 +5018,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4760,7 +5030,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4773,7 +5043,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RevokeCertificateRequest) GetName() string {
@@ -4798,7 +5068,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4810,7 +5080,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4823,7 +5093,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 // SecretVersion says of a version of a secret what is not secret.
@@ -4842,7 +5112,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4854,7 +5124,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4867,7 +5137,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -4911,7 +5181,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4923,7 +5193,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4936,7 +5206,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -4962,7 +5232,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4974,7 +5244,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4987,7 +5257,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -5007,7 +5277,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5019,7 +5289,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5032,7 +5302,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -5051,7 +5321,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5063,7 +5333,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5076,7 +5346,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -5099,7 +5369,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5111,7 +5381,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5124,7 +5394,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -5157,7 +5427,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5169,7 +5439,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5182,7 +5452,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -5230,7 +5500,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5242,7 +5512,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5255,7 +5525,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -5293,7 +5563,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5305,7 +5575,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5318,7 +5588,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -5379,7 +5649,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5391,7 +5661,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5404,7 +5674,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -5426,7 +5696,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5438,7 +5708,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5451,7 +5721,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -5477,7 +5747,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5489,7 +5759,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5502,7 +5772,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -5525,7 +5795,7 @@ type MarkRefreshedRequest struct {
 
 func (x *MarkRefreshedRequest) Reset() {
 	*x = MarkRefreshedRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5537,7 +5807,7 @@ func (x *MarkRefreshedRequest) String() string {
 func (*MarkRefreshedRequest) ProtoMessage() {}
 
 func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5550,7 +5820,7 @@ func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *MarkRefreshedRequest) GetName() string {
@@ -5577,7 +5847,7 @@ type MarkRefreshedResponse struct {
 
 func (x *MarkRefreshedResponse) Reset() {
 	*x = MarkRefreshedResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5589,7 +5859,7 @@ func (x *MarkRefreshedResponse) String() string {
 func (*MarkRefreshedResponse) ProtoMessage() {}
 
 func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5602,7 +5872,7 @@ func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
@@ -5620,7 +5890,7 @@ type ListIntegrationsRequest struct {
 
 func (x *ListIntegrationsRequest) Reset() {
 	*x = ListIntegrationsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5632,7 +5902,7 @@ func (x *ListIntegrationsRequest) String() string {
 func (*ListIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5645,7 +5915,7 @@ func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 type ListIntegrationsResponse struct {
@@ -5658,7 +5928,7 @@ type ListIntegrationsResponse struct {
 
 func (x *ListIntegrationsResponse) Reset() {
 	*x = ListIntegrationsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5670,7 +5940,7 @@ func (x *ListIntegrationsResponse) String() string {
 func (*ListIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5683,7 +5953,7 @@ func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
@@ -5711,7 +5981,7 @@ type Integration struct {
 
 func (x *Integration) Reset() {
 	*x = Integration{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5723,7 +5993,7 @@ func (x *Integration) String() string {
 func (*Integration) ProtoMessage() {}
 
 func (x *Integration) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5736,7 +6006,7 @@ func (x *Integration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Integration.ProtoReflect.Descriptor instead.
 func (*Integration) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Integration) GetAccount() string {
@@ -5787,7 +6057,7 @@ type IntegrationUse struct {
 
 func (x *IntegrationUse) Reset() {
 	*x = IntegrationUse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5799,7 +6069,7 @@ func (x *IntegrationUse) String() string {
 func (*IntegrationUse) ProtoMessage() {}
 
 func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5812,7 +6082,7 @@ func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
 func (*IntegrationUse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *IntegrationUse) GetProfile() string {
@@ -5852,7 +6122,7 @@ type RotateIntegrationRequest struct {
 
 func (x *RotateIntegrationRequest) Reset() {
 	*x = RotateIntegrationRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5864,7 +6134,7 @@ func (x *RotateIntegrationRequest) String() string {
 func (*RotateIntegrationRequest) ProtoMessage() {}
 
 func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5877,7 +6147,7 @@ func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RotateIntegrationRequest) GetName() string {
@@ -5918,7 +6188,7 @@ type RotateIntegrationResponse struct {
 
 func (x *RotateIntegrationResponse) Reset() {
 	*x = RotateIntegrationResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5930,7 +6200,7 @@ func (x *RotateIntegrationResponse) String() string {
 func (*RotateIntegrationResponse) ProtoMessage() {}
 
 func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5943,7 +6213,7 @@ func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
@@ -5974,7 +6244,7 @@ type RotateProfileRequest struct {
 
 func (x *RotateProfileRequest) Reset() {
 	*x = RotateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5986,7 +6256,7 @@ func (x *RotateProfileRequest) String() string {
 func (*RotateProfileRequest) ProtoMessage() {}
 
 func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5999,7 +6269,7 @@ func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileRequest.ProtoReflect.Descriptor instead.
 func (*RotateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *RotateProfileRequest) GetName() string {
@@ -6055,7 +6325,7 @@ type RotateProfileResponse struct {
 
 func (x *RotateProfileResponse) Reset() {
 	*x = RotateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6067,7 +6337,7 @@ func (x *RotateProfileResponse) String() string {
 func (*RotateProfileResponse) ProtoMessage() {}
 
 func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6080,7 +6350,7 @@ func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileResponse.ProtoReflect.Descriptor instead.
 func (*RotateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *RotateProfileResponse) GetProfile() *Profile {
@@ -6117,7 +6387,7 @@ type MigrateProfileRequest struct {
 
 func (x *MigrateProfileRequest) Reset() {
 	*x = MigrateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6129,7 +6399,7 @@ func (x *MigrateProfileRequest) String() string {
 func (*MigrateProfileRequest) ProtoMessage() {}
 
 func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6142,7 +6412,7 @@ func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileRequest.ProtoReflect.Descriptor instead.
 func (*MigrateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *MigrateProfileRequest) GetName() string {
@@ -6195,7 +6465,7 @@ type MigrateProfileResponse struct {
 
 func (x *MigrateProfileResponse) Reset() {
 	*x = MigrateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6207,7 +6477,7 @@ func (x *MigrateProfileResponse) String() string {
 func (*MigrateProfileResponse) ProtoMessage() {}
 
 func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6220,7 +6490,7 @@ func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileResponse.ProtoReflect.Descriptor instead.
 func (*MigrateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *MigrateProfileResponse) GetProfile() *Profile {
@@ -6265,7 +6535,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6277,7 +6547,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6290,7 +6560,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -6328,7 +6598,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6340,7 +6610,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6353,7 +6623,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -6406,7 +6676,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6418,7 +6688,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6431,7 +6701,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *Surface) GetName() string {
@@ -6484,7 +6754,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6496,7 +6766,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6509,7 +6779,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
 }
 
 type CheckVaultResponse struct {
@@ -6523,7 +6793,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6535,7 +6805,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6548,7 +6818,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -6582,7 +6852,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6594,7 +6864,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6607,7 +6877,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *Check) GetName() string {
@@ -6661,7 +6931,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6673,7 +6943,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6686,7 +6956,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -6742,7 +7012,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6754,7 +7024,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6767,7 +7037,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -6834,7 +7104,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6846,7 +7116,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6859,7 +7129,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -6927,7 +7197,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6939,7 +7209,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6952,7 +7222,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -6974,7 +7244,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6986,7 +7256,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6999,7 +7269,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -7024,7 +7294,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7036,7 +7306,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7049,7 +7319,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
 }
 
 // GrantLimits are what has to hold for a use under a grant. What is empty or 0 limits
@@ -7086,7 +7356,7 @@ type GrantLimits struct {
 
 func (x *GrantLimits) Reset() {
 	*x = GrantLimits{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7098,7 +7368,7 @@ func (x *GrantLimits) String() string {
 func (*GrantLimits) ProtoMessage() {}
 
 func (x *GrantLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7111,7 +7381,7 @@ func (x *GrantLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantLimits.ProtoReflect.Descriptor instead.
 func (*GrantLimits) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *GrantLimits) GetKinds() []string {
@@ -7211,7 +7481,7 @@ type GrantIdentity struct {
 
 func (x *GrantIdentity) Reset() {
 	*x = GrantIdentity{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7223,7 +7493,7 @@ func (x *GrantIdentity) String() string {
 func (*GrantIdentity) ProtoMessage() {}
 
 func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7236,7 +7506,7 @@ func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantIdentity.ProtoReflect.Descriptor instead.
 func (*GrantIdentity) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *GrantIdentity) GetIssuer() string {
@@ -7264,7 +7534,7 @@ type GrantClaim struct {
 
 func (x *GrantClaim) Reset() {
 	*x = GrantClaim{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7276,7 +7546,7 @@ func (x *GrantClaim) String() string {
 func (*GrantClaim) ProtoMessage() {}
 
 func (x *GrantClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7289,7 +7559,7 @@ func (x *GrantClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantClaim.ProtoReflect.Descriptor instead.
 func (*GrantClaim) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GrantClaim) GetName() string {
@@ -7328,7 +7598,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7340,7 +7610,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7353,7 +7623,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *Grant) GetId() string {
@@ -7428,7 +7698,7 @@ type GrantProfile struct {
 
 func (x *GrantProfile) Reset() {
 	*x = GrantProfile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7440,7 +7710,7 @@ func (x *GrantProfile) String() string {
 func (*GrantProfile) ProtoMessage() {}
 
 func (x *GrantProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7453,7 +7723,7 @@ func (x *GrantProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantProfile.ProtoReflect.Descriptor instead.
 func (*GrantProfile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *GrantProfile) GetName() string {
@@ -7498,7 +7768,7 @@ type NewGrantRequest struct {
 
 func (x *NewGrantRequest) Reset() {
 	*x = NewGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7510,7 +7780,7 @@ func (x *NewGrantRequest) String() string {
 func (*NewGrantRequest) ProtoMessage() {}
 
 func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7523,7 +7793,7 @@ func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewGrantRequest.ProtoReflect.Descriptor instead.
 func (*NewGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *NewGrantRequest) GetProof() *Proof {
@@ -7583,7 +7853,7 @@ type NewGrantResponse struct {
 
 func (x *NewGrantResponse) Reset() {
 	*x = NewGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7595,7 +7865,7 @@ func (x *NewGrantResponse) String() string {
 func (*NewGrantResponse) ProtoMessage() {}
 
 func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7608,7 +7878,7 @@ func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewGrantResponse.ProtoReflect.Descriptor instead.
 func (*NewGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *NewGrantResponse) GetChain() []byte {
@@ -7647,7 +7917,7 @@ type ListGrantsRequest struct {
 
 func (x *ListGrantsRequest) Reset() {
 	*x = ListGrantsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7659,7 +7929,7 @@ func (x *ListGrantsRequest) String() string {
 func (*ListGrantsRequest) ProtoMessage() {}
 
 func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7672,7 +7942,7 @@ func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
 }
 
 type ListGrantsResponse struct {
@@ -7685,7 +7955,7 @@ type ListGrantsResponse struct {
 
 func (x *ListGrantsResponse) Reset() {
 	*x = ListGrantsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7697,7 +7967,7 @@ func (x *ListGrantsResponse) String() string {
 func (*ListGrantsResponse) ProtoMessage() {}
 
 func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7710,7 +7980,7 @@ func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ListGrantsResponse) GetGrants() []*Grant {
@@ -7730,7 +8000,7 @@ type ShowGrantRequest struct {
 
 func (x *ShowGrantRequest) Reset() {
 	*x = ShowGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7742,7 +8012,7 @@ func (x *ShowGrantRequest) String() string {
 func (*ShowGrantRequest) ProtoMessage() {}
 
 func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7755,7 +8025,7 @@ func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowGrantRequest.ProtoReflect.Descriptor instead.
 func (*ShowGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ShowGrantRequest) GetId() string {
@@ -7774,7 +8044,7 @@ type ShowGrantResponse struct {
 
 func (x *ShowGrantResponse) Reset() {
 	*x = ShowGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7786,7 +8056,7 @@ func (x *ShowGrantResponse) String() string {
 func (*ShowGrantResponse) ProtoMessage() {}
 
 func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7799,7 +8069,7 @@ func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowGrantResponse.ProtoReflect.Descriptor instead.
 func (*ShowGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ShowGrantResponse) GetGrant() *Grant {
@@ -7823,7 +8093,7 @@ type RevokeGrantRequest struct {
 
 func (x *RevokeGrantRequest) Reset() {
 	*x = RevokeGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7835,7 +8105,7 @@ func (x *RevokeGrantRequest) String() string {
 func (*RevokeGrantRequest) ProtoMessage() {}
 
 func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7848,7 +8118,7 @@ func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *RevokeGrantRequest) GetId() string {
@@ -7879,7 +8149,7 @@ type RevokeGrantResponse struct {
 
 func (x *RevokeGrantResponse) Reset() {
 	*x = RevokeGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7891,7 +8161,7 @@ func (x *RevokeGrantResponse) String() string {
 func (*RevokeGrantResponse) ProtoMessage() {}
 
 func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7904,7 +8174,7 @@ func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantResponse.ProtoReflect.Descriptor instead.
 func (*RevokeGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *RevokeGrantResponse) GetGrant() *Grant {
@@ -7936,7 +8206,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7948,7 +8218,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7961,7 +8231,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
 }
 
 type StopResponse struct {
@@ -7972,7 +8242,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7984,7 +8254,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7997,7 +8267,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -8123,7 +8393,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fSocketClosed\x12\x12\n" +
 	"\x04made\x18\x01 \x01(\x04R\x04made\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\x04R\arefused\"\x0f\n" +
-	"\rStatusRequest\"\xb8\x03\n" +
+	"\rStatusRequest\"\xea\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x16\n" +
@@ -8136,7 +8406,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\bwarnings\x18\t \x03(\tR\bwarnings\x123\n" +
 	"\asandbox\x18\n" +
 	" \x01(\v2\x19.nsagent.v1.SandboxStatusR\asandbox\x12.\n" +
-	"\bexpiring\x18( \x03(\v2\x12.nsagent.v1.ExpiryR\bexpiring\"\xb2\x01\n" +
+	"\bexpiring\x18( \x03(\v2\x12.nsagent.v1.ExpiryR\bexpiring\x120\n" +
+	"\x06policy\x18) \x01(\v2\x18.nsagent.v1.PolicyStatusR\x06policy\"\xb2\x01\n" +
 	"\x06Expiry\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
@@ -8247,7 +8518,21 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x15RemoveKeySlotResponse\x12)\n" +
 	"\x05slots\x18\x01 \x03(\v2\x13.nsagent.v1.KeySlotR\x05slots\x12\x18\n" +
 	"\aweakest\x18\x02 \x01(\tR\aweakest\x12\x1a\n" +
-	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"\x9c\x01\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\"q\n" +
+	"\x12AdoptPolicyRequest\x12'\n" +
+	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x16\n" +
+	"\x06packed\x18\x02 \x01(\fR\x06packed\x12\x1a\n" +
+	"\breplaces\x18\x03 \x01(\tR\breplaces\"G\n" +
+	"\x13AdoptPolicyResponse\x120\n" +
+	"\x06policy\x18\x01 \x01(\v2\x18.nsagent.v1.PolicyStatusR\x06policy\"\x13\n" +
+	"\x11ShowPolicyRequest\"^\n" +
+	"\x12ShowPolicyResponse\x120\n" +
+	"\x06policy\x18\x01 \x01(\v2\x18.nsagent.v1.PolicyStatusR\x06policy\x12\x16\n" +
+	"\x06packed\x18\x02 \x01(\fR\x06packed\"R\n" +
+	"\fPolicyStatus\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12\x14\n" +
+	"\x05rules\x18\x02 \x01(\x05R\x05rules\x12\x14\n" +
+	"\x05fault\x18\x03 \x01(\tR\x05fault\"\x9c\x01\n" +
 	"\x17ChangePassphraseRequest\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
@@ -8593,7 +8878,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Redeem\x12\x19.nsagent.v1.RedeemRequest\x1a\x1a.nsagent.v1.RedeemResponse\x12O\n" +
 	"\n" +
-	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xa3\x16\n" +
+	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xc0\x17\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -8633,7 +8918,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"ListGrants\x12\x1d.nsagent.v1.ListGrantsRequest\x1a\x1e.nsagent.v1.ListGrantsResponse\x12H\n" +
 	"\tShowGrant\x12\x1c.nsagent.v1.ShowGrantRequest\x1a\x1d.nsagent.v1.ShowGrantResponse\x12N\n" +
-	"\vRevokeGrant\x12\x1e.nsagent.v1.RevokeGrantRequest\x1a\x1f.nsagent.v1.RevokeGrantResponse\x129\n" +
+	"\vRevokeGrant\x12\x1e.nsagent.v1.RevokeGrantRequest\x1a\x1f.nsagent.v1.RevokeGrantResponse\x12N\n" +
+	"\vAdoptPolicy\x12\x1e.nsagent.v1.AdoptPolicyRequest\x1a\x1f.nsagent.v1.AdoptPolicyResponse\x12K\n" +
+	"\n" +
+	"ShowPolicy\x12\x1d.nsagent.v1.ShowPolicyRequest\x1a\x1e.nsagent.v1.ShowPolicyResponse\x129\n" +
 	"\x04Stop\x12\x17.nsagent.v1.StopRequest\x1a\x18.nsagent.v1.StopResponseB7Z5github.com/nsagent/nsagent/proto/nsagent/v1;nsagentv1b\x06proto3"
 
 var (
@@ -8648,7 +8936,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -8697,78 +8985,83 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*AddTOTPResponse)(nil),           // 44: nsagent.v1.AddTOTPResponse
 	(*RemoveKeySlotRequest)(nil),      // 45: nsagent.v1.RemoveKeySlotRequest
 	(*RemoveKeySlotResponse)(nil),     // 46: nsagent.v1.RemoveKeySlotResponse
-	(*ChangePassphraseRequest)(nil),   // 47: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil),  // 48: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),            // 49: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),           // 50: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),               // 51: nsagent.v1.LockRequest
-	(*LockResponse)(nil),              // 52: nsagent.v1.LockResponse
-	(*Profile)(nil),                   // 53: nsagent.v1.Profile
-	(*Certificate)(nil),               // 54: nsagent.v1.Certificate
-	(*RetiredCertificate)(nil),        // 55: nsagent.v1.RetiredCertificate
-	(*NewCertificateRequest)(nil),     // 56: nsagent.v1.NewCertificateRequest
-	(*NewCertificateResponse)(nil),    // 57: nsagent.v1.NewCertificateResponse
-	(*DropCertificateRequest)(nil),    // 58: nsagent.v1.DropCertificateRequest
-	(*DropCertificateResponse)(nil),   // 59: nsagent.v1.DropCertificateResponse
-	(*ListCertificatesRequest)(nil),   // 60: nsagent.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 61: nsagent.v1.ListCertificatesResponse
-	(*UploadCertificateRequest)(nil),  // 62: nsagent.v1.UploadCertificateRequest
-	(*UploadCertificateResponse)(nil), // 63: nsagent.v1.UploadCertificateResponse
-	(*RotateCertificateRequest)(nil),  // 64: nsagent.v1.RotateCertificateRequest
-	(*RotateCertificateResponse)(nil), // 65: nsagent.v1.RotateCertificateResponse
-	(*RevokeCertificateRequest)(nil),  // 66: nsagent.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 67: nsagent.v1.RevokeCertificateResponse
-	(*SecretVersion)(nil),             // 68: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),         // 69: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),        // 70: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),        // 71: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),       // 72: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),             // 73: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),               // 74: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),            // 75: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),        // 76: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),       // 77: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),      // 78: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),     // 79: nsagent.v1.RenameProfileResponse
-	(*MarkRefreshedRequest)(nil),      // 80: nsagent.v1.MarkRefreshedRequest
-	(*MarkRefreshedResponse)(nil),     // 81: nsagent.v1.MarkRefreshedResponse
-	(*ListIntegrationsRequest)(nil),   // 82: nsagent.v1.ListIntegrationsRequest
-	(*ListIntegrationsResponse)(nil),  // 83: nsagent.v1.ListIntegrationsResponse
-	(*Integration)(nil),               // 84: nsagent.v1.Integration
-	(*IntegrationUse)(nil),            // 85: nsagent.v1.IntegrationUse
-	(*RotateIntegrationRequest)(nil),  // 86: nsagent.v1.RotateIntegrationRequest
-	(*RotateIntegrationResponse)(nil), // 87: nsagent.v1.RotateIntegrationResponse
-	(*RotateProfileRequest)(nil),      // 88: nsagent.v1.RotateProfileRequest
-	(*RotateProfileResponse)(nil),     // 89: nsagent.v1.RotateProfileResponse
-	(*MigrateProfileRequest)(nil),     // 90: nsagent.v1.MigrateProfileRequest
-	(*MigrateProfileResponse)(nil),    // 91: nsagent.v1.MigrateProfileResponse
-	(*TestProfileRequest)(nil),        // 92: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 93: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 94: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 95: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 96: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 97: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 98: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 99: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 100: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 101: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 102: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 103: nsagent.v1.RemoveProfileResponse
-	(*GrantLimits)(nil),               // 104: nsagent.v1.GrantLimits
-	(*GrantIdentity)(nil),             // 105: nsagent.v1.GrantIdentity
-	(*GrantClaim)(nil),                // 106: nsagent.v1.GrantClaim
-	(*Grant)(nil),                     // 107: nsagent.v1.Grant
-	(*GrantProfile)(nil),              // 108: nsagent.v1.GrantProfile
-	(*NewGrantRequest)(nil),           // 109: nsagent.v1.NewGrantRequest
-	(*NewGrantResponse)(nil),          // 110: nsagent.v1.NewGrantResponse
-	(*ListGrantsRequest)(nil),         // 111: nsagent.v1.ListGrantsRequest
-	(*ListGrantsResponse)(nil),        // 112: nsagent.v1.ListGrantsResponse
-	(*ShowGrantRequest)(nil),          // 113: nsagent.v1.ShowGrantRequest
-	(*ShowGrantResponse)(nil),         // 114: nsagent.v1.ShowGrantResponse
-	(*RevokeGrantRequest)(nil),        // 115: nsagent.v1.RevokeGrantRequest
-	(*RevokeGrantResponse)(nil),       // 116: nsagent.v1.RevokeGrantResponse
-	(*StopRequest)(nil),               // 117: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 118: nsagent.v1.StopResponse
+	(*AdoptPolicyRequest)(nil),        // 47: nsagent.v1.AdoptPolicyRequest
+	(*AdoptPolicyResponse)(nil),       // 48: nsagent.v1.AdoptPolicyResponse
+	(*ShowPolicyRequest)(nil),         // 49: nsagent.v1.ShowPolicyRequest
+	(*ShowPolicyResponse)(nil),        // 50: nsagent.v1.ShowPolicyResponse
+	(*PolicyStatus)(nil),              // 51: nsagent.v1.PolicyStatus
+	(*ChangePassphraseRequest)(nil),   // 52: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil),  // 53: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),            // 54: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),           // 55: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),               // 56: nsagent.v1.LockRequest
+	(*LockResponse)(nil),              // 57: nsagent.v1.LockResponse
+	(*Profile)(nil),                   // 58: nsagent.v1.Profile
+	(*Certificate)(nil),               // 59: nsagent.v1.Certificate
+	(*RetiredCertificate)(nil),        // 60: nsagent.v1.RetiredCertificate
+	(*NewCertificateRequest)(nil),     // 61: nsagent.v1.NewCertificateRequest
+	(*NewCertificateResponse)(nil),    // 62: nsagent.v1.NewCertificateResponse
+	(*DropCertificateRequest)(nil),    // 63: nsagent.v1.DropCertificateRequest
+	(*DropCertificateResponse)(nil),   // 64: nsagent.v1.DropCertificateResponse
+	(*ListCertificatesRequest)(nil),   // 65: nsagent.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 66: nsagent.v1.ListCertificatesResponse
+	(*UploadCertificateRequest)(nil),  // 67: nsagent.v1.UploadCertificateRequest
+	(*UploadCertificateResponse)(nil), // 68: nsagent.v1.UploadCertificateResponse
+	(*RotateCertificateRequest)(nil),  // 69: nsagent.v1.RotateCertificateRequest
+	(*RotateCertificateResponse)(nil), // 70: nsagent.v1.RotateCertificateResponse
+	(*RevokeCertificateRequest)(nil),  // 71: nsagent.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 72: nsagent.v1.RevokeCertificateResponse
+	(*SecretVersion)(nil),             // 73: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 74: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 75: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 76: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 77: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 78: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 79: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 80: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 81: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 82: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 83: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 84: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 85: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 86: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 87: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 88: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 89: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 90: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 91: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 92: nsagent.v1.RotateIntegrationResponse
+	(*RotateProfileRequest)(nil),      // 93: nsagent.v1.RotateProfileRequest
+	(*RotateProfileResponse)(nil),     // 94: nsagent.v1.RotateProfileResponse
+	(*MigrateProfileRequest)(nil),     // 95: nsagent.v1.MigrateProfileRequest
+	(*MigrateProfileResponse)(nil),    // 96: nsagent.v1.MigrateProfileResponse
+	(*TestProfileRequest)(nil),        // 97: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 98: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 99: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 100: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 101: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 102: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 103: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 104: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 105: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 106: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 107: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 108: nsagent.v1.RemoveProfileResponse
+	(*GrantLimits)(nil),               // 109: nsagent.v1.GrantLimits
+	(*GrantIdentity)(nil),             // 110: nsagent.v1.GrantIdentity
+	(*GrantClaim)(nil),                // 111: nsagent.v1.GrantClaim
+	(*Grant)(nil),                     // 112: nsagent.v1.Grant
+	(*GrantProfile)(nil),              // 113: nsagent.v1.GrantProfile
+	(*NewGrantRequest)(nil),           // 114: nsagent.v1.NewGrantRequest
+	(*NewGrantResponse)(nil),          // 115: nsagent.v1.NewGrantResponse
+	(*ListGrantsRequest)(nil),         // 116: nsagent.v1.ListGrantsRequest
+	(*ListGrantsResponse)(nil),        // 117: nsagent.v1.ListGrantsResponse
+	(*ShowGrantRequest)(nil),          // 118: nsagent.v1.ShowGrantRequest
+	(*ShowGrantResponse)(nil),         // 119: nsagent.v1.ShowGrantResponse
+	(*RevokeGrantRequest)(nil),        // 120: nsagent.v1.RevokeGrantRequest
+	(*RevokeGrantResponse)(nil),       // 121: nsagent.v1.RevokeGrantResponse
+	(*StopRequest)(nil),               // 122: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 123: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -8785,176 +9078,184 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	28,  // 11: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
 	29,  // 12: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
 	24,  // 13: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
-	32,  // 14: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	33,  // 15: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 16: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	33,  // 17: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
-	33,  // 18: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 19: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	37,  // 20: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	38,  // 21: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
-	34,  // 22: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	33,  // 23: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	37,  // 24: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	34,  // 25: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
-	33,  // 26: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
-	33,  // 27: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
-	38,  // 28: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
-	34,  // 29: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	37,  // 30: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	33,  // 31: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 32: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 33: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	33,  // 34: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	37,  // 35: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	68,  // 36: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	54,  // 37: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	55,  // 38: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	53,  // 39: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	54,  // 40: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	53,  // 41: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	53,  // 42: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	54,  // 43: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	54,  // 44: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	53,  // 45: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	54,  // 46: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	53,  // 47: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 48: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	53,  // 49: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	53,  // 50: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	74,  // 51: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	53,  // 52: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 53: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	34,  // 54: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	53,  // 55: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	53,  // 56: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	53,  // 57: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	84,  // 58: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	85,  // 59: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	33,  // 60: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	53,  // 61: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	33,  // 62: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	53,  // 63: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	94,  // 64: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	53,  // 65: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	53,  // 66: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	94,  // 67: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	94,  // 68: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	97,  // 69: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	94,  // 70: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	97,  // 71: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	53,  // 72: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 73: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	33,  // 74: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	53,  // 75: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	105, // 76: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
-	106, // 77: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
-	108, // 78: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
-	104, // 79: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
-	34,  // 80: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
-	104, // 81: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
-	33,  // 82: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
-	107, // 83: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
-	107, // 84: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
-	107, // 85: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
-	107, // 86: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
-	0,   // 87: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 88: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 89: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 90: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 91: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 92: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 93: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 94: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	30,  // 95: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 96: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 97: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	30,  // 98: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	35,  // 99: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	51,  // 100: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	69,  // 101: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	73,  // 102: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	71,  // 103: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	76,  // 104: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	78,  // 105: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	80,  // 106: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	82,  // 107: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	86,  // 108: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	88,  // 109: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	90,  // 110: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	92,  // 111: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	95,  // 112: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	102, // 113: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	98,  // 114: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	100, // 115: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	56,  // 116: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	58,  // 117: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	60,  // 118: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	62,  // 119: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	64,  // 120: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	66,  // 121: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	39,  // 122: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	41,  // 123: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	43,  // 124: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	45,  // 125: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	47,  // 126: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	49,  // 127: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	109, // 128: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
-	111, // 129: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
-	113, // 130: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
-	115, // 131: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
-	117, // 132: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 133: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 134: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 135: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 136: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 137: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 138: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 139: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 140: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	31,  // 141: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 142: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 143: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	31,  // 144: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	36,  // 145: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	52,  // 146: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	70,  // 147: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	75,  // 148: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	72,  // 149: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	77,  // 150: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	79,  // 151: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	81,  // 152: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	83,  // 153: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	87,  // 154: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	89,  // 155: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	91,  // 156: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	93,  // 157: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	96,  // 158: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	103, // 159: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	99,  // 160: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	101, // 161: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	57,  // 162: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	59,  // 163: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	61,  // 164: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	63,  // 165: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	65,  // 166: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	67,  // 167: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	40,  // 168: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	42,  // 169: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	44,  // 170: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	46,  // 171: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	48,  // 172: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	50,  // 173: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	110, // 174: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
-	112, // 175: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
-	114, // 176: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
-	116, // 177: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
-	118, // 178: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	133, // [133:179] is the sub-list for method output_type
-	87,  // [87:133] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	51,  // 14: nsagent.v1.StatusResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	32,  // 15: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	33,  // 16: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 17: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	33,  // 18: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
+	33,  // 19: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 20: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	37,  // 21: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	38,  // 22: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
+	34,  // 23: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	33,  // 24: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	37,  // 25: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	34,  // 26: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
+	33,  // 27: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
+	33,  // 28: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
+	38,  // 29: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
+	34,  // 30: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	37,  // 31: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	34,  // 32: nsagent.v1.AdoptPolicyRequest.proof:type_name -> nsagent.v1.Proof
+	51,  // 33: nsagent.v1.AdoptPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	51,  // 34: nsagent.v1.ShowPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	33,  // 35: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 36: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	33,  // 37: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	33,  // 38: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	37,  // 39: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	73,  // 40: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	59,  // 41: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	60,  // 42: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	58,  // 43: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	59,  // 44: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	58,  // 45: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	58,  // 46: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 47: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	59,  // 48: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	58,  // 49: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 50: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	58,  // 51: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 52: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	58,  // 53: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	58,  // 54: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	79,  // 55: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	58,  // 56: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 57: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	34,  // 58: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	58,  // 59: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	58,  // 60: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	58,  // 61: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	89,  // 62: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	90,  // 63: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	33,  // 64: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	58,  // 65: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	33,  // 66: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	58,  // 67: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	99,  // 68: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	58,  // 69: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	58,  // 70: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	99,  // 71: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	99,  // 72: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	102, // 73: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	99,  // 74: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	102, // 75: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	58,  // 76: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	33,  // 77: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	33,  // 78: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	58,  // 79: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	110, // 80: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
+	111, // 81: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
+	113, // 82: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
+	109, // 83: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
+	34,  // 84: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
+	109, // 85: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
+	33,  // 86: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
+	112, // 87: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
+	112, // 88: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
+	112, // 89: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
+	112, // 90: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
+	0,   // 91: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 92: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 93: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 94: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 95: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 96: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 97: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 98: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	30,  // 99: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 100: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 101: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	30,  // 102: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	35,  // 103: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	56,  // 104: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	74,  // 105: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	78,  // 106: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	76,  // 107: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	81,  // 108: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	83,  // 109: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	85,  // 110: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	87,  // 111: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	91,  // 112: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	93,  // 113: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	95,  // 114: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	97,  // 115: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	100, // 116: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	107, // 117: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	103, // 118: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	105, // 119: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	61,  // 120: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	63,  // 121: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	65,  // 122: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	67,  // 123: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	69,  // 124: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	71,  // 125: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	39,  // 126: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	41,  // 127: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	43,  // 128: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	45,  // 129: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	52,  // 130: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	54,  // 131: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	114, // 132: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	116, // 133: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	118, // 134: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	120, // 135: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	47,  // 136: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
+	49,  // 137: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
+	122, // 138: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 139: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 140: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 141: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 142: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 143: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 144: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 145: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 146: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	31,  // 147: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 148: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 149: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	31,  // 150: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	36,  // 151: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	57,  // 152: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	75,  // 153: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	80,  // 154: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	77,  // 155: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	82,  // 156: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	84,  // 157: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	86,  // 158: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	88,  // 159: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	92,  // 160: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	94,  // 161: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	96,  // 162: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	98,  // 163: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	101, // 164: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	108, // 165: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	104, // 166: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	106, // 167: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	62,  // 168: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	64,  // 169: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	66,  // 170: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	68,  // 171: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	70,  // 172: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	72,  // 173: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	40,  // 174: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	42,  // 175: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	44,  // 176: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	46,  // 177: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	53,  // 178: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	55,  // 179: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	115, // 180: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	117, // 181: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	119, // 182: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	121, // 183: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	48,  // 184: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
+	50,  // 185: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
+	123, // 186: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	139, // [139:187] is the sub-list for method output_type
+	91,  // [91:139] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -8976,7 +9277,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   119,
+			NumMessages:   124,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -576,6 +576,8 @@ const (
 	Admin_ListGrants_FullMethodName        = "/nsagent.v1.Admin/ListGrants"
 	Admin_ShowGrant_FullMethodName         = "/nsagent.v1.Admin/ShowGrant"
 	Admin_RevokeGrant_FullMethodName       = "/nsagent.v1.Admin/RevokeGrant"
+	Admin_AdoptPolicy_FullMethodName       = "/nsagent.v1.Admin/AdoptPolicy"
+	Admin_ShowPolicy_FullMethodName        = "/nsagent.v1.Admin/ShowPolicy"
 	Admin_Stop_FullMethodName              = "/nsagent.v1.Admin/Stop"
 )
 
@@ -679,6 +681,11 @@ type AdminClient interface {
 	ShowGrant(ctx context.Context, in *ShowGrantRequest, opts ...grpc.CallOption) (*ShowGrantResponse, error)
 	// RevokeGrant ends a grant for good, from the next request on. It works while locked.
 	RevokeGrant(ctx context.Context, in *RevokeGrantRequest, opts ...grpc.CallOption) (*RevokeGrantResponse, error)
+	// AdoptPolicy puts a policy in the place of the one in force, or takes it away. It needs
+	// a fresh proof and is durable when it returns.
+	AdoptPolicy(ctx context.Context, in *AdoptPolicyRequest, opts ...grpc.CallOption) (*AdoptPolicyResponse, error)
+	// ShowPolicy returns the policy in force.
+	ShowPolicy(ctx context.Context, in *ShowPolicyRequest, opts ...grpc.CallOption) (*ShowPolicyResponse, error)
 	// Stop locks and ends the agent.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
@@ -1034,6 +1041,26 @@ func (c *adminClient) RevokeGrant(ctx context.Context, in *RevokeGrantRequest, o
 	return out, nil
 }
 
+func (c *adminClient) AdoptPolicy(ctx context.Context, in *AdoptPolicyRequest, opts ...grpc.CallOption) (*AdoptPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AdoptPolicyResponse)
+	err := c.cc.Invoke(ctx, Admin_AdoptPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ShowPolicy(ctx context.Context, in *ShowPolicyRequest, opts ...grpc.CallOption) (*ShowPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowPolicyResponse)
+	err := c.cc.Invoke(ctx, Admin_ShowPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopResponse)
@@ -1144,6 +1171,11 @@ type AdminServer interface {
 	ShowGrant(context.Context, *ShowGrantRequest) (*ShowGrantResponse, error)
 	// RevokeGrant ends a grant for good, from the next request on. It works while locked.
 	RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error)
+	// AdoptPolicy puts a policy in the place of the one in force, or takes it away. It needs
+	// a fresh proof and is durable when it returns.
+	AdoptPolicy(context.Context, *AdoptPolicyRequest) (*AdoptPolicyResponse, error)
+	// ShowPolicy returns the policy in force.
+	ShowPolicy(context.Context, *ShowPolicyRequest) (*ShowPolicyResponse, error)
 	// Stop locks and ends the agent.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedAdminServer()
@@ -1257,6 +1289,12 @@ func (UnimplementedAdminServer) ShowGrant(context.Context, *ShowGrantRequest) (*
 }
 func (UnimplementedAdminServer) RevokeGrant(context.Context, *RevokeGrantRequest) (*RevokeGrantResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeGrant not implemented")
+}
+func (UnimplementedAdminServer) AdoptPolicy(context.Context, *AdoptPolicyRequest) (*AdoptPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdoptPolicy not implemented")
+}
+func (UnimplementedAdminServer) ShowPolicy(context.Context, *ShowPolicyRequest) (*ShowPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowPolicy not implemented")
 }
 func (UnimplementedAdminServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -1883,6 +1921,42 @@ func _Admin_RevokeGrant_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_AdoptPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdoptPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).AdoptPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_AdoptPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).AdoptPolicy(ctx, req.(*AdoptPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ShowPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ShowPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ShowPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ShowPolicy(ctx, req.(*ShowPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -2039,6 +2113,14 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeGrant",
 			Handler:    _Admin_RevokeGrant_Handler,
+		},
+		{
+			MethodName: "AdoptPolicy",
+			Handler:    _Admin_AdoptPolicy_Handler,
+		},
+		{
+			MethodName: "ShowPolicy",
+			Handler:    _Admin_ShowPolicy_Handler,
 		},
 		{
 			MethodName: "Stop",

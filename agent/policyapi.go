@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// AdoptPolicy puts a policy in force.
+func (s adminService) AdoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.AdoptPolicyResponse, error) {
+	defer s.seals.drop(callerOf(ctx).peer, boxes(q.GetProof())...)
+	st, err := s.adoptPolicy(ctx, q)
+	if err != nil {
+		return nil, s.reply(s.denied(callerOf(ctx), audit.EventPolicyAdopt, "", err))
+	}
+	return &pb.AdoptPolicyResponse{Policy: st}, nil
+}
+
+func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.PolicyStatus, error) {
+	s, end, err := a.beginChange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	next, detail := new(rules), "policy=none"
+	if len(q.GetPacked()) > 0 {
+		if next, err = newRules(q.GetPacked()); err != nil {
+			return nil, refuse(errors.Join(ErrPolicy, err), pb.CodePolicy, "the policy is not adopted", policyFault(err), "check it:  nsagent policy check")
+		}
+		detail = fmt.Sprintf("rules=%d sha256=%s", len(next.policy.Rules), next.sum)
+	}
+	if old := s.policy(); q.GetReplaces() != old.sum && old.fault == nil {
+		return nil, refuse(ErrPolicy, pb.CodePolicy, "the policy is not adopted", "another one is in force by now than when the difference was looked at", "look again:  nsagent policy edit")
+	}
+	// Also to forbid more: who could, could keep the owner out of every profile.
+	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_AdoptPolicy_FullMethodName, "", "changing the policy", s.stepUp())
+	if err != nil {
+		return nil, err
+	}
+	e := audit.Event{Event: audit.EventPolicyAdopt, Outcome: audit.OutcomeOK, Detail: detail + " proof=" + by}
+	err = a.carryOut(callerOf(ctx), e, func() error {
+		machine := a.machineKey(ctx, s.vault)
+		if machine != nil {
+			defer machine.Destroy()
+		}
+		if err := s.vault.SetPolicy(ctx, q.GetPacked(), machine); err != nil {
+			return err
+		}
+		s.rules.Store(next)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return next.status(), nil
+}
+
+// ShowPolicy returns the policy in force.
+func (s adminService) ShowPolicy(ctx context.Context, _ *pb.ShowPolicyRequest) (*pb.ShowPolicyResponse, error) {
+	r, err := s.showPolicy(ctx)
+	return r, s.reply(err)
+}
+
+func (a *Agent) showPolicy(ctx context.Context) (*pb.ShowPolicyResponse, error) {
+	s, end, err := a.beginChange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	packed, ok, err := s.vault.Policy()
+	if err != nil {
+		return nil, err
+	}
+	// Another agent on this vault may have adopted one since.
+	r := readRules(packed, ok, nil)
+	s.rules.Store(r)
+	return &pb.ShowPolicyResponse{Policy: r.status(), Packed: packed}, nil
+}

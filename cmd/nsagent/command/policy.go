@@ -1,0 +1,239 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+func newPolicy(e *env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "policy",
+		Short: "Say which program may do what with which profile",
+		Long: `Say which program may do what with which profile, when and how often. The rules
+are in policy.toml beside config.toml, as docs/policy.md describes. That file is
+a draft: what counts is the policy that was adopted into the vault.`,
+	}
+	c.AddCommand(newPolicyCheck(e), newPolicyTest(e), newPolicyExplain(e), newPolicyEdit(e), newPolicyShow(e), newPolicyLearn(e))
+	return c
+}
+
+// maxPolicyFile is more than a policy may have, in bytes.
+const maxPolicyFile = 1<<20 + 1
+
+// readPolicyFile reads a text of at most a policy's size; "-" is stdin.
+func (e *env) readPolicyFile(path string) (string, error) {
+	r := e.stdin
+	if path != "-" {
+		f, err := os.Open(path) // #nosec G304 -- the user names it
+		if err != nil {
+			return "", noPolicyFile(err)
+		}
+		defer func() { _ = f.Close() }()
+		r = f
+	}
+	b, err := io.ReadAll(io.LimitReader(r, maxPolicyFile))
+	if err != nil {
+		return "", usage("the file cannot be read", plain(err), "")
+	}
+	return string(b), nil
+}
+
+func noPolicyFile(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &client.Error{Code: pb.CodeNotFound, Message: "there is no such file", Why: plain(err), Next: "make a policy:  nsagent policy edit"}
+	}
+	return usage("the file cannot be read", plain(err), "")
+}
+
+// draftPath returns path, or where the draft of the policy is.
+func (e *env) draftPath(path string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	p, err := e.paths()
+	return p.PolicyFile, err
+}
+
+// readDraftPolicy reads the policy at path, or the draft.
+func (e *env) readDraftPolicy(path string) (*policy.Policy, string, error) {
+	path, err := e.draftPath(path)
+	if err != nil {
+		return nil, "", err
+	}
+	text, err := e.readPolicyFile(path)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := policy.Parse(text)
+	return p, text, notWellFormed(path, err)
+}
+
+// notWellFormed says where a file is not what it should be.
+func notWellFormed(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	message, why := fmt.Sprintf("%s is not well formed", name(path)), plain(err)
+	if s := (*policy.SyntaxError)(nil); errors.As(err, &s) {
+		why = s.Place() + ": " + s.Why
+	}
+	return &client.Error{Code: pb.CodePolicy, Message: message, Why: why, Next: "see what may stand there:  docs/policy.md"}
+}
+
+// name returns how a file is called in messages.
+func name(path string) string {
+	if path == "-" {
+		return "the text on stdin"
+	}
+	return path
+}
+
+// withFiles returns the text of a policy with the files that belong to it copied in.
+func (e *env) withFiles(p *policy.Policy, text string) (string, error) {
+	for _, path := range p.Files() {
+		content, err := readSmall(path)
+		if err != nil {
+			return "", usage("a file of the policy cannot be read", plain(err), "")
+		}
+		if text, err = policy.WithFile(text, path, string(content)); err != nil {
+			return "", usage("a file of the policy cannot be copied in", plain(err), "")
+		}
+	}
+	return text, nil
+}
+
+func newPolicyCheck(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a policy, by default the draft",
+		Long: `Check a policy, by default the draft beside config.toml: whether it is well
+formed, and what in it is hardly meant: rules that never decide, and rules of
+different effects that overlap. It needs no agent. A policy that is not well
+formed exits with 2, and one with rules that never decide with 9.`,
+		Example: "  nsagent policy check\n  nsagent policy check policy.toml -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return runPolicyCheck(e, argument(args, 0))
+		},
+	}
+}
+
+// argument returns the argument of that number, or "".
+func argument(args []string, n int) string {
+	if n < len(args) {
+		return args[n]
+	}
+	return ""
+}
+
+// findingJSON is what the check found, for programs.
+type findingJSON struct {
+	Rule  string `json:"rule"`
+	Line  int    `json:"line"`
+	Never bool   `json:"never"`
+	Text  string `json:"text"`
+}
+
+func runPolicyCheck(e *env, path string) error {
+	p, _, err := e.readDraftPolicy(path)
+	if err != nil {
+		return err
+	}
+	lint, never := p.Lint(), 0
+	list := []findingJSON{}
+	for _, f := range lint {
+		if f.Never {
+			never++
+		}
+		list = append(list, findingJSON{f.Rule, f.Line, f.Never, f.Text})
+	}
+	if e.json() {
+		err = e.printJSON(struct {
+			Schema   string        `json:"schema"`
+			OK       bool          `json:"ok"`
+			Rules    int           `json:"rules"`
+			Findings []findingJSON `json:"findings"`
+		}{"nsagent.policy-check/v1", never == 0, len(p.Rules), list})
+	} else {
+		err = e.printLint(p, lint)
+	}
+	if err == nil && never > 0 {
+		err = &client.Error{Code: pb.CodeCheck, Message: count(uint64(never), "rule") + " of the policy never decide as they stand", Next: "move them before those that take all, or leave them out"} // #nosec G115 -- not negative
+	}
+	return err
+}
+
+// printLint prints what is hardly meant in a policy.
+func (e *env) printLint(p *policy.Policy, lint []policy.Finding) error {
+	all := []found{{level: "ok", name: "form", text: count(uint64(len(p.Rules)), "rule") + ", well formed"}}
+	for _, f := range lint {
+		level := "note"
+		if f.Never {
+			level = "warn"
+		}
+		all = append(all, found{level: level, name: fmt.Sprintf("line %d", f.Line), text: fmt.Sprintf("rule %q: %s", f.Rule, f.Text)})
+	}
+	return e.printFound(all)
+}
+
+func newPolicyShow(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show",
+		Short: "Print the policy in force",
+		Long: `Print the policy in force, as it was adopted. The vault has to be unlocked.
+Where none is in force, every process of the owner may use every profile within
+its limits.`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runPolicyShow(c.Context(), e) },
+	}
+}
+
+func runPolicyShow(ctx context.Context, e *env) error {
+	return e.manage(ctx, func(a *client.Admin) error {
+		text, st, err := inForce(ctx, a)
+		if err != nil {
+			return err
+		}
+		if e.json() {
+			return e.printJSON(struct {
+				Schema string `json:"schema"`
+				SHA256 string `json:"sha256"`
+				Rules  int32  `json:"rules"`
+				Fault  string `json:"fault,omitempty"`
+				Policy string `json:"policy"`
+			}{"nsagent.policy/v1", st.GetSha256(), st.GetRules(), st.GetFault(), text})
+		}
+		if st.GetFault() != "" {
+			e.note("it cannot be used, and nothing is allowed: %s", st.GetFault())
+		}
+		if text == "" {
+			e.say("no policy is in force: every process of the owner may use every profile within its limits")
+			return nil
+		}
+		_, err = fmt.Fprint(e.stdout, text)
+		return err
+	})
+}
+
+// inForce returns the text of the policy in force; "" if there is none.
+func inForce(ctx context.Context, a *client.Admin) (string, *pb.PolicyStatus, error) {
+	packed, st, err := a.Policy(ctx)
+	if err != nil || len(packed) == 0 {
+		return "", st, err
+	}
+	text, err := policy.Unpack(packed)
+	if err != nil && st.GetFault() != "" {
+		return "", st, nil
+	}
+	return text, st, err
+}

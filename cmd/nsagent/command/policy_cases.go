@@ -1,0 +1,85 @@
+package command
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+func newPolicyTest(e *env) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "test FILE",
+		Short: "Try a policy, by default the draft, against a table of cases",
+		Long: `Try a policy, by default the draft, against a table of cases: each says what is
+attempted with which profile by whom, and what is to become of it, as
+docs/policy.md describes. It needs no agent, and exits with 9 if a case comes
+out otherwise.`,
+		Example: "  nsagent policy test cases.toml\n  nsagent policy test cases.toml --file new-policy.toml",
+		Args:    takes("FILE"),
+		RunE:    func(_ *cobra.Command, args []string) error { return runPolicyTest(e, file, args[0]) },
+	}
+	c.Flags().StringVar(&file, "file", "", "try the policy in `FILE` in place of the draft")
+	return c
+}
+
+// caseJSON is how a case came out, for programs.
+type caseJSON struct {
+	Name string `json:"name"`
+	Line int    `json:"line"`
+	OK   bool   `json:"ok"`
+	Got  string `json:"got,omitempty"`
+}
+
+func runPolicyTest(e *env, file, table string) error {
+	p, _, err := e.readDraftPolicy(file)
+	if err != nil {
+		return err
+	}
+	text, err := e.readPolicyFile(table)
+	if err != nil {
+		return err
+	}
+	cases, err := policy.ParseCases(text, uint32(os.Geteuid())) // #nosec G115 -- a uid fits
+	if err != nil {
+		return notWellFormed(table, err)
+	}
+	out, failed := make([]caseJSON, 0, len(cases)), uint64(0)
+	for _, c := range cases {
+		got := c.Check(p)
+		if got != "" {
+			failed++
+		}
+		out = append(out, caseJSON{c.Name, c.Line, got == "", got})
+	}
+	if e.json() {
+		err = e.printJSON(struct {
+			Schema string     `json:"schema"`
+			OK     bool       `json:"ok"`
+			Cases  []caseJSON `json:"cases"`
+		}{"nsagent.policy-test/v1", failed == 0, out})
+	} else {
+		err = e.printCases(out)
+	}
+	if err == nil && failed > 0 {
+		err = &client.Error{Code: pb.CodeCheck, Message: fmt.Sprintf("%s of %d came out otherwise", count(failed, "case"), len(out)), Next: "ask why:  nsagent policy explain --help"}
+	}
+	return err
+}
+
+func (e *env) printCases(cases []caseJSON) error {
+	all := make([]found, 0, len(cases))
+	for _, c := range cases {
+		f := found{level: "ok", name: fmt.Sprintf("line %d", c.Line), text: c.Name}
+		if !c.OK {
+			f.level, f.why = "problem", c.Got
+		}
+		all = append(all, f)
+	}
+	return e.printFound(all)
+}

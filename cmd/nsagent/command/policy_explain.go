@@ -1,0 +1,194 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+type explainOptions struct {
+	as, at, file, environment, access string
+}
+
+func newPolicyExplain(e *env) *cobra.Command {
+	var o explainOptions
+	c := &cobra.Command{
+		Use:   "explain METHOD URL",
+		Short: "Say which rule decides, and why not those before it",
+		Long: `Say which rule of the policy in force decides a request with the profile of -p,
+and why each rule before it did not match. In place of METHOD URL stand also
+suiteql, passport, connect, assertion or token. With --file a draft is asked,
+and with --environment nothing but the draft: no agent and no profile.
+
+WHO is a list such as uid=1000,exe=/usr/bin/python3,unit=nightly.service,tty=no.
+There are also exe_sha256, container, grant, issuer and claim.NAME. What is not
+said about the process counts as not known.`,
+		Example: `  nsagent policy explain GET /services/rest/record/v1/customer/1
+  nsagent policy explain passport -p acme-prod --as exe=/usr/bin/python3
+  nsagent policy explain suiteql --file policy.toml --environment production`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyExplain(c.Context(), e, o, args) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.as, "as", "", "who asks: `WHO` is a list of NAME=VALUE; left out, this user")
+	f.StringVar(&o.at, "at", "", "when: `TIME`, such as 2026-11-27T10:00:00+01:00; left out, now")
+	f.StringVar(&o.file, "file", "", "ask the policy in `FILE` in place of the one in force")
+	f.StringVar(&o.environment, "environment", "", "`production|sandbox`; left out, that of the profile")
+	f.StringVar(&o.access, "access", "", "`read|write`; left out, that of the profile")
+	return c
+}
+
+// attempt returns what is asked about, but for the profile.
+func (o explainOptions) attempt(args []string) (a policy.Attempt, err error) {
+	owner := uint32(os.Geteuid()) // #nosec G115 -- a uid fits
+	a = policy.Attempt{UID: owner, Owner: owner, Time: time.Now(), Environment: o.environment, Access: policy.Access(o.access)}
+	if err := a.Do(strings.Join(args, " ")); err != nil {
+		return a, usage("that is nothing to ask about", plain(err), "see:  nsagent policy explain --help")
+	}
+	if o.as != "" {
+		if err := a.As(o.as); err != nil {
+			return a, usage("--as is not well formed", plain(err), "see:  nsagent policy explain --help")
+		}
+	}
+	if o.at != "" {
+		if a.Time, err = time.Parse(time.RFC3339, o.at); err != nil {
+			return a, usage("--at is no time", "it looks like 2026-11-27T10:00:00+01:00", "")
+		}
+	}
+	if o.environment != "" && o.environment != "production" && o.environment != "sandbox" {
+		return a, usage("unknown environment", "it is production or sandbox", "")
+	}
+	if o.access != "" && o.access != "read" && o.access != "write" {
+		return a, usage("unknown access", "it is read or write", "")
+	}
+	return a, nil
+}
+
+func runPolicyExplain(ctx context.Context, e *env, o explainOptions, args []string) error {
+	at, err := o.attempt(args)
+	if err != nil {
+		return err
+	}
+	if o.environment == "" {
+		if err := e.fillProfile(ctx, &at); err != nil {
+			return err
+		}
+	} else {
+		paths, err := e.paths()
+		if err != nil {
+			return err
+		}
+		if at.Profile, err = e.profileName(paths); err != nil {
+			return err
+		}
+		if at.Profile == "" {
+			return usage("no profile is named", "rules are for profiles", "name one:  nsagent -p NAME policy explain …")
+		}
+		if at.Access == "" {
+			at.Access = policy.Write
+		}
+	}
+	p, err := e.policyToAsk(ctx, o.file)
+	if err != nil {
+		return err
+	}
+	d, steps := p.Explain(at)
+	return e.printExplanation(p, d, steps)
+}
+
+// fillProfile gives the attempt the profile that is meant, as the agent has it.
+func (e *env) fillProfile(ctx context.Context, at *policy.Attempt) error {
+	paths, err := e.paths()
+	if err != nil {
+		return err
+	}
+	wanted, err := e.profileName(paths)
+	if err != nil {
+		return err
+	}
+	return e.ask(ctx, func(cl *client.Client) error {
+		l, err := cl.Profiles(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range l.GetProfiles() {
+			if p.GetName() == wanted || wanted == "" && len(l.GetProfiles()) == 1 {
+				at.Profile, at.Environment = p.GetName(), p.GetEnvironment()
+				if at.Access == "" {
+					at.Access = policy.Access(p.GetAccess())
+				}
+				return nil
+			}
+		}
+		return &client.Error{Code: pb.CodeNoProfile, Message: fmt.Sprintf("no profile %.80q", wanted), Next: "list them:  nsagent profile ls"}
+	})
+}
+
+// policyToAsk returns the policy in file, or the one in force, which may be none.
+func (e *env) policyToAsk(ctx context.Context, file string) (p *policy.Policy, err error) {
+	if file != "" {
+		p, _, err = e.readDraftPolicy(file)
+		return p, err
+	}
+	err = e.manage(ctx, func(a *client.Admin) error {
+		text, st, err := inForce(ctx, a)
+		if err == nil && st.GetFault() != "" {
+			err = &client.Error{Code: pb.CodeDenied, Message: "the policy in force cannot be used, and nothing is allowed", Why: st.GetFault(), Next: "adopt another:  nsagent policy edit"}
+		}
+		if err == nil && text != "" {
+			p, err = policy.Parse(text)
+		}
+		return err
+	})
+	return p, err
+}
+
+// stepJSON is why a rule did not match, for programs.
+type ruleStepJSON struct {
+	Place int    `json:"place"`
+	Rule  string `json:"rule"`
+	Why   string `json:"why"`
+}
+
+func (e *env) printExplanation(p *policy.Policy, d policy.Decision, steps []policy.Step) error {
+	why := ""
+	switch {
+	case d.Err != nil:
+		why = d.Err.Why
+	case d.Index < 0:
+		why = "no policy is in force, and the limits of the profile allow it"
+	default:
+		why = p.Rules[d.Index].String()
+	}
+	if e.json() {
+		passed := []ruleStepJSON{}
+		for _, s := range steps {
+			passed = append(passed, ruleStepJSON{s.Index + 1, s.Rule, s.Why})
+		}
+		return e.printJSON(struct {
+			Schema string         `json:"schema"`
+			Effect policy.Effect  `json:"effect"`
+			Rule   string         `json:"rule"`
+			Place  int            `json:"place"`
+			Why    string         `json:"why"`
+			Passed []ruleStepJSON `json:"passed"`
+		}{"nsagent.policy-explain/v1", d.Effect, d.Rule, d.Index + 1, why, passed})
+	}
+	for _, s := range steps {
+		if err := e.print(fmt.Sprintf("%5d  %s: %s", s.Index+1, s.Rule, s.Why)); err != nil {
+			return err
+		}
+	}
+	if d.Index < 0 {
+		return e.print(fmt.Sprintf("%s: %s", d.Effect, why))
+	}
+	return e.print(fmt.Sprintf("%5d  %s: %s\n%s: by rule %q", d.Index+1, d.Rule, why, d.Effect, d.Rule))
+}

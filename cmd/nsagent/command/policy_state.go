@@ -1,0 +1,49 @@
+package command
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// policyRows tells of the policy in force, and whether the draft is another one.
+func (e *env) policyRows(st *pb.PolicyStatus, p socketpath.Paths) [][2]string {
+	if st == nil {
+		return nil
+	}
+	state := count(uint64(max(st.GetRules(), 0)), "rule") + " in force" // #nosec G115 -- not negative
+	switch {
+	case st.GetFault() != "":
+		state = "cannot be used, so that nothing is allowed: " + st.GetFault()
+	case st.GetSha256() == "":
+		state = "none in force: the limits of the profiles decide"
+	}
+	rows := [][2]string{{"policy", state}}
+	if text := e.draftState(st, p); text != "" {
+		rows = append(rows, [2]string{"", text})
+	}
+	return rows
+}
+
+// draftState says how the draft differs from the policy in force; empty: it does not, or
+// there is none.
+func (e *env) draftState(st *pb.PolicyStatus, p socketpath.Paths) string {
+	if _, err := os.Lstat(p.PolicyFile); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	draft, text, err := e.readDraftPolicy("")
+	if err != nil {
+		return p.PolicyFile + " is a draft that is not well formed:  nsagent policy check"
+	}
+	if text, err = e.withFiles(draft, text); err == nil {
+		if sum := sha256.Sum256([]byte(text)); hex.EncodeToString(sum[:]) == st.GetSha256() {
+			return ""
+		}
+	}
+	return p.PolicyFile + " differs from it, and does not count:  nsagent policy edit"
+}
