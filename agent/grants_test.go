@@ -368,3 +368,14 @@ func TestGrantsEnd(t *testing.T) {
 		t.Errorf("a month after its end: %v", err)
 	}
 }
+
+// TestNoGrantForRefreshTokens: nothing that a token could open is of use without the
+// vault's own part.
+func TestNoGrantForRefreshTokens(t *testing.T) {
+	for auth, want := range map[string]string{authTBA: "", authM2M: "", authCode: "its refresh token changes with each use", authSecret: "it holds an API secret"} {
+		err := grantable(&live{profile: &profile{Name: "p", Auth: auth}})
+		if r := refusalOf(err); err != nil && (r.Code != pb.CodeRequest || !strings.HasPrefix(r.Why, want) || want == "") || (err == nil) != (want == "") {
+			t.Errorf("%s: %v", auth, err)
+		}
+	}
+}

@@ -28,6 +28,30 @@ func (v *Vault) load(ctx context.Context) (*snapshot, error) {
 	return verified(loaded)
 }
 
+// loadPinned is load for a locked vault: what it returns is this vault, and no older than
+// what this process or, by the pin, this machine has seen. Errors: those of load,
+// ErrRollback.
+func (v *Vault) loadPinned(ctx context.Context) (*snapshot, pinCheck, error) {
+	for last := uint64(0); ; {
+		seen := v.cfg.Memory.newest(v.id) // before the store is read: what comes after may be newer
+		s, err := v.load(ctx)
+		if err != nil {
+			return nil, pinCheck{}, err
+		}
+		if s.root.Vault != v.id {
+			return nil, pinCheck{}, fmt.Errorf("%w: another vault is in its place", ErrDamaged)
+		}
+		if err := seen.leadsTo(s.root); err != nil {
+			return nil, pinCheck{}, err
+		}
+		c, err := v.checkPin(ctx, s.root)
+		if err == nil || s.root.Generation() <= last {
+			return s, c, err
+		}
+		last = s.root.Generation() // somebody may have committed, and moved the pin, since it was read
+	}
+}
+
 // verified checks what a store gave; see load.
 func verified(loaded store.Snapshot) (s *snapshot, err error) {
 	s = &snapshot{leaves: make(map[store.ID]envelope.Leaf, len(loaded.Records))}

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/nsagent/nsagent/internal/secret"
 	"pgregory.net/rapid"
+
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // TestModel does random things to a vault through two processes and compares with a
@@ -21,6 +23,15 @@ func TestModel(t *testing.T) {
 		procs := []*fixture{f, f.unlocked()}
 		type value struct{ signOnly, raw, meta string }
 		model := map[string]value{}
+		grants := map[[16]byte]map[store.ID]bool{} // the records that each opens
+		idOf := func(p *fixture, n string) store.ID {
+			return p.ids()[n]
+		}
+		gone := func(id store.ID) {
+			for _, g := range grants {
+				delete(g, id)
+			}
+		}
 		text := rapid.StringMatching(`[a-z]{1,40}`)
 		some := func() *fixture { return rapid.SampledFrom(procs).Draw(rt, "process") }
 		name := rapid.SampledFrom([]string{"a", "b", "c", "d"})
@@ -50,8 +61,10 @@ func TestModel(t *testing.T) {
 				check("add", p.Add(ctx, r), want)
 			},
 			"remove": func(rt *rapid.T) {
-				n := name.Draw(rt, "name")
-				check("remove", some().Remove(ctx, n), missing(n))
+				p, n := some(), name.Draw(rt, "name")
+				check("check", p.Check(ctx), nil) // so that it knows the ids
+				gone(idOf(p, n))
+				check("remove", p.Remove(ctx, n), missing(n))
 				delete(model, n)
 			},
 			"rotate": func(rt *rapid.T) {
@@ -86,9 +99,13 @@ func TestModel(t *testing.T) {
 				if err == nil && (n == from || (v.raw == "") != (model[from].raw == "")) {
 					err = ErrRecord
 				}
-				_, got := some().editEach(map[string]Edit{n: {Take: from}, from: {Remove: true}}, n, from)
+				p := some()
+				check("check", p.Check(ctx), nil)
+				id := idOf(p, from)
+				_, got := p.editEach(map[string]Edit{n: {Take: from}, from: {Remove: true}}, n, from)
 				check("take and remove", got, err)
 				if err == nil {
+					gone(id)
 					v.signOnly, v.raw = model[from].signOnly, model[from].raw
 					model[n] = v
 					delete(model, from)
@@ -108,6 +125,42 @@ func TestModel(t *testing.T) {
 				if err == nil {
 					model[n], model[m] = model[m], model[n]
 				}
+			},
+			"grant": func(rt *rapid.T) {
+				p := some()
+				check("check", p.Check(ctx), nil)
+				g := NewGrant{ID: [16]byte{rapid.ByteRange(1, 3).Draw(rt, "grant")}}
+				opens := map[store.ID]bool{}
+				for n, id := range p.ids() {
+					if rapid.Bool().Draw(rt, n) {
+						g.Wraps = append(g.Wraps, NewWrap{Record: n, Key: p.wrapKey(id.String())})
+						opens[id] = true
+					}
+				}
+				var want error
+				if grants[g.ID] != nil {
+					want = ErrExists
+				}
+				check("grant", p.AddGrant(ctx, g), want)
+				if want == nil {
+					grants[g.ID] = opens
+				}
+			},
+			"remove grant": func(rt *rapid.T) {
+				id := [16]byte{rapid.ByteRange(1, 3).Draw(rt, "grant")}
+				var want error
+				if grants[id] == nil {
+					want = ErrNotFound
+				}
+				check("remove grant", some().RemoveGrant(ctx, id), want)
+				delete(grants, id)
+			},
+			"rekey": func(rt *rapid.T) {
+				p, n := some(), name.Draw(rt, "name")
+				check("check", p.Check(ctx), nil)
+				id := idOf(p, n)
+				check("rekey", p.Rekey(ctx, []string{n}), missing(n))
+				gone(id)
 			},
 			"lock and unlock": func(rt *rapid.T) {
 				p := some()
@@ -131,6 +184,21 @@ func TestModel(t *testing.T) {
 					check("content", err, nil)
 					if signOnly != v.signOnly || raw != v.raw || string(r.Meta) != v.meta || r.HasRaw != (v.raw != "") {
 						rt.Fatalf("%s: %q, %q, %q, want %+v", r.Name, signOnly, raw, r.Meta, v)
+					}
+				}
+				locked := f.another()
+				for id, opens := range grants {
+					keys := map[store.ID]string{}
+					want := map[string]string{}
+					for n, record := range p.ids() {
+						keys[record] = record.String()
+						if opens[record] {
+							want[n] = model[n].signOnly
+						}
+					}
+					got, err := locked.granted(id, keys)
+					if err != nil || !maps.Equal(got, want) {
+						rt.Fatalf("grant %x opens %q, %v, want %q", id, got, err, want)
 					}
 				}
 			},

@@ -98,21 +98,10 @@ func (v *Vault) unlock(ctx context.Context, proof Proof) error {
 	v.mu.RLock()
 	locks := v.locks
 	v.mu.RUnlock()
-	seen := v.cfg.Memory.newest(v.id)
 
-	s, err := v.load(ctx)
-	if err != nil {
-		return err
-	}
-	if s.root.Vault != v.id {
-		return fmt.Errorf("%w: another vault is in its place", ErrDamaged)
-	}
 	// Before a passphrase is tried: one that is given to an older vault may meet a
 	// cheaper key slot that was taken away since.
-	if err := seen.leadsTo(s.root); err != nil {
-		return err
-	}
-	pinned, err := v.checkPin(ctx, s.root)
+	s, pinned, err := v.loadPinned(ctx)
 	if err != nil {
 		return err
 	}
