@@ -75,7 +75,7 @@ func (c *caller) fill(e *audit.Event) {
 	if c.grant != nil {
 		e.Grant = c.grant.name
 	}
-	if c.socket != nil {
+	if c.socket != nil && e.Detail == "" {
 		e.Detail = "socket=" + c.socket.name
 	}
 }

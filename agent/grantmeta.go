@@ -18,6 +18,9 @@ type grantMeta struct {
 	UID   uint32 `cbor:"3,keyasint"`
 	Exe   string `cbor:"4,keyasint,omitempty"`
 	Proof string `cbor:"5,keyasint"`
+	// Listen is the path of the socket on which the grant applies to whoever connects; empty:
+	// it has none.
+	Listen string `cbor:"6,keyasint,omitempty"`
 }
 
 // decodeGrant reads what the vault keeps of a grant; anything but the canonical form is an

@@ -26,6 +26,7 @@ type newGrant struct {
 	unlocktoken.Authority
 	profiles []*live
 	next     ed25519.PublicKey
+	listen   string // see grantMeta.Listen
 }
 
 // NewGrant makes a grant.
@@ -69,7 +70,7 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &newGrant{next: q.GetNext()}
+	n := &newGrant{next: q.GetNext(), listen: q.GetListen()}
 	if n.Caveats, err = caveatsOf(q.GetLimits()); err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 		return nil, err
 	}
 	c := callerOf(ctx)
-	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: c.peer.Exe(), Proof: by}
+	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: c.peer.Exe(), Proof: by, Listen: n.listen}
 	for _, p := range n.profiles {
 		meta.Profiles = append(meta.Profiles, p.Name)
 	}
@@ -175,7 +176,16 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 		return nil, fmt.Errorf("encoding a grant: %w", err)
 	}
 	add := vault.NewGrant{ID: n.Grant, Meta: encoded, Wraps: wraps, Over: a.grantsOver(s)}
-	if err := a.carryOutAll(c, n.events(by), func() error { return s.vault.AddGrant(ctx, add) }); err != nil {
+	if err := a.carryOutAll(c, n.events(by), func() error {
+		if err := s.vault.AddGrant(ctx, add); err != nil {
+			return err
+		}
+		err := a.listenOn(ctx, c, s.vault, &meta, g)
+		if err != nil { // nobody has its token yet
+			err = errors.Join(err, s.vault.RemoveGrant(ctx, n.Grant))
+		}
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	r := &pb.NewGrantResponse{Chain: meta.Chain, Issuer: issuer[:]}

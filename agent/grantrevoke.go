@@ -17,7 +17,9 @@ import (
 // this agent runs.
 func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
 	a.presented.flag(id).Store(true)
-	a.closeAll(a.presented.which(func(g *granted) bool { return g.Authority.Grant == id }))
+	of := func(g *granted) bool { return g.Authority.Grant == id }
+	a.closeAll(a.presented.which(of))
+	a.closeListeners(of)
 	l, _, err := a.openLedger(ctx, v)
 	if err != nil {
 		return err
@@ -58,7 +60,7 @@ func (a *Agent) watchGrants(ctx context.Context) error {
 func (a *Agent) endGrants(most time.Duration) time.Duration {
 	now, next := a.clock(), most
 	var v *vault.Vault
-	over := a.presented.which(func(g *granted) bool {
+	ended := func(g *granted) bool {
 		left := time.Unix(g.NotAfter()+1, 0).Sub(a.grantClock.at(g.IssuedAt, g.clock.at(now)))
 		if left > 0 {
 			next = min(next, left)
@@ -67,8 +69,10 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 			v = g.vault
 		}
 		return left <= 0
-	})
+	}
+	over := a.presented.which(ended)
 	a.closeAll(over)
+	a.closeListeners(ended)
 	if a.bundled != nil {
 		_, _ = a.goodAt(a.bundled.granted, now) // takes note of the time, whoever is there
 	}

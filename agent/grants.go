@@ -239,6 +239,7 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]s
 		m.State = grantActive
 	}
 	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), grantlimits.Limits(grant.Caveats)
+	m.Listen = meta.Listen
 	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")
 	for i, id := range grant.Caveats.Credentials {
 		name, there := names[id]

@@ -28,6 +28,8 @@ type grantSocket struct {
 	ends time.Duration
 	// through is the socket that it was asked for on; nil means agent.sock.
 	through *grantSocket
+	// standing is set where it belongs to a grant in the vault, and not to a stream.
+	standing bool
 
 	made, refused atomic.Uint64 // uses
 

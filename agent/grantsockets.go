@@ -108,6 +108,18 @@ func (g *grantSockets) close(end func(*grantSocket)) {
 	ending.Wait()
 }
 
+// ofGrants returns the standing sockets of grants that fit.
+func (g *grantSockets) ofGrants(fits func(*granted) bool) (all []*grantSocket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.open {
+		if s.standing && fits(s.grant) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 func (g *grantSockets) forget(s *grantSocket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -112,6 +112,9 @@ func (a *Agent) recordClosed(c *caller, s *grantSocket) {
 		Event: audit.EventSocketClose, Outcome: audit.OutcomeOK, Profile: s.profile,
 		Detail: fmt.Sprintf("socket=%s made=%d refused=%d", s.name, use.GetMade(), use.GetRefused()),
 	}
+	if s.grant != nil {
+		e.Grant = s.grant.name
+	}
 	if err := a.record(c, e); err != nil {
 		a.log.Error("audit log not written", "error", err)
 	}

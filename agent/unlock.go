@@ -96,6 +96,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	a.lookAtAges()
 	wake(a.erase)
 	wake(a.tend)
+	a.listenForGrants(ctx, s)
 	return s, nil
 }
 

@@ -20,6 +20,9 @@ type NewGrant struct {
 	Next ed25519.PublicKey
 	// Shares seals a random key share of 32 bytes for each profile, in their order.
 	Shares Sealer
+	// Listen is the absolute path of a socket on which the grant applies to whoever connects;
+	// empty: none is made.
+	Listen string
 }
 
 // NewGrant makes a grant. What it answers, the shares and the key that belongs to Next
@@ -37,7 +40,7 @@ func (a *Admin) NewGrant(ctx context.Context, proof Proof, n NewGrant) (*pb.NewG
 	for i, name := range n.Profiles {
 		names[i] = text(name)
 	}
-	return a.rpc.NewGrant(ctx, &pb.NewGrantRequest{Proof: p, Profiles: names, Limits: n.Limits, TtlSeconds: seconds(n.TTL), Next: n.Next, Shares: first(boxes)})
+	return a.rpc.NewGrant(ctx, &pb.NewGrantRequest{Proof: p, Profiles: names, Limits: n.Limits, TtlSeconds: seconds(n.TTL), Next: n.Next, Shares: first(boxes), Listen: text(n.Listen)})
 }
 
 const fieldShares = "shares"

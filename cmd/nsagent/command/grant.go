@@ -160,6 +160,9 @@ func runGrantShow(ctx context.Context, e *env, id string) error {
 				rows = append(rows, [2]string{"", "no token opens it while the vault is locked"})
 			}
 		}
+		if f.Listen != "" {
+			rows = append(rows, [2]string{"listens", "at " + f.Listen + " while the vault is unlocked"})
+		}
 		if f.Scope != nil {
 			rows = append(rows, f.Scope.rows()...)
 		}

@@ -50,6 +50,7 @@ type grantJSON struct {
 	MadeBy    string             `json:"made_by"`
 	Profiles  []grantProfileJSON `json:"profiles"`
 	Scope     *scopeJSON         `json:"scope"`
+	Listen    string             `json:"listen,omitempty"`
 }
 
 type grantProfileJSON struct {
@@ -61,7 +62,7 @@ type grantProfileJSON struct {
 func grantForm(g *pb.Grant) grantJSON {
 	out := grantJSON{
 		Schema: "nsagent.grant/v1", ID: g.GetId(), State: g.GetState(), CreatedAt: when(g.GetCreatedAt()), ExpiresAt: when(g.GetNotAfter()),
-		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Profiles: []grantProfileJSON{},
+		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Profiles: []grantProfileJSON{}, Listen: g.GetListen(),
 	}
 	for _, p := range g.GetProfiles() {
 		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens()})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/grantlimits"
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/socketpath"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -19,6 +22,7 @@ import (
 type grantNewOptions struct {
 	profiles []string
 	limits   limitFlags
+	listen   string
 	opener   openerFlags
 }
 
@@ -45,6 +49,7 @@ parts.`,
 	}
 	c.Flags().StringArrayVarP(&o.profiles, "profile", "p", nil, "for the profile `NAME`; more than one may be given")
 	o.limits.register(c)
+	c.Flags().StringVar(&o.listen, "listen", "", "make a socket at `unix:PATH` too, on which the grant applies to all")
 	o.opener.register(c)
 	return c
 }
@@ -56,6 +61,10 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 	}
 	if o.limits.ttl == 0 {
 		return usage("it is not said how long the grant lasts", "a grant without an end is not made", "say it:  --ttl 8h")
+	}
+	listen, err := listenPath(o.listen)
+	if err != nil {
+		return err
 	}
 	if len(o.profiles) == 0 {
 		p, err := e.paths()
@@ -81,7 +90,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		if err != nil {
 			return err
 		}
-		spec := client.NewGrant{Profiles: o.profiles, Limits: grantlimits.Limits(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares)}
+		spec := client.NewGrant{Profiles: o.profiles, Limits: grantlimits.Limits(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares), Listen: listen}
 		var r *pb.NewGrantResponse
 		err = e.proved(arena, o.opener, func(proof client.Proof) (err error) {
 			r, err = a.NewGrant(ctx, proof, spec)
@@ -95,8 +104,39 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			return err
 		}
 		defer token.Wipe()
+		e.sayWhoConnects(listen)
 		return e.printToken(r.GetGrant(), token)
 	})
+}
+
+// listenPath returns the path that --listen names; "" for none.
+func listenPath(flag string) (string, error) {
+	if flag == "" {
+		return "", nil
+	}
+	path, ok := strings.CutPrefix(flag, "unix:")
+	if !ok || path == "" {
+		return "", usage("wrong value for --listen", "it takes unix: and a path, such as unix:$XDG_RUNTIME_DIR/acme/nsagent.sock", "")
+	}
+	path, err := filepath.Abs(path)
+	if err == nil {
+		err = socketpath.CheckLength(path)
+	}
+	if err != nil {
+		return "", &client.Error{Code: pb.CodeSocket, Message: "the socket cannot be made", Why: plain(err)}
+	}
+	return path, nil
+}
+
+// sayWhoConnects says who gets at the socket of a grant.
+func (e *env) sayWhoConnects(listen string) {
+	if listen == "" {
+		return
+	}
+	e.say("nsagent: it listens at %s while the vault is unlocked", listen)
+	if fi, err := os.Stat(filepath.Dir(listen)); err == nil && fi.Mode().Perm()&0o011 != 0 {
+		e.note("others get at that socket, too: its directory has mode %04o", fi.Mode().Perm())
+	}
 }
 
 // publicHalf returns the public key of an Ed25519 seed.

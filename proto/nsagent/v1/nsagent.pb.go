@@ -7589,9 +7589,11 @@ type Grant struct {
 	NotAfter  int64 `protobuf:"varint,4,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
 	RevokedAt int64 `protobuf:"varint,5,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
 	// Who made it: the proof that was given, user and executable.
-	MadeBy        string          `protobuf:"bytes,6,opt,name=made_by,json=madeBy,proto3" json:"made_by,omitempty"`
-	Profiles      []*GrantProfile `protobuf:"bytes,7,rep,name=profiles,proto3" json:"profiles,omitempty"`
-	Limits        *GrantLimits    `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	MadeBy   string          `protobuf:"bytes,6,opt,name=made_by,json=madeBy,proto3" json:"made_by,omitempty"`
+	Profiles []*GrantProfile `protobuf:"bytes,7,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	Limits   *GrantLimits    `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Path of the socket on which it applies to whoever connects; empty: it has none.
+	Listen        string `protobuf:"bytes,9,opt,name=listen,proto3" json:"listen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7682,6 +7684,13 @@ func (x *Grant) GetLimits() *GrantLimits {
 	return nil
 }
 
+func (x *Grant) GetListen() string {
+	if x != nil {
+		return x.Listen
+	}
+	return ""
+}
+
 // GrantProfile is a profile of a grant.
 type GrantProfile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -7761,7 +7770,10 @@ type NewGrantRequest struct {
 	Next []byte `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`
 	// Required. Field "shares": a random key share of 32 bytes for each of profiles, in
 	// their order.
-	Shares        *Sealed `protobuf:"bytes,6,opt,name=shares,proto3" json:"shares,omitempty"`
+	Shares *Sealed `protobuf:"bytes,6,opt,name=shares,proto3" json:"shares,omitempty"`
+	// Optional. Absolute path of a socket on which the grant applies to whoever connects, in a
+	// directory of the owner's that nobody else may write.
+	Listen        string `protobuf:"bytes,7,opt,name=listen,proto3" json:"listen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7836,6 +7848,13 @@ func (x *NewGrantRequest) GetShares() *Sealed {
 		return x.Shares
 	}
 	return nil
+}
+
+func (x *NewGrantRequest) GetListen() string {
+	if x != nil {
+		return x.Listen
+	}
+	return ""
 }
 
 type NewGrantResponse struct {
@@ -8818,7 +8837,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"GrantClaim\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\x88\x02\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xa0\x02\n" +
 	"\x05Grant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1d\n" +
@@ -8829,13 +8848,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"revoked_at\x18\x05 \x01(\x03R\trevokedAt\x12\x17\n" +
 	"\amade_by\x18\x06 \x01(\tR\x06madeBy\x124\n" +
 	"\bprofiles\x18\a \x03(\v2\x18.nsagent.v1.GrantProfileR\bprofiles\x12/\n" +
-	"\x06limits\x18\b \x01(\v2\x17.nsagent.v1.GrantLimitsR\x06limits\"X\n" +
+	"\x06limits\x18\b \x01(\v2\x17.nsagent.v1.GrantLimitsR\x06limits\x12\x16\n" +
+	"\x06listen\x18\t \x01(\tR\x06listen\"X\n" +
 	"\fGrantProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x02 \x01(\tR\n" +
 	"credential\x12\x14\n" +
-	"\x05opens\x18\x03 \x01(\bR\x05opens\"\xe8\x01\n" +
+	"\x05opens\x18\x03 \x01(\bR\x05opens\"\x80\x02\n" +
 	"\x0fNewGrantRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x1a\n" +
 	"\bprofiles\x18\x02 \x03(\tR\bprofiles\x12/\n" +
@@ -8843,7 +8863,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\vttl_seconds\x18\x04 \x01(\x03R\n" +
 	"ttlSeconds\x12\x12\n" +
 	"\x04next\x18\x05 \x01(\fR\x04next\x12*\n" +
-	"\x06shares\x18\x06 \x01(\v2\x12.nsagent.v1.SealedR\x06shares\"\x8b\x01\n" +
+	"\x06shares\x18\x06 \x01(\v2\x12.nsagent.v1.SealedR\x06shares\x12\x16\n" +
+	"\x06listen\x18\a \x01(\tR\x06listen\"\x8b\x01\n" +
 	"\x10NewGrantResponse\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\fR\x05chain\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\fR\x06issuer\x12 \n" +

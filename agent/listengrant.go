@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/vault"
+)
+
+// A grant may have a socket at a path of its owner's choice. The vault keeps the path with
+// the grant, sealed, so that who writes files makes none; the socket is there from the time
+// when the grant is made, or the vault unlocked, until the grant or the agent ends. A lock
+// leaves it: a container that it is mounted into could not find another one.
+
+// listenOn opens the socket of a grant of v, if it has one that is not open.
+func (a *Agent) listenOn(ctx context.Context, c *caller, v *vault.Vault, m *grantMeta, g *unlocktoken.Grant) error {
+	if m.Listen == "" || len(a.sockets.ofGrants(func(o *granted) bool { return o.Authority.Grant == g.Authority.Grant })) > 0 {
+		return nil
+	}
+	right := a.newGranted(g)
+	right.vault = v
+	if err := a.admitGrant(ctx, v, right); err != nil && !errors.Is(err, ErrGrantScope) { // one that has not begun refuses by itself
+		return err
+	}
+	s := &grantSocket{path: m.Listen, name: "listen", grant: right, standing: true}
+	if err := a.listenFor(ctx, s); err != nil {
+		return err
+	}
+	wake(a.ends)
+	e := audit.Event{Event: audit.EventSocketOpen, Outcome: audit.OutcomeOK, Grant: right.name, Detail: "socket=" + s.name}
+	if err := a.record(c, e); err != nil {
+		a.recordClosed(c, s)
+		return err
+	}
+	return nil
+}
+
+// listenForGrants opens the sockets of the grants of a session that has begun. One that
+// cannot be opened keeps nobody from anything else.
+func (a *Agent) listenForGrants(ctx context.Context, s *session) {
+	all, err := s.vault.Grants()
+	if err != nil {
+		return // locked again
+	}
+	for _, v := range all {
+		m, g, err := a.codec.decodeGrant(v.Meta)
+		if err == nil {
+			err = a.listenOn(ctx, nil, s.vault, m, g)
+		}
+		if err != nil && !errors.Is(err, ErrRevoked) && !errors.Is(err, ErrExpired) {
+			a.log.Warn("a grant has no socket", "grant", unlocktoken.GrantName(v.ID), "error", err)
+		}
+	}
+}
+
+// closeListeners closes the sockets of the grants that fit.
+func (a *Agent) closeListeners(fits func(*granted) bool) {
+	for _, s := range a.sockets.ofGrants(fits) {
+		a.recordClosed(nil, s)
+	}
+}
