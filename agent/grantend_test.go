@@ -204,6 +204,34 @@ func TestClockThatWasAhead(t *testing.T) {
 	}
 }
 
+// When the session of the owner ends by itself, a token goes on by what it opens; what it
+// had opened before the owner changed a limit counts no more.
+func TestTokenAfterTheSessionIsOver(t *testing.T) {
+	f, token := lockedWith(t, unlocktoken.Caveats{})
+	c := f.show(token)
+	write := client.Request{Profile: "acme", Method: "POST", URL: sandboxURL}
+	if _, err := c.Sign(t.Context(), write); err != nil {
+		t.Fatal(err)
+	}
+	f.unlock()
+	if _, err := f.admin.EditProfile(t.Context(), "acme", client.ProfileEdit{Profile: &pb.Profile{Access: "read"}, Fields: []string{"access"}}); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.Add(int64(2 * time.Hour))
+	f.agent.look()
+	for range 2 { // over the old connection, if it were there still, and over a new one
+		if _, err := c.Sign(t.Context(), write); !errors.Is(err, client.ErrReadOnly) {
+			t.Errorf("got %v, want ErrReadOnly", err)
+		}
+	}
+	if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+		t.Error(err)
+	}
+	if !f.locked() {
+		t.Error("control: the session is not over")
+	}
+}
+
 // Unlocking gives a token that was shown before nothing more, and locking again takes it
 // from nobody for longer than it takes to show it again.
 func TestTokenAcrossUnlockAndLock(t *testing.T) {

@@ -59,6 +59,9 @@ func (p *presented) has(c *countedConn) bool {
 	return !c.gone
 }
 
+// all returns every connection that has a right.
+func (p *presented) all() []*countedConn { return p.which(func(*granted) bool { return true }) }
+
 // which returns the connections whose right fits.
 func (p *presented) which(fits func(*granted) bool) []*countedConn {
 	p.mu.Lock()

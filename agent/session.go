@@ -132,8 +132,9 @@ func (a *Agent) lock(why string, c *caller) {
 	a.mu.Unlock()
 	if s != nil {
 		a.end(s, why, c)
+	} else {
+		a.closeAll(a.presented.all())
 	}
-	a.closeAll(a.presented.which(func(*granted) bool { return true }))
 	a.closeBundle()
 }
 
@@ -165,6 +166,7 @@ func (a *Agent) takeLocked() *session {
 // a moment longer: the checkpoint that it signs covers the entry of the lock.
 func (a *Agent) end(s *session, why string, c *caller) {
 	s.destroy()
+	a.closeAll(a.presented.all()) // who shows a token again has what it opens by itself
 	a.uploads.clear()
 	a.logins.clear()
 	a.arena.ReleaseMemory()

@@ -87,6 +87,12 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	if old != nil {
 		old.destroy()
 	}
+	if ok {
+		// What tokens opened by themselves is as it was then, and not used any more.
+		for _, c := range a.presented.all() {
+			a.dropOwn(c.grant.Load())
+		}
+	}
 	if !ok {
 		s.destroy()
 		s.checkpoints.Stop()

@@ -64,6 +64,7 @@ type connection struct {
 	// one it stands for a single connection, so that no call goes over another before the
 	// token was shown on it, and is replaced when that ends.
 	current *grpc.ClientConn
+	broken  *grpc.ClientConn // one on which a call met the end of its connection
 	closed  bool
 }
 
@@ -254,11 +255,22 @@ func (c *connection) ready(ctx context.Context) error {
 
 // stands reports whether a call can be made as things are.
 func (c *connection) stands() bool {
-	s := c.channel().GetState()
+	c.mu.Lock()
+	cc, broken := c.current, c.broken
+	c.mu.Unlock()
+	s := cc.GetState()
 	if c.token != nil {
-		return s == connectivity.Ready
+		return cc != broken && s == connectivity.Ready
 	}
 	return s != connectivity.TransientFailure
+}
+
+// broke takes note that a call on cc met the end of its connection, which grpc may still
+// take for ready.
+func (c *connection) broke(cc *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = cc
 }
 
 // recover makes a connection that does not stand stand again.
@@ -294,9 +306,13 @@ func (c *connection) Invoke(ctx context.Context, method string, args, reply any,
 		if err := c.ready(ctx); err != nil {
 			return err
 		}
-		err := c.channel().Invoke(ctx, method, args, reply, opts...)
+		cc := c.channel()
+		err := cc.Invoke(ctx, method, args, reply, opts...)
 		if err == nil {
 			return nil
+		}
+		if broken(err) {
+			c.broke(cc)
 		}
 		if try > 1 || !c.repeat || !broken(err) || ctx.Err() != nil {
 			return c.wrap(ctx, err)
@@ -309,8 +325,12 @@ func (c *connection) NewStream(ctx context.Context, desc *grpc.StreamDesc, metho
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
-	s, err := c.channel().NewStream(ctx, desc, method, opts...)
+	cc := c.channel()
+	s, err := cc.NewStream(ctx, desc, method, opts...)
 	if err != nil {
+		if broken(err) {
+			c.broke(cc)
+		}
 		return nil, c.wrap(ctx, err)
 	}
 	return s, nil
