@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"testing"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// BenchmarkRevocation measures, with 64 connections that have shown a token of the grant,
+// how long it takes until the last of them is closed. The entry in the ledger follows.
+func BenchmarkRevocation(b *testing.B) {
+	const connections = 64
+	f := start(b)
+	f.unlock()
+	f.addTBA("acme")
+	v, _, err := f.agent.vaultOfState(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		token := f.mint(unlocktoken.Caveats{}, "acme")
+		streams := make([]pb.Signer_SignStreamClient, connections)
+		for i := range streams {
+			if streams[i], err = f.shown(token).rpc.SignStream(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		closed := make(chan struct{}, connections)
+		for _, s := range streams {
+			go func() {
+				for {
+					if _, err := s.Recv(); err != nil {
+						closed <- struct{}{}
+						return
+					}
+				}
+			}()
+		}
+		id := grantIDOf(b, token)
+		b.StartTimer()
+		revoked := make(chan error, 1)
+		go func() { revoked <- f.agent.revokeGrant(b.Context(), nil, v, id) }()
+		for range connections {
+			<-closed
+		}
+		b.StopTimer()
+		if err := <-revoked; err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkRedeem is what showing a token costs, with connection and log: in an open agent,
+// and in a locked one, which reads the vault and opens one profile.
+func BenchmarkRedeem(b *testing.B) {
+	for _, locked := range []bool{false, true} {
+		name := "unlocked"
+		if locked {
+			name = "locked"
+		}
+		b.Run(name, func(b *testing.B) {
+			f := start(b)
+			f.unlock()
+			f.addTBA("acme")
+			token := f.mint(unlocktoken.Caveats{}, "acme")
+			if locked {
+				if err := f.admin.Lock(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				_ = f.show(token).Close()
+			}
+		})
+	}
+}
+
+// FuzzShares: what comes in the place of shares is refused or a list of them.
+func FuzzShares(f *testing.F) {
+	a := start(f).agent
+	f.Add([]byte{})
+	f.Add(make([]byte, shareSize))
+	f.Add(make([]byte, 2*shareSize))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		whole := append([]byte(nil), p...)
+		b, err := a.arena.Take(p)
+		if err != nil {
+			return // longer than the arena
+		}
+		defer b.Destroy()
+		if err := checkShares(b); err != nil {
+			return
+		}
+		for i := 0; i < len(whole); i += shareSize {
+			s, err := a.shareOf(b, unlocktoken.ID(whole[i:i+credentialSize]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = s.Use(func(got []byte) error {
+				if string(got) != string(whole[i+credentialSize:i+shareSize]) {
+					t.Error("another share")
+				}
+				return nil
+			})
+			s.Destroy()
+		}
+	})
+}
