@@ -119,15 +119,16 @@ func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 	return a.grantClock.note(l, id, exact)
 }
 
-// trustClock is for when the owner of v makes a grant: where the clock was far ahead before
-// it starts anew, for this grant and those to come.
-func (a *Agent) trustClock(ctx context.Context, v *vault.Vault) error {
+// trustClock is for when the owner of v makes a grant, issued at a time of the machine's
+// clock: where that was far ahead before, the clock of grants starts anew, for this grant
+// and those to come.
+func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) error {
 	l, _, err := a.openLedger(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	k, id, now := &a.grantClock, v.ID(), a.clock().Unix()
+	k, id, now := &a.grantClock, v.ID(), issued
 	k.load(l, id)
 	k.mu.Lock()
 	defer k.mu.Unlock()

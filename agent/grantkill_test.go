@@ -15,6 +15,34 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
+func grantNameOf(t *testing.T, token *unlocktoken.Token) string {
+	t.Helper()
+	return unlocktoken.GrantName(grantIDOf(t, token))
+}
+
+// TestRevocationSurvivesAKill guards T-06: an agent that is killed as soon as it said that a
+// grant is revoked does not take its tokens when it is started anew, locked or not.
+func TestRevocationSurvivesAKill(t *testing.T) {
+	d := newDaemon(t, os.Geteuid(), "")
+	d.start()
+	d.unlock()
+	d.addByFile("acme", sample(2), sample(4))
+	token, other := d.mint(unlocktoken.Caveats{}, "acme"), d.mint(unlocktoken.Caveats{}, "acme")
+	d.must("lock")
+	d.show(token)
+	d.must("grant", "revoke", grantNameOf(t, token))
+	d.kill()
+	d.start()
+	for range 2 {
+		_, err := client.Dial(t.Context(), client.WithSocket(d.paths.Agent), client.WithUnlockToken(token.Text()))
+		if !errors.Is(err, client.ErrRevoked) {
+			t.Errorf("got %v, want ErrRevoked", err)
+		}
+		d.show(other)
+		d.unlock()
+	}
+}
+
 // TestKilledAgentGivesNoMoreUses kills the agent again and again while a token of so many
 // uses is used, from several connections: in all there are never more, and a locked agent
 // that is started anew serves the token with nobody's help.

@@ -100,6 +100,11 @@ func TestMemoryOfTokens(t *testing.T) {
 	use("until its end", short)
 	d.atRestWithin(30*time.Second, "after its end", needlesOf(short, c), none)
 
+	revoked := d.mint(unlocktoken.Caveats{}, "acme", "m2m")
+	use("until it is revoked", revoked)
+	d.must("grant", "revoke", grantNameOf(t, revoked), "-q")
+	d.atRest("after it was revoked", needlesOf(revoked, c), none)
+
 	// In an unlocked agent the shares are of no use, and are not kept.
 	if _, err := admin.Unlock(t.Context(), sealWith(d.arena, testPassphrase), 0); err != nil {
 		t.Fatal(err)

@@ -146,6 +146,9 @@ func (a *Agent) openShares(ctx context.Context, m *pb.Sealed, n int) (secret.Byt
 // storeGrant signs the grant, wraps the keys of its profiles, records it and puts it into
 // the vault.
 func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares secret.Bytes, by string) (*pb.NewGrantResponse, error) {
+	if err := a.trustClock(ctx, s.vault, n.IssuedAt); err != nil {
+		return nil, err
+	}
 	issuer, err := s.vault.GrantKey()
 	if err != nil {
 		return nil, err
