@@ -23,6 +23,10 @@ type quota struct {
 	rate *unlocktoken.Rate
 }
 
+// maxCounters is how many subjects are counted at once, about. Whoever holds a token can
+// narrow it without end, and each time with a limit of its own.
+const maxCounters = 1 << 16
+
 // counters count uses against quotas. What counts over the life of a grant is taken from
 // the ledger in blocks, which are durable before the first use of them: an agent that is
 // killed loses the rest of its blocks and never gives more than there is. A rate is a
@@ -38,6 +42,9 @@ type counters struct {
 // counter is the state of one subject.
 type counter struct {
 	reserved uint64 // taken from the ledger and not used
+	// full is the boot-clock time at which the bucket is full again; then there is nothing
+	// to remember, unless something is reserved.
+	full time.Duration
 	// level is how full the bucket was at the boot-clock time of at; unset means full.
 	level float64
 	at    time.Duration
@@ -69,6 +76,11 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 	if c.closed {
 		return nil, fmt.Errorf("counting a use: %w", ErrBusy)
 	}
+	if len(c.of) > maxCounters {
+		if c.sweepLocked(now); len(c.of) > maxCounters {
+			return nil, fmt.Errorf("counting a use: %w", ErrBusy)
+		}
+	}
 	for _, q := range quotas {
 		n := c.counterLocked(q.subject)
 		if wait := n.wait(q.rate, now); wait > 0 {
@@ -88,9 +100,20 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 		}
 		if q.rate != nil {
 			n.level--
+			missing := (float64(q.rate.Count) - n.level) / float64(q.rate.Count)
+			n.full = now + time.Duration(missing*float64(q.rate.Seconds)*float64(time.Second))
 		}
 	}
 	return nil, nil
+}
+
+// sweepLocked forgets the subjects of which there is nothing to remember.
+func (c *counters) sweepLocked(now time.Duration) {
+	for subject, n := range c.of {
+		if n.reserved == 0 && now >= n.full {
+			delete(c.of, subject)
+		}
+	}
 }
 
 func (c *counters) counterLocked(subject [32]byte) *counter {
@@ -127,7 +150,7 @@ func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error
 	c.mu.Lock()
 	var still []quota
 	for _, q := range short {
-		if c.of[q.subject].reserved == 0 {
+		if c.counterLocked(q.subject).reserved == 0 {
 			still = append(still, q)
 		}
 	}
@@ -142,7 +165,7 @@ func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, q := range still {
-		c.of[q.subject].reserved += blocks[i]
+		c.counterLocked(q.subject).reserved += blocks[i]
 	}
 	return nil
 }

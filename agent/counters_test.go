@@ -2,6 +2,7 @@ package agent
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,36 @@ func TestRate(t *testing.T) {
 		if err := c.take(q, at, nil); (err == nil) != step.ok {
 			t.Errorf("step %d: got %v", i, err)
 		}
+	}
+}
+
+// However many limits somebody invents, they are forgotten once they are full again, and
+// what is reserved never is.
+func TestCountersForget(t *testing.T) {
+	c := newCounters()
+	reserve, _ := blocksOf(10, 10)
+	kept := []quota{{subject: [32]byte{9, 9, 9}, uses: 10}}
+	if err := c.take(kept, 0, reserve); err != nil {
+		t.Fatal(err)
+	}
+	invent := func(from, n int, at time.Duration) error {
+		for i := range n {
+			q := quota{rate: &unlocktoken.Rate{Count: 1, Seconds: 60}}
+			binary.BigEndian.PutUint64(q.subject[:], uint64(from+i)) // #nosec G115 -- not negative
+			if err := c.take([]quota{q}, at, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := invent(0, maxCounters+10, 0); !errors.Is(err, ErrBusy) {
+		t.Fatalf("more than there may be at once: got %v", err)
+	}
+	if err := invent(1<<20, maxCounters-10, time.Minute); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+	if left := c.finish()[kept[0].subject]; left != 9 {
+		t.Errorf("%d are left of the reserved ones, want 9", left)
 	}
 }
 
