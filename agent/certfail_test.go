@@ -163,6 +163,35 @@ func TestRotationIsRefused(t *testing.T) {
 	}
 }
 
+// TestRefreshedDuringRotation guards that a profile that is taken out of use while its next
+// certificate is tried is told as that, and not as a fault of the agent's.
+func TestRefreshedDuringRotation(t *testing.T) {
+	var w *certWorld
+	tries := 0
+	w = startCert(t, func(c *nstest.Config) {
+		c.Log = func(v nstest.Verdict) {
+			if !strings.HasSuffix(v.URL, "/token") {
+				return
+			}
+			if tries++; tries == 2 {
+				if _, err := w.admin.MarkRefreshed(t.Context(), "m2m", false); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	w.inject(nstest.Fault{Kind: "status", Path: "/services/rest/auth/oauth2/v1/token", Skip: 1, Times: certificateTries, Status: 400, Body: `{"error":"invalid_grant"}`})
+	_, err := w.rotate(client.Rotation{})
+	if errorCode(err) != string(pb.CodeLimited) || !strings.Contains(err.Error(), `"m2m" was not rotated`) {
+		t.Errorf("got %v", err)
+	}
+	for _, e := range w.entries() {
+		if e.Reason == string(pb.CodeInternal) {
+			t.Errorf("on record: %+v", e)
+		}
+	}
+}
+
 // TestNoPermission guards that a role without the permission is told which one it lacks.
 func TestNoPermission(t *testing.T) {
 	w := startCert(t, func(c *nstest.Config) { c.Accounts[0].Certificates[0].Manage = false })

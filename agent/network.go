@@ -94,10 +94,17 @@ func (n *network) exchange(ctx context.Context, s *session, j gateway.Job, p gat
 	return s.line.told(ask(ctx, c, j, p))
 }
 
+// ask has a process do a job. The answer says so where the process ended or the time was
+// over.
 func ask(ctx context.Context, c *gateway.Conn, j gateway.Job, p gateway.Payload) (gateway.Answer, error) {
 	a, err := c.Do(ctx, j, p)
-	if errors.Is(err, gateway.ErrGone) {
+	switch {
+	case errors.Is(err, gateway.ErrGone):
 		return gateway.Answer{Failure: gateway.FailedGateway}, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return gateway.Answer{Failure: gateway.FailedTime}, nil
+	case errors.Is(err, context.Canceled):
+		return a, refuse(errors.Join(ErrNetwork, err), pb.CodeNetwork, "NetSuite was asked, and its answer not waited for", "whoever asked went away", "try again")
 	}
 	return a, err
 }

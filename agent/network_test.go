@@ -12,9 +12,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/agent/gateway"
-	"golang.org/x/sys/unix"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // gateways starts gateways in the test's own process.
@@ -137,5 +140,23 @@ func TestExchangers(t *testing.T) {
 	f.agent.network.exchanger = nil
 	if _, err := f.agent.network.exchange(t.Context(), open, job, gateway.Payload{}); !errors.Is(err, ErrNetwork) {
 		t.Errorf("without exchangers: got %v", err)
+	}
+}
+
+// TestGatewayThatDoesNotAnswer: who waits for a process that hangs is told that there was no
+// answer in time, and is no fault of the agent's; so is one that went away.
+func TestGatewayThatDoesNotAnswer(t *testing.T) {
+	g := &takenOver{answer: func(net.Conn, uint32, gateway.Job) {}}
+	f := start(t, func(c *Config) { c.Gateway = g.start })
+	job := gateway.Job{Method: http.MethodGet, URL: "https://127.0.0.1", Milliseconds: 20_000, Read: gateway.ReadText}
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	if a, err := f.agent.network.do(ctx, job, gateway.Payload{}); err != nil || a.Failure != gateway.FailedTime {
+		t.Errorf("with its time over: got %+v, %v", a, err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.agent.network.do(ctx, job, gateway.Payload{}); refusalOf(err).Code != pb.CodeNetwork {
+		t.Errorf("one that went away: got %v", err)
 	}
 }

@@ -13,25 +13,39 @@ import (
 // has done the job is not known.
 var ErrGone = errors.New("gateway: gone")
 
-// writeTime bounds a write to a process that does not read.
-const writeTime = 5 * time.Second
+// writeTime bounds a write to a process that does not read, and answerTime how much later
+// than the time of its job an answer may come.
+const (
+	writeTime  = 5 * time.Second
+	answerTime = 5 * time.Second
+)
 
 // Conn is the agent's end of a connection to a gateway or an exchanger. It is safe for
 // concurrent use.
+//
+// A process that does not answer within the time of a job, and a little more, hangs, as one
+// that was stopped does: the connection is closed then, whoever still waits.
 type Conn struct {
 	conn net.Conn
 	done chan struct{}
+	jobs chan struct{} // as many as are under way: those that the process does at once
 
 	write sync.Mutex // held while a request is written
 
-	mu      sync.Mutex // guards what follows
-	next    uint32
-	waiting map[uint32]chan Answer
+	mu    sync.Mutex // guards what follows
+	next  uint32
+	under map[uint32]underWay
+}
+
+// underWay is a job that has no answer yet. Who asked for it may have gone away.
+type underWay struct {
+	answer chan Answer // has room for it
+	late   *time.Timer
 }
 
 // NewConn takes over conn.
 func NewConn(conn net.Conn) *Conn {
-	c := &Conn{conn: conn, done: make(chan struct{}), waiting: make(map[uint32]chan Answer)}
+	c := &Conn{conn: conn, done: make(chan struct{}), jobs: make(chan struct{}, maxJobs), under: make(map[uint32]underWay)}
 	go c.read()
 	return c
 }
@@ -56,17 +70,14 @@ func (c *Conn) Do(ctx context.Context, j Job, p Payload) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	answer := make(chan Answer, 1)
-	c.mu.Lock()
-	c.next++
-	id := c.next
-	c.waiting[id] = answer
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.waiting, id)
-		c.mu.Unlock()
-	}()
+	select {
+	case c.jobs <- struct{}{}:
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	case <-c.done:
+		return Answer{}, ErrGone
+	}
+	id, answer := c.begin(j.Time() + answerTime)
 	if err := c.send(id, text, p); err != nil {
 		return Answer{}, err
 	}
@@ -82,6 +93,34 @@ func (c *Conn) Do(ctx context.Context, j Job, p Payload) (Answer, error) {
 		default:
 			return Answer{}, ErrGone
 		}
+	}
+}
+
+// begin takes a number for a job that is to be answered within d.
+func (c *Conn) begin(d time.Duration) (id uint32, answer <-chan Answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next++
+	id = c.next
+	u := underWay{answer: make(chan Answer, 1)}
+	u.late = time.AfterFunc(d, func() {
+		c.end(id, Answer{Failure: FailedTime})
+		_ = c.conn.Close()
+	})
+	c.under[id] = u
+	return id, u.answer
+}
+
+// end hands an answer to whoever waits for it. One that nobody asked for is dropped.
+func (c *Conn) end(id uint32, a Answer) {
+	c.mu.Lock()
+	u, ok := c.under[id]
+	delete(c.under, id)
+	c.mu.Unlock()
+	if ok {
+		u.late.Stop()
+		u.answer <- a
+		<-c.jobs
 	}
 }
 
@@ -118,21 +157,22 @@ func lend(p Part, f func([]byte) error) error {
 	return p.Use(f)
 }
 
-// read hands answers to those who wait. What nobody waits for any more is dropped.
+// read hands answers to those who wait, until the connection ends.
 func (c *Conn) read() {
 	defer close(c.done)
-	defer func() { _ = c.conn.Close() }()
+	defer func() {
+		_ = c.conn.Close()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, u := range c.under {
+			u.late.Stop()
+		}
+	}()
 	for {
 		id, a, err := readReply(c.conn)
 		if err != nil {
 			return
 		}
-		c.mu.Lock()
-		answer, ok := c.waiting[id]
-		delete(c.waiting, id)
-		c.mu.Unlock()
-		if ok {
-			answer <- a
-		}
+		c.end(id, a)
 	}
 }

@@ -10,7 +10,8 @@
 //
 // Guarantees: TLS 1.2 or later, verified against the system's roots and the CA that the
 // job brings; no redirect is followed, no proxy of the environment used, no cookie kept,
-// no certificate pinned (Oracle forbids it); every request ends within its time. Plain
+// no certificate pinned (Oracle forbids it); every request ends within its time; what is
+// signed by OAuth 1.0 is sent once, on a connection of its own. Plain
 // http goes to this machine only, for mocks.
 //
 // What the user must still do: take an answer as what an enemy may have written. A

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -32,7 +33,13 @@ type fetcher struct {
 	roots *x509.CertPool
 
 	mu         sync.Mutex // guards what follows
-	transports map[[sha256.Size]byte]*http.Transport
+	transports map[connections]*http.Transport
+}
+
+// connections says which requests may share some.
+type connections struct {
+	ca   [sha256.Size]byte
+	once bool // each has one of its own, for its one request
 }
 
 // newFetcher reads the roots of the system, so that it needs no file later but those of
@@ -42,7 +49,7 @@ func newFetcher() (*fetcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the roots of the system: %w", err)
 	}
-	return &fetcher{roots: roots, transports: make(map[[sha256.Size]byte]*http.Transport)}, nil
+	return &fetcher{roots: roots, transports: make(map[connections]*http.Transport)}, nil
 }
 
 // close ends the connections that are kept for further jobs.
@@ -62,7 +69,7 @@ func (f *fetcher) do(ctx context.Context, q request) Answer {
 	if err != nil {
 		return Answer{Failure: FailedJob}
 	}
-	t, err := f.transport(q.job.CA)
+	t, err := f.transport(q.job.CA, q.signed())
 	if err != nil {
 		return Answer{Failure: FailedJob}
 	}
@@ -93,6 +100,12 @@ func (f *fetcher) do(ctx context.Context, q request) Answer {
 		return Answer{Failure: FailedJob}
 	}
 	return a
+}
+
+// signed reports whether the request carries a signature that is good once.
+func (q request) signed() bool {
+	const scheme = "OAuth "
+	return len(q.authorization) >= len(scheme) && strings.EqualFold(string(q.authorization[:len(scheme)]), scheme)
 }
 
 // http returns the request of a job.
@@ -155,8 +168,14 @@ func origin(raw string) (*url.URL, error) {
 }
 
 // transport returns the connections of those who trust this CA beside the roots.
-func (f *fetcher) transport(ca string) (*http.Transport, error) {
-	key := sha256.Sum256([]byte(ca))
+//
+// With once, each request has a connection of its own, by HTTP/1.1: where a server closes
+// one that was kept, or gives up a stream, net/http sends a GET again, and a nonce would be
+// sent twice.
+//
+// Source: RFC 5849 section 3.3.
+func (f *fetcher) transport(ca string, once bool) (*http.Transport, error) {
+	key := connections{sha256.Sum256([]byte(ca)), once}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t, ok := f.transports[key]; ok {
@@ -181,7 +200,8 @@ func (f *fetcher) transport(ca string) (*http.Transport, error) {
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    10 * time.Second,
-		ForceAttemptHTTP2:      true,
+		ForceAttemptHTTP2:      !once,
+		DisableKeepAlives:      once,
 		DisableCompression:     true, // a short answer must not become a long one
 		MaxIdleConnsPerHost:    4,
 		MaxIdleConns:           64,
