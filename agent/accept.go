@@ -115,6 +115,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		c.agent.leave(counted)
 		c.socket.forget(counted)
 		c.agent.seals.forget(peer)
+		c.agent.evidences.forget(peer)
 		c.agent.tokenSeals.forget(peer)
 		c.agent.uploads.forget(peer)
 		c.agent.connections.Add(-1)

@@ -30,6 +30,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/oidc"
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
@@ -66,6 +67,9 @@ type Config struct {
 	// Exe tells which program a process runs, for the audit log: Landlock hides that
 	// from the agent itself. nil means to look in /proc.
 	Exe func(ctx context.Context, pid int32) (string, error)
+	// Evidence tells what a policy asks about a process, for an agent whose sandbox hides
+	// it; nil: only its executable is known.
+	Evidence func(ctx context.Context, pid int32, asked policy.Facts) (policy.Evidence, error)
 	// Listen makes a socket that listens at a path, which this process cannot do once it is
 	// confined, and Unlisten removes the path; nil means that no socket of a grant can be made.
 	Listen   func(ctx context.Context, path string) (*os.File, error)
@@ -142,7 +146,8 @@ type Agent struct {
 	// came about in its time.
 	keep map[kept]time.Duration
 
-	underway underway // uses of rules that limit how many there are at once
+	evidences evidences // about the processes that ask
+	underway  underway  // uses of rules that limit how many there are at once
 
 	slots slotsSeen // of the vault while it is locked
 

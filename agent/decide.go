@@ -31,6 +31,8 @@ type use struct {
 	// a place among the uses of that rule that are under way, until endUse.
 	rule    string
 	counted bool
+	// evidence is what is known about the process that asks, as far as policy wants to.
+	evidence policy.Evidence
 }
 
 // withProfile is the one way to a key: it decides and records, and only then lets
@@ -93,6 +95,7 @@ func (a *Agent) authorize(u *use) (*session, *live, error) {
 	if u.caller.granted() != nil {
 		u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
 	}
+	u.evidence = a.evidenceOf(u.caller, boot)
 	a.mu.RLock()
 	s, p, d, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
@@ -174,6 +177,7 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 	at := policy.Attempt{
 		UID: u.caller.uid(), Owner: a.owner, Profile: p.Name, Environment: p.identity.Account.Environment(),
 		Access: policy.Access(p.Access), Kind: u.kind, Method: u.method, Time: now, Entrusted: u.caller.by() != nil,
+		Evidence: u.evidence,
 	}
 	if grant != nil {
 		at.Grant, at.Issuer, at.Claims = grant.name, grant.issuer, grant.claims

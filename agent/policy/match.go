@@ -66,7 +66,7 @@ func (r *Rule) fits(s *sight) (fit, miss) {
 	switch {
 	case f == no:
 		return no, missWho
-	case r.Effect != Deny && s.UID != s.Owner && s.Grant == "" && r.Who.UIDs == nil:
+	case r.Effect != Deny && s.UID != s.Owner && s.Grant == "" && !s.Entrusted && r.Who.UIDs == nil:
 		return no, missOwner
 	}
 	if f = min(f, r.operation(s, generous)); f == no {

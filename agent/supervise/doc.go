@@ -5,8 +5,8 @@
 // A sandbox is inherited by children, so an agent that has denied itself exec and
 // files could start nobody and look at nobody; what it needs of that it asks its
 // parent for, over a socketpair that is descriptor 3 of the agent. The parent
-// answers two questions: start a keyring helper and hand me the other end of its
-// socketpair, and which program does this process run. The share in the keyring
+// starts what it asks for and hands it the other end of a socketpair, opens sockets for it,
+// and tells which program a process runs and where it belongs. The share in the keyring
 // goes from helper to agent directly; the parent never sees it.
 //
 // No other process of the user can read the memory of a child, at no time: children

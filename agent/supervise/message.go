@@ -11,11 +11,12 @@ import (
 // A message is one packet: a request of the agent or the answer of the parent.
 //
 //	0     kind: 'K', 'G', 'X' start a keyring helper, a gateway, an exchanger; 'E' tell an
-//	      executable; 'L' listen at a path, 'U' listen there no more; 'R' the agent serves,
+//	      executable; 'P' tell about a process; 'L' listen at a path, 'U' listen there no more; 'R' the agent serves,
 //	      which has no answer; in answers also '!' for a failure
 //	1-4   number of the request, big endian; the answer has the same
 //	5-    'E' request: process ID, 4 bytes, big endian
 //	      'L' and 'U' request: path
+//	      'P' request: process ID, and 1 for the hash, else 0;  answer: see Process
 //	      'E' answer: path;  '!' answer: why, as text;  the others: nothing
 //
 // The answer to 'K', 'G', 'X' and 'L' carries one descriptor.
@@ -30,14 +31,16 @@ const (
 	kindGateway   = 'G'
 	kindExchanger = 'X'
 	kindExe       = 'E'
+	kindProcess   = 'P'
 	kindListen    = 'L'
 	kindUnlisten  = 'U'
 	kindReady     = 'R'
 	kindFailure   = '!'
 
 	headSize = 5
-	// maxMessage is the longest message, in bytes: a path and the head.
-	maxMessage = headSize + unix.PathMax
+	// maxMessage is the longest message, in bytes: a path, what else is told about a
+	// process, and the head.
+	maxMessage = headSize + unix.PathMax + 1024
 )
 
 var errMessage = errors.New("supervise: malformed message")
@@ -59,7 +62,7 @@ func parseMessage(b []byte) (message, error) {
 	}
 	m := message{kind: b[0], seq: binary.BigEndian.Uint32(b[1:headSize]), body: b[headSize:]}
 	switch m.kind {
-	case kindKeyring, kindGateway, kindExchanger, kindExe, kindListen, kindUnlisten, kindReady, kindFailure:
+	case kindKeyring, kindGateway, kindExchanger, kindExe, kindProcess, kindListen, kindUnlisten, kindReady, kindFailure:
 		return m, nil
 	default:
 		return message{}, fmt.Errorf("%w: kind %q", errMessage, m.kind)

@@ -29,6 +29,8 @@ const (
 	// An exchanger makes one request, which takes a minute at most.
 	exchangerTime = 75 * time.Second
 	maxExchangers = 8
+	// maxLooks is how many processes are looked at at once.
+	maxLooks = 16
 	// stopTime is how long the agent may take to end after it was asked to.
 	stopTime = 10 * time.Second
 )
@@ -65,6 +67,7 @@ type supervisor struct {
 	bound   map[string]*socketpath.Bound
 	reaped  chan byte     // the kind of each helper that has ended
 	over    chan struct{} // closed when Run returns
+	looking chan struct{} // holds a value for each process that is looked at
 }
 
 // helpers are the processes of one kind that the agent may ask for.
@@ -156,7 +159,7 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 
-	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{})}
+	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{}), looking: make(chan struct{}, maxLooks)}
 	defer close(s.over)
 	defer s.unlistenAll()
 	requests := make(chan request)
@@ -251,6 +254,8 @@ func (s *supervisor) answer(m message) {
 		err = s.answerHelper(m)
 	case kindExe:
 		err = s.answerExe(m)
+	case kindProcess:
+		err = s.answerProcess(m)
 	case kindListen:
 		err = s.answerListen(m)
 	case kindUnlisten:

@@ -119,6 +119,15 @@ func playAgent(what string) int {
 		_, err = l.Exe(ctx, 1<<30)
 		fmt.Println(errors.Is(err, ErrParent))
 		return 0
+	case "look":
+		p, err := l.Process(ctx, int32(os.Getppid()), true) // #nosec G115 -- a pid fits
+		fmt.Println(p.Exe, len(p.SHA256), p.Cgroup && p.Terminal != "")
+		if err != nil {
+			return 1
+		}
+		p, err = l.Process(ctx, 1<<30, true)
+		fmt.Println("nobody", p, err)
+		return 0
 	case "listen":
 		return listenForGrants(l)
 	case "listen and die":
@@ -249,6 +258,7 @@ func TestHangingHelper(t *testing.T) {
 func FuzzParseMessage(f *testing.F) {
 	f.Add(message{kind: kindKeyring, seq: 1}.encode())
 	f.Add(message{kind: kindExe, seq: 1 << 31, body: []byte{0, 0, 0, 7}}.encode())
+	f.Add(message{kind: kindProcess, seq: 3, body: []byte{0, 0, 0, 7, 1}}.encode())
 	f.Add(message{kind: kindListen, seq: 2, body: []byte("/run/x")}.encode())
 	f.Add([]byte("!...."))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -184,7 +184,7 @@ func runAgentProcess(ctx context.Context, e *env, passed bool, bundle bundleFlag
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
 		Paths: p, Sockets: given[:count], Bundle: served, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
-		Keyring: launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Keyring: launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Evidence: evidence(parent), Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func() {
 			e.say("nsagent: the agent serves %s", p.Agent)
 			_ = parent.Ready() // where it is gone, the agent is about to end
