@@ -54,6 +54,9 @@ func (a *Agent) refresh(ctx context.Context, s *session, p **live) (b bearer, ag
 		return bearer{}, false, r.over()
 	}
 	if err := r.live.exchangeRefused(answer); err != nil {
+		if unsent(answer.Failure) {
+			r.live.tokens.setUnsent(r.live.Refreshing)
+		}
 		return bearer{}, answer.Failure == gateway.FailedGateway || answer.Failure == gateway.FailedCut, err
 	}
 	if !g.refresh.IsZero() {
@@ -66,6 +69,16 @@ func (a *Agent) refresh(ctx context.Context, s *session, p **live) (b bearer, ag
 		return bearer{}, false, r.live.incomplete("access_token or expires_in")
 	}
 	return g.access, false, nil
+}
+
+// unsent reports whether a request that failed so has surely not been sent: there was no
+// connection to send it over.
+func unsent(f gateway.Failure) bool {
+	switch f {
+	case gateway.FailedName, gateway.FailedConnect, gateway.FailedUnknownCA, gateway.FailedExpired, gateway.FailedHost, gateway.FailedTLS:
+		return true
+	}
+	return false
 }
 
 // refresh is one refresh on its way.
@@ -128,8 +141,8 @@ func (r *refresh) intend(ctx context.Context) error {
 		if now, err = r.newest(v); err != nil {
 			return e, err
 		}
-		r.interrupted = now.Refreshing != 0
-		if !r.interrupted {
+		r.interrupted = now.Refreshing != 0 && !r.live.tokens.isUnsent(now.Refreshing)
+		if now.Refreshing == 0 {
 			now.Refreshing = r.agent.clock().Unix()
 		}
 		e.Meta, err = r.agent.codec.encode(now)

@@ -32,6 +32,8 @@ type tokens struct {
 	busy chan struct{}
 	// unsaved is a refresh token that could not be stored.
 	unsaved secret.Bytes
+	// unsent is the mark in the vault of a refresh that was begun and surely never sent.
+	unsent int64
 }
 
 // tokenState is what is known for one combination of scopes.
@@ -189,6 +191,19 @@ func (t *tokens) setUnsaved(token secret.Bytes) {
 	}
 	t.unsaved.Destroy()
 	t.unsaved = token
+}
+
+// setUnsent notes that the refresh with this mark was never sent; isUnsent tells.
+func (t *tokens) setUnsent(mark int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unsent = mark
+}
+
+func (t *tokens) isUnsent(mark int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unsent == mark
 }
 
 // inherit takes over from old a refresh token that could not be stored: old is replaced,
