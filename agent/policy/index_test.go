@@ -170,6 +170,7 @@ func BenchmarkPolicy(b *testing.B) {
 		{"profiles", "profiles = \"p#\"\nwhat = [\"GET /services/rest/**\"]", "p#", customers + "/1"},
 		{"programs", "profiles = \"a*\"\nwho.exe = \"/bin/#\"\nwhat = \"GET /ser*/**\"", "acme", "/services/1"},
 		{"denials", "effect = \"deny\"\nprofiles = \"a*\"\nwho.exe = \"/bin/#\"\nwhat = \"GET /s*\"", "acme", "/s"},
+		{"jobs, which the index does not know", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
 		{"hours", "profiles = \"p#\"\nhours = \"Mon 01:00-23:00 Etc/UTC\"\nwhat = \"*\"", "p#", customers + "/1"},
 	} {
 		for _, n := range []int{100, 10_000} {
@@ -178,6 +179,7 @@ func BenchmarkPolicy(b *testing.B) {
 			a := writer("GET", strings.ReplaceAll(c.path, "#", last))
 			a.Profile = strings.ReplaceAll(c.profile, "#", last)
 			a.Evidence = Evidence{Known: FactExe, Exe: "/bin/" + last}
+			a.Issuer, a.Claims = "i", map[string]string{"r": last}
 			a.Time = a.Time.AddDate(0, 0, 1)
 			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
 				b.ReportAllocs()

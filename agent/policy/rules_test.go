@@ -19,11 +19,12 @@ func rules(t testing.TB, tables ...string) *Policy {
 }
 
 func textOf(tables ...string) string {
-	text := "version = 1\n"
+	var text strings.Builder
+	text.WriteString("version = 1\n")
 	for i, table := range tables {
-		text += fmt.Sprintf("[[rule]]\nname = \"r%d\"\n%s\n", i, table)
+		fmt.Fprintf(&text, "[[rule]]\nname = \"r%d\"\n%s\n", i, table)
 	}
-	return text
+	return text.String()
 }
 
 // writer is an attempt on a sandbox profile that may write.
