@@ -103,18 +103,6 @@ func startLoggedIn(t *testing.T) *codeWorld {
 	return w
 }
 
-// tryLogin logs in, if it can be done.
-func (w *codeWorld) tryLogin(l client.Login) error {
-	w.t.Helper()
-	begun, err := w.admin.BeginLogin(w.t.Context(), l)
-	if err != nil {
-		return err
-	}
-	q := w.browse(w.t, begun.GetAuthorizeUrl(), "allow")
-	_, err = w.admin.FinishLogin(w.t.Context(), w.answer(l.Profile.GetName(), begun.GetId(), q))
-	return err
-}
-
 // goesOn uses each credential. A public client that has lost its refresh token logs in.
 func (w *codeWorld) goesOn(t *testing.T, after int, lost bool) {
 	t.Helper()
