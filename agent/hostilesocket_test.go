@@ -205,3 +205,39 @@ func TestGrantSocketPlace(t *testing.T) {
 	}
 	f.openSocket("acme")
 }
+
+// TestGrantSocketRemoved: who removes the socket's path, or puts something else there, keeps
+// others from connecting and gets nothing; what is there stays when the socket ends.
+func TestGrantSocketRemoved(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	s := f.openSocket("acme")
+	path := s.Opened.GetPath()
+	c := f.through(path)
+	if _, err := c.Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {
+		t.Errorf("a connection from before: %v", err)
+	}
+	if _, err := client.Dial(t.Context(), client.WithSocket(path)); !errors.Is(err, client.ErrAgent) {
+		t.Errorf("a new connection: got %v, want %v", err, client.ErrAgent)
+	}
+	other := f.openSocket("acme")
+	if use, err := s.Close(); err != nil || use.GetMade() != 2 {
+		t.Errorf("closed: got %v, %v, want 2 made", use, err)
+	}
+	if b, err := os.ReadFile(path); string(b) != "kept" || err != nil {
+		t.Errorf("what took its place: got %q, %v", b, err)
+	}
+	if got := postTo(t, other.Opened.GetPath(), "/v1/sign", `{"url":"`+sandboxURL+`"}`); got != "ok" {
+		t.Errorf("another socket: got %s", got)
+	}
+}

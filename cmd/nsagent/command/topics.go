@@ -166,14 +166,14 @@ A library that sends again has to sign again. To try without an account:
 nsagent mock --profiles DIR.
 `
 
-const helpCI = `A job needs no vault: a bundle in the repository, and the unlock token that opens
-it in NSAGENT_TOKEN, do. docs/ci has templates for GitHub Actions and GitLab CI.
+const helpCI = `A job needs no vault: a bundle in the repository does, with the unlock token
+that opens it in NSAGENT_TOKEN. docs/ci has templates for GitHub and GitLab.
 
   nsagent agent run --bundle ci/nsagent.bundle &
 
-Where the grant asks which job it is, NSAGENT_OIDC_TOKEN_FILE names a file with an
-ID token of the job, got right before and good for one command. Its audience is
-nsagent: and the vault's id.
+Where the grant asks which job it is, NSAGENT_OIDC_TOKEN_FILE names a file with
+an ID token of the job, got right before and good for one command. Its audience
+is nsagent: and the vault's id.
 
 Or a job makes a vault of its own, with a passphrase that lives as long as it:
 
@@ -185,6 +185,11 @@ Or a job makes a vault of its own, with a passphrase that lives as long as it:
 
 $PROFILE is the JSON of the profile, a secret of the CI system. Later steps sign
 and see no secret. At the end of the job: nsagent agent stop.
+
+A container is given a socket of its own, and nothing else (docs/containers.md):
+
+  nsagent exec -p acme-sb1 -- sh -c 'docker run \
+    -v "$NSAGENT_SOCK:/run/nsagent.sock" -e NSAGENT_SOCK=/run/nsagent.sock …'
 
 Nothing asks where there is no terminal; NSAGENT_NO_INPUT=1 makes sure of it.
 Exit codes tell what happened: nsagent help exit-codes. On a small machine,
