@@ -29,7 +29,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/agent/audit"
-	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
@@ -97,8 +96,8 @@ type Agent struct {
 	tokenSeals *sealKeys // of agent.sock
 	uploads    *uploads
 	presented  *presented
-	issuers    atomic.Pointer[oidc.Verifier] // of ID tokens
-	bundled    *bundled                      // what is served in the place of a vault; nil: a vault is
+	issuers    atomic.Pointer[issuers] // of ID tokens
+	bundled    *bundled                // what is served in the place of a vault; nil: a vault is
 	counters   *counters
 	grantClock grantClock
 	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last

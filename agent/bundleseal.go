@@ -3,11 +3,13 @@ package agent
 import (
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/internal/grantkey"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/bundle"
 )
 
@@ -23,6 +25,47 @@ type packed struct {
 func (p packed) destroy() {
 	p.signOnly.Destroy()
 	p.share.Destroy()
+}
+
+// checkDetached refuses a grant that lasts too long for a bundle.
+func checkDetached(life time.Duration) error {
+	if life <= maxDetached {
+		return nil
+	}
+	return refuse(ErrRequest, pb.CodeRequest, "the grant would last too long", fmt.Sprintf("a bundle at most %d days: nobody but NetSuite takes it back sooner", maxDetached/day), "make it shorter, and another one later:  --ttl 30d")
+}
+
+// bundleable refuses what goes into no bundle.
+func bundleable(p *live) error {
+	if p.Auth == authTBA {
+		return nil
+	}
+	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("profile %q goes into no bundle", p.Name), "its private key would sign wherever the bundle is, until its certificate ends", "use a profile of kind tba, with a token for the runner alone")
+}
+
+// bundleOf returns the bundle of a detached grant as text; nil for an attached one.
+func (a *Agent) bundleOf(s *session, n *newGrant, g *unlocktoken.Grant, issuer [32]byte, shares secret.Bytes) ([]byte, error) {
+	if n.Mode != unlocktoken.Detached {
+		return nil, nil
+	}
+	var all []packed
+	defer func() {
+		for _, p := range all {
+			p.destroy()
+		}
+	}()
+	for i, p := range n.profiles {
+		one := packed{credential: n.Caveats.Credentials[i], profile: p.forBundle()}
+		var err error
+		if one.signOnly, err = s.vault.OpenSignOnly(p.Name); err == nil {
+			one.share, err = a.shareAt(shares, i)
+		}
+		all = append(all, one)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return a.sealBundle(g, issuer, all, a.issuers.Load().configured, s.vault.SignGrant)
 }
 
 // forBundle returns what a bundle says of p: all that signing takes, and nothing for

@@ -74,9 +74,22 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 	if n.Caveats, err = caveatsOf(q.GetLimits()); err != nil {
 		return nil, err
 	}
+	if err := checkIdentities(n.Caveats); err != nil {
+		return nil, err
+	}
 	now := a.clock()
+	if q.GetDetached() {
+		if err := checkDetached(life); err != nil {
+			return nil, err
+		}
+	}
 	n.Mode, n.IssuedAt, n.Caveats.NotAfter = unlocktoken.Attached, now.Unix(), now.Add(life).Unix()
+	if q.GetDetached() {
+		n.Mode = unlocktoken.Detached
+	}
 	switch {
+	case q.GetDetached() && q.GetListen() != "":
+		return nil, refuse(ErrRequest, pb.CodeRequest, "a bundle has no socket", "it is for machines where this agent is not", "leave out --listen, or --bundle")
 	case len(n.next) != ed25519.PublicKeySize:
 		return nil, refuse(ErrRequest, pb.CodeRequest, "the key that narrows is no Ed25519 key", "", "")
 	case n.Caveats.NotBefore > n.Caveats.NotAfter:
@@ -102,6 +115,11 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 		}
 		if err := grantable(p); err != nil {
 			return err
+		}
+		if n.Mode == unlocktoken.Detached {
+			if err := bundleable(p); err != nil {
+				return err
+			}
 		}
 		id, ok := s.vault.RecordID(p.Name)
 		if !ok {
@@ -169,6 +187,10 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 	if err != nil {
 		return nil, err
 	}
+	text, err := a.bundleOf(s, n, g, issuer, shares)
+	if err != nil {
+		return nil, err
+	}
 	c := callerOf(ctx)
 	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: c.peer.Exe(), Proof: by, Listen: n.listen}
 	for _, p := range n.profiles {
@@ -191,7 +213,7 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 	}); err != nil {
 		return nil, err
 	}
-	r := &pb.NewGrantResponse{Chain: meta.Chain, Issuer: issuer[:]}
+	r := &pb.NewGrantResponse{Chain: meta.Chain, Issuer: issuer[:], Bundle: text}
 	for _, id := range n.Caveats.Credentials {
 		r.Credentials = append(r.Credentials, id[:])
 	}
@@ -204,8 +226,11 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 }
 
 // wrapsOf returns what the vault needs to let the shares open the profiles. It returns what
-// it made before an error as well.
+// it made before an error as well. For a bundle the vault needs nothing.
 func (a *Agent) wrapsOf(ctx context.Context, s *session, n *newGrant, g *unlocktoken.Grant, issuer [32]byte, shares secret.Bytes) ([]vault.NewWrap, error) {
+	if n.Mode == unlocktoken.Detached {
+		return nil, nil
+	}
 	machine, _, err := s.vault.MachineKey(ctx)
 	if err != nil {
 		return nil, err
@@ -213,10 +238,7 @@ func (a *Agent) wrapsOf(ctx context.Context, s *session, n *newGrant, g *unlockt
 	defer machine.Destroy()
 	var wraps []vault.NewWrap
 	for i, p := range n.profiles {
-		share, err := a.compose(grantkey.ShareSize, func(to []byte) ([]byte, error) {
-			err := shares.Use(func(b []byte) error { to = append(to, b[i*grantkey.ShareSize:(i+1)*grantkey.ShareSize]...); return nil })
-			return to, err
-		})
+		share, err := a.shareAt(shares, i)
 		if err != nil {
 			return wraps, err
 		}
@@ -228,6 +250,14 @@ func (a *Agent) wrapsOf(ctx context.Context, s *session, n *newGrant, g *unlockt
 		wraps = append(wraps, vault.NewWrap{Record: p.Name, Key: key})
 	}
 	return wraps, nil
+}
+
+// shareAt returns a copy of one of the shares.
+func (a *Agent) shareAt(shares secret.Bytes, i int) (secret.Bytes, error) {
+	return a.compose(grantkey.ShareSize, func(to []byte) ([]byte, error) {
+		err := shares.Use(func(b []byte) error { to = append(to, b[i*grantkey.ShareSize:(i+1)*grantkey.ShareSize]...); return nil })
+		return to, err
+	})
 }
 
 func destroyWraps(wraps []vault.NewWrap) {

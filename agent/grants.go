@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/internal/grantlimits"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -238,6 +239,7 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]s
 	default:
 		m.State = grantActive
 	}
+	m.Detached, m.Audience = grant.Mode == unlocktoken.Detached, oidc.Audience(grant.Vault)
 	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), grantlimits.Limits(grant.Caveats)
 	m.Listen = meta.Listen
 	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")

@@ -7,17 +7,24 @@ import (
 
 	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
+// issuers are those whose ID tokens are looked at.
+type issuers struct {
+	configured []oidc.Issuer // beside the presets
+	*oidc.Verifier
+}
+
 // knowIssuers has the agent look at the ID tokens of these issuers, beside the presets.
-func (a *Agent) knowIssuers(issuers []oidc.Issuer) error {
-	v, err := oidc.New(oidc.Config{Issuers: issuers, Do: a.network.do, Boottime: a.boottime})
+func (a *Agent) knowIssuers(configured []oidc.Issuer) error {
+	v, err := oidc.New(oidc.Config{Issuers: configured, Do: a.network.do, Boottime: a.boottime})
 	if err != nil {
 		return fmt.Errorf("taking issuers of ID tokens: %w", err)
 	}
-	a.issuers.Store(v)
+	a.issuers.Store(&issuers{configured, v})
 	return nil
 }
 
@@ -64,4 +71,14 @@ func badIdentity(err error) error {
 		return refuse(errors.Join(ErrNetwork, err), pb.CodeNetwork, "the ID token was not verified", reason(err, oidc.ErrKeys), "try again")
 	}
 	return err
+}
+
+// checkIdentities refuses identities that should stand in no grant.
+func checkIdentities(c unlocktoken.Caveats) error {
+	for _, i := range c.Identities {
+		if err := oidc.CheckIdentity(i); err != nil {
+			return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the limits of the grant cannot be used", reason(err, oidc.ErrConfig), "names can be somebody else's tomorrow; see docs/ci")
+		}
+	}
+	return nil
 }

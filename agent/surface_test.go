@@ -152,7 +152,7 @@ func TestContract(t *testing.T) {
 		"Signer.AccessToken", "Signer.Assertion", "Signer.ConnectPassword", "Signer.ListProfiles", "Signer.OpenSocket", "Signer.Passport", "Signer.Redeem", "Signer.SealKey", "Signer.Sign", "Signer.SignStream", "Signer.Status",
 	}
 	wantBytesIn := []string{"AdoptPolicyRequest.packed", "FinishLoginRequest.id", "NewGrantRequest.next", "RedeemRequest.chain", "RedeemRequest.proof", "Sealed.box", "Sealed.key_id", "SignRequest.body", "UploadRequest.piece", "UploadStart.key_id"}
-	wantBytesOut := []string{"BeginLoginResponse.id", "NewGrantResponse.chain", "NewGrantResponse.credentials", "NewGrantResponse.issuer", "SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "ShowPolicyResponse.packed", "UploadResponse.id"}
+	wantBytesOut := []string{"BeginLoginResponse.id", "NewGrantResponse.bundle", "NewGrantResponse.chain", "NewGrantResponse.credentials", "NewGrantResponse.issuer", "SealKey.id", "SealKey.public_key", "SealKeyResponse.instance", "SealKeyResponse.vault_id", "ShowPolicyResponse.packed", "UploadResponse.id"}
 
 	var got []string
 	in, out := make(map[protoreflect.FullName]protoreflect.FieldDescriptor), make(map[protoreflect.FullName]protoreflect.FieldDescriptor)

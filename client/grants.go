@@ -23,6 +23,8 @@ type NewGrant struct {
 	// Listen is the absolute path of a socket on which the grant applies to whoever connects;
 	// empty: none is made.
 	Listen string
+	// Detached asks for a bundle, which the token opens in the place of the vault.
+	Detached bool
 }
 
 // NewGrant makes a grant. What it answers, the shares and the key that belongs to Next
@@ -40,7 +42,7 @@ func (a *Admin) NewGrant(ctx context.Context, proof Proof, n NewGrant) (*pb.NewG
 	for i, name := range n.Profiles {
 		names[i] = text(name)
 	}
-	return a.rpc.NewGrant(ctx, &pb.NewGrantRequest{Proof: p, Profiles: names, Limits: n.Limits, TtlSeconds: seconds(n.TTL), Next: n.Next, Shares: first(boxes), Listen: text(n.Listen)})
+	return a.rpc.NewGrant(ctx, &pb.NewGrantRequest{Proof: p, Profiles: names, Limits: n.Limits, TtlSeconds: seconds(n.TTL), Next: n.Next, Shares: first(boxes), Listen: text(n.Listen), Detached: n.Detached})
 }
 
 const fieldShares = "shares"

@@ -54,6 +54,14 @@ func startHelper(prog *program, h helpers, env []string, reaped func()) (*net.Un
 	return ours, nil
 }
 
+// StartTied starts c in a session of its own and tells when it has ended, and how. The
+// kernel sends it SIGTERM where this process ends first.
+func StartTied(c *exec.Cmd) (ended <-chan error, err error) {
+	c.SysProcAttr = deathSignal(syscall.SIGTERM)
+	c.SysProcAttr.Setsid = true
+	return start(c)
+}
+
 // start starts a child and tells when it has ended, and how. The kernel ties the
 // death signal of a child to the thread that started it, not to the process; so each
 // child has a thread that lives as long as it does.

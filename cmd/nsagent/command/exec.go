@@ -27,13 +27,14 @@ const (
 )
 
 type execOptions struct {
-	ttl duration
+	ttl    duration
+	bundle string
 }
 
 func newExec(e *env) *cobra.Command {
 	var o execOptions
 	c := &cobra.Command{
-		Use:   execName + " [--ttl 15m] -- PROGRAM [ARGUMENT…]",
+		Use:   execName + " [--ttl 15m] [--bundle F] -- PROGRAM [ARGUMENT…]",
 		Short: "Run a program that may sign with one profile, for some time",
 		Long: `Run a program with a socket of its own in NSAGENT_SOCK, on which it may use one
 profile, and the name of that in NSAGENT_PROFILE. It gets no secret, no unlock
@@ -43,11 +44,15 @@ its time is over; the program goes on then, and what it asks for is refused.
 Whoever is given the socket may use it, such as a container that it is mounted
 into. With an unlock token in NSAGENT_TOKEN, what that allows counts there.
 
+With --bundle no vault is needed, and no agent: one is started for the program,
+on what the token in NSAGENT_TOKEN opens of that file, and ends with it.
+
 Signals are passed on. The exit code is that of the program, or 128 and the
 number of the signal that ended it; 127 if it is not found, 126 if it cannot be
 run, 125 if nsagent itself fails.`,
 		Example: `  nsagent exec -p acme-sb1 -- python3 sync.py
-  nsagent exec --ttl 2h -- sh -c 'make load && make check'`,
+  nsagent exec --ttl 2h -- sh -c 'make load && make check'
+  nsagent exec --bundle ci/nsagent.bundle -- python3 load.py`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				e.failureCode = execFailed
@@ -63,6 +68,7 @@ run, 125 if nsagent itself fails.`,
 	})
 	f := c.Flags()
 	f.SetInterspersed(false) // what follows the program is the program's
+	f.StringVar(&o.bundle, "bundle", "", "use what NSAGENT_TOKEN opens of this `FILE`")
 	f.Var(&o.ttl, "ttl", "the socket is good for `TIME`, at most 8h (15m where nothing is said)")
 	return c
 }
@@ -73,6 +79,17 @@ func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
 		return err
 	}
 	kept := inheritedDescriptors()
+	if o.bundle != "" {
+		private, err := e.startPrivate(ctx, o.bundle)
+		if code := exitCode(0); errors.As(err, &code) {
+			return exitCode(execFailed) // the agent has said why
+		}
+		if err != nil {
+			return err
+		}
+		defer private.stop()
+		e.socket = private.socket
+	}
 	cl, err := e.dialProfile(ctx)
 	if err != nil {
 		return err
@@ -143,7 +160,7 @@ func execEnv(env []string, o *pb.SocketOpened) []string {
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
 		switch {
-		case strings.HasPrefix(name, "NSAGENT_TOKEN"), name == "NSAGENT_ADMIN_SOCK", name == "NSAGENT_SOCK", name == "NSAGENT_PROFILE":
+		case strings.HasPrefix(name, "NSAGENT_TOKEN"), strings.HasPrefix(name, "NSAGENT_OIDC_TOKEN"), name == "NSAGENT_ADMIN_SOCK", name == "NSAGENT_SOCK", name == "NSAGENT_PROFILE":
 		default:
 			out = append(out, kv)
 		}

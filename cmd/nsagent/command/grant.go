@@ -156,13 +156,17 @@ func runGrantShow(ctx context.Context, e *env, id string) error {
 		rows := [][2]string{{"id", f.ID}, {"state", f.State}, {"made", day(g.GetCreatedAt(), "")}, {"made by", f.MadeBy}, {"ends", day(g.GetNotAfter(), "")}, {"revoked", day(g.GetRevokedAt(), "")}}
 		for _, p := range g.GetProfiles() {
 			rows = append(rows, [2]string{"profile", fmt.Sprintf("%s (credential %s)", p.GetName(), p.GetCredential())})
-			if !p.GetOpens() {
+			if !p.GetOpens() && !f.Detached {
 				rows = append(rows, [2]string{"", "no token opens it while the vault is locked"})
 			}
 		}
 		if f.Listen != "" {
 			rows = append(rows, [2]string{"listens", "at " + f.Listen + " while the vault is unlocked"})
 		}
+		if f.Detached {
+			rows = append(rows, [2]string{"opens", "its bundle, and not this vault"})
+		}
+		rows = append(rows, [2]string{"audience", f.Audience})
 		if f.Scope != nil {
 			rows = append(rows, f.Scope.rows()...)
 		}

@@ -51,6 +51,8 @@ type grantJSON struct {
 	Profiles  []grantProfileJSON `json:"profiles"`
 	Scope     *scopeJSON         `json:"scope"`
 	Listen    string             `json:"listen,omitempty"`
+	Detached  bool               `json:"detached"`
+	Audience  string             `json:"audience"`
 }
 
 type grantProfileJSON struct {
@@ -62,7 +64,7 @@ type grantProfileJSON struct {
 func grantForm(g *pb.Grant) grantJSON {
 	out := grantJSON{
 		Schema: "nsagent.grant/v1", ID: g.GetId(), State: g.GetState(), CreatedAt: when(g.GetCreatedAt()), ExpiresAt: when(g.GetNotAfter()),
-		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Profiles: []grantProfileJSON{}, Listen: g.GetListen(),
+		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Detached: g.GetDetached(), Audience: g.GetAudience(), Profiles: []grantProfileJSON{}, Listen: g.GetListen(),
 	}
 	for _, p := range g.GetProfiles() {
 		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens()})

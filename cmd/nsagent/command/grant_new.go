@@ -24,6 +24,7 @@ type grantNewOptions struct {
 	limits   limitFlags
 	listen   string
 	opener   openerFlags
+	bundle   string
 }
 
 func newGrantNew(e *env) *cobra.Command {
@@ -40,7 +41,13 @@ What is not limited is as the profiles and the policy have it. Limits may be
 given more than once; one of each sort has to fit. Where methods, paths, hosts
 or scripts are limited, whoever shows the token can sign and send and nothing
 else. In a pattern * stands for anything within a part of the path, ** for any
-parts.`,
+parts.
+
+With --bundle the token opens that file, in the place of this vault: on a
+machine that has nothing else, for 30 days where nothing is said, 90 at most.
+The file is sealed, and safe to commit. What it holds can sign until NetSuite's
+own token is revoked: give each runner one of its own. No M2M certificate goes
+into it.`,
 		Example: `  nsagent grant new -p acme-sb1 --ttl 8h
   nsagent grant new -p acme-sb1 -p acme-prod --ttl 30d --method GET --rate 200/h
   nsagent grant new --ttl 1h --path '/services/rest/record/v1/customer/**'`,
@@ -48,6 +55,7 @@ parts.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runGrantNew(c.Context(), e, o) },
 	}
 	c.Flags().StringArrayVarP(&o.profiles, "profile", "p", nil, "for the profile `NAME`; more than one may be given")
+	c.Flags().StringVar(&o.bundle, "bundle", "", "write what the token opens to this `FILE`")
 	o.limits.register(c)
 	c.Flags().StringVar(&o.listen, "listen", "", "make a socket at `unix:PATH` too, on which the grant applies to all")
 	o.opener.register(c)
@@ -55,6 +63,9 @@ parts.`,
 }
 
 func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
+	if o.bundle != "" && o.limits.ttl == 0 {
+		o.limits.ttl = duration(bundleLife)
+	}
 	caveats, err := o.limits.caveats(time.Now())
 	if err != nil {
 		return err
@@ -77,6 +88,11 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		}
 		o.profiles = []string{name} // "": the only one there is
 	}
+	file, err := newBundleFile(o.bundle)
+	if err != nil {
+		return err
+	}
+	defer file.discard()
 	return e.manageSecretly(ctx, func(a *client.Admin, arena *secret.Arena) error {
 		shares, err := arena.Random(32 * len(o.profiles))
 		if err != nil {
@@ -90,7 +106,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		if err != nil {
 			return err
 		}
-		spec := client.NewGrant{Profiles: o.profiles, Limits: grantlimits.Limits(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares), Listen: listen}
+		spec := client.NewGrant{Profiles: o.profiles, Limits: grantlimits.Limits(caveats), TTL: time.Duration(o.limits.ttl), Next: next, Shares: sealer(shares), Listen: listen, Detached: file != nil}
 		var r *pb.NewGrantResponse
 		err = e.proved(arena, o.opener, func(proof client.Proof) (err error) {
 			r, err = a.NewGrant(ctx, proof, spec)
@@ -104,6 +120,12 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			return err
 		}
 		defer token.Wipe()
+		if file != nil {
+			if err := file.finish(r.GetBundle()); err != nil {
+				return err
+			}
+			e.say("nsagent: wrote %s, which is safe to commit", o.bundle)
+		}
 		e.sayWhoConnects(listen)
 		return e.printToken(r.GetGrant(), token)
 	})

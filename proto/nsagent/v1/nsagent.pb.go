@@ -7593,7 +7593,11 @@ type Grant struct {
 	Profiles []*GrantProfile `protobuf:"bytes,7,rep,name=profiles,proto3" json:"profiles,omitempty"`
 	Limits   *GrantLimits    `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
 	// Path of the socket on which it applies to whoever connects; empty: it has none.
-	Listen        string `protobuf:"bytes,9,opt,name=listen,proto3" json:"listen,omitempty"`
+	Listen string `protobuf:"bytes,9,opt,name=listen,proto3" json:"listen,omitempty"`
+	// Whether its token opens a bundle, in the place of this vault.
+	Detached bool `protobuf:"varint,10,opt,name=detached,proto3" json:"detached,omitempty"`
+	// The audience that ID tokens must have which are shown with its token.
+	Audience      string `protobuf:"bytes,11,opt,name=audience,proto3" json:"audience,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7691,6 +7695,20 @@ func (x *Grant) GetListen() string {
 	return ""
 }
 
+func (x *Grant) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
+func (x *Grant) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
 // GrantProfile is a profile of a grant.
 type GrantProfile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -7773,7 +7791,10 @@ type NewGrantRequest struct {
 	Shares *Sealed `protobuf:"bytes,6,opt,name=shares,proto3" json:"shares,omitempty"`
 	// Optional. Absolute path of a socket on which the grant applies to whoever connects, in a
 	// directory of the owner's that nobody else may write.
-	Listen        string `protobuf:"bytes,7,opt,name=listen,proto3" json:"listen,omitempty"`
+	Listen string `protobuf:"bytes,7,opt,name=listen,proto3" json:"listen,omitempty"`
+	// Optional. Makes a bundle, which the token opens in the place of this vault: on any
+	// machine, for 90 days at most. Profiles of kind tba only.
+	Detached      bool `protobuf:"varint,8,opt,name=detached,proto3" json:"detached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7857,6 +7878,13 @@ func (x *NewGrantRequest) GetListen() string {
 	return ""
 }
 
+func (x *NewGrantRequest) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
 type NewGrantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The chain of the token, of one block: see docs/unlock-tokens.md.
@@ -7864,8 +7892,10 @@ type NewGrantResponse struct {
 	// Ed25519 public key that signed it.
 	Issuer []byte `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// Ids of the credentials, 16 bytes each, in the order of the profiles.
-	Credentials   [][]byte `protobuf:"bytes,3,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	Grant         *Grant   `protobuf:"bytes,4,opt,name=grant,proto3" json:"grant,omitempty"`
+	Credentials [][]byte `protobuf:"bytes,3,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Grant       *Grant   `protobuf:"bytes,4,opt,name=grant,proto3" json:"grant,omitempty"`
+	// The bundle as text, where one was asked for: see docs/unlock-tokens.md.
+	Bundle        []byte `protobuf:"bytes,5,opt,name=bundle,proto3" json:"bundle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7924,6 +7954,13 @@ func (x *NewGrantResponse) GetCredentials() [][]byte {
 func (x *NewGrantResponse) GetGrant() *Grant {
 	if x != nil {
 		return x.Grant
+	}
+	return nil
+}
+
+func (x *NewGrantResponse) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
 	}
 	return nil
 }
@@ -8837,7 +8874,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"GrantClaim\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\xa0\x02\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xd8\x02\n" +
 	"\x05Grant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1d\n" +
@@ -8849,13 +8886,16 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\amade_by\x18\x06 \x01(\tR\x06madeBy\x124\n" +
 	"\bprofiles\x18\a \x03(\v2\x18.nsagent.v1.GrantProfileR\bprofiles\x12/\n" +
 	"\x06limits\x18\b \x01(\v2\x17.nsagent.v1.GrantLimitsR\x06limits\x12\x16\n" +
-	"\x06listen\x18\t \x01(\tR\x06listen\"X\n" +
+	"\x06listen\x18\t \x01(\tR\x06listen\x12\x1a\n" +
+	"\bdetached\x18\n" +
+	" \x01(\bR\bdetached\x12\x1a\n" +
+	"\baudience\x18\v \x01(\tR\baudience\"X\n" +
 	"\fGrantProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x02 \x01(\tR\n" +
 	"credential\x12\x14\n" +
-	"\x05opens\x18\x03 \x01(\bR\x05opens\"\x80\x02\n" +
+	"\x05opens\x18\x03 \x01(\bR\x05opens\"\x9c\x02\n" +
 	"\x0fNewGrantRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x1a\n" +
 	"\bprofiles\x18\x02 \x03(\tR\bprofiles\x12/\n" +
@@ -8864,12 +8904,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"ttlSeconds\x12\x12\n" +
 	"\x04next\x18\x05 \x01(\fR\x04next\x12*\n" +
 	"\x06shares\x18\x06 \x01(\v2\x12.nsagent.v1.SealedR\x06shares\x12\x16\n" +
-	"\x06listen\x18\a \x01(\tR\x06listen\"\x8b\x01\n" +
+	"\x06listen\x18\a \x01(\tR\x06listen\x12\x1a\n" +
+	"\bdetached\x18\b \x01(\bR\bdetached\"\xa3\x01\n" +
 	"\x10NewGrantResponse\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\fR\x05chain\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\fR\x06issuer\x12 \n" +
 	"\vcredentials\x18\x03 \x03(\fR\vcredentials\x12'\n" +
-	"\x05grant\x18\x04 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\"\x13\n" +
+	"\x05grant\x18\x04 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\x12\x16\n" +
+	"\x06bundle\x18\x05 \x01(\fR\x06bundle\"\x13\n" +
 	"\x11ListGrantsRequest\"?\n" +
 	"\x12ListGrantsResponse\x12)\n" +
 	"\x06grants\x18\x01 \x03(\v2\x11.nsagent.v1.GrantR\x06grants\"\"\n" +

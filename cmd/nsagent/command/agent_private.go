@@ -1,0 +1,99 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/supervise"
+	"github.com/nsagent/nsagent/internal/socketpath"
+)
+
+// privateEndTime is how long an agent of one command may take to end.
+const privateEndTime = 10 * time.Second
+
+// privateAgent is an agent that serves a bundle to one command, and ends with it.
+type privateAgent struct {
+	dir, socket string
+	process     *os.Process
+	ended       <-chan error
+}
+
+// startPrivate starts an agent on a bundle, at sockets in a directory of its own, and waits
+// until it answers. Where it ends instead, it has said why, and the error is its exit code.
+func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, error) {
+	p, err := e.paths()
+	if err != nil {
+		return nil, err
+	}
+	flags, inputs, err := e.bundle(bundle)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, f := range inputs {
+			_ = f.Close()
+		}
+	}()
+	if err := socketpath.EnsureDir(p.RuntimeDir); err != nil {
+		return nil, agentFailure("the agent cannot be started", err)
+	}
+	a := &privateAgent{}
+	if a.dir, err = os.MkdirTemp(p.RuntimeDir, "bundle-"); err != nil {
+		return nil, agentFailure("the agent cannot be started", err)
+	}
+	a.socket = filepath.Join(a.dir, "agent.sock")
+	if err := a.start(e, flags.file, inputs); err != nil {
+		a.stop()
+		return nil, err
+	}
+	failed := make(chan error, 1) // awaitAgent takes the end, and stop waits for it too
+	over := make(chan error, 1)
+	ended := a.ended
+	go func() {
+		err := <-ended
+		failed <- err
+		over <- err
+	}()
+	a.ended = over
+	if _, err := awaitAgent(ctx, a.socket, failed, func() bool { return false }); err != nil {
+		a.stop()
+		return nil, err
+	}
+	return a, nil
+}
+
+// start starts the process. It ends at the latest with this one, and no signal of the
+// terminal reaches it.
+func (a *privateAgent) start(e *env, bundle string, inputs []*os.File) error {
+	c := exec.Command(self, "agent", "run", "--quiet", "--bundle", bundle, "--socket", a.socket) // #nosec G204 -- this very program
+	c.Args[0] = "nsagent"
+	c.Stderr, c.Dir, c.ExtraFiles = e.stderr, "/", inputs
+	c.Env = append(supervise.ChildEnv(os.Environ()), "NSAGENT_ADMIN_SOCK="+filepath.Join(a.dir, "admin.sock"), "NSAGENT_TOKEN_FD=3")
+	if len(inputs) > 1 {
+		c.Env = append(c.Env, "NSAGENT_OIDC_TOKEN_FD=4")
+	}
+	var err error
+	if a.ended, err = supervise.StartTied(c); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	a.process = c.Process
+	return nil
+}
+
+// stop ends the agent, waits for that, and removes what it left.
+func (a *privateAgent) stop() {
+	if a.process != nil {
+		_ = a.process.Signal(syscall.SIGTERM) // it has ended where this fails
+		select {
+		case <-a.ended:
+		case <-time.After(privateEndTime):
+			_ = a.process.Kill()
+		}
+	}
+	_ = os.RemoveAll(a.dir)
+}
