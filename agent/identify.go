@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -26,6 +29,38 @@ func (a *Agent) knowIssuers(configured []oidc.Issuer) error {
 	}
 	a.issuers.Store(&issuers{configured, v})
 	return nil
+}
+
+// learnIssuers has the agent look at the ID tokens of the issuers of a policy. One that
+// makes no sense leaves the presets alone.
+func (a *Agent) learnIssuers(r *rules) {
+	var list []oidc.Issuer
+	if r.policy != nil {
+		for _, i := range r.policy.Issuers {
+			one := oidc.Issuer{URL: i.URL}
+			if i.JWKS != "" {
+				one.JWKS = []byte(i.JWKS)
+			}
+			list = append(list, one)
+		}
+	}
+	same := func(x, y oidc.Issuer) bool { return x.URL == y.URL && bytes.Equal(x.JWKS, y.JWKS) }
+	if slices.EqualFunc(list, a.issuers.Load().configured, same) {
+		return // keys that were fetched are kept
+	}
+	err := a.knowIssuers(list)
+	if err != nil {
+		a.log.Warn("the issuers of the policy cannot be used", "error", err)
+		_ = a.knowIssuers(nil) // the presets always can
+	}
+}
+
+// learnLocked is learnIssuers for the policy of a locked vault.
+func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault) {
+	if machine := a.machineKey(ctx, v); machine != nil {
+		defer machine.Destroy()
+		a.learnIssuers(readRules(v.PolicyBy(ctx, machine)))
+	}
 }
 
 // identify notes for g which job an ID token is of. The token is used up, durably in the

@@ -2,9 +2,8 @@ package agent
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"net"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,25 +25,15 @@ type jobWorld struct {
 
 func startJobs(t *testing.T) *jobWorld {
 	t.Helper()
-	w := &jobWorld{fixture: start(t, func(c *Config) {
-		c.Gateway = func(context.Context) (*net.UnixConn, error) { return gatewayHere(t) }
-	}), issuer: oidctest.New(t)}
+	w := &jobWorld{fixture: start(t), issuer: oidctest.New(t)}
 	w.unlock()
 	w.addTBA("acme")
-	w.know()
+	w.adopt(fmt.Sprintf("version = 1\n[[issuer]]\nurl = %q\njwks = '''%s'''\n[[rule]]\nname = \"all\"\neffect = \"allow\"\nprofiles = \"*\"\nwhat = \"*\"\n", w.issuer.URL, w.issuer.JWKS(t)))
 	w.token = w.mint(unlocktoken.Caveats{Identities: []unlocktoken.Identity{
 		{Issuer: w.issuer.URL, Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"74"}}, {Name: "ref", Values: []string{"refs/heads/main"}}}},
 	}}, "acme")
 	w.audience = oidc.Audience([16]byte(w.agent.session.vault.ID()))
 	return w
-}
-
-// know has the agent of the moment know the issuer.
-func (w *jobWorld) know() {
-	w.t.Helper()
-	if err := w.agent.knowIssuers([]oidc.Issuer{{URL: w.issuer.URL, CA: w.issuer.CA}}); err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 // try shows the unlock token with an ID token, nil for none, and signs.
@@ -97,7 +86,6 @@ func TestRedeemForAJob(t *testing.T) {
 		}
 	}
 	w.restart()
-	w.know()
 	if err := w.try(good); !errors.Is(err, client.ErrGrant) {
 		t.Errorf("the same after a restart: got %v, want ErrGrant", err)
 	}

@@ -50,6 +50,7 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 			return err
 		}
 		s.rules.Store(next)
+		a.learnIssuers(next)
 		return nil
 	})
 	if err != nil {

@@ -258,6 +258,9 @@ func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *
 		return err
 	}
 	defer token.Destroy()
+	if v.Locked() {
+		a.learnLocked(ctx, v)
+	}
 	return a.identify(ctx, g, token, func() (*ledger, error) {
 		l, _, err := a.openLedger(ctx, v)
 		return l, err

@@ -169,6 +169,7 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		return nil, fmt.Errorf("opening the profiles: %w", err)
 	}
 	s.rules.Store(readRules(v.Policy()))
+	a.learnIssuers(s.policy())
 	return s, nil
 }
 
