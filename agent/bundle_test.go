@@ -49,8 +49,8 @@ func TestBundleServes(t *testing.T) {
 	if err := r.try("", "POST", suiteqlPath); err != nil {
 		t.Errorf("the third use: %v", err)
 	}
-	if err := r.try("", "POST", suiteqlPath); !errors.Is(err, client.ErrLimited) {
-		t.Errorf("the fourth use, by another agent: got %v, want ErrLimited", err)
+	if err := r.try("", "POST", suiteqlPath); !errors.Is(err, client.ErrGrantScope) {
+		t.Errorf("the fourth use, by another agent: got %v, want ErrGrantScope", err)
 	}
 	if _, err := os.Lstat(r.paths.Vault); !os.IsNotExist(err) {
 		t.Errorf("a vault on the runner: %v", err)

@@ -139,7 +139,7 @@ func TestUsesAreCountedOverALife(t *testing.T) {
 	if err := use(); err != nil {
 		t.Fatal(err)
 	}
-	if err := use(); !errors.Is(err, client.ErrLimited) {
+	if err := use(); !errors.Is(err, client.ErrGrantScope) {
 		t.Errorf("the fourth of three: got %v", err)
 	}
 }

@@ -87,8 +87,8 @@ func TestKilledAgentGivesNoMoreUses(t *testing.T) {
 			made.Add(1)
 		}
 	}
-	if !errors.Is(err, client.ErrLimited) {
-		t.Errorf("at the end: got %v, want ErrLimited", err)
+	if !errors.Is(err, client.ErrGrantScope) {
+		t.Errorf("at the end: got %v, want ErrGrantScope", err)
 	}
 	if n := made.Load(); n > uses || n == 0 {
 		t.Errorf("%d uses of %d", n, uses)

@@ -211,11 +211,11 @@ func TestObligationsOfRules(t *testing.T) {
 	f.sign("acme")
 	limit("max_uses = 3\nconcurrency = 1") // the same name: what was used stays used
 	f.sign("acme")
-	if err := sign(); !errors.Is(err, client.ErrLimited) {
+	if err := sign(); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("the fourth of three: got %v", err)
 	}
 	log := f.entries()
-	if last := log[len(log)-1]; last.Outcome != audit.OutcomeDenied || last.Reason != string(pb.CodeLimited) || last.Rule != "all" {
+	if last := log[len(log)-1]; last.Outcome != audit.OutcomeDenied || last.Reason != string(pb.CodeDenied) || last.Rule != "all" {
 		t.Errorf("the log says %+v", last)
 	}
 }
@@ -277,7 +277,7 @@ func TestPolicyOfALockedAgent(t *testing.T) {
 	for _, step := range []struct {
 		method string
 		want   error
-	}{{"GET", nil}, {"DELETE", client.ErrDenied}, {"PUT", nil}, {"PUT", client.ErrLimited}} {
+	}{{"GET", nil}, {"DELETE", client.ErrDenied}, {"PUT", nil}, {"PUT", client.ErrDenied}} {
 		if err := sign(step.method); !errors.Is(err, step.want) {
 			t.Errorf("%s: got %v, want %v", step.method, err, step.want)
 		}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -44,6 +46,16 @@ func (a *Agent) count(v *vault.Vault, quotas []quota, now time.Duration) error {
 	return a.counters.take(quotas, now, func(short []quota) ([]uint64, error) { return a.reserveUses(v, short) })
 }
 
+// usedUp is the refusal of a use beyond all that there may be. No waiting helps, so that it
+// is no limit for a while but the end of a right.
+func usedUp(q quota) error {
+	why, next := fmt.Sprintf("there may be %d uses, and all were made", q.uses), "have whoever made the limit raise it, or make another token"
+	if q.grant == (unlocktoken.ID{}) {
+		return refuse(errors.Join(ErrLimited, policy.ErrDenied), pb.CodeDenied, "policy does not allow this any more", why, next)
+	}
+	return refuse(errors.Join(ErrLimited, ErrGrantScope), pb.CodeGrantScope, "the unlock token does not allow this any more", why, next)
+}
+
 // reserveUses takes a block of uses from the ledger for each quota, durably.
 func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) ([]uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
@@ -59,7 +71,7 @@ func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) ([]uint64, error) {
 	for i, q := range quotas {
 		used, known := l.Get(ledgerUses, q.subject[:])
 		if used >= q.uses {
-			return nil, limited(fmt.Sprintf("there may be %d uses, and all were made", q.uses), "have whoever made the limit raise it, or make another token")
+			return nil, usedUp(q)
 		}
 		blocks[i] = min(largestBlock, max(q.uses/blocksOfLimit, 1), q.uses-used)
 		entries = append(entries, store.Entry{Kind: ledgerUses, Subject: q.subject[:], Value: used + blocks[i]})

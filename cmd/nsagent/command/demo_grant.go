@@ -57,7 +57,7 @@ func (w *demoWorld) narrowed(ctx context.Context) (string, error) {
 		return "", err
 	}
 	_, err = w.withGrant(ctx, once.Token, http.MethodPost, demoSuiteQL)
-	again, err := refusedWith(err, pb.CodeLimited)
+	again, err := refusedWith(err, pb.CodeGrantScope)
 	return "good for one use: " + result + "; " + again, err
 }
 
