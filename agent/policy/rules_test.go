@@ -99,6 +99,7 @@ func TestOperations(t *testing.T) {
 		{"soap get,search", soap(""), unclear, unclear},
 		{"soap get", with(writer("POST", "/services/NetSuitePort_2025_2"), func(a *Attempt) { a.Operation = "get" }), yes, yes},
 		{"soap get", writer("POST", "/services/netsuiteport_2025_2"), unclear, unclear},
+		{"soap get", writer("POST", "/services/netsuiteport_"), unclear, unclear},
 		{"soap get", writer("POST", "/services/x/../NetSuitePort_2025_2"), unclear, unclear},
 		{"soap get", with(writer("POST", "/services/rest"), func(a *Attempt) { a.Operation = "get" }), no, no},
 		{"soap get", with(of(KindToken), func(a *Attempt) { a.Operation = "get" }), no, no},
@@ -296,6 +297,7 @@ func TestHours(t *testing.T) {
 		{"Mon-Fri 06:00-20:00 Europe/Berlin",
 			[]string{"2026-11-27T05:00:00Z", "2026-11-27T18:59:59Z", "2026-07-03T04:00:00Z", "2026-11-23T07:00:00+01:00"},
 			[]string{"2026-11-27T04:59:59Z", "2026-11-27T19:00:00Z", "2026-11-28T10:00:00Z", "2026-11-29T10:00:00Z", "2026-07-03T03:59:59Z"}},
+		{"Sun-Sat 06:30-20:15 UTC", []string{"2026-11-27T06:30:00Z", "2026-11-27T20:14:59Z"}, []string{"2026-11-27T06:29:59Z", "2026-11-27T20:15:00Z", "2026-11-27T05:30:00Z", "2026-11-27T21:00:00Z"}},
 		{"Fri-Mon 00:00-24:00 UTC", []string{"2026-11-27T00:00:00Z", "2026-11-30T23:59:59Z"}, []string{"2026-12-01T00:00:00Z", "2026-11-26T23:59:59Z"}},
 		{"Sat,Sun 22:00-06:00 UTC", []string{"2026-11-28T22:00:00Z", "2026-11-29T05:59:00Z", "2026-11-30T05:59:00Z"}, []string{"2026-11-28T05:00:00Z", "2026-11-30T06:00:00Z", "2026-11-30T22:00:00Z", "2026-11-29T12:00:00Z"}},
 		// The clock of Berlin goes from 02:00 to 03:00 on 29 March 2026, and from 03:00 back to 02:00 on 25 October.
