@@ -253,6 +253,9 @@ func (r *rotation) probe(ctx context.Context, st *live) error {
 			b.token.Destroy()
 			return err
 		})
+		if probed := (*recorded)(nil); errors.As(err, &probed) {
+			err = probed.error // the end of the rotation has an entry of its own
+		}
 		if err == nil || errors.Is(err, audit.ErrUnavailable) || errors.Is(err, errReplaced) || errors.Is(err, vault.ErrLocked) || try == certificateTries {
 			return err
 		}
