@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,7 @@ func TestReadme(t *testing.T) {
 	developer := w.home(t, session.Home, session.RuntimeDir, session.Env()...)
 	w.credential(t, filepath.Join(developer.dir, "acme-sb1.json"))
 	runner := t.TempDir()
-	ci := w.home(t, runner, filepath.Join(runner, "run"), "NETSUITE_PROFILE="+w.credential(t, ""))
+	ci := w.home(t, runner, filepath.Join(runner, "run"))
 
 	var transcript block
 	for _, b := range readme(t) {
@@ -45,6 +46,7 @@ func TestReadme(t *testing.T) {
 		case b.home == "developer":
 			developer.run(t, b)
 		case b.home == "ci":
+			ci.take(t, developer)
 			ci.run(t, b)
 		}
 	}
@@ -191,6 +193,21 @@ func (w *world) home(t *testing.T, dir, runtime string, env ...string) *home {
 		}
 	})
 	return h
+}
+
+// take gives a job what the developer made for it: the bundle by its repository, and the
+// token by the secrets of the CI system.
+func (h *home) take(t *testing.T, developer *home) {
+	t.Helper()
+	bundle, err := os.ReadFile(filepath.Join(developer.dir, "nsagent.bundle"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(h.dir, "nsagent.bundle"), bundle, 0o644) // #nosec G306 -- it may be committed
+	}
+	token, terr := os.ReadFile(filepath.Join(developer.dir, "token"))
+	if err := errors.Join(err, terr); err != nil {
+		t.Fatal(err)
+	}
+	h.env = append(h.env, "NSAGENT_TOKEN="+strings.TrimSpace(string(token)))
 }
 
 // run runs a block; variables that a line of a shell block exports last to the next one.
