@@ -40,7 +40,7 @@ func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenReq
 		return p.needsConsent()
 	}}
 	for looked := false; ; {
-		s, p, err := a.authorize(&u)
+		s, p, err := a.authorize(ctx, &u)
 		if err == nil {
 			out, err = a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes()))
 			a.endUse(&u)
@@ -50,7 +50,7 @@ func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenReq
 			if errors.Is(err, errReplaced) {
 				continue
 			}
-			err = a.failed(u, p, err)
+			err = a.failed(&u, p, err)
 		}
 		if looked || !errors.Is(err, ErrConsent) || !a.lookAgain(ctx, u.name) {
 			return nil, err

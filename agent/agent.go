@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/harden"
@@ -104,6 +105,7 @@ type Agent struct {
 	ledgers    chan struct{}               // holds a value while the ledger is open
 	ends       chan struct{}               // wakes watchGrants
 	logins     *logins
+	approvals  *approval.Queue
 	codec      profileCodec
 	network    network
 	rotations  rotations
@@ -209,6 +211,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.presented, a.counters = newPresented(), newCounters()
 	a.ledgers, a.ends = make(chan struct{}, 1), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
+	a.approvals = approval.New(a.boottime)
 	if err := a.prepare(); err != nil {
 		return nil, errors.Join(err, a.arena.Close())
 	}

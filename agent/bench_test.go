@@ -18,7 +18,7 @@ func BenchmarkSign(b *testing.B) {
 	q := &pb.SignRequest{Profile: "acme", Url: sandboxURL}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.agent.sign(c, q); err != nil {
+		if _, err := f.agent.sign(b.Context(), c, q); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -34,21 +34,21 @@ type inProcess struct {
 	c *caller
 }
 
-func (f inProcess) ask(_ context.Context, call string, q map[string]any) ([]byte, string) {
+func (f inProcess) ask(ctx context.Context, call string, q map[string]any) ([]byte, string) {
 	var out any
 	var err error
 	switch call {
 	case "sign":
-		r, e := f.a.sign(f.c, signMessage(q))
+		r, e := f.a.sign(ctx, f.c, signMessage(q))
 		out, err = r.JSON(), e
 	case "passport":
-		r, e := f.a.passport(f.c, &pb.PassportRequest{Profile: text1(q, "profile"), Version: text1(q, "version")})
+		r, e := f.a.passport(ctx, f.c, &pb.PassportRequest{Profile: text1(q, "profile"), Version: text1(q, "version")})
 		out, err = r.JSON(), e
 	case "connect-password":
-		r, e := f.a.connectPassword(f.c, &pb.ConnectPasswordRequest{Profile: text1(q, "profile")})
+		r, e := f.a.connectPassword(ctx, f.c, &pb.ConnectPasswordRequest{Profile: text1(q, "profile")})
 		out, err = r.JSON(), e
 	case "assertion":
-		r, e := f.a.assertion(f.c, &pb.AssertionRequest{Profile: text1(q, "profile"), Scopes: list(q, "scope"), Audience: text1(q, "aud")})
+		r, e := f.a.assertion(ctx, f.c, &pb.AssertionRequest{Profile: text1(q, "profile"), Scopes: list(q, "scope"), Audience: text1(q, "aud")})
 		out, err = r.JSON(), e
 	case "profiles":
 		r, e := f.a.listProfiles(f.c)

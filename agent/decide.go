@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/policy"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -33,17 +35,21 @@ type use struct {
 	counted bool
 	// evidence is what is known about the process that asks, as far as policy wants to.
 	evidence policy.Evidence
+	// approved is the question that somebody has approved for this use, and approval the
+	// request that they were asked by; empty where nobody had to.
+	approved approval.Question
+	approval string
 }
 
 // withProfile is the one way to a key: it decides and records, and only then lets
 // act use the profile. What was allowed and could not be made is recorded too.
 //
 // Where the vault was unlocked anew or the profile changed in between, it decides
-// anew.
-func (a *Agent) withProfile(u use, act func(*live) error) (err error) {
+// anew. Where somebody has to approve it, it waits for that, at the longest until ctx ends.
+func (a *Agent) withProfile(ctx context.Context, u use, act func(*live) error) (err error) {
 	defer func() { u.caller.by().count(err) }()
 	for {
-		s, p, err := a.authorize(&u)
+		s, p, err := a.authorize(ctx, &u)
 		if err != nil {
 			return err
 		}
@@ -53,7 +59,7 @@ func (a *Agent) withProfile(u use, act func(*live) error) (err error) {
 			return nil
 		}
 		if !errors.Is(err, errReplaced) {
-			return a.failed(u, p, err)
+			return a.failed(&u, p, err)
 		}
 	}
 }
@@ -82,24 +88,53 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 	}
 }
 
-// authorize checks that the peer still lives and its grant is good, finds the profile,
+// authorize decides on u and, where somebody has to approve it, waits for that and
+// decides anew. Only if all of it went well it returns the profile and its session.
+func (a *Agent) authorize(ctx context.Context, u *use) (*session, *live, error) {
+	for {
+		s, p, err := a.decide(u, ctx.Value(atOnce{}) == nil)
+		ask := (*asks)(nil)
+		if !errors.As(err, &ask) {
+			return s, p, err
+		}
+		if err := a.awaitApproval(ctx, u, s, p, ask); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// atOnce marks the context of a call that does not wait for an approval.
+type atOnce struct{}
+
+// withoutWaiting returns a context for what is refused where somebody has to approve it.
+func withoutWaiting(ctx context.Context) context.Context {
+	return context.WithValue(ctx, atOnce{}, true)
+}
+
+// decide checks that the peer still lives and its grant is good, finds the profile,
 // checks that the target is the profile's own, that policy and the grant allow the use,
 // counts it, and writes the audit entry, in this order. Only if all of it went well it
 // returns the profile and its session; the caller says endUse then, once the use is over.
+// Where somebody has to approve it, and waits says that the caller waits for that, it is
+// not counted and there is no entry yet: the error is an asks.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
-func (a *Agent) authorize(u *use) (*session, *live, error) {
+func (a *Agent) decide(u *use, waits bool) (*session, *live, error) {
 	now, boot := a.clock(), a.boottime()
-	if u.caller.granted() != nil {
-		u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
-	}
+	u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
 	u.evidence = a.evidenceOf(u.caller, boot)
 	a.mu.RLock()
 	s, p, d, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
 	u.rule = d.Rule
+	if ask := (*asks)(nil); errors.As(err, &ask) {
+		if waits {
+			return s, p, err
+		}
+		err = ask.refusal()
+	}
 	if err == nil {
 		err = a.admitUse(u, s, d, boot)
 	}
@@ -120,7 +155,7 @@ func (a *Agent) authorize(u *use) (*session, *live, error) {
 }
 
 // event returns what the log says of u; p is the profile, or nil.
-func (u use) event(p *live, now time.Time) audit.Event {
+func (u *use) event(p *live, now time.Time) audit.Event {
 	e := audit.Event{Time: now, Event: string(u.kind), Outcome: audit.OutcomeOK, Profile: u.name, Method: u.method, Rule: u.rule}
 	u.caller.fill(&e)
 	if p != nil {
@@ -129,11 +164,14 @@ func (u use) event(p *live, now time.Time) audit.Event {
 	if u.target != nil {
 		e.Host, e.Path = u.target.Host(), u.target.Path()
 	}
+	if u.approval != "" {
+		e.Detail = "approval=" + u.approval
+	}
 	return e
 }
 
 // failed records that a use that was allowed could not be made, and returns err.
-func (a *Agent) failed(u use, p *live, err error) error {
+func (a *Agent) failed(u *use, p *live, err error) error {
 	e := u.event(p, a.clock())
 	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
 	if _, werr := a.audit.Append(e); werr != nil {
@@ -193,11 +231,16 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 			return s, p, d, err
 		}
 	}
-	if d, err = s.policy().decide(at); err != nil || grant == nil {
+	if d, err = s.policy().decide(at); err != nil {
 		return s, p, d, err
 	}
-	id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
-	return s, p, d, grant.clear(u, id, grantNow)
+	if grant != nil {
+		id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
+		if err := grant.clear(u, id, grantNow); err != nil {
+			return s, p, d, err
+		}
+	}
+	return s, p, d, a.approved(s, u, p, &d)
 }
 
 // find returns the profile of that name, or the only one where name is empty.

@@ -85,7 +85,7 @@ func TestGrantNarrows(t *testing.T) {
 		"another process":      {f.grantOn(unlocktoken.Caveats{Peer: &unlocktoken.Peer{Executables: []string{"/usr/bin/nothing"}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrantScope},
 		"no identity":          {f.grantOn(unlocktoken.Caveats{Identities: []unlocktoken.Identity{{Issuer: "https://i", Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"1"}}}}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrantScope},
 	} {
-		_, err := f.agent.sign(&caller{peer: peer, grant: c.grant}, c.q)
+		_, err := f.agent.sign(t.Context(), &caller{peer: peer, grant: c.grant}, c.q)
 		if got := refusedWith(err); got != c.want {
 			t.Errorf("%s: got %q (%v), want %q", name, got, err, c.want)
 		}
@@ -99,8 +99,8 @@ func TestGrantIsNoOracle(t *testing.T) {
 	f.addTBA("acme")
 	f.addTBA("there")
 	c := &caller{peer: livePeer(t, f), grant: f.grantOn(unlocktoken.Caveats{}, "acme")}
-	_, there := f.agent.sign(c, &pb.SignRequest{Profile: "there", Url: sandboxURL})
-	_, absent := f.agent.sign(c, &pb.SignRequest{Profile: "absent", Url: sandboxURL})
+	_, there := f.agent.sign(t.Context(), c, &pb.SignRequest{Profile: "there", Url: sandboxURL})
+	_, absent := f.agent.sign(t.Context(), c, &pb.SignRequest{Profile: "absent", Url: sandboxURL})
 	a, b := refusalOf(there), refusalOf(absent)
 	if strings.ReplaceAll(a.Why, "there", "absent") != b.Why || a.Message != b.Message || a.Next != b.Next {
 		t.Errorf("got %+v and %+v", a, b)
@@ -129,10 +129,10 @@ func TestGrantIsInTheLog(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	c := &caller{peer: livePeer(t, f), grant: f.grantOn(unlocktoken.Caveats{Methods: []string{"GET"}}, "acme")}
-	if _, err := f.agent.sign(c, &pb.SignRequest{Url: sandboxURL}); err != nil {
+	if _, err := f.agent.sign(t.Context(), c, &pb.SignRequest{Url: sandboxURL}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.agent.sign(c, &pb.SignRequest{Method: "PUT", Url: sandboxURL}); !errors.Is(err, ErrGrantScope) {
+	if _, err := f.agent.sign(t.Context(), c, &pb.SignRequest{Method: "PUT", Url: sandboxURL}); !errors.Is(err, ErrGrantScope) {
 		t.Fatal(err)
 	}
 	all := f.entries()
@@ -152,7 +152,7 @@ func TestRevokedGrantDoesNothing(t *testing.T) {
 	f.addTBA("acme")
 	c := &caller{peer: livePeer(t, f), grant: f.grantOn(unlocktoken.Caveats{}, "acme")}
 	c.grant.revoked.Store(true)
-	if _, err := f.agent.sign(c, &pb.SignRequest{Url: sandboxURL}); refusedWith(err) != pb.CodeRevoked {
+	if _, err := f.agent.sign(t.Context(), c, &pb.SignRequest{Url: sandboxURL}); refusedWith(err) != pb.CodeRevoked {
 		t.Errorf("sign: got %v", err)
 	}
 	if _, err := f.agent.listProfiles(c); refusedWith(err) != pb.CodeRevoked {

@@ -60,31 +60,31 @@ type endpoint struct {
 // endpoints returns the JSON API by path. A path is compared byte by byte.
 func (a *Agent) endpoints() map[string]endpoint {
 	return map[string]endpoint{
-		"/v1/sign": {http.MethodPost, answer(a, func(c *caller, q signJSON) (any, error) {
-			r, err := a.sign(c, &pb.SignRequest{Profile: q.Profile, Method: q.Method, Url: q.URL, ContentType: q.ContentType, Body: []byte(q.Body)})
+		"/v1/sign": {http.MethodPost, answer(a, func(ctx context.Context, c *caller, q signJSON) (any, error) {
+			r, err := a.sign(ctx, c, &pb.SignRequest{Profile: q.Profile, Method: q.Method, Url: q.URL, ContentType: q.ContentType, Body: []byte(q.Body)})
 			return r.JSON(), err
 		})},
-		"/v1/passport": {http.MethodPost, answer(a, func(c *caller, q passportJSON) (any, error) {
-			r, err := a.passport(c, &pb.PassportRequest{Profile: q.Profile, Version: q.Version})
+		"/v1/passport": {http.MethodPost, answer(a, func(ctx context.Context, c *caller, q passportJSON) (any, error) {
+			r, err := a.passport(ctx, c, &pb.PassportRequest{Profile: q.Profile, Version: q.Version})
 			return r.JSON(), err
 		})},
-		"/v1/connect-password": {http.MethodPost, answer(a, func(c *caller, q profileJSON) (any, error) {
-			r, err := a.connectPassword(c, &pb.ConnectPasswordRequest{Profile: q.Profile})
+		"/v1/connect-password": {http.MethodPost, answer(a, func(ctx context.Context, c *caller, q profileJSON) (any, error) {
+			r, err := a.connectPassword(ctx, c, &pb.ConnectPasswordRequest{Profile: q.Profile})
 			return r.JSON(), err
 		})},
-		"/v1/assertion": {http.MethodPost, answer(a, func(c *caller, q assertionJSON) (any, error) {
-			r, err := a.assertion(c, &pb.AssertionRequest{Profile: q.Profile, Scopes: q.Scope, Audience: q.Aud})
+		"/v1/assertion": {http.MethodPost, answer(a, func(ctx context.Context, c *caller, q assertionJSON) (any, error) {
+			r, err := a.assertion(ctx, c, &pb.AssertionRequest{Profile: q.Profile, Scopes: q.Scope, Audience: q.Aud})
 			return r.JSON(), err
 		})},
-		"/v1/token": {http.MethodPost, answerWithin(a, exchangeTime+handshakeTime, func(ctx context.Context, c *caller, q tokenJSON) (any, error) {
+		"/v1/token": {http.MethodPost, answer(a, func(ctx context.Context, c *caller, q tokenJSON) (any, error) {
 			r, err := a.accessToken(ctx, c, &pb.AccessTokenRequest{Profile: q.Profile, Scopes: q.Scope})
 			return r.JSON(), err
 		})},
-		"/v1/profiles": {http.MethodGet, answer(a, func(c *caller, _ struct{}) (any, error) {
+		"/v1/profiles": {http.MethodGet, answer(a, func(_ context.Context, c *caller, _ struct{}) (any, error) {
 			r, err := a.listProfiles(c)
 			return r.JSON(), err
 		})},
-		"/v1/status": {http.MethodGet, answer(a, func(c *caller, _ struct{}) (any, error) {
+		"/v1/status": {http.MethodGet, answer(a, func(_ context.Context, c *caller, _ struct{}) (any, error) {
 			r, err := a.statusFor(c)
 			return r.JSON(), err
 		})},
@@ -125,34 +125,42 @@ func (a *Agent) newHTTPServer() *http.Server {
 }
 
 // answer reads a request of type Q, lets f answer it and writes what it said.
-func answer[Q any](a *Agent, f func(*caller, Q) (any, error)) http.HandlerFunc {
-	return answerWithin(a, handshakeTime, func(_ context.Context, c *caller, q Q) (any, error) { return f(c, q) })
-}
-
-// answerWithin is answer for what takes longer, such as what NetSuite is asked for.
-func answerWithin[Q any](a *Agent, within time.Duration, f func(context.Context, *caller, Q) (any, error)) http.HandlerFunc {
+func answer[Q any](a *Agent, f func(context.Context, *caller, Q) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		by := &caller{peer: &peercred.Peer{}}
 		if c, ok := r.Context().Value(connectionKey{}).(*countedConn); ok {
 			by = c.caller()
 		}
 		var q Q
+		var out any
 		var err error
 		if r.Method == http.MethodPost {
 			err = readJSON(w, r, &q)
 		}
-		// The answer has its own time, also where the request used up all of its.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
-		if err != nil {
-			writeError(w, a.refuse(err))
-			return
+		control := http.NewResponseController(w)
+		if err == nil {
+			// The request is here; what now takes its time is NetSuite, or who has to approve.
+			_ = control.SetReadDeadline(time.Time{})
+			ctx := context.WithValue(r.Context(), noticeKey{}, func() { w.WriteHeader(http.StatusContinue) })
+			out, err = f(ctx, by, q)
 		}
-		out, err := f(r.Context(), by, q)
+		_ = control.SetWriteDeadline(time.Now().Add(handshakeTime))
 		if err != nil {
 			writeError(w, a.refuse(err))
 			return
 		}
 		writeJSON(w, http.StatusOK, out)
+	}
+}
+
+// noticeKey is for what tells a caller that the answer may take a while: over HTTP an
+// interim response (RFC 9110 section 15.2.1), which clients skip.
+type noticeKey struct{}
+
+// giveNotice tells the caller that it waits for somebody.
+func giveNotice(ctx context.Context) {
+	if tell, ok := ctx.Value(noticeKey{}).(func()); ok {
+		tell()
 	}
 }
 

@@ -51,6 +51,7 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		}
 		s.rules.Store(next)
 		a.learnIssuers(next)
+		a.approvals.Drop() // who waits is decided on anew
 		return nil
 	})
 	if err != nil {

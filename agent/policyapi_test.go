@@ -62,7 +62,7 @@ func TestPolicyDecides(t *testing.T) {
 		_, err := f.signer.Sign(t.Context(), client.Request{Profile: profile, Method: method, URL: sandboxURL})
 		return err
 	}
-	st := f.adopt("version = 1\n[[rule]]\nname = \"no deletes\"\neffect = \"deny\"\nwhat = \"DELETE /**\"\n[[rule]]\nname = \"acme\"\neffect = \"allow\"\nprofiles = \"ac*\"\nwhat = \"*\"\n[[rule]]\nname = \"asked\"\neffect = \"ask\"\nprofiles = \"other\"\nwhat = \"GET /**\"\n")
+	st := f.adopt("version = 1\n[approval]\ntimeout = \"1s\"\n[[rule]]\nname = \"no deletes\"\neffect = \"deny\"\nwhat = \"DELETE /**\"\n[[rule]]\nname = \"acme\"\neffect = \"allow\"\nprofiles = \"ac*\"\nwhat = \"*\"\n[[rule]]\nname = \"asked\"\neffect = \"ask\"\nprofiles = \"other\"\nwhat = \"GET /**\"\n")
 	if st.GetRules() != 3 || len(st.GetSha256()) != 64 || st.GetFault() != "" {
 		t.Errorf("got %+v", st)
 	}
@@ -74,7 +74,7 @@ func TestPolicyDecides(t *testing.T) {
 			rule            string
 		}{
 			{"acme", "GET", nil, "acme"}, {"acme", "PUT", nil, "acme"}, {"acme", "DELETE", client.ErrDenied, "no deletes"},
-			{"other", "GET", client.ErrAsk, "asked"}, {"other", "PUT", client.ErrDenied, ""},
+			{"other", "GET", client.ErrDeclined, "asked"}, {"other", "PUT", client.ErrDenied, ""},
 		} {
 			if err := sign(c.profile, c.method); !errors.Is(err, c.want) {
 				t.Errorf("%s %s: got %v, want %v", c.profile, c.method, err, c.want)
@@ -231,7 +231,7 @@ func TestConcurrencyOfRules(t *testing.T) {
 	hold, taken, done := make(chan struct{}), make(chan struct{}, 2), sync.WaitGroup{}
 	for range 2 {
 		done.Go(func() {
-			if err := f.agent.withProfile(u, func(*live) error { taken <- struct{}{}; <-hold; return nil }); err != nil {
+			if err := f.agent.withProfile(t.Context(), u, func(*live) error { taken <- struct{}{}; <-hold; return nil }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -239,13 +239,13 @@ func TestConcurrencyOfRules(t *testing.T) {
 	<-taken
 	<-taken
 	for range 3 {
-		if err := f.agent.withProfile(u, func(*live) error { return nil }); refusedWith(err) != pb.CodeLimited {
+		if err := f.agent.withProfile(t.Context(), u, func(*live) error { return nil }); refusedWith(err) != pb.CodeLimited {
 			t.Errorf("the third at once: got %v", err)
 		}
 	}
 	close(hold)
 	done.Wait()
-	if err := f.agent.withProfile(u, func(*live) error { return ErrNetwork }); refusedWith(err) != pb.CodeNetwork {
+	if err := f.agent.withProfile(t.Context(), u, func(*live) error { return ErrNetwork }); refusedWith(err) != pb.CodeNetwork {
 		t.Errorf("one that fails: got %v", err)
 	}
 	f.agent.underway.mu.Lock()

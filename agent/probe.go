@@ -102,7 +102,7 @@ func (t *probes) run(ctx context.Context, l *live) {
 	}
 	if l.Auth == authTBA {
 		t.soap(ctx, l)
-		t.connectPassword()
+		t.connectPassword(ctx)
 		return
 	}
 	t.skip(surfaceSOAP, noSOAP, "")
@@ -136,7 +136,7 @@ func (t *probes) refused(surface string, err error) *pb.Surface {
 // token gets an access token that was not there before. It reports whether there is one.
 func (t *probes) token(ctx context.Context) bool {
 	u := use{caller: t.caller, kind: policy.KindToken, name: t.name}
-	s, p, err := t.agent.authorize(&u)
+	s, p, err := t.agent.authorize(ctx, &u)
 	if err == nil {
 		defer t.agent.endUse(&u)
 		scopes := p.scopesOf(nil)
@@ -171,7 +171,7 @@ func (t *probes) try(ctx context.Context, l *live, pr probe) *pb.Surface {
 func (t *probes) send(ctx context.Context, pr probe, target *signer.Target) *pb.Surface {
 	for again := true; ; again = false {
 		u := use{caller: t.caller, kind: pr.kind, name: t.name, method: pr.job.Method, target: target}
-		s, p, err := t.agent.authorize(&u)
+		s, p, err := t.agent.authorize(ctx, &u)
 		if err != nil {
 			return t.refused(pr.surface, err)
 		}
@@ -181,7 +181,7 @@ func (t *probes) send(ctx context.Context, pr probe, target *signer.Target) *pb.
 			return t.refused(pr.surface, changedMeanwhile(err, t.name))
 		}
 		if err != nil {
-			return t.refused(pr.surface, t.agent.failed(u, p, err))
+			return t.refused(pr.surface, t.agent.failed(&u, p, err))
 		}
 		corrected := p.skew.learn(answer, t.agent.clock(), t.agent.boottime)
 		t.agent.shareSkew(s, p)

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -65,12 +67,6 @@ func (r *rules) decide(at policy.Attempt) (policy.Decision, error) {
 	if d.Err != nil {
 		return d, d.Err
 	}
-	if d.Effect == policy.Ask {
-		return d, refuse(ErrAsk, pb.CodeAsk, "somebody has to approve this", fmt.Sprintf("rule %q of the policy asks", d.Rule), "see what waits:  nsagent requests")
-	}
-	if d.TOTP {
-		return d, refuse(ErrAsk, pb.CodeTOTP, "a code of the authenticator app is needed", fmt.Sprintf("rule %q of the policy wants one", d.Rule), "see the policy:  nsagent policy show")
-	}
 	return d, nil
 }
 
@@ -87,6 +83,14 @@ func (s *session) policy() *rules {
 func (s *session) stepUp() bool {
 	r := s.policy()
 	return r.fault != nil && s.authenticator != nil || r.policy != nil && r.policy.StepUp.Admin
+}
+
+// timeout returns how long a caller waits for an approval.
+func (r *rules) timeout() time.Duration {
+	if r.policy != nil && r.policy.Approval.Timeout > 0 {
+		return r.policy.Approval.Timeout
+	}
+	return approval.Timeout
 }
 
 // status tells of the rules.

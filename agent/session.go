@@ -169,6 +169,7 @@ func (a *Agent) end(s *session, why string, c *caller) {
 	a.closeAll(a.presented.all()) // who shows a token again has what it opens by itself
 	a.uploads.clear()
 	a.logins.clear()
+	a.approvals.Drop()
 	a.arena.ReleaseMemory()
 	e := audit.Event{Event: audit.EventVaultLock, Outcome: audit.OutcomeOK, Detail: why}
 	if err := a.recordDurably(c, e); err != nil {

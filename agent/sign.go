@@ -33,29 +33,29 @@ type signerService struct {
 
 // Sign makes one OAuth 1.0 header.
 func (s signerService) Sign(ctx context.Context, q *pb.SignRequest) (*pb.SignResponse, error) {
-	r, err := s.sign(callerOf(ctx), q)
+	r, err := s.sign(ctx, callerOf(ctx), q)
 	return r, s.reply(err)
 }
 
 // Passport makes one TokenPassport.
 func (s signerService) Passport(ctx context.Context, q *pb.PassportRequest) (*pb.PassportResponse, error) {
-	r, err := s.passport(callerOf(ctx), q)
+	r, err := s.passport(ctx, callerOf(ctx), q)
 	return r, s.reply(err)
 }
 
 // ConnectPassword makes one Connect password.
 func (s signerService) ConnectPassword(ctx context.Context, q *pb.ConnectPasswordRequest) (*pb.ConnectPasswordResponse, error) {
-	r, err := s.connectPassword(callerOf(ctx), q)
+	r, err := s.connectPassword(ctx, callerOf(ctx), q)
 	return r, s.reply(err)
 }
 
 // Assertion makes one client assertion.
 func (s signerService) Assertion(ctx context.Context, q *pb.AssertionRequest) (*pb.AssertionResponse, error) {
-	r, err := s.assertion(callerOf(ctx), q)
+	r, err := s.assertion(ctx, callerOf(ctx), q)
 	return r, s.reply(err)
 }
 
-func (a *Agent) sign(c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
+func (a *Agent) sign(ctx context.Context, c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
 	method := q.GetMethod()
 	if method == "" {
 		method = "GET"
@@ -70,7 +70,7 @@ func (a *Agent) sign(c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
 	r := signer.Request{Method: method, Target: target, ContentType: q.GetContentType(), Form: q.GetBody()}
 
 	var out *pb.SignResponse
-	err = a.withProfile(u, func(p *live) error {
+	err = a.withProfile(ctx, u, func(p *live) error {
 		h, err := signer.Sign(p.identity, r, rand.Text(), a.timeFor(p).Unix(), p.mac)
 		if err != nil {
 			return fmt.Errorf("signing for profile %q: %w", p.Name, err)
@@ -84,13 +84,13 @@ func (a *Agent) sign(c *caller, q *pb.SignRequest) (*pb.SignResponse, error) {
 	return out, err
 }
 
-func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse, error) {
+func (a *Agent) passport(ctx context.Context, c *caller, q *pb.PassportRequest) (*pb.PassportResponse, error) {
 	version := q.GetVersion()
 	if version == "" {
 		version = soapVersion
 	}
 	var out *pb.PassportResponse
-	err := a.withProfile(use{caller: c, kind: policy.KindPassport, name: q.GetProfile()}, func(p *live) error {
+	err := a.withProfile(ctx, use{caller: c, kind: policy.KindPassport, name: q.GetProfile()}, func(p *live) error {
 		t, err := signer.Passport(p.identity, rand.Text(), a.timeFor(p).Unix(), p.mac)
 		xml := ""
 		if err == nil {
@@ -108,9 +108,9 @@ func (a *Agent) passport(c *caller, q *pb.PassportRequest) (*pb.PassportResponse
 	return out, err
 }
 
-func (a *Agent) connectPassword(c *caller, q *pb.ConnectPasswordRequest) (*pb.ConnectPasswordResponse, error) {
+func (a *Agent) connectPassword(ctx context.Context, c *caller, q *pb.ConnectPasswordRequest) (*pb.ConnectPasswordResponse, error) {
 	var out *pb.ConnectPasswordResponse
-	err := a.withProfile(use{caller: c, kind: policy.KindConnectPassword, name: q.GetProfile()}, func(p *live) error {
+	err := a.withProfile(ctx, use{caller: c, kind: policy.KindConnectPassword, name: q.GetProfile()}, func(p *live) error {
 		now := a.timeFor(p)
 		password, err := signer.ConnectPassword(p.identity, rand.Text(), now.Unix(), p.mac)
 		if err != nil {
@@ -125,7 +125,7 @@ func (a *Agent) connectPassword(c *caller, q *pb.ConnectPasswordRequest) (*pb.Co
 	return out, err
 }
 
-func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionResponse, error) {
+func (a *Agent) assertion(ctx context.Context, c *caller, q *pb.AssertionRequest) (*pb.AssertionResponse, error) {
 	u := use{caller: c, kind: policy.KindAssertion, name: q.GetProfile(), check: func(p *live) error { return p.checkAssertion(q) }}
 	if q.GetAudience() != "" {
 		target, err := signer.ParseTarget(q.GetAudience())
@@ -136,7 +136,7 @@ func (a *Agent) assertion(c *caller, q *pb.AssertionRequest) (*pb.AssertionRespo
 		}
 	}
 	var out *pb.AssertionResponse
-	err := a.withProfile(u, func(p *live) error {
+	err := a.withProfile(ctx, u, func(p *live) error {
 		claims := p.claims(q.GetScopes(), a.timeFor(p))
 		jwt, err := signer.Assertion(claims, p.key, rand.Reader)
 		if err != nil {

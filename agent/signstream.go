@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"io"
 	"runtime"
 	"sync"
@@ -21,10 +22,23 @@ func (s signerService) SignStream(stream pb.Signer_SignStreamServer) error {
 	requests := make(chan *pb.SignStreamRequest)
 	out := bulkAnswers{stream: stream}
 	var signers sync.WaitGroup
-	sign := func() {
+	var sign func()
+	sign = func() {
 		for m := range requests {
-			if !out.broken() {
-				out.send(s.answer(callerOf(stream.Context()), m)) // of now: a token may be redeemed meanwhile
+			if out.broken() {
+				continue
+			}
+			waits := false
+			// While one waits for an approval, another one signs in its place.
+			ctx := context.WithValue(stream.Context(), noticeKey{}, func() {
+				if !waits {
+					waits = true
+					signers.Go(sign)
+				}
+			})
+			out.send(s.answer(ctx, m))
+			if waits {
+				return
 			}
 		}
 	}
@@ -70,9 +84,9 @@ func (s signerService) receiveAll(stream pb.Signer_SignStreamServer, take func(*
 }
 
 // answer signs one request of a stream.
-func (s signerService) answer(c *caller, m *pb.SignStreamRequest) *pb.SignStreamResponse {
+func (s signerService) answer(ctx context.Context, m *pb.SignStreamRequest) *pb.SignStreamResponse {
 	a := &pb.SignStreamResponse{Id: m.GetId()}
-	if r, err := s.sign(c, m.GetRequest()); err != nil {
+	if r, err := s.sign(ctx, callerOf(ctx), m.GetRequest()); err != nil {
 		a.Outcome = &pb.SignStreamResponse_Error{Error: s.refuse(err).message()}
 	} else {
 		a.Outcome = &pb.SignStreamResponse_Response{Response: r}

@@ -145,7 +145,7 @@ func TestMethodNames(t *testing.T) {
 // sealed, and no request names a file or says where the log goes. Who adds to the contract adds here, and thinks about it.
 func TestContract(t *testing.T) {
 	wantMethods := []string{
-		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.AddTOTP", "Admin.AdoptPolicy", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListGrants", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.Lock", "Admin.MarkRefreshed", "Admin.MigrateProfile",
+		"Admin.AddKeySlot", "Admin.AddProfile", "Admin.AddTOTP", "Admin.AdoptPolicy", "Admin.ApproveRequest", "Admin.BeginLogin", "Admin.ChangePassphrase", "Admin.CheckVault", "Admin.DenyRequest", "Admin.DropCertificate", "Admin.EditProfile", "Admin.FinishLogin", "Admin.ListCertificates", "Admin.ListGrants", "Admin.ListIntegrations", "Admin.ListKeySlots", "Admin.ListRequests", "Admin.Lock", "Admin.MarkRefreshed", "Admin.MigrateProfile",
 		"Admin.NewCertificate", "Admin.NewGrant", "Admin.Recover",
 		"Admin.RemoveKeySlot", "Admin.RemoveProfile", "Admin.RenameProfile", "Admin.RevokeCertificate", "Admin.RevokeGrant", "Admin.RotateCertificate", "Admin.RotateIntegration", "Admin.RotateProfile", "Admin.SealKey", "Admin.ShowGrant", "Admin.ShowPolicy", "Admin.ShowProfile", "Admin.Stop", "Admin.TestProfile",
 		"Admin.Unlock", "Admin.Upload", "Admin.UploadCertificate",

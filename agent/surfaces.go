@@ -88,8 +88,8 @@ func (a *Agent) serverTime(s *session, p *live) (string, error) {
 const maxConnectPassword = 500
 
 // connectPassword makes a password. It opens no session: five that fail lock the user.
-func (t *probes) connectPassword() {
-	r, err := t.agent.connectPassword(t.caller, &pb.ConnectPasswordRequest{Profile: t.name})
+func (t *probes) connectPassword(ctx context.Context) {
+	r, err := t.agent.connectPassword(ctx, t.caller, &pb.ConnectPasswordRequest{Profile: t.name})
 	if err != nil {
 		t.refused(surfaceConnect, err)
 		return

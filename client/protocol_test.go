@@ -257,6 +257,9 @@ func (w *wire) ask(t *testing.T, e example) any {
 	if method == nil {
 		t.Fatalf("there is no %s", e.verb)
 	}
+	if name == "ListRequests" || name == "DenyRequest" {
+		w.haveOneWait(t)
+	}
 	w.fill(t, "/nsagent.v1."+service+"/"+name, requests)
 	answers := w.call(t, conn, method, requests)
 	w.remember(t, e.verb, requests[0], answers)
@@ -357,4 +360,26 @@ func totpNow() string {
 	m.Write(binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix()/30)))
 	sum := m.Sum(nil)
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1000000)
+}
+
+// haveOneWait has a caller wait until somebody approves what it asks, and notes the request.
+func (w *wire) haveOneWait(t *testing.T) {
+	t.Helper()
+	admin := pb.NewAdminClient(w.admin)
+	go func() {
+		_, _ = pb.NewSignerClient(w.agent).Assertion(context.Background(), &pb.AssertionRequest{Profile: "acme-sb1-m2m"})
+	}()
+	for after := uint64(0); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		r, err := admin.ListRequests(ctx, &pb.ListRequestsRequest{After: after})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := r.GetRequests(); len(all) == 1 {
+			w.id = all[0].GetId()
+			return
+		}
+		after = r.GetRevision()
+	}
 }

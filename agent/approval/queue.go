@@ -29,10 +29,16 @@ type Queue struct {
 
 	mu       sync.Mutex // guards what follows
 	requests []*request // the oldest first
-	approved map[Question]time.Duration
-	denied   map[Question]time.Duration
+	approved map[Question]answer
+	denied   map[Question]answer
 	revision uint64
 	changed  chan struct{} // closed at the next change
+}
+
+// answer is what was said to a question, until then by the boot clock.
+type answer struct {
+	id    string // of the request that it was said to
+	until time.Duration
 }
 
 // request is a Request at work.
@@ -44,15 +50,15 @@ type request struct {
 
 // New returns an empty queue on a boot clock.
 func New(boottime func() time.Duration) *Queue {
-	return &Queue{boottime: boottime, approved: map[Question]time.Duration{}, denied: map[Question]time.Duration{}, changed: make(chan struct{})}
+	return &Queue{boottime: boottime, approved: map[Question]answer{}, denied: map[Question]answer{}, revision: 1, changed: make(chan struct{})}
 }
 
-// Approved reports whether an approval from before still answers q.
-func (q *Queue) Approved(what Question) bool {
+// Approved returns the ID of the request whose approval still answers a question, if any.
+func (q *Queue) Approved(what Question) (id string, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	until, ok := q.approved[what]
-	return ok && q.boottime() < until
+	a, ok := q.approved[what]
+	return a.id, ok && q.boottime() < a.until
 }
 
 // Ask has a caller wait for the answer to a question. first tells that nobody waited for it
@@ -61,7 +67,7 @@ func (q *Queue) Ask(what Question, c Caller, within time.Duration) (w *Waiting, 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.boottime()
-	if until, ok := q.denied[what]; ok && now < until {
+	if a, ok := q.denied[what]; ok && now < a.until {
 		return nil, false, ErrDenied
 	}
 	var same *request
@@ -161,9 +167,9 @@ func (q *Queue) Approve(id string, span Span) error {
 	return q.answer(id, nil, func(what Question, now time.Duration) {
 		switch span {
 		case FiveMinutes:
-			q.rememberLocked(q.approved, what, now+fiveMinutes)
+			q.rememberLocked(q.approved, what, answer{id, now + fiveMinutes})
 		case Session:
-			q.rememberLocked(q.approved, what, forever)
+			q.rememberLocked(q.approved, what, answer{id, forever})
 		}
 	})
 }
@@ -173,7 +179,7 @@ func (q *Queue) Approve(id string, span Span) error {
 // ErrNotFound.
 func (q *Queue) Deny(id string) error {
 	return q.answer(id, ErrDenied, func(what Question, now time.Duration) {
-		q.rememberLocked(q.denied, what, now+quiet)
+		q.rememberLocked(q.denied, what, answer{id, now + quiet})
 	})
 }
 
@@ -190,22 +196,22 @@ func (q *Queue) answer(id string, verdict error, remember func(Question, time.Du
 	return nil
 }
 
-// rememberLocked notes an answer until then. Where there are too many, the first to end
+// rememberLocked notes an answer. Where there are too many, the first to end
 // makes room: the question is asked again.
-func (q *Queue) rememberLocked(answers map[Question]time.Duration, what Question, until time.Duration) {
+func (q *Queue) rememberLocked(answers map[Question]answer, what Question, said answer) {
 	now := q.boottime()
 	var oldest *Question
-	for k, end := range answers {
-		if end <= now {
+	for k, a := range answers {
+		if a.until <= now {
 			delete(answers, k)
-		} else if oldest == nil || end < answers[*oldest] {
+		} else if oldest == nil || a.until < answers[*oldest].until {
 			oldest = &k
 		}
 	}
 	if len(answers) >= maxRemember {
 		delete(answers, *oldest)
 	}
-	answers[what] = until
+	answers[what] = said
 }
 
 // settleLocked gives a request its verdict.

@@ -53,6 +53,10 @@ const (
 	EventGrantRevoke     = "grant.revoke"
 	EventSocketOpen      = "socket.open"
 	EventSocketClose     = "socket.close"
+	EventApprovalAsk     = "approval.ask"
+	EventApprovalGive    = "approval.give"
+	EventApprovalDeny    = "approval.deny"
+	EventApprovalTimeout = "approval.timeout"
 	EventPeerRefused     = "peer.refused"
 	EventPolicyAdopt     = "policy.adopt"
 	EventRecovered       = "audit.recovered"
@@ -144,6 +148,7 @@ func knownEvent(name string) bool {
 		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
 		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
 		EventGrantNew, EventGrantRedeem, EventGrantRevoke, EventProfileRekey, EventSocketOpen, EventSocketClose,
+		EventApprovalAsk, EventApprovalGive, EventApprovalDeny, EventApprovalTimeout,
 		EventPeerRefused, EventPolicyAdopt, EventRecovered, EventAuditKey, EventAuditCut:
 		return true
 	}

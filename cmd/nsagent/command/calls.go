@@ -17,14 +17,18 @@ func (e *env) ask(ctx context.Context, calls func(*client.Client) error) error {
 	return calls(cl)
 }
 
-// askAsProfile is ask for calls that use the profile that the person means.
+// askAsProfile is ask for calls that use the profile that the person means. Such a call may
+// wait until somebody approves it.
 func (e *env) askAsProfile(ctx context.Context, calls func(*client.Client) error) error {
 	cl, err := e.dialProfile(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = cl.Close() }()
-	return calls(cl)
+	return e.attended(ctx, func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, func() { _ = cl.Close() })()
+		return calls(cl)
+	})
 }
 
 // manage calls the agent's socket for managing.

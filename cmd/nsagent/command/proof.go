@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -16,7 +17,13 @@ type prover struct {
 	from  openerFlags
 	proof client.Proof
 	given []secret.Bytes
+	// ctx ends a question at the terminal; nil: nothing does. With it, an empty answer is
+	// errEmpty.
+	ctx context.Context
 }
+
+// errEmpty means that a question that may be left unanswered was.
+var errEmpty = errors.New("command: empty answer")
 
 // proved makes a call that may need a fresh proof: with what the flags name, or without,
 // and then again with what is asked for at the terminal or with the key file of the
@@ -24,6 +31,11 @@ type prover struct {
 func (e *env) proved(arena *secret.Arena, from openerFlags, call func(client.Proof) error) error {
 	p := &prover{env: e, arena: arena, from: from}
 	defer p.destroy()
+	return p.prove(call)
+}
+
+// prove is proved for a prover.
+func (p *prover) prove(call func(client.Proof) error) error {
 	if err := p.read(); err != nil {
 		return err
 	}
@@ -91,13 +103,16 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 	e := p.env
 	switch {
 	case errors.Is(refusal, client.ErrProof) && p.proof.Passphrase == nil:
-		b, err := e.askPassphrase(p.arena, failure(refusal).Message+".\nPassphrase: ", false)
+		b, err := p.ask(failure(refusal).Message + ".\nPassphrase: ")
 		if err != nil {
 			return false, unlessNobody(err)
 		}
 		p.proof.Passphrase = p.keep(b)
 	case errors.Is(refusal, client.ErrTOTP) && p.proof.TOTP == nil:
-		b, err := e.askTOTP(p.arena, failure(refusal).Message+".\nCode: ")
+		b, err := p.ask(failure(refusal).Message + ".\nCode: ")
+		if err == nil {
+			err = withoutBlanks(b)
+		}
 		if err != nil {
 			return false, unlessNobody(err)
 		}
@@ -118,6 +133,24 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// ask asks for a secret at the terminal.
+func (p *prover) ask(prompt string) (secret.Bytes, error) {
+	if p.ctx == nil {
+		return p.env.askPassphrase(p.arena, prompt, false)
+	}
+	t, err := p.env.terminal()
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer func() { _ = t.Close() }()
+	b, err := t.SecretUntil(p.ctx, p.arena, prompt, maxPassphrase)
+	if err == nil && b.Len() == 0 {
+		b.Destroy()
+		return secret.Bytes{}, errEmpty
+	}
+	return b, err
 }
 
 // unlessNobody returns err, except where it says that there is nobody to ask.

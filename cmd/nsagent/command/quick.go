@@ -42,6 +42,7 @@ func (e *env) signQuickly(ctx context.Context, path string, r client.Request) (s
 		return signed, false, nil
 	}
 	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if conn.SetDeadline(time.Now().Add(quickTime)) != nil {
 		return signed, false, nil
 	}
@@ -62,9 +63,15 @@ func (e *env) signQuickly(ctx context.Context, path string, r client.Request) (s
 	return readQuick(conn)
 }
 
-// readQuick reads the answer: a signature, or a refusal.
-func readQuick(r io.Reader) (signed pb.SignJSON, asked bool, err error) {
-	answer, err := http.ReadResponse(bufio.NewReader(r), nil)
+// readQuick reads the answer: a signature, or a refusal. Before it may come that the agent
+// waits until somebody approves the request; then it takes its time.
+func readQuick(conn net.Conn) (signed pb.SignJSON, asked bool, err error) {
+	r := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(r, nil)
+	for err == nil && answer.StatusCode == http.StatusContinue {
+		_ = conn.SetDeadline(time.Time{})
+		answer, err = http.ReadResponse(r, nil)
+	}
 	if err != nil {
 		return signed, false, nil
 	}

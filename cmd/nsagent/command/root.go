@@ -110,7 +110,7 @@ background signs with them, so that scripts never see a secret.`,
 		}
 	}
 	add(groupStart, newInit(e), newUnlock(e), newProfile(e), newLogin(e), newStatus(e), newDoctor(e), newLock(e), newAgent(e), newKey(e), newPolicy(e), newIntegration(e), newRotate(e), newMigrate(e))
-	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e), newToken(e), newExec(e), newCert(e), newGrant(e))
+	add(groupUse, newSign(e), newPassport(e), newConnectPassword(e), newAssertion(e), newToken(e), newExec(e), newCert(e), newRequests(e), newApprove(e), newDeny(e), newGrant(e))
 	help := newHelp(e, root)
 	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)

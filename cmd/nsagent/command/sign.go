@@ -82,7 +82,16 @@ func (e *env) sign(ctx context.Context, r client.Request) (pb.SignJSON, error) {
 	if r.Profile, err = e.profileName(p); err != nil {
 		return pb.SignJSON{}, err
 	}
-	if signed, asked, err := e.signQuickly(ctx, p.Agent, r); asked {
+	var signed pb.SignJSON
+	err = e.attended(ctx, func(ctx context.Context) (err error) {
+		signed, err = e.signOne(ctx, p.Agent, r)
+		return err
+	})
+	return signed, err
+}
+
+func (e *env) signOne(ctx context.Context, path string, r client.Request) (pb.SignJSON, error) {
+	if signed, asked, err := e.signQuickly(ctx, path, r); asked || ctx.Err() != nil {
 		return signed, err
 	}
 	cl, err := e.dial(ctx)

@@ -149,16 +149,6 @@ func (e *env) label() string {
 	return plain[:min(len(plain), maxLabel)]
 }
 
-// askTOTP asks for a code at the terminal.
-func (e *env) askTOTP(arena *secret.Arena, prompt string) (secret.Bytes, error) {
-	t, err := e.terminal()
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	defer func() { _ = t.Close() }()
-	return readCode(arena, t, prompt)
-}
-
 // readCode asks for a code.
 func readCode(arena *secret.Arena, t *term.TTY, prompt string) (secret.Bytes, error) {
 	code, err := t.Secret(arena, prompt, maxTOTP)

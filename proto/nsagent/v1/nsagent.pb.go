@@ -8254,6 +8254,507 @@ func (x *RevokeGrantResponse) GetAffected() []string {
 	return nil
 }
 
+type ListRequestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Optional. The revision of an answer: the next one comes when there is a later state,
+	// or after 25 seconds. 0: at once.
+	After         uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequestsRequest) Reset() {
+	*x = ListRequestsRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequestsRequest) ProtoMessage() {}
+
+func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequestsRequest.ProtoReflect.Descriptor instead.
+func (*ListRequestsRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *ListRequestsRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+type ListRequestsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest first.
+	Requests []*ApprovalRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Never 0.
+	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequestsResponse) Reset() {
+	*x = ListRequestsResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequestsResponse) ProtoMessage() {}
+
+func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequestsResponse.ProtoReflect.Descriptor instead.
+func (*ListRequestsResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *ListRequestsResponse) GetRequests() []*ApprovalRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *ListRequestsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// ApprovalRequest is what callers want to do and wait for.
+type ApprovalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Six lower-case letters and digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who asks: the user and, where an unlock token was shown, its grant.
+	Uid     uint32 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Grant   string `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
+	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	Account string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	// "production" or "sandbox".
+	Environment string `protobuf:"bytes,6,opt,name=environment,proto3" json:"environment,omitempty"`
+	// "sign", "passport", "connect-password", "assertion" or "token".
+	Kind string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Of the request that is to be signed; empty for other kinds.
+	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	Url    string `protobuf:"bytes,9,opt,name=url,proto3" json:"url,omitempty"`
+	// The rule of the policy that asks, and whether it is approved with a code alone.
+	Rule string `protobuf:"bytes,10,opt,name=rule,proto3" json:"rule,omitempty"`
+	Totp bool   `protobuf:"varint,11,opt,name=totp,proto3" json:"totp,omitempty"`
+	// The processes that wait, the first one first.
+	Callers []*WaitingCaller `protobuf:"bytes,12,rep,name=callers,proto3" json:"callers,omitempty"`
+	// Unix seconds.
+	Since int64 `protobuf:"varint,13,opt,name=since,proto3" json:"since,omitempty"`
+	// Seconds until it times out.
+	EndsIn        int64 `protobuf:"varint,14,opt,name=ends_in,json=endsIn,proto3" json:"ends_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalRequest) Reset() {
+	*x = ApprovalRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalRequest) ProtoMessage() {}
+
+func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalRequest.ProtoReflect.Descriptor instead.
+func (*ApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *ApprovalRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *ApprovalRequest) GetGrant() string {
+	if x != nil {
+		return x.Grant
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetTotp() bool {
+	if x != nil {
+		return x.Totp
+	}
+	return false
+}
+
+func (x *ApprovalRequest) GetCallers() []*WaitingCaller {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *ApprovalRequest) GetEndsIn() int64 {
+	if x != nil {
+		return x.EndsIn
+	}
+	return 0
+}
+
+// WaitingCaller is a process that waits. Its programs are evidence, not identity.
+type WaitingCaller struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pid   int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Exe   string                 `protobuf:"bytes,2,opt,name=exe,proto3" json:"exe,omitempty"`
+	// The program that started it; empty where that is not known.
+	Parent        string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitingCaller) Reset() {
+	*x = WaitingCaller{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitingCaller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitingCaller) ProtoMessage() {}
+
+func (x *WaitingCaller) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitingCaller.ProtoReflect.Descriptor instead.
+func (*WaitingCaller) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{125}
+}
+
+func (x *WaitingCaller) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *WaitingCaller) GetExe() string {
+	if x != nil {
+		return x.Exe
+	}
+	return ""
+}
+
+func (x *WaitingCaller) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+type ApproveRequestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Proof *Proof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Required.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Required. "once": for who waits now; "5m" or "session": and whoever asks the same for
+	// five minutes, or until the vault is locked.
+	For           string `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRequestRequest) Reset() {
+	*x = ApproveRequestRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRequestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRequestRequest) ProtoMessage() {}
+
+func (x *ApproveRequestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRequestRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRequestRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{126}
+}
+
+func (x *ApproveRequestRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *ApproveRequestRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApproveRequestRequest) GetFor() string {
+	if x != nil {
+		return x.For
+	}
+	return ""
+}
+
+type ApproveRequestResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRequestResponse) Reset() {
+	*x = ApproveRequestResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRequestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRequestResponse) ProtoMessage() {}
+
+func (x *ApproveRequestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRequestResponse.ProtoReflect.Descriptor instead.
+func (*ApproveRequestResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{127}
+}
+
+type DenyRequestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenyRequestRequest) Reset() {
+	*x = DenyRequestRequest{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenyRequestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenyRequestRequest) ProtoMessage() {}
+
+func (x *DenyRequestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenyRequestRequest.ProtoReflect.Descriptor instead.
+func (*DenyRequestRequest) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{128}
+}
+
+func (x *DenyRequestRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DenyRequestResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenyRequestResponse) Reset() {
+	*x = DenyRequestResponse{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenyRequestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenyRequestResponse) ProtoMessage() {}
+
+func (x *DenyRequestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenyRequestResponse.ProtoReflect.Descriptor instead.
+func (*DenyRequestResponse) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{129}
+}
+
 type StopRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -8262,7 +8763,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8274,7 +8775,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8287,7 +8788,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{130}
 }
 
 type StopResponse struct {
@@ -8298,7 +8799,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8310,7 +8811,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8323,7 +8824,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{131}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -8925,7 +9426,40 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x13RevokeGrantResponse\x12'\n" +
 	"\x05grant\x18\x01 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\x12\x18\n" +
 	"\arotated\x18\x02 \x03(\tR\arotated\x12\x1a\n" +
-	"\baffected\x18\x03 \x03(\tR\baffected\"\r\n" +
+	"\baffected\x18\x03 \x03(\tR\baffected\"+\n" +
+	"\x13ListRequestsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\"k\n" +
+	"\x14ListRequestsResponse\x127\n" +
+	"\brequests\x18\x01 \x03(\v2\x1b.nsagent.v1.ApprovalRequestR\brequests\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xe9\x02\n" +
+	"\x0fApprovalRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x14\n" +
+	"\x05grant\x18\x03 \x01(\tR\x05grant\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x06 \x01(\tR\venvironment\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\x12\x16\n" +
+	"\x06method\x18\b \x01(\tR\x06method\x12\x10\n" +
+	"\x03url\x18\t \x01(\tR\x03url\x12\x12\n" +
+	"\x04rule\x18\n" +
+	" \x01(\tR\x04rule\x12\x12\n" +
+	"\x04totp\x18\v \x01(\bR\x04totp\x123\n" +
+	"\acallers\x18\f \x03(\v2\x19.nsagent.v1.WaitingCallerR\acallers\x12\x14\n" +
+	"\x05since\x18\r \x01(\x03R\x05since\x12\x17\n" +
+	"\aends_in\x18\x0e \x01(\x03R\x06endsIn\"K\n" +
+	"\rWaitingCaller\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x10\n" +
+	"\x03exe\x18\x02 \x01(\tR\x03exe\x12\x16\n" +
+	"\x06parent\x18\x03 \x01(\tR\x06parent\"b\n" +
+	"\x15ApproveRequestRequest\x12'\n" +
+	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x03for\x18\x03 \x01(\tR\x03for\"\x18\n" +
+	"\x16ApproveRequestResponse\"$\n" +
+	"\x12DenyRequestRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
+	"\x13DenyRequestResponse\"\r\n" +
 	"\vStopRequest\"\x0e\n" +
 	"\fStopResponse2\xbb\x06\n" +
 	"\x06Signer\x129\n" +
@@ -8941,7 +9475,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Redeem\x12\x19.nsagent.v1.RedeemRequest\x1a\x1a.nsagent.v1.RedeemResponse\x12O\n" +
 	"\n" +
-	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xc0\x17\n" +
+	"OpenSocket\x12\x1d.nsagent.v1.OpenSocketRequest\x1a\x1e.nsagent.v1.OpenSocketResponse(\x010\x012\xbc\x19\n" +
 	"\x05Admin\x12B\n" +
 	"\aSealKey\x12\x1a.nsagent.v1.SealKeyRequest\x1a\x1b.nsagent.v1.SealKeyResponse\x12?\n" +
 	"\x06Unlock\x12\x19.nsagent.v1.UnlockRequest\x1a\x1a.nsagent.v1.UnlockResponse\x129\n" +
@@ -8984,7 +9518,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\vRevokeGrant\x12\x1e.nsagent.v1.RevokeGrantRequest\x1a\x1f.nsagent.v1.RevokeGrantResponse\x12N\n" +
 	"\vAdoptPolicy\x12\x1e.nsagent.v1.AdoptPolicyRequest\x1a\x1f.nsagent.v1.AdoptPolicyResponse\x12K\n" +
 	"\n" +
-	"ShowPolicy\x12\x1d.nsagent.v1.ShowPolicyRequest\x1a\x1e.nsagent.v1.ShowPolicyResponse\x129\n" +
+	"ShowPolicy\x12\x1d.nsagent.v1.ShowPolicyRequest\x1a\x1e.nsagent.v1.ShowPolicyResponse\x12Q\n" +
+	"\fListRequests\x12\x1f.nsagent.v1.ListRequestsRequest\x1a .nsagent.v1.ListRequestsResponse\x12W\n" +
+	"\x0eApproveRequest\x12!.nsagent.v1.ApproveRequestRequest\x1a\".nsagent.v1.ApproveRequestResponse\x12N\n" +
+	"\vDenyRequest\x12\x1e.nsagent.v1.DenyRequestRequest\x1a\x1f.nsagent.v1.DenyRequestResponse\x129\n" +
 	"\x04Stop\x12\x17.nsagent.v1.StopRequest\x1a\x18.nsagent.v1.StopResponseB7Z5github.com/nsagent/nsagent/proto/nsagent/v1;nsagentv1b\x06proto3"
 
 var (
@@ -8999,7 +9536,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 132)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -9123,8 +9660,16 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*ShowGrantResponse)(nil),         // 119: nsagent.v1.ShowGrantResponse
 	(*RevokeGrantRequest)(nil),        // 120: nsagent.v1.RevokeGrantRequest
 	(*RevokeGrantResponse)(nil),       // 121: nsagent.v1.RevokeGrantResponse
-	(*StopRequest)(nil),               // 122: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 123: nsagent.v1.StopResponse
+	(*ListRequestsRequest)(nil),       // 122: nsagent.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),      // 123: nsagent.v1.ListRequestsResponse
+	(*ApprovalRequest)(nil),           // 124: nsagent.v1.ApprovalRequest
+	(*WaitingCaller)(nil),             // 125: nsagent.v1.WaitingCaller
+	(*ApproveRequestRequest)(nil),     // 126: nsagent.v1.ApproveRequestRequest
+	(*ApproveRequestResponse)(nil),    // 127: nsagent.v1.ApproveRequestResponse
+	(*DenyRequestRequest)(nil),        // 128: nsagent.v1.DenyRequestRequest
+	(*DenyRequestResponse)(nil),       // 129: nsagent.v1.DenyRequestResponse
+	(*StopRequest)(nil),               // 130: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 131: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
@@ -9218,107 +9763,116 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	112, // 88: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
 	112, // 89: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
 	112, // 90: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
-	0,   // 91: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 92: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 93: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 94: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 95: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 96: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 97: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 98: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	30,  // 99: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 100: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 101: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	30,  // 102: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	35,  // 103: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	56,  // 104: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	74,  // 105: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	78,  // 106: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	76,  // 107: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	81,  // 108: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	83,  // 109: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	85,  // 110: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	87,  // 111: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	91,  // 112: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	93,  // 113: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	95,  // 114: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	97,  // 115: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	100, // 116: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	107, // 117: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	103, // 118: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	105, // 119: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	61,  // 120: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	63,  // 121: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	65,  // 122: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	67,  // 123: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	69,  // 124: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	71,  // 125: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	39,  // 126: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	41,  // 127: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	43,  // 128: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	45,  // 129: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	52,  // 130: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	54,  // 131: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	114, // 132: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
-	116, // 133: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
-	118, // 134: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
-	120, // 135: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
-	47,  // 136: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
-	49,  // 137: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
-	122, // 138: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 139: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 140: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 141: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 142: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 143: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 144: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 145: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 146: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	31,  // 147: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 148: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 149: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	31,  // 150: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	36,  // 151: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	57,  // 152: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	75,  // 153: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	80,  // 154: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	77,  // 155: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	82,  // 156: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	84,  // 157: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	86,  // 158: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	88,  // 159: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	92,  // 160: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	94,  // 161: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	96,  // 162: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	98,  // 163: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	101, // 164: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	108, // 165: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	104, // 166: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	106, // 167: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	62,  // 168: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	64,  // 169: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	66,  // 170: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	68,  // 171: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	70,  // 172: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	72,  // 173: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	40,  // 174: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	42,  // 175: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	44,  // 176: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	46,  // 177: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	53,  // 178: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	55,  // 179: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	115, // 180: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
-	117, // 181: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
-	119, // 182: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
-	121, // 183: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
-	48,  // 184: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
-	50,  // 185: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
-	123, // 186: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	139, // [139:187] is the sub-list for method output_type
-	91,  // [91:139] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	124, // 91: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
+	125, // 92: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
+	34,  // 93: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
+	0,   // 94: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 95: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 96: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 97: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 98: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 99: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 100: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 101: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	30,  // 102: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 103: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 104: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	30,  // 105: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	35,  // 106: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	56,  // 107: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	74,  // 108: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	78,  // 109: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	76,  // 110: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	81,  // 111: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	83,  // 112: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	85,  // 113: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	87,  // 114: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	91,  // 115: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	93,  // 116: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	95,  // 117: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	97,  // 118: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	100, // 119: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	107, // 120: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	103, // 121: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	105, // 122: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	61,  // 123: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	63,  // 124: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	65,  // 125: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	67,  // 126: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	69,  // 127: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	71,  // 128: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	39,  // 129: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	41,  // 130: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	43,  // 131: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	45,  // 132: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	52,  // 133: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	54,  // 134: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	114, // 135: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	116, // 136: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	118, // 137: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	120, // 138: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	47,  // 139: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
+	49,  // 140: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
+	122, // 141: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
+	126, // 142: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
+	128, // 143: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
+	130, // 144: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 145: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 146: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 147: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 148: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 149: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 150: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 151: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 152: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	31,  // 153: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 154: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 155: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	31,  // 156: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	36,  // 157: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	57,  // 158: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	75,  // 159: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	80,  // 160: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	77,  // 161: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	82,  // 162: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	84,  // 163: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	86,  // 164: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	88,  // 165: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	92,  // 166: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	94,  // 167: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	96,  // 168: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	98,  // 169: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	101, // 170: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	108, // 171: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	104, // 172: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	106, // 173: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	62,  // 174: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	64,  // 175: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	66,  // 176: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	68,  // 177: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	70,  // 178: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	72,  // 179: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	40,  // 180: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	42,  // 181: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	44,  // 182: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	46,  // 183: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	53,  // 184: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	55,  // 185: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	115, // 186: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	117, // 187: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	119, // 188: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	121, // 189: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	48,  // 190: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
+	50,  // 191: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
+	123, // 192: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
+	127, // 193: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
+	129, // 194: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
+	131, // 195: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	145, // [145:196] is the sub-list for method output_type
+	94,  // [94:145] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -9340,7 +9894,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   124,
+			NumMessages:   132,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -578,6 +578,9 @@ const (
 	Admin_RevokeGrant_FullMethodName       = "/nsagent.v1.Admin/RevokeGrant"
 	Admin_AdoptPolicy_FullMethodName       = "/nsagent.v1.Admin/AdoptPolicy"
 	Admin_ShowPolicy_FullMethodName        = "/nsagent.v1.Admin/ShowPolicy"
+	Admin_ListRequests_FullMethodName      = "/nsagent.v1.Admin/ListRequests"
+	Admin_ApproveRequest_FullMethodName    = "/nsagent.v1.Admin/ApproveRequest"
+	Admin_DenyRequest_FullMethodName       = "/nsagent.v1.Admin/DenyRequest"
 	Admin_Stop_FullMethodName              = "/nsagent.v1.Admin/Stop"
 )
 
@@ -686,6 +689,14 @@ type AdminClient interface {
 	AdoptPolicy(ctx context.Context, in *AdoptPolicyRequest, opts ...grpc.CallOption) (*AdoptPolicyResponse, error)
 	// ShowPolicy returns the policy in force.
 	ShowPolicy(ctx context.Context, in *ShowPolicyRequest, opts ...grpc.CallOption) (*ShowPolicyResponse, error)
+	// ListRequests lists what waits until somebody approves it, at once or as soon as that
+	// changes.
+	ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error)
+	// ApproveRequest lets those go ahead who wait for a request.
+	ApproveRequest(ctx context.Context, in *ApproveRequestRequest, opts ...grpc.CallOption) (*ApproveRequestResponse, error)
+	// DenyRequest sends those away who wait for a request. The same is not asked again for a
+	// minute.
+	DenyRequest(ctx context.Context, in *DenyRequestRequest, opts ...grpc.CallOption) (*DenyRequestResponse, error)
 	// Stop locks and ends the agent.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
 }
@@ -1061,6 +1072,36 @@ func (c *adminClient) ShowPolicy(ctx context.Context, in *ShowPolicyRequest, opt
 	return out, nil
 }
 
+func (c *adminClient) ListRequests(ctx context.Context, in *ListRequestsRequest, opts ...grpc.CallOption) (*ListRequestsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRequestsResponse)
+	err := c.cc.Invoke(ctx, Admin_ListRequests_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ApproveRequest(ctx context.Context, in *ApproveRequestRequest, opts ...grpc.CallOption) (*ApproveRequestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveRequestResponse)
+	err := c.cc.Invoke(ctx, Admin_ApproveRequest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) DenyRequest(ctx context.Context, in *DenyRequestRequest, opts ...grpc.CallOption) (*DenyRequestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DenyRequestResponse)
+	err := c.cc.Invoke(ctx, Admin_DenyRequest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopResponse)
@@ -1176,6 +1217,14 @@ type AdminServer interface {
 	AdoptPolicy(context.Context, *AdoptPolicyRequest) (*AdoptPolicyResponse, error)
 	// ShowPolicy returns the policy in force.
 	ShowPolicy(context.Context, *ShowPolicyRequest) (*ShowPolicyResponse, error)
+	// ListRequests lists what waits until somebody approves it, at once or as soon as that
+	// changes.
+	ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error)
+	// ApproveRequest lets those go ahead who wait for a request.
+	ApproveRequest(context.Context, *ApproveRequestRequest) (*ApproveRequestResponse, error)
+	// DenyRequest sends those away who wait for a request. The same is not asked again for a
+	// minute.
+	DenyRequest(context.Context, *DenyRequestRequest) (*DenyRequestResponse, error)
 	// Stop locks and ends the agent.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	mustEmbedUnimplementedAdminServer()
@@ -1295,6 +1344,15 @@ func (UnimplementedAdminServer) AdoptPolicy(context.Context, *AdoptPolicyRequest
 }
 func (UnimplementedAdminServer) ShowPolicy(context.Context, *ShowPolicyRequest) (*ShowPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowPolicy not implemented")
+}
+func (UnimplementedAdminServer) ListRequests(context.Context, *ListRequestsRequest) (*ListRequestsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRequests not implemented")
+}
+func (UnimplementedAdminServer) ApproveRequest(context.Context, *ApproveRequestRequest) (*ApproveRequestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveRequest not implemented")
+}
+func (UnimplementedAdminServer) DenyRequest(context.Context, *DenyRequestRequest) (*DenyRequestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DenyRequest not implemented")
 }
 func (UnimplementedAdminServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -1957,6 +2015,60 @@ func _Admin_ShowPolicy_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_ListRequests_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequestsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListRequests(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListRequests_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListRequests(ctx, req.(*ListRequestsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ApproveRequest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveRequestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ApproveRequest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ApproveRequest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ApproveRequest(ctx, req.(*ApproveRequestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_DenyRequest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DenyRequestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).DenyRequest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_DenyRequest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).DenyRequest(ctx, req.(*DenyRequestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -2121,6 +2233,18 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShowPolicy",
 			Handler:    _Admin_ShowPolicy_Handler,
+		},
+		{
+			MethodName: "ListRequests",
+			Handler:    _Admin_ListRequests_Handler,
+		},
+		{
+			MethodName: "ApproveRequest",
+			Handler:    _Admin_ApproveRequest_Handler,
+		},
+		{
+			MethodName: "DenyRequest",
+			Handler:    _Admin_DenyRequest_Handler,
 		},
 		{
 			MethodName: "Stop",

@@ -1,0 +1,130 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/term"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const (
+	// patience is how long a call may take before it is looked whether it waits for an
+	// approval; the agent answers within milliseconds.
+	patience = 300 * time.Millisecond
+	// leaving is how long a question at the terminal may take to go away.
+	leaving = 500 * time.Millisecond
+	// approvalTries is how often a passphrase may be mistyped.
+	approvalTries = 3
+)
+
+// attended makes a call to the agent. Where it waits until somebody approves it, whoever
+// sits at the terminal is shown what for, and asked; without a terminal it is said what is
+// waited for. The call goes on meanwhile: somebody else may answer, too.
+func (e *env) attended(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- call(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+	}
+	asking, over := context.WithCancel(ctx)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if err := e.attend(asking); err != nil {
+			cancel(err)
+		}
+	}()
+	err := <-done
+	over()
+	select {
+	case <-left:
+	case <-time.After(leaving):
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// attend waits until a call of this process waits for an approval, and asks for that. An
+// error ends the call.
+func (e *env) attend(ctx context.Context) error {
+	arena, err := newArena()
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = arena.Close() }()
+	a, err := e.dialAdmin(ctx)
+	if err != nil {
+		return nil // who may only use the agent waits for somebody else
+	}
+	defer func() { _ = a.Close() }()
+	r, err := ownRequest(ctx, a)
+	if err != nil {
+		return nil
+	}
+	t, err := e.terminal()
+	if err == nil && !t.Foreground() {
+		err = errors.Join(term.ErrNoTerminal, t.Close())
+	}
+	if err != nil {
+		e.note("this waits until somebody approves it:  nsagent approve %s", r.GetId())
+		return nil
+	}
+	defer func() { _ = t.Close() }()
+	fmt.Fprintln(t)
+	if err := writeCard(t, screen{colours: colourful(e.getenv)}, r); err != nil {
+		return nil
+	}
+	return e.approveOwn(ctx, a, arena, t, r)
+}
+
+// ownRequest waits for a request of this process.
+func ownRequest(ctx context.Context, a *client.Admin) (*pb.ApprovalRequest, error) {
+	for after := uint64(0); ; {
+		r, err := a.Requests(ctx, after)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range r.GetRequests() {
+			if slices.ContainsFunc(m.GetCallers(), func(c *pb.WaitingCaller) bool { return int(c.GetPid()) == os.Getpid() }) {
+				return m, nil
+			}
+		}
+		after = r.GetRevision()
+	}
+}
+
+// approveOwn asks for the proof that approves a request of this process; an empty
+// passphrase denies it.
+func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, r *pb.ApprovalRequest) error {
+	for try := 1; ; try++ {
+		p := &prover{env: e, arena: arena, ctx: ctx, from: openerFlags{passphrase: passphraseFlags{fd: -1}, totp: -1}}
+		err := p.prove(func(proof client.Proof) error { return a.Approve(ctx, proof, r.GetId(), "once") })
+		p.destroy()
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errEmpty):
+			_ = a.Deny(ctx, r.GetId())
+			return nil
+		case errors.Is(err, term.ErrInterrupted):
+			return err
+		}
+		fmt.Fprintln(t, failure(err).Message+".")
+		if try == approvalTries {
+			return nil // it may still be approved elsewhere
+		}
+	}
+}

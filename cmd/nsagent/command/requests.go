@@ -1,0 +1,204 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+func newRequests(e *env) *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use:   "requests",
+		Short: "List what waits until somebody approves it",
+		Long: `List what waits until somebody approves it: who asks, for what, in which
+environment. A rule of the policy with effect "ask" has callers wait. All who
+want the same are one request.`,
+		Example: `  nsagent requests
+  nsagent requests --watch
+  nsagent approve k3v7qa --for 5m`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error { return runRequests(c.Context(), e, watch) },
+	}
+	c.Flags().BoolVar(&watch, "watch", false, "go on, and print each request as it comes")
+	return c
+}
+
+func runRequests(ctx context.Context, e *env, watch bool) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	return e.manage(ctx, func(a *client.Admin) error {
+		if watch {
+			return e.watchRequests(ctx, a)
+		}
+		r, err := a.Requests(ctx, 0)
+		if err != nil {
+			return err
+		}
+		if e.json() {
+			return e.printJSON(requestsForm(r.GetRequests()))
+		}
+		if len(r.GetRequests()) == 0 {
+			e.say("nothing waits for approval")
+		}
+		return e.printCards(r.GetRequests())
+	})
+}
+
+// watchRequests prints each request once, as it comes, until it is interrupted.
+func (e *env) watchRequests(ctx context.Context, a *client.Admin) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go untilUnread(ctx, cancel)
+	seen := make(map[string]bool)
+	for after := uint64(0); ; {
+		r, err := a.Requests(ctx, after)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var fresh []*pb.ApprovalRequest
+		now := make(map[string]bool)
+		for _, m := range r.GetRequests() {
+			now[m.GetId()] = true
+			if !seen[m.GetId()] {
+				fresh = append(fresh, m)
+			}
+		}
+		after, seen = r.GetRevision(), now
+		switch {
+		case len(fresh) == 0:
+		case e.json():
+			err = e.printJSON(requestsForm(fresh))
+		default:
+			err = e.printCards(fresh)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// requestJSON is a request in the output for programs.
+type requestJSON struct {
+	ID          string       `json:"id"`
+	UID         uint32       `json:"uid"`
+	User        string       `json:"user,omitzero"`
+	Grant       string       `json:"grant,omitzero"`
+	Profile     string       `json:"profile"`
+	Account     string       `json:"account"`
+	Environment string       `json:"environment"`
+	Kind        string       `json:"kind"`
+	Method      string       `json:"method,omitzero"`
+	URL         string       `json:"url,omitzero"`
+	Rule        string       `json:"rule"`
+	TOTP        bool         `json:"totp"`
+	Callers     []callerJSON `json:"callers"`
+	Since       string       `json:"since"`
+	EndsIn      int64        `json:"ends_in"`
+}
+
+type callerJSON struct {
+	PID    int32  `json:"pid"`
+	Exe    string `json:"exe"`
+	Parent string `json:"parent,omitzero"`
+}
+
+type requestsJSON struct {
+	Schema   string        `json:"schema"`
+	Requests []requestJSON `json:"requests"`
+}
+
+func requestsForm(all []*pb.ApprovalRequest) requestsJSON {
+	out := requestsJSON{Schema: "nsagent.requests/v1", Requests: []requestJSON{}}
+	for _, r := range all {
+		m := requestJSON{
+			ID: r.GetId(), UID: r.GetUid(), User: userName(r.GetUid()), Grant: r.GetGrant(), Profile: r.GetProfile(), Account: r.GetAccount(), Environment: r.GetEnvironment(),
+			Kind: r.GetKind(), Method: r.GetMethod(), URL: r.GetUrl(), Rule: r.GetRule(), TOTP: r.GetTotp(), Callers: []callerJSON{},
+			Since: time.Unix(r.GetSince(), 0).UTC().Format(time.RFC3339), EndsIn: r.GetEndsIn(),
+		}
+		for _, c := range r.GetCallers() {
+			m.Callers = append(m.Callers, callerJSON{c.GetPid(), c.GetExe(), c.GetParent()})
+		}
+		out.Requests = append(out.Requests, m)
+	}
+	return out
+}
+
+// userName returns the name of a user; empty where it is not known.
+func userName(uid uint32) string {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
+func (e *env) printCards(all []*pb.ApprovalRequest) error {
+	for _, r := range all {
+		if err := writeCard(e.stdout, e.screen, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxURL is how much of a URL a card shows, in bytes: the longest path that somebody reads.
+const maxURL = 1000
+
+// writeCard shows a request to who is to approve it. Nothing of it can write lines of its
+// own.
+func writeCard(w io.Writer, s screen, r *pb.ApprovalRequest) error {
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "  %-10s%s\n", name, value)
+		}
+	}
+	fmt.Fprintf(&b, "request %s, for %d s more\n", s.paint(bold, oneLine(r.GetId())), r.GetEndsIn())
+	for i, c := range r.GetCallers() {
+		if i > 0 {
+			line("and", fmt.Sprintf("%d more that want the same", len(r.GetCallers())-1))
+			break
+		}
+		program := fmt.Sprintf("%s (pid %d)", oneLine(c.GetExe()), c.GetPid())
+		if c.GetParent() != "" {
+			program += ", started by " + oneLine(c.GetParent())
+		}
+		line("program", program)
+	}
+	line("user", strings.TrimSpace(fmt.Sprintf("%s (uid %d)", oneLine(userName(r.GetUid())), r.GetUid())))
+	line("grant", oneLine(r.GetGrant()))
+	where := strings.ToUpper(oneLine(r.GetEnvironment()))
+	if where == "PRODUCTION" {
+		where = s.paint(red, where)
+	}
+	line("account", oneLine(r.GetAccount())+"  "+where)
+	line("profile", oneLine(r.GetProfile()))
+	wants := oneLine(r.GetKind())
+	if r.GetMethod() != "" {
+		url := oneLine(r.GetUrl())
+		if len(url) > maxURL {
+			url = strings.ToValidUTF8(url[:maxURL], "") + "… (" + strconv.Itoa(len(url)) + " characters)"
+		}
+		wants += " " + s.paint(bold, oneLine(r.GetMethod())) + " " + url
+	}
+	line("wants", wants)
+	line("rule", oneLine(r.GetRule()))
+	if r.GetTotp() {
+		line("needs", "a code of the authenticator app")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
