@@ -32,7 +32,7 @@ func (s adminService) ListRequests(ctx context.Context, q *pb.ListRequestsReques
 	now, boot := s.clock(), s.boottime()
 	for _, r := range all {
 		m := &pb.ApprovalRequest{
-			Id: r.ID, Uid: r.UID, Grant: r.Grant, Profile: r.Profile, Account: r.Account, Environment: r.Environment, Kind: r.Kind, Method: r.Method,
+			Id: r.ID, Uid: &r.UID, Grant: r.Grant, Profile: r.Profile, Account: r.Account, Environment: r.Environment, Kind: r.Kind, Method: r.Method,
 			Url: r.URL, Rule: r.Rule, Totp: r.TOTP, Since: now.Add(r.Since - boot).Unix(), EndsIn: int64((r.Ends - boot + time.Second - 1) / time.Second),
 		}
 		for _, c := range r.Callers {

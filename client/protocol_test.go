@@ -190,6 +190,7 @@ func like(shown, text string) bool {
 type wire struct {
 	*daemon
 	agent, admin *grpc.ClientConn
+	other        *grpc.ClientConn // to agent.sock, by the right of its user
 	http         *http.Client
 	secrets      map[string]string // by the name of the field
 	public       map[string]string // of a profile, what the page does not show
@@ -211,7 +212,7 @@ func newWire(t *testing.T) *wire {
 	})
 	d.mustStart(t)
 	w := &wire{daemon: d}
-	for path, conn := range map[string]**grpc.ClientConn{d.socket(): &w.agent, d.adminSocket(): &w.admin} {
+	for conn, path := range map[**grpc.ClientConn]string{&w.agent: d.socket(), &w.other: d.socket(), &w.admin: d.adminSocket()} {
 		if *conn, err = grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
 			t.Fatal(err)
 		}
@@ -366,13 +367,20 @@ func totpNow() string {
 func (w *wire) haveOneWait(t *testing.T) {
 	t.Helper()
 	admin := pb.NewAdminClient(w.admin)
+	ended := make(chan error, 1)
 	go func() {
-		_, _ = pb.NewSignerClient(w.agent).Assertion(context.Background(), &pb.AssertionRequest{Profile: "acme-sb1-m2m"})
+		_, err := pb.NewSignerClient(w.other).Passport(context.Background(), &pb.PassportRequest{Profile: "acme-login"})
+		ended <- err
 	}()
 	for after := uint64(0); ; {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		r, err := admin.ListRequests(ctx, &pb.ListRequestsRequest{After: after})
 		cancel()
+		select {
+		case err := <-ended:
+			t.Fatalf("the caller does not wait: %v", err)
+		default:
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

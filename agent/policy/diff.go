@@ -50,7 +50,7 @@ func (d *diff) settings(old, next *Policy) {
 		d.add(map[bool]string{true: "+", false: "-"}[next.StepUp.Admin], old.StepUp.Admin, "proofs of administration want a one-time code")
 	}
 	if old.Approval != next.Approval {
-		d.add("~", true, "who asks for approval: %q within %v, was %q within %v", next.Approval.Pinentry, next.Approval.Timeout, old.Approval.Pinentry, old.Approval.Timeout)
+		d.add("~", true, "an approval comes within %v, was %v", next.Approval.Timeout, old.Approval.Timeout)
 	}
 	for _, i := range old.Issuers {
 		if !slices.Contains(next.Issuers, i) {

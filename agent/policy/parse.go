@@ -95,7 +95,6 @@ func (p *Policy) readSettings(top *table) {
 		t.end()
 	}
 	if t := top.sub("approval"); t != nil {
-		p.Approval.Pinentry = absolute(t, "pinentry")
 		p.Approval.Timeout = t.duration("timeout", time.Hour)
 		t.end()
 	}
@@ -106,7 +105,7 @@ func (p *Policy) readSettings(top *table) {
 
 func readIssuer(t *table) Issuer {
 	t.must("url")
-	i := Issuer{URL: t.text("url"), Audience: t.text("audience"), JWKSFile: absolute(t, "jwks_file")}
+	i := Issuer{URL: t.text("url"), JWKSFile: absolute(t, "jwks_file")}
 	if u, err := url.Parse(i.URL); i.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		t.fail("url", "it is the URL of an issuer, without query")
 	}

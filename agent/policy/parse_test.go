@@ -15,12 +15,10 @@ version = 1
 admin = true
 
 [approval]
-pinentry = "/usr/bin/pinentry"
 timeout = "2m"
 
 [[issuer]]
 url = "https://token.actions.githubusercontent.com"
-audience = "nsagent"
 jwks_file = "/etc/nsagent/jwks.json"
 
 [[rule]]
@@ -54,7 +52,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !p.StepUp.Admin || p.Approval != (Approval{"/usr/bin/pinentry", 2 * time.Minute}) || len(p.Issuers) != 1 || p.Issuers[0].JWKSFile != "/etc/nsagent/jwks.json" || p.Issuers[0].Audience != "nsagent" {
+	if !p.StepUp.Admin || p.Approval != (Approval{2 * time.Minute}) || len(p.Issuers) != 1 || p.Issuers[0].JWKSFile != "/etc/nsagent/jwks.json" {
 		t.Errorf("got %+v", p)
 	}
 	if len(p.Rules) != 2 {
@@ -76,22 +74,22 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	const rule = "version = 1\n[[rule]]\nname = \"a\"\neffect = \"allow\"\nwhat = \"*\"\n"
 	for text, want := range map[string]string{
-		"":                                          "line 1: it has no version",
-		"version = 2":                               `line 1, "version": it is a whole number from 1 to 1`,
-		"version = \"1\"":                           `line 1, "version": it is a whole number`,
-		"Version = 1":                               "line 1: it has no version",
-		"version = 1\nVersion = 1":                  `line 2, "Version": unknown key; write it version`,
-		"version = 1\nversion = 1":                  "line 2: Key 'version' has already been defined",
-		"version = 1\nrules = 1":                    `line 2, "rules": unknown key; there are version`,
-		"version":                                   "line 1:",
-		"version = 1\n\x00":                         "line 2:",
-		"version = 1\nrule = 1":                     `line 2, "rule": write each as [[rule]]`,
-		"version = 1\n[rule]\nname = 'a'":           `line 2, "rule": write each as [[rule]]`,
-		"version = 1\n[step_up]\nadmin = 1":         `line 3, "admin": it is true or false`,
-		"version = 1\nstep_up = true":               `line 2, "step_up": it is a table`,
-		"version = 1\n[step_up]\nadmn = true":       `line 3, "admn": unknown key`,
-		"version = 1\n[approval]\npinentry = \"p\"": `line 3, "pinentry": it is an absolute path`,
-		"version = 1\n[approval]\npinentry = \"/a/../b\"":                                            `line 3, "pinentry": it is an absolute path`,
+		"":                                    "line 1: it has no version",
+		"version = 2":                         `line 1, "version": it is a whole number from 1 to 1`,
+		"version = \"1\"":                     `line 1, "version": it is a whole number`,
+		"Version = 1":                         "line 1: it has no version",
+		"version = 1\nVersion = 1":            `line 2, "Version": unknown key; write it version`,
+		"version = 1\nversion = 1":            "line 2: Key 'version' has already been defined",
+		"version = 1\nrules = 1":              `line 2, "rules": unknown key; there are version`,
+		"version":                             "line 1:",
+		"version = 1\n\x00":                   "line 2:",
+		"version = 1\nrule = 1":               `line 2, "rule": write each as [[rule]]`,
+		"version = 1\n[rule]\nname = 'a'":     `line 2, "rule": write each as [[rule]]`,
+		"version = 1\n[step_up]\nadmin = 1":   `line 3, "admin": it is true or false`,
+		"version = 1\nstep_up = true":         `line 2, "step_up": it is a table`,
+		"version = 1\n[step_up]\nadmn = true": `line 3, "admn": unknown key`,
+		"version = 1\n[[issuer]]\nurl = \"https://i\"\njwks_file = \"p\"":                            `line 4, "jwks_file": it is an absolute path`,
+		"version = 1\n[[issuer]]\nurl = \"https://i\"\njwks_file = \"/a/../b\"":                      `line 4, "jwks_file": it is an absolute path`,
 		"version = 1\n[approval]\ntimeout = \"0s\"":                                                  `line 3, "timeout": it is a time`,
 		"version = 1\n[approval]\ntimeout = \"61m\"":                                                 `line 3, "timeout": it is a time`,
 		"version = 1\n[approval]\nask = 1":                                                           `line 3, "ask": unknown key`,

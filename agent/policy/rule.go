@@ -40,8 +40,6 @@ type StepUp struct{ Admin bool }
 
 // Approval is the table approval.
 type Approval struct {
-	// Pinentry is the absolute path of the program that asks; empty: none does.
-	Pinentry string
 	// Timeout is how long an attempt waits; zero means the default of who waits.
 	Timeout time.Duration
 }
@@ -50,8 +48,6 @@ type Approval struct {
 type Issuer struct {
 	// URL is the issuer, as its tokens say it.
 	URL string
-	// Audience is what its tokens must be for; empty: the vault's own.
-	Audience string
 	// JWKSFile is the path of its keys, which are read when the policy is adopted; JWKS
 	// are its keys as JSON. At most one of them is set; with neither, the keys are
 	// fetched.

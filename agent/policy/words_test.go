@@ -174,11 +174,11 @@ func TestDiff(t *testing.T) {
 		t.Errorf("moved: got %+v", got)
 	}
 	old, err1 := Parse("version = 1\n[step_up]\nadmin = true\n[[issuer]]\nurl = \"https://i\"\n")
-	next, err2 := Parse("version = 1\n[approval]\npinentry = \"/p\"\ntimeout = \"2m\"\n[[issuer]]\nurl = \"https://j\"\n")
+	next, err2 := Parse("version = 1\n[approval]\ntimeout = \"2m\"\n[[issuer]]\nurl = \"https://j\"\n")
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {~ true who asks for approval: "/p" within 2m0s, was "" within 0s} {- false jobs of https://i} {+ true jobs of https://j}]` {
+	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {~ true an approval comes within 2m0s, was 0s} {- false jobs of https://i} {+ true jobs of https://j}]` {
 		t.Errorf("settings: got %s", got)
 	}
 }

@@ -8360,10 +8360,10 @@ type ApprovalRequest struct {
 	// Six lower-case letters and digits.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Who asks: the user and, where an unlock token was shown, its grant.
-	Uid     uint32 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
-	Grant   string `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
-	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
-	Account string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	Uid     *uint32 `protobuf:"varint,2,opt,name=uid,proto3,oneof" json:"uid,omitempty"`
+	Grant   string  `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
+	Profile string  `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	Account string  `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
 	// "production" or "sandbox".
 	Environment string `protobuf:"bytes,6,opt,name=environment,proto3" json:"environment,omitempty"`
 	// "sign", "passport", "connect-password", "assertion" or "token".
@@ -8422,8 +8422,8 @@ func (x *ApprovalRequest) GetId() string {
 }
 
 func (x *ApprovalRequest) GetUid() uint32 {
-	if x != nil {
-		return x.Uid
+	if x != nil && x.Uid != nil {
+		return *x.Uid
 	}
 	return 0
 }
@@ -9431,10 +9431,10 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\"k\n" +
 	"\x14ListRequestsResponse\x127\n" +
 	"\brequests\x18\x01 \x03(\v2\x1b.nsagent.v1.ApprovalRequestR\brequests\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xe9\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf6\x02\n" +
 	"\x0fApprovalRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x03uid\x18\x02 \x01(\rH\x00R\x03uid\x88\x01\x01\x12\x14\n" +
 	"\x05grant\x18\x03 \x01(\tR\x05grant\x12\x18\n" +
 	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x18\n" +
 	"\aaccount\x18\x05 \x01(\tR\aaccount\x12 \n" +
@@ -9447,7 +9447,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04totp\x18\v \x01(\bR\x04totp\x123\n" +
 	"\acallers\x18\f \x03(\v2\x19.nsagent.v1.WaitingCallerR\acallers\x12\x14\n" +
 	"\x05since\x18\r \x01(\x03R\x05since\x12\x17\n" +
-	"\aends_in\x18\x0e \x01(\x03R\x06endsIn\"K\n" +
+	"\aends_in\x18\x0e \x01(\x03R\x06endsInB\x06\n" +
+	"\x04_uid\"K\n" +
 	"\rWaitingCaller\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x10\n" +
 	"\x03exe\x18\x02 \x01(\tR\x03exe\x12\x16\n" +
@@ -9888,6 +9889,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 		(*OpenSocketResponse_Opened)(nil),
 		(*OpenSocketResponse_Closed)(nil),
 	}
+	file_nsagent_v1_nsagent_proto_msgTypes[124].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
