@@ -59,10 +59,10 @@ func TestParse(t *testing.T) {
 		t.Fatalf("got %d rules", len(p.Rules))
 	}
 	r, last := p.Rules[0], p.Rules[1]
-	if r.Name != "nightly load" || r.Line != 16 || r.Effect != Allow || r.Environment != "production" || len(r.Profiles) != 2 || len(r.What) != 3 || len(r.Hours) != 2 || r.Obligations != (Obligations{Rate{200, time.Hour}, 1000, 5, true}) {
+	if r.Name != "nightly load" || r.Line != 14 || r.Effect != Allow || r.Environment != "production" || len(r.Profiles) != 2 || len(r.What) != 3 || len(r.Hours) != 2 || r.Obligations != (Obligations{Rate{200, time.Hour}, 1000, 5, true}) {
 		t.Errorf("got %+v", r)
 	}
-	if last.Line != 33 || len(last.What) != 1 || last.Who.OIDC == nil || fmt.Sprint(last.Who.OIDC.Claims) != "[{repository_id [1 2]}]" {
+	if last.Line != 31 || len(last.What) != 1 || last.Who.OIDC == nil || fmt.Sprint(last.Who.OIDC.Claims) != "[{repository_id [1 2]}]" {
 		t.Errorf("got %+v", last)
 	}
 	if _, err := Parse("version = 1\n[[issuer]]\nurl = \"https://i\"\njwks = '''{\n\"keys\": []}'''\n"); err != nil {
