@@ -165,7 +165,7 @@ func TestReservedUsesComeBack(t *testing.T) {
 			t.Fatalf("after %d: %v", made, err)
 		}
 	}
-	if _, err := f.show(token).Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrLimited) {
+	if _, err := f.show(token).Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrGrantScope) {
 		t.Errorf("one more: got %v", err)
 	}
 }
