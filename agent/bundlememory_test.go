@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"os"
 	"testing"
 
@@ -17,7 +18,7 @@ func TestMemoryOfABundle(t *testing.T) {
 	needsRoot(t, "scans the memory of another process")
 	f := start(t)
 	f.unlock()
-	c := newCanaries(t, "a passphrase that no runner has")
+	c := newCanaries(t, rand.Text())
 	if _, err := f.admin.AddProfile(t.Context(), tba("acme"), map[string]client.Sealer{"consumer_secret": f.sealer(c.consumerSecret), "token_secret": f.sealer(c.tokenSecret)}); err != nil {
 		t.Fatal(err)
 	}
