@@ -43,9 +43,7 @@ func TestCheckpointKeysAfterLock(t *testing.T) {
 	if _, err := admin.Unlock(t.Context(), sealWith(d.arena, testPassphrase), 0); err != nil {
 		t.Fatal(err)
 	}
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
+	d.needsErasing()
 	if err := d.addTBA(admin, "acme", sample(1), sample(2)); err != nil {
 		t.Fatal(err)
 	}

@@ -33,9 +33,7 @@ func TestMemoryOfABundle(t *testing.T) {
 	d.env = append(d.env, "NSAGENT_TOKEN_FILE="+d.file("token"))
 	d.wrap = []string{"sh", "-c", `exec "$@" --bundle bundle`, "sh"}
 	d.start()
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
+	d.needsErasing()
 	signer := d.dial()
 	for range 200 {
 		if _, err := signer.Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {

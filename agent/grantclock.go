@@ -107,16 +107,11 @@ func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 	if !a.grantClock.isNews(exact) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
-	defer cancel()
-	l, _, err := a.openLedger(ctx, v)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = l.Close() }()
-	id := a.idOf(v)
-	a.grantClock.load(l, id)
-	return a.grantClock.note(l, id, exact)
+	return a.onLedger(v, func(l *ledger) error {
+		id := a.idOf(v)
+		a.grantClock.load(l, id)
+		return a.grantClock.note(l, id, exact)
+	})
 }
 
 // trustClock is for when the owner of v makes a grant, issued at a time of the machine's

@@ -41,18 +41,7 @@ func unixSeconds(t time.Time) uint64 { return uint64(max(t.Unix(), 0)) } // #nos
 // watchGrants closes the connections of grants that end, when they do: by the clock, which
 // is looked at often enough to notice that it was set.
 func (a *Agent) watchGrants(ctx context.Context) error {
-	const look = 15 * time.Second
-	timer := time.NewTimer(look)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-a.ends:
-		case <-timer.C:
-		}
-		timer.Reset(a.endGrants(look))
-	}
+	return keepLooking(ctx, a.ends, a.endGrants)
 }
 
 // endGrants closes the connections of grants that have ended, and returns when to look

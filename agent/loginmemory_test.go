@@ -108,6 +108,29 @@ func (p *wiretap) needles() (all []memscan.Needle) {
 	return all
 }
 
+// startTapped is an agent that can be scanned, and reaches its NetSuite by way of a wiretap.
+func startTapped(t *testing.T) (*codeDaemon, *wiretap) {
+	t.Helper()
+	d := &codeDaemon{daemon: newDaemon(t, 0, "memory = \"mlock\"\n")} // the other mode, root cannot read at all
+	d.listen(t)
+	p := newWiretap(t, &d.netsuite)
+	d.again()
+	d.needsErasing()
+	return d, p
+}
+
+// through returns what puts a profile behind the wiretap, and what seals a secret that the
+// wiretap is to know of.
+func (d *codeDaemon) through(p *wiretap) (at func(*pb.Profile) *pb.Profile, seal func(field, s string) map[string]client.Sealer) {
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
+	at = func(m *pb.Profile) *pb.Profile { m.Endpoint, m.Ca = p.URL, ca; return m }
+	seal = func(field, s string) map[string]client.Sealer {
+		p.note(field, s)
+		return map[string]client.Sealer{field: sealWith(d.arena, s)}
+	}
+	return at, seal
+}
+
 // TestMemoryAfterLogins: after logins by every flow and many refreshes, no refresh token,
 // client secret, consumer secret, verifier or token secret is outside locked memory of the
 // agent; after a lock none is anywhere, nor in what the agent printed or wrote.
@@ -117,19 +140,8 @@ func TestMemoryAfterLogins(t *testing.T) {
 	if long() {
 		rounds = 100
 	}
-	d := &codeDaemon{daemon: newDaemon(t, 0, "memory = \"mlock\"\n")} // the other mode, root cannot read at all
-	d.listen(t)
-	p := newWiretap(t, &d.netsuite)
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
-	d.again()
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
-	at := func(m *pb.Profile) *pb.Profile { m.Endpoint, m.Ca = p.URL, ca; return m }
-	seal := func(field, s string) map[string]client.Sealer {
-		p.note(field, s)
-		return map[string]client.Sealer{field: sealWith(d.arena, s)}
-	}
+	d, p := startTapped(t)
+	at, seal := d.through(p)
 	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("public", publicID22(), "restlets"))})
 	d.login(client.Login{Flow: "pkce", Profile: at(d.codeProfile("confidential", confidentialID(), "restlets")), Secrets: seal("client_secret", d.clientSecret)})
 	tba := at(&pb.Profile{Name: "tba", Account: "1234567_SB1", ConsumerKey: sample(26)})
@@ -175,19 +187,8 @@ func TestMemoryAfterLogins(t *testing.T) {
 // left in the agent.
 func TestMemoryAfterLockInTheMiddle(t *testing.T) {
 	needsRoot(t, "scans the memory of another process")
-	d := &codeDaemon{daemon: newDaemon(t, 0, "memory = \"mlock\"\n")} // the other mode, root cannot read at all
-	d.listen(t)
-	p := newWiretap(t, &d.netsuite)
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw}))
-	d.again()
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
-	at := func(m *pb.Profile) *pb.Profile { m.Endpoint, m.Ca = p.URL, ca; return m }
-	seal := func(field, s string) map[string]client.Sealer {
-		p.note(field, s)
-		return map[string]client.Sealer{field: sealWith(d.arena, s)}
-	}
+	d, p := startTapped(t)
+	at, seal := d.through(p)
 	for name, clientID := range map[string]string{"public": publicID22(), "confidential": confidentialID()} {
 		l := client.Login{Flow: "pkce", Profile: at(d.codeProfile(name, clientID, "restlets"))}
 		if name == "confidential" {

@@ -113,6 +113,15 @@ func (d *daemon) erases() bool {
 	return erases
 }
 
+// needsErasing skips a test that only a product which erases can pass. make test lets no
+// test skip for that.
+func (d *daemon) needsErasing() {
+	d.t.Helper()
+	if !d.erases() {
+		d.t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
+	}
+}
+
 // stopUnderLoad stops the agent at random moments while it signs, and scans it.
 func stopUnderLoad(t *testing.T, d *daemon, needles []memscan.Needle) {
 	t.Helper()

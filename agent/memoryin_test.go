@@ -25,9 +25,7 @@ func scannedDaemon(t *testing.T) (*daemon, *client.Admin) {
 	if _, err := admin.Unlock(t.Context(), sealWith(d.arena, testPassphrase), 0); err != nil {
 		t.Fatal(err)
 	}
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
+	d.needsErasing()
 	return d, admin
 }
 

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -22,8 +21,6 @@ const (
 	// maxSubjects is how many limits on uses the tokens of one grant may add to the ledger:
 	// whoever holds a token can narrow it without end.
 	maxSubjects = 1024
-	// ledgerTime bounds the question for the machine key.
-	ledgerTime = 10 * time.Second
 )
 
 // quotasOf returns what has to be counted for a grant.
@@ -57,14 +54,20 @@ func usedUp(q quota) error {
 }
 
 // reserveUses takes a block of uses from the ledger for each quota, durably.
-func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) ([]uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
-	defer cancel()
-	l, _, err := a.openLedger(ctx, v)
+func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) (blocks []uint64, err error) {
+	err = a.onLedger(v, func(l *ledger) error {
+		blocks, err = reserve(l, quotas)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = l.Close() }()
+	a.reservedIn.Store(v)
+	return blocks, nil
+}
+
+// reserve is reserveUses on an open ledger.
+func reserve(l *ledger, quotas []quota) ([]uint64, error) {
 	blocks := make([]uint64, len(quotas))
 	var entries []store.Entry
 	fresh := make(map[unlocktoken.ID]uint64)
@@ -89,7 +92,6 @@ func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) ([]uint64, error) {
 	if err := l.Append(entries...); err != nil {
 		return nil, fmt.Errorf("reserving uses: %w", err)
 	}
-	a.reservedIn.Store(v)
 	return blocks, nil
 }
 
@@ -101,16 +103,12 @@ func (a *Agent) returnUses() error {
 	if len(rest) == 0 || v == nil && a.bundled == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
-	defer cancel()
-	l, _, err := a.openLedger(ctx, v)
-	if err != nil {
-		return err
-	}
-	var entries []store.Entry
-	for subject, n := range rest {
-		used, _ := l.Get(ledgerUses, subject[:])
-		entries = append(entries, store.Entry{Kind: ledgerUses, Subject: subject[:], Value: used - min(n, used)})
-	}
-	return errors.Join(l.Append(entries...), l.Close())
+	return a.onLedger(v, func(l *ledger) error {
+		var entries []store.Entry
+		for subject, n := range rest {
+			used, _ := l.Get(ledgerUses, subject[:])
+			entries = append(entries, store.Entry{Kind: ledgerUses, Subject: subject[:], Value: used - min(n, used)})
+		}
+		return l.Append(entries...)
+	})
 }

@@ -186,14 +186,7 @@ func TestHostileTokens(t *testing.T) {
 // A share list that is cut, too long, or out of order is refused, and so are shares that
 // were sealed for another call.
 func TestHostileShares(t *testing.T) {
-	f := start(t)
-	f.unlock()
-	f.addTBA("acme")
-	f.addTBA("other")
-	token := f.mint(unlocktoken.Caveats{}, "acme", "other")
-	if err := f.admin.Lock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	f, token := startLocked(t)
 	before := f.agent.arena.Info().Used
 	good := shareBytes(token)
 	other := bytes.Clone(good)

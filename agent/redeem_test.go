@@ -35,7 +35,9 @@ func TestTokenOnUnlockedAgent(t *testing.T) {
 	f.sign("other") // the owner's own connections are as they were
 }
 
-func TestTokenOnLockedAgent(t *testing.T) {
+// startLocked is a locked agent with two profiles, and a token for both.
+func startLocked(t *testing.T) (*fixture, *unlocktoken.Token) {
+	t.Helper()
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
@@ -44,6 +46,11 @@ func TestTokenOnLockedAgent(t *testing.T) {
 	if err := f.admin.Lock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return f, token
+}
+
+func TestTokenOnLockedAgent(t *testing.T) {
+	f, token := startLocked(t)
 	before := f.agent.arena.Info().Used
 	ids := token.Shares[0].Credential
 	one, err := token.Narrow(unlocktoken.Caveats{}, []unlocktoken.ID{ids}, rand.Reader)

@@ -184,32 +184,44 @@ func (a *Agent) end(s *session, why string, c *caller) {
 // clock, which goes on in suspend; the timer only says when to look, so that a
 // machine that slept is locked at the first look after it wakes.
 func (a *Agent) watchSession(ctx context.Context) error {
-	const look = 15 * time.Second
-	timer := time.NewTimer(look)
+	return keepLooking(ctx, a.wake, a.endSession)
+}
+
+// endSession locks if a time limit has passed, and returns when to look again, at the
+// latest after most.
+func (a *Agent) endSession(most time.Duration) time.Duration {
+	a.mu.RLock()
+	s := a.session
+	a.mu.RUnlock()
+	if s == nil {
+		return most
+	}
+	idle, hard := s.left(a.boottime())
+	switch {
+	case hard <= 0:
+		a.expire(s, "hard limit")
+	case idle <= 0:
+		a.expire(s, "idle")
+	default:
+		return max(min(most, idle, hard), time.Millisecond)
+	}
+	return most
+}
+
+// keepLooking calls look until ctx ends: when it is woken, when the time has come that look
+// returned last, and every 15 seconds in any case, since timers stand still while the
+// machine sleeps and clocks are set.
+func keepLooking(ctx context.Context, wake <-chan struct{}, look func(most time.Duration) time.Duration) error {
+	const most = 15 * time.Second
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.wake:
+		case <-wake:
 		case <-timer.C:
 		}
-		next := look
-		a.mu.RLock()
-		s := a.session
-		a.mu.RUnlock()
-		if s != nil {
-			now := a.boottime()
-			idle, hard := s.left(now)
-			switch {
-			case hard <= 0:
-				a.expire(s, "hard limit")
-			case idle <= 0:
-				a.expire(s, "idle")
-			default:
-				next = max(min(look, idle, hard), time.Millisecond)
-			}
-		}
-		timer.Reset(next)
+		timer.Reset(look(most))
 	}
 }

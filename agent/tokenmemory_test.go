@@ -74,9 +74,7 @@ func TestMemoryAfterExchanges(t *testing.T) {
 		}
 	}
 	unlock()
-	if !d.erases() {
-		t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
-	}
+	d.needsErasing()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

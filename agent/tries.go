@@ -51,6 +51,20 @@ func (l *ledger) Close() error {
 	return err
 }
 
+// ledgerTime bounds the question for the machine key.
+const ledgerTime = 10 * time.Second
+
+// onLedger calls use with the ledger of v, for work that nobody waits for in particular.
+func (a *Agent) onLedger(v *vault.Vault, use func(*ledger) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), ledgerTime)
+	defer cancel()
+	l, _, err := a.openLedger(ctx, v)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(l), l.Close())
+}
+
 // openLedger opens the ledger of v, or of the bundle that is served. weak is set where the machine key is only a file.
 // The caller closes it.
 func (a *Agent) openLedger(ctx context.Context, v *vault.Vault) (l *ledger, weak bool, err error) {

@@ -212,6 +212,15 @@ func TestFailures(t *testing.T) {
 // raw answers each connection with text, after it has read something.
 func raw(t *testing.T, text string) (addr string) {
 	t.Helper()
+	return serve(t, func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = io.WriteString(conn, text)
+	})
+}
+
+// serve hands each connection to handle, and closes it afterwards.
+func serve(t *testing.T, handle func(net.Conn)) (addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -225,8 +234,7 @@ func raw(t *testing.T, text string) (addr string) {
 			}
 			go func() {
 				defer func() { _ = conn.Close() }()
-				_, _ = conn.Read(make([]byte, 4096))
-				_, _ = io.WriteString(conn, text)
+				handle(conn)
 			}()
 		}
 	}()

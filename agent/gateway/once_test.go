@@ -15,37 +15,23 @@ import (
 func TestSignatureIsSentOnce(t *testing.T) {
 	var mu sync.Mutex // guards seen
 	seen := make(map[string]int)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
+	addr := serve(t, func(conn net.Conn) { // answers one request of each connection, and reads one more
+		r := bufio.NewReader(conn)
+		for n := range 2 {
+			q, err := http.ReadRequest(r)
 			if err != nil {
 				return
 			}
-			go func() { // answers one request of each connection, and reads one more
-				defer func() { _ = conn.Close() }()
-				r := bufio.NewReader(conn)
-				for n := range 2 {
-					q, err := http.ReadRequest(r)
-					if err != nil {
-						return
-					}
-					mu.Lock()
-					seen[q.Header.Get("Authorization")]++
-					mu.Unlock()
-					if n == 0 {
-						_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-					}
-				}
-			}()
+			mu.Lock()
+			seen[q.Header.Get("Authorization")]++
+			mu.Unlock()
+			if n == 0 {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+			}
 		}
-	}()
+	})
 	c := gatewayOf(t)
-	j := job("http://"+l.Addr().String(), "")
+	j := job("http://"+addr, "")
 	j.Method, j.ContentType = http.MethodGet, ""
 	times := func(authorization string) int {
 		mu.Lock()

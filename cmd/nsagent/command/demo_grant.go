@@ -1,62 +1,52 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// demoGrant is what grant new and grant narrow print.
-type demoGrant struct {
-	ID    string `json:"id"`
-	Token string `json:"token"`
-}
-
-// printedGrant runs a command that prints a token, as programs read it.
-func (w *demoWorld) printedGrant(ctx context.Context, input string, args ...string) (g demoGrant, err error) {
-	out, err := w.nsagent(ctx, []byte(input+"\n"), append(args, "-o", "json")...)
-	if err != nil {
-		return g, err
-	}
-	err = json.Unmarshal(out, &g)
-	return g, err
+// token runs a command that prints an unlock token, which stays a byte slice.
+func (w *demoWorld) token(ctx context.Context, input []byte, args ...string) ([]byte, error) {
+	out, err := w.nsagent(ctx, input, args...)
+	return bytes.TrimSpace(out), err
 }
 
 // grant makes a grant for SuiteQL alone, and sends a query with its token.
 func (w *demoWorld) grant(ctx context.Context) (string, error) {
 	var err error
-	if w.granted, err = w.printedGrant(ctx, w.passphrase, "grant", "new", "-p", "demo-sb1", "--ttl", "10m", "--method", "POST", "--path", "/services/rest/query/v1/suiteql", "--passphrase-fd", "0"); err != nil {
+	if w.granted, err = w.token(ctx, []byte(w.passphrase+"\n"), "grant", "new", "-p", "demo-sb1", "--ttl", "10m", "--method", "POST", "--path", "/services/rest/query/v1/suiteql", "--passphrase-fd", "0"); err != nil {
 		return "", err
 	}
-	result, err := accepted(w.withGrant(ctx, w.granted.Token, http.MethodPost, demoSuiteQL))
+	result, err := accepted(w.withGrant(ctx, w.granted, http.MethodPost, demoSuiteQL))
 	return "a query within its scope; " + result, err
 }
 
 // outOfScope sends what the token is not for.
 func (w *demoWorld) outOfScope(ctx context.Context) (string, error) {
-	_, err := w.withGrant(ctx, w.granted.Token, http.MethodGet, demoCustomer)
+	_, err := w.withGrant(ctx, w.granted, http.MethodGet, demoCustomer)
 	return refusedWith(err, pb.CodeGrantScope)
 }
 
 // narrowed makes a token for one use of the other, without the agent.
 func (w *demoWorld) narrowed(ctx context.Context) (string, error) {
-	once, err := w.printedGrant(ctx, w.granted.Token, "grant", "narrow", "--uses", "1", "--token-file", "-")
+	once, err := w.token(ctx, w.granted, "grant", "narrow", "--uses", "1", "--token-file", "-")
 	if err != nil {
 		return "", err
 	}
-	result, err := accepted(w.withGrant(ctx, once.Token, http.MethodPost, demoSuiteQL))
+	result, err := accepted(w.withGrant(ctx, once, http.MethodPost, demoSuiteQL))
 	if err != nil {
 		return "", err
 	}
-	_, err = w.withGrant(ctx, once.Token, http.MethodPost, demoSuiteQL)
+	_, err = w.withGrant(ctx, once, http.MethodPost, demoSuiteQL)
 	again, err := refusedWith(err, pb.CodeGrantScope)
 	return "good for one use: " + result + "; " + again, err
 }
@@ -66,7 +56,7 @@ func (w *demoWorld) whileLocked(ctx context.Context) (string, error) {
 	if _, err := w.nsagent(ctx, nil, "lock"); err != nil {
 		return "", err
 	}
-	result, err := accepted(w.withGrant(ctx, w.granted.Token, http.MethodPost, demoSuiteQL))
+	result, err := accepted(w.withGrant(ctx, w.granted, http.MethodPost, demoSuiteQL))
 	if err == nil {
 		_, err = w.send(ctx, "demo-sb1", http.MethodGet, demoCustomer, "", "")
 		if !errors.Is(err, client.ErrLocked) {
@@ -80,12 +70,21 @@ func (w *demoWorld) whileLocked(ctx context.Context) (string, error) {
 
 // revoked revokes the grant while a client with its token is connected.
 func (w *demoWorld) revoked(ctx context.Context) (string, error) {
-	c, err := w.dialWith(ctx, w.granted.Token)
+	c, err := w.dialWith(ctx, w.granted)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := w.nsagent(ctx, nil, "grant", "revoke", w.granted.ID); err != nil {
+	token, err := unlocktoken.Parse(w.granted)
+	if err != nil {
+		return "", err
+	}
+	defer token.Wipe()
+	said, err := token.Chain.Read()
+	if err != nil {
+		return "", err
+	}
+	if _, err := w.nsagent(ctx, nil, "grant", "revoke", unlocktoken.GrantName(said.Authority.Grant)); err != nil {
 		return "", err
 	}
 	_, err = c.Sign(ctx, client.Request{Profile: "demo-sb1", Method: http.MethodPost, URL: w.endpoint.URL + demoSuiteQL})
@@ -93,7 +92,7 @@ func (w *demoWorld) revoked(ctx context.Context) (string, error) {
 }
 
 // withGrant sends a request that is signed for who shows a token.
-func (w *demoWorld) withGrant(ctx context.Context, token, method, path string) (nstest.Verdict, error) {
+func (w *demoWorld) withGrant(ctx context.Context, token []byte, method, path string) (nstest.Verdict, error) {
 	c, err := w.dialWith(ctx, token)
 	if err != nil {
 		return nstest.Verdict{}, err
@@ -108,8 +107,8 @@ func (w *demoWorld) withGrant(ctx context.Context, token, method, path string) (
 	return w.do(ctx, signed, method, path, contentType, body, header)
 }
 
-func (w *demoWorld) dialWith(ctx context.Context, token string) (*client.Client, error) {
-	c, err := client.Dial(ctx, client.WithSocket(filepath.Join(w.dir, "run", "nsagent", "agent.sock")), client.WithUnlockToken([]byte(token)))
+func (w *demoWorld) dialWith(ctx context.Context, token []byte) (*client.Client, error) {
+	c, err := client.Dial(ctx, client.WithSocket(filepath.Join(w.dir, "run", "nsagent", "agent.sock")), client.WithUnlockToken(token))
 	if err != nil {
 		return nil, fmt.Errorf("showing the unlock token: %w", err)
 	}

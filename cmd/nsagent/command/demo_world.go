@@ -57,8 +57,8 @@ type demoWorld struct {
 	agent  *exec.Cmd
 	client *client.Client
 	pid    int // of the agent process
-	// granted is the grant that the demo made last.
-	granted demoGrant
+	// granted is the unlock token that the demo made last.
+	granted []byte
 }
 
 func newDemoWorld() (*demoWorld, error) {
@@ -234,6 +234,7 @@ func (w *demoWorld) stopAgent(ctx context.Context) (string, error) {
 
 // close ends what still runs and removes the home.
 func (w *demoWorld) close() error {
+	clear(w.granted)
 	if w.client != nil {
 		_ = w.client.Close()
 	}

@@ -148,10 +148,12 @@ func (e *env) printNarrowed(token *unlocktoken.Token) error {
 	text := token.Text()
 	defer clear(text)
 	if e.json() {
-		return e.printJSON(tokenJSON{Schema: "nsagent.grant-narrow/v1", ID: f.ID, Token: string(text), ExpiresAt: f.ExpiresAt, Scope: f.Scope, Narrowed: f.Narrowed})
+		value := quoted(text)
+		defer clear(value)
+		return e.printJSON(tokenJSON{Schema: "nsagent.grant-narrow/v1", ID: f.ID, Token: value, ExpiresAt: f.ExpiresAt, Scope: f.Scope, Narrowed: f.Narrowed})
 	}
 	e.say("nsagent: %s, narrowed · until %s", f.ID, f.ExpiresAt)
-	return e.printSecret(text)
+	return e.printLine(text)
 }
 
 // tokenShowJSON is what grant show prints of a token.

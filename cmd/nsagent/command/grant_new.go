@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
@@ -209,12 +211,13 @@ func tokenOf(r *pb.NewGrantResponse, shares, seed secret.Bytes) (*unlocktoken.To
 // tokenJSON is what grant new and grant narrow print for programs. Narrowed are the blocks
 // that were added to the grant's own scope; all of them have to hold.
 type tokenJSON struct {
-	Schema    string      `json:"schema"`
-	ID        string      `json:"id"`
-	Token     string      `json:"token"`
-	ExpiresAt string      `json:"expires_at"`
-	Scope     scopeJSON   `json:"scope"`
-	Narrowed  []scopeJSON `json:"narrowed,omitempty"`
+	Schema string `json:"schema"`
+	ID     string `json:"id"`
+	// Token is a text, and no Go string, since it is secret.
+	Token     jsontext.Value `json:"token"`
+	ExpiresAt string         `json:"expires_at"`
+	Scope     scopeJSON      `json:"scope"`
+	Narrowed  []scopeJSON    `json:"narrowed,omitempty"`
 }
 
 // printToken prints a new token as data, and says for people what it is.
@@ -222,18 +225,17 @@ func (e *env) printToken(g *pb.Grant, token *unlocktoken.Token) error {
 	text := token.Text()
 	defer clear(text)
 	if e.json() {
-		f := grantForm(g)
-		return e.printJSON(tokenJSON{Schema: "nsagent.grant-new/v1", ID: f.ID, Token: string(text), ExpiresAt: rfc3339(g.GetNotAfter()), Scope: *f.Scope})
+		f, value := grantForm(g), quoted(text)
+		defer clear(value)
+		return e.printJSON(tokenJSON{Schema: "nsagent.grant-new/v1", ID: f.ID, Token: value, ExpiresAt: rfc3339(g.GetNotAfter()), Scope: *f.Scope})
 	}
 	e.say("nsagent: %s · %s · until %s", g.GetId(), strings.Join(profileNames(g), ", "), day(g.GetNotAfter(), ""))
 	if e.screen.columns > 0 {
 		e.note("the token is shown this once; put it where the job finds it as NSAGENT_TOKEN")
 	}
-	return e.printSecret(text)
+	return e.printLine(text)
 }
 
-// printSecret prints a line that is a secret, without a copy of it.
-func (e *env) printSecret(line []byte) error {
-	_, _ = e.stdout.Write(line)
-	return e.print("")
-}
+// quoted returns the text of a token as JSON has it: none of its characters needs an escape.
+// The caller wipes it.
+func quoted(text []byte) jsontext.Value { return slices.Concat([]byte{'"'}, text, []byte{'"'}) }

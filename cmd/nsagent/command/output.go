@@ -46,7 +46,14 @@ func (e *env) printJSON(v any) error {
 	if err != nil {
 		return fmt.Errorf("formatting the output: %w", err)
 	}
-	return e.print(string(b))
+	defer clear(b) // a token may be in it
+	return e.printLine(b)
+}
+
+// printLine prints a line of data that may be a secret, without making a string of it.
+func (e *env) printLine(line []byte) error {
+	_, _ = e.stdout.Write(line)
+	return e.print("")
 }
 
 // print writes a line of data.
