@@ -141,9 +141,8 @@ func (s adminService) AddTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Ad
 }
 
 // addTOTP stores the secret of an app whose first code shows that it has it; without either
-// it checks the proof alone. Where policy
-// wants codes and there is no app yet, the rest of the proof does: the first app could not
-// be set up else.
+// it checks the proof alone. Where policy wants codes and there is no app yet, the rest of
+// the proof does: the first app could not be set up else.
 func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, error) {
 	const method = pb.Admin_AddTOTP_FullMethodName
 	s, end, err := a.beginChange(ctx)

@@ -35,7 +35,7 @@ func (r *rotations) claim(name string) (release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.busy[name] {
-		return nil, refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("the certificate of profile %q is being changed", name), "", "try again in a moment")
+		return nil, refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("the credential of profile %q is being changed at NetSuite", name), "", "try again in a moment")
 	}
 	if r.busy == nil {
 		r.busy = make(map[string]bool)

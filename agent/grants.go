@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (s adminService) ListGrants(ctx context.Context, _ *pb.ListGrantsRequest) (
 	if err != nil {
 		return nil, s.reply(err)
 	}
-	slices.SortStableFunc(all, func(a, b *pb.Grant) int { return int(b.GetCreatedAt() - a.GetCreatedAt()) })
+	slices.SortStableFunc(all, func(a, b *pb.Grant) int { return cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()) })
 	return &pb.ListGrantsResponse{Grants: all}, nil
 }
 

@@ -103,6 +103,31 @@ func TestMigrateToRestlets(t *testing.T) {
 	}
 }
 
+// The certificate of a migration that was begun cannot be revoked with the token: the token
+// goes all the same, and what is left is said, with what to do.
+func TestKillSwitchDuringAMigration(t *testing.T) {
+	w := startProbes(t, nil)
+	r, err := w.migrate("begin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.admin.RevokeProfile(t.Context(), "tba")
+	e := (*client.Error)(nil)
+	if !errors.As(err, &e) || !strings.Contains(e.Why, r.GetNext().GetCertificateId()) || !strings.Contains(e.Next, "nsagent profile rm tba") {
+		t.Errorf("got %+v", e)
+	}
+	asked := false
+	for _, v := range w.netsuite.Verdicts() {
+		asked = asked || strings.Contains(v.URL, "/rest/revoketoken")
+	}
+	if !asked {
+		t.Error("the token was not to be revoked")
+	}
+	if err := w.admin.RemoveProfile(t.Context(), "tba"); err != nil {
+		t.Errorf("removing it: %v", err)
+	}
+}
+
 // What cannot be migrated is refused, and nothing is staged for it.
 func TestMigrateIsRefused(t *testing.T) {
 	w := startProbes(t, nil)

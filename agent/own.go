@@ -25,11 +25,11 @@ const (
 func checkShares(shares secret.Bytes) error {
 	return shares.Use(func(p []byte) error {
 		if len(p)%shareSize != 0 || len(p) > maxShares {
-			return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are cut", "")
+			return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are cut", "give the token as  nsagent grant new  printed it")
 		}
 		for i := shareSize; i < len(p); i += shareSize {
 			if string(p[i-shareSize:i-shareSize+credentialSize]) >= string(p[i:i+credentialSize]) {
-				return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are out of order", "")
+				return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are out of order", "give the token as  nsagent grant new  printed it")
 			}
 		}
 		return nil

@@ -163,9 +163,8 @@ func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, 
 	return v, true, err
 }
 
-// verify returns what a chain says that the vault's grant key began, and whose last block
-// belongs to whoever made the proof, and
-// that key.
+// verify returns what a chain says, and the grant key of the vault that began it. The last
+// block of the chain belongs to whoever made the proof.
 func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g *unlocktoken.Grant, issuer [32]byte, err error) {
 	chain, err := unlocktoken.DecodeChain(q.GetChain())
 	if err != nil {

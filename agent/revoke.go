@@ -83,7 +83,7 @@ func (a *Agent) revokeToken(ctx context.Context, s *session, p *live) error {
 	case answer.Status == http.StatusOK || answer.Status == http.StatusNoContent:
 		return nil
 	case answer.Status == http.StatusUnauthorized:
-		return refuse(errNotTaken, pb.CodeNetSuite, "", "NetSuite does not take the token itself (HTTP 401)", menuOfTokens)
+		return refuse(errNotTaken, pb.CodeNetSuite, "", "NetSuite does not take the token itself (HTTP 401); it may be revoked already", menuOfTokens)
 	}
 	return refuse(ErrNetSuite, pb.CodeNetSuite, "", fmt.Sprintf("the account does not let a token revoke itself (HTTP %d)", answer.Status), menuOfTokens)
 }

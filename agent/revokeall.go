@@ -42,7 +42,7 @@ func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p, st *live) e
 		r.try("its other token, "+st.TokenID, unlessDead(a.revokeToken(ctx, s, st)))
 	}
 	if st != nil && st.Auth == authM2M && p.Auth != authM2M {
-		r.try("its next certificate, "+st.CertificateID, refuse(ErrKind, pb.CodeNetSuite, "", "only a certificate in use can revoke one; if it was uploaded, it is alive", menuOfCertificates))
+		r.try("its next certificate, "+st.CertificateID, refuse(ErrKind, pb.CodeNetSuite, "", "only a certificate in use can revoke one; if it was uploaded, it is revoked by hand at "+menuOfCertificates, "then remove the profile:  nsagent profile rm "+p.Name))
 	}
 	switch p.Auth {
 	case authCode:
@@ -61,7 +61,7 @@ func (a *Agent) revokeAtNetSuite(ctx context.Context, s *session, p, st *live) e
 }
 
 // menuOfCertificates is where an administrator revokes a certificate by hand.
-const menuOfCertificates = "revoke it by hand:  Setup > Integration > Manage Authentication > OAuth 2.0 Client Credentials (M2M) Setup"
+const menuOfCertificates = "Setup > Integration > Manage Authentication > OAuth 2.0 Client Credentials (M2M) Setup"
 
 // revocation gathers what could not be revoked.
 type revocation struct {

@@ -65,8 +65,8 @@ func (a *Agent) onLedger(v *vault.Vault, use func(*ledger) error) error {
 	return errors.Join(use(l), l.Close())
 }
 
-// openLedger opens the ledger of v, or of the bundle that is served. weak is set where the machine key is only a file.
-// The caller closes it.
+// openLedger opens the ledger of v, or of the bundle that is served. weak is set where the
+// machine key is only a file. The caller closes it.
 func (a *Agent) openLedger(ctx context.Context, v *vault.Vault) (l *ledger, weak bool, err error) {
 	if a.bundled != nil {
 		l, err = a.bundleLedger(a.bundled.Grant)
