@@ -3,7 +3,11 @@
 export GOEXPERIMENT := runtimesecret
 # Only the product is stamped with its commit, and only where git can tell it: in
 # a checkout that somebody else owns, it cannot, and Go would refuse to build.
-export GOFLAGS := -buildvcs=false $(GOFLAGS)
+#
+# Program, tools and tests are built in one way, so that each package is compiled
+# once: without cgo, which only the race detector needs, and without paths.
+export GOFLAGS := -buildvcs=false -trimpath $(GOFLAGS)
+export CGO_ENABLED := 0
 
 GO      ?= go
 PREFIX  ?= /usr/local
@@ -45,18 +49,18 @@ GOSEC    = -quiet -color=false -confidence=medium -exclude-generated -nosec-requ
 all: build
 
 build: ## write bin/nsagent
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(STAMP) -ldflags '$(LDFLAGS)' -o bin/nsagent ./cmd/nsagent
+	$(GO) build -buildvcs=$(STAMP) -ldflags '$(LDFLAGS)' -o bin/nsagent ./cmd/nsagent
 
 demo: ## build, then show every channel against a NetSuite of our own
 	@tools/setup demo
 	@$(MAKE) --no-print-directory build
 	bin/nsagent demo
 
-test: ## everything, with the race detector; fuzz targets for 5 s each
+test: build ## everything, with the race detector; fuzz targets for 5 s each
 	@tools/setup test
 	@NSAGENT_TEST_REQUIRE=all $(RUN) -race -plain '$(PLAIN)' -fuzztime 5s $(REQUIREMENTS) $(PKGS)
 
-race: ## the tests with the race detector only
+race: build ## the tests with the race detector only
 	@tools/setup test
 	@NSAGENT_TEST_REQUIRE=all $(RUN) -race $(PKGS)
 

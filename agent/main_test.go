@@ -1,14 +1,16 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/realagent"
 )
 
 // TestMain runs the tests, or plays one of the other processes that they need:
@@ -63,12 +65,7 @@ func productPath(t testing.TB) string {
 		if p.err = os.Chmod(p.dir, 0o755); p.err != nil { // #nosec G302 -- nobody has to run what lies in it
 			return
 		}
-		p.path = filepath.Join(p.dir, "nsagent")
-		build := exec.Command("go", "build", "-buildvcs=false", "-o", p.path, "github.com/nsagent/nsagent/cmd/nsagent")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			p.err = fmt.Errorf("building the product: %w\n%s", err, out)
-		}
+		p.path, p.err = realagent.Build(context.Background(), p.dir)
 	})
 	if p.err != nil {
 		t.Fatal(p.err)

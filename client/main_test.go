@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/realagent"
 )
 
 // TestMain builds the product, starts a NetSuite and an agent that knows its
@@ -108,10 +108,8 @@ func newWorld() (*world, error) {
 	w.web = w.transport(strings.TrimPrefix(w.endpoint.URL, "https://"), w.endpoint.CAPEM)
 
 	// The daemon is what users run; -race of the tests is not for it.
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", w.program(), "github.com/nsagent/nsagent/cmd/nsagent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return w, fmt.Errorf("building the product: %w\n%s", err, out)
+	if _, err := realagent.Build(context.Background(), w.dir); err != nil {
+		return w, err
 	}
 	if w.agent, err = newDaemon(w.program()); err != nil {
 		return w, err

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -26,11 +25,9 @@ const account = "1234567_SB1"
 func newAgent(t *testing.T, netsuite *nstest.Endpoint, certificate nstest.Certificate) *client.Client {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	bin := filepath.Join(t.TempDir(), "nsagent")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "github.com/nsagent/nsagent/cmd/nsagent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the product: %v\n%s", err, out)
+	bin, err := realagent.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	home, err := realagent.NewHome(ctx, bin)
 	if err != nil {

@@ -54,8 +54,7 @@ func (w *world) prepare() error {
 	if err := os.Chmod(w.bin, 0o755); err != nil { // another user runs it too
 		return err
 	}
-	// As make build has it, so that what that compiled serves here too.
-	args, cgo := []string{"build", "-trimpath", "-o", filepath.Join(w.bin, "nsagent")}, "CGO_ENABLED=0"
+	args, cgo := []string{"build", "-o", filepath.Join(w.bin, "nsagent")}, "CGO_ENABLED=0"
 	if raceEnabled {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}

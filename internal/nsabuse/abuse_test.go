@@ -2,10 +2,10 @@ package main
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/realagent"
 )
 
 // TestMain runs the tests, or plays an attack for one of them.
@@ -21,11 +21,9 @@ func TestMain(m *testing.M) {
 // peers are on record, and afterwards the agent is as it was. How long the honest
 // client waits is measured by `make abuse`, on a machine with time for it.
 func TestAttacks(t *testing.T) {
-	bin := filepath.Join(t.TempDir(), "nsagent")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "github.com/nsagent/nsagent/cmd/nsagent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the product: %v\n%s", err, out)
+	bin, err := realagent.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	s, err := newScene(t.Context(), bin)
 	if err != nil {

@@ -3,11 +3,12 @@ package readmetest
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/realagent"
 )
 
 // TestCommandPage compares docs/cli.md with the program: every command and flag
@@ -21,9 +22,9 @@ func TestCommandPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "nsagent")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/nsagent").CombinedOutput(); err != nil {
-		t.Fatalf("building nsagent: %v\n%s", err, out)
+	program, err := realagent.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	help := func(command string) string {
 		out, err := exec.Command(program, append(strings.Fields(command), "--help")...).Output()

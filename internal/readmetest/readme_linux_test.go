@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/keyringtest"
+	"github.com/nsagent/nsagent/internal/realagent"
 )
 
 // passphrase is what the person of the README thinks of.
@@ -86,9 +87,8 @@ func TestBuild(t *testing.T) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{bin: t.TempDir(), mock: t.TempDir(), verdicts: &bytes.Buffer{}}
-	build := exec.Command("go", "build", "-o", filepath.Join(w.bin, "nsagent"), "../../cmd/nsagent")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building nsagent: %v\n%s", err, out)
+	if _, err := realagent.Build(t.Context(), w.bin); err != nil {
+		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	mock := exec.CommandContext(ctx, filepath.Join(w.bin, "nsagent"), "mock", "--tls", "--profiles", w.mock)

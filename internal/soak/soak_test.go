@@ -2,10 +2,10 @@ package main
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/realagent"
 )
 
 // TestMain runs the tests, or is the agent for one of them.
@@ -18,11 +18,9 @@ func TestMain(m *testing.M) {
 
 // TestSoak is the short form of `make soak`: it guards P7, P9 and P10 under load.
 func TestSoak(t *testing.T) {
-	bin := filepath.Join(t.TempDir(), "nsagent")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "github.com/nsagent/nsagent/cmd/nsagent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the product: %v\n%s", err, out)
+	bin, err := realagent.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	o := options{bin: bin, time: 18 * time.Second, clients: 64, killEvery: 3 * time.Second}
 	if err := soak(t.Context(), o, t.Output()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -44,6 +45,9 @@ func goTest(ctx context.Context, results *results, race bool, packages []string,
 		args = append(args, "-race")
 	}
 	cmd := command(ctx, "go", append(args, packages...)...)
+	if race { // which is C
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
