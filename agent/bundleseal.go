@@ -35,14 +35,6 @@ func checkDetached(life time.Duration) error {
 	return refuse(ErrRequest, pb.CodeRequest, "the grant would last too long", fmt.Sprintf("a bundle at most %d days: nobody but NetSuite takes it back sooner", maxDetached/day), "make it shorter, and another one later:  --ttl 30d")
 }
 
-// bundleable refuses what goes into no bundle.
-func bundleable(p *live) error {
-	if p.Auth == authTBA {
-		return nil
-	}
-	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("profile %q goes into no bundle", p.Name), "its private key would sign wherever the bundle is, until its certificate ends", "use a profile of kind tba, with a token for the runner alone")
-}
-
 // bundleOf returns the bundle of a detached grant as text; nil for an attached one.
 func (a *Agent) bundleOf(s *session, n *newGrant, g *unlocktoken.Grant, issuer [32]byte, shares secret.Bytes) ([]byte, error) {
 	if n.Mode != unlocktoken.Detached {
@@ -57,7 +49,13 @@ func (a *Agent) bundleOf(s *session, n *newGrant, g *unlocktoken.Grant, issuer [
 	for i, p := range n.profiles {
 		one := packed{credential: n.Caveats.Credentials[i], profile: p.forBundle()}
 		var err error
-		if one.signOnly, err = s.vault.OpenSignOnly(p.Name); err == nil {
+		if l := n.lentFor(i); l != nil {
+			one.profile = l.profile
+			one.signOnly, err = a.arena.Clone(l.key)
+		} else {
+			one.signOnly, err = s.vault.OpenSignOnly(p.Name)
+		}
+		if err == nil {
 			one.share, err = a.shareAt(shares, i)
 		}
 		all = append(all, one)

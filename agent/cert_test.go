@@ -138,7 +138,7 @@ func (w *certWorld) dropTokens() {
 // settle lets the agent revoke what is due.
 func (w *certWorld) settle() {
 	w.t.Helper()
-	if err := w.agent.revokeRetired(asItself(w.t.Context()), "m2m"); err != nil {
+	if err := w.agent.revokeRetired(asItself(w.t.Context()), "m2m", nil); err != nil {
 		w.t.Error(err)
 	}
 }

@@ -100,7 +100,7 @@ func (w *certWorld) dueNow() {
 		p := *old.profile
 		p.Retired = nil
 		for _, r := range old.Retired {
-			p.retire(r.ID, time.Now().Unix())
+			p.retire(retired{ID: r.ID, After: time.Now().Unix(), Grant: r.Grant})
 		}
 		next, err := old.with(&p)
 		if err != nil {

@@ -29,6 +29,8 @@ type certificateWish struct {
 	kind secret.KeyKind
 	name string
 	days int
+	// until is when it ends, in Unix seconds; 0: after days.
+	until int64
 }
 
 func (w certificateWish) withDefaults(profile string) certificateWish {
@@ -95,6 +97,9 @@ func selfSigned(key *secret.PrivateKey, w certificateWish, now time.Time) (strin
 	c.NotAfter = c.NotBefore.AddDate(2, 0, 0)
 	if w.days > 0 {
 		c.NotAfter = now.Add(time.Duration(w.days) * day)
+	}
+	if w.until != 0 {
+		c.NotAfter = time.Unix(w.until, 0)
 	}
 	if _, err := rand.Read(c.Serial[:]); err != nil {
 		return "", fmt.Errorf("making a certificate: %w", err)

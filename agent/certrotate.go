@@ -165,7 +165,7 @@ func (r *rotation) makeRoom(ctx context.Context, p *live, listed []mapped) ([]ma
 	ours := slices.SortedFunc(slices.Values(p.Retired), func(a, b retired) int { return cmp.Compare(a.After, b.After) })
 	for _, old := range ours {
 		i := slices.IndexFunc(listed, func(m mapped) bool { return m.id == old.ID && m.active(r.clock()) })
-		if i < 0 || old.ID == p.CertificateID {
+		if i < 0 || old.ID == p.CertificateID || old.lent() {
 			continue
 		}
 		if err := r.revokeCertificate(ctx, r.name, old.ID); err != nil {
@@ -285,7 +285,7 @@ func (r *rotation) switchTo(ctx context.Context, st *live) (rotated, error) {
 	how := promotion{event: audit.EventCertRotate, overlap: r.overlap, detail: fmt.Sprintf("%s from=%s to=%s", r.why, old.CertificateID, st.CertificateID)}
 	how.edit = func(p *profile) {
 		if out.until != 0 {
-			p.retire(old.CertificateID, out.until)
+			p.retire(retired{ID: old.CertificateID, After: out.until})
 		}
 	}
 	out.profile, err = r.promote(ctx, s, old, st, how)
@@ -315,7 +315,7 @@ func (r *rotation) undo(ctx context.Context, st *live, cause error) error {
 		return r.notRotated(cause, stays)
 	}
 	if r.there == present {
-		err = r.revokeRetired(ctx, r.name)
+		err = r.revokeRetired(ctx, r.name, nil)
 	}
 	if err != nil || r.there == perhaps {
 		stays += "; the new one is revoked at NetSuite as soon as that works"
@@ -336,9 +336,9 @@ func (r *rotation) unstageFailed(ctx context.Context, st *live) error {
 	var edit func(*profile)
 	switch now := r.clock(); r.there {
 	case present:
-		edit = func(p *profile) { p.retire(r.id, now.Unix()) }
+		edit = func(p *profile) { p.retire(retired{ID: r.id, After: now.Unix()}) }
 	case perhaps: // an upload that is late still counts then
-		edit = func(p *profile) { p.retire(r.id, now.Add(2*exchangeTime).Unix()) }
+		edit = func(p *profile) { p.retire(retired{ID: r.id, After: now.Add(2 * exchangeTime).Unix()}) }
 	case absent:
 	}
 	return r.unstage(ctx, s, st, audit.EventCertDrop, "certificate="+r.id, edit)

@@ -50,6 +50,8 @@ func (a *Agent) certificates(ctx context.Context, name string) (*pb.ListCertific
 			c.State = "current"
 		case st != nil && m.id == st.CertificateID:
 			c.State = "next"
+		case slices.ContainsFunc(p.Retired, func(r retired) bool { return r.ID == m.id && r.lent() }):
+			c.State = "bundle"
 		case slices.ContainsFunc(p.Retired, func(r retired) bool { return r.ID == m.id }):
 			c.State = "previous"
 		}

@@ -72,7 +72,7 @@ func (w *certWorld) cutRotation(after int, f nstest.Fault, atRevocation bool) bo
 	}
 	if atRevocation {
 		w.dueNow()
-		_ = w.agent.revokeRetired(asItself(w.t.Context()), "m2m")
+		_ = w.agent.revokeRetired(asItself(w.t.Context()), "m2m", nil)
 	}
 	w.netsuite.ClearFaults()
 	if p.GetNextCertificate() != nil {

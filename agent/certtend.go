@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault"
@@ -30,8 +31,22 @@ const (
 // retired is a certificate that is to be revoked at NetSuite.
 type retired struct {
 	ID string `cbor:"1,keyasint"`
-	// After is when, in Unix seconds: after the overlap.
+	// After is when, in Unix seconds: after the overlap, or the end of the grant.
 	After int64 `cbor:"2,keyasint,omitempty"`
+	// Grant is the grant whose bundle has the certificate, and with which it is revoked; nil
+	// for one that the profile had.
+	Grant []byte `cbor:"3,keyasint,omitempty"`
+}
+
+// lent reports whether a bundle has the certificate.
+func (r retired) lent() bool { return len(r.Grant) == len(unlocktoken.ID{}) }
+
+// grantName returns the name of the grant whose bundle has the certificate; "" for none.
+func (r retired) grantName() string {
+	if !r.lent() {
+		return ""
+	}
+	return unlocktoken.GrantName(unlocktoken.ID(r.Grant))
 }
 
 // Bounds of RotateAfter: a certificate lives for at most two years.
@@ -48,9 +63,9 @@ func checkRotateAfter(seconds int64) error {
 }
 
 // retire notes that a certificate is to be revoked at NetSuite.
-func (p *profile) retire(id string, after int64) {
-	all := slices.DeleteFunc(slices.Clone(p.Retired), func(r retired) bool { return r.ID == id })
-	all = append(all, retired{id, after})
+func (p *profile) retire(c retired) {
+	all := slices.DeleteFunc(slices.Clone(p.Retired), func(r retired) bool { return r.ID == c.ID })
+	all = append(all, c)
 	p.Retired = all[max(0, len(all)-maxRetired):]
 }
 
@@ -136,7 +151,11 @@ func (a *Agent) tendCertificates(ctx context.Context) error {
 
 // tendAll looks at each profile once.
 func (a *Agent) tendAll(ctx context.Context) {
-	names, open := a.toTend()
+	over, err := a.lentOver(ctx)
+	if err != nil && !errors.Is(err, vault.ErrLocked) {
+		a.log.Error("it is not known which bundles have ended", "error", err)
+	}
+	names, open := a.toTend(over)
 	if open {
 		a.tending.only(names)
 	}
@@ -144,7 +163,7 @@ func (a *Agent) tendAll(ctx context.Context) {
 		if a.boottime() < a.tending.of(name).next || ctx.Err() != nil {
 			continue
 		}
-		err := a.tendOne(ctx, name)
+		err := a.tendOne(ctx, name, over)
 		switch {
 		case err == nil:
 			a.tending.done(name)
@@ -158,7 +177,8 @@ func (a *Agent) tendAll(ctx context.Context) {
 }
 
 // toTend returns the profiles with something to see to; false while the vault is locked.
-func (a *Agent) toTend() (names []string, open bool) {
+// over are those certificates of bundles that are to be revoked.
+func (a *Agent) toTend(over map[string]bool) (names []string, open bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	s, err := a.currentLocked()
@@ -170,7 +190,7 @@ func (a *Agent) toTend() (names []string, open bool) {
 		if p.Stale != 0 {
 			continue
 		}
-		if a.unfinishedLocked(s, name) || p.rotationDue(now) || len(p.dueRetired(now)) > 0 {
+		if a.unfinishedLocked(s, name) || p.rotationDue(now) || len(p.dueRetired(now, over)) > 0 {
 			names = append(names, name)
 		}
 	}
@@ -202,11 +222,11 @@ func (l *live) rotationDue(now time.Time) bool {
 	return now.Sub(l.certificateSince()) >= time.Duration(l.RotateAfter)*time.Second
 }
 
-// dueRetired returns the certificates whose overlap is over.
-func (l *live) dueRetired(now time.Time) []string {
+// dueRetired returns the certificates whose time is over.
+func (l *live) dueRetired(now time.Time, over map[string]bool) []string {
 	var ids []string
 	for _, r := range l.Retired {
-		if now.Unix() >= r.After {
+		if now.Unix() >= r.After || over[r.ID] {
 			ids = append(ids, r.ID)
 		}
 	}
@@ -214,7 +234,7 @@ func (l *live) dueRetired(now time.Time) []string {
 }
 
 // tendOne sees to one profile.
-func (a *Agent) tendOne(ctx context.Context, name string) error {
+func (a *Agent) tendOne(ctx context.Context, name string, over map[string]bool) error {
 	s, p, err := a.certified(name)
 	if err != nil {
 		return err
@@ -237,20 +257,20 @@ func (a *Agent) tendOne(ctx context.Context, name string) error {
 			err = errors.Join(err, a.recordDurably(nil, e))
 		}
 	}
-	if len(p.dueRetired(a.clock())) == 0 {
+	if len(p.dueRetired(a.clock(), over)) == 0 {
 		return err
 	}
-	return errors.Join(err, a.revokeRetired(ctx, name))
+	return errors.Join(err, a.revokeRetired(ctx, name, over))
 }
 
-// revokeRetired revokes at NetSuite what has had its overlap, and forgets what NetSuite no
+// revokeRetired revokes at NetSuite what has had its time, and forgets what NetSuite no
 // longer has.
-func (a *Agent) revokeRetired(ctx context.Context, name string) error {
+func (a *Agent) revokeRetired(ctx context.Context, name string, over map[string]bool) error {
 	_, p, err := a.certified(name)
 	if err != nil {
 		return err
 	}
-	due := p.dueRetired(a.clock())
+	due := p.dueRetired(a.clock(), over)
 	if len(due) == 0 {
 		return nil
 	}

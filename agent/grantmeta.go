@@ -21,6 +21,9 @@ type grantMeta struct {
 	// Listen is the path of the socket on which the grant applies to whoever connects; empty:
 	// it has none.
 	Listen string `cbor:"6,keyasint,omitempty"`
+	// Certificates are the IDs of those that its bundle has, in the order of Profiles, ""
+	// where there is none; nil: it has none at all.
+	Certificates []string `cbor:"7,keyasint,omitempty"`
 }
 
 // decodeGrant reads what the vault keeps of a grant; anything but the canonical form is an
@@ -43,6 +46,9 @@ func (c profileCodec) decodeGrant(b []byte) (*grantMeta, *unlocktoken.Grant, err
 	}
 	if len(m.Profiles) != len(g.Caveats.Credentials) {
 		return nil, nil, fmt.Errorf("decoding a grant: %w: %d names for %d credentials", ErrRequest, len(m.Profiles), len(g.Caveats.Credentials))
+	}
+	if len(m.Certificates) != 0 && len(m.Certificates) != len(m.Profiles) {
+		return nil, nil, fmt.Errorf("decoding a grant: %w: %d certificates for %d profiles", ErrRequest, len(m.Certificates), len(m.Profiles))
 	}
 	return &m, g, nil
 }

@@ -26,7 +26,8 @@ type newGrant struct {
 	unlocktoken.Authority
 	profiles []*live
 	next     ed25519.PublicKey
-	listen   string // see grantMeta.Listen
+	listen   string  // see grantMeta.Listen
+	lent     []*lent // of a bundle, in the order of profiles; nil: it needs none
 }
 
 // NewGrant makes a grant.
@@ -44,6 +45,19 @@ func (a *Agent) makeGrant(ctx context.Context, q *pb.NewGrantRequest) (*pb.NewGr
 	if err != nil {
 		return nil, err
 	}
+	by, shares, err := a.proveGrant(ctx, n, q)
+	if err != nil {
+		return nil, err
+	}
+	defer shares.Destroy()
+	if n.lends() {
+		defer n.destroyLent()
+		defer wake(a.tend) // what it does not need after all is revoked
+		defer a.making.begin(n.Grant)()
+		if err := a.lend(ctx, n); err != nil {
+			return nil, err
+		}
+	}
 	s, end, err := a.beginChange(ctx)
 	if err != nil {
 		return nil, err
@@ -52,16 +66,25 @@ func (a *Agent) makeGrant(ctx context.Context, q *pb.NewGrantRequest) (*pb.NewGr
 	if err := a.chooseProfiles(s, n, q.GetProfiles()); err != nil {
 		return nil, err
 	}
-	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp())
-	if err != nil {
-		return nil, err
-	}
-	shares, err := a.openShares(ctx, q.GetShares(), len(n.profiles))
-	if err != nil {
-		return nil, err
-	}
-	defer shares.Destroy()
 	return a.storeGrant(ctx, s, n, shares, by)
+}
+
+// proveGrant looks at the proof for n, and opens its key shares. It returns what the proof
+// was.
+func (a *Agent) proveGrant(ctx context.Context, n *newGrant, q *pb.NewGrantRequest) (by string, shares secret.Bytes, err error) {
+	s, end, err := a.beginChange(ctx)
+	if err != nil {
+		return "", shares, err
+	}
+	defer end()
+	if err := a.chooseProfiles(s, n, q.GetProfiles()); err != nil {
+		return "", shares, err
+	}
+	if by, err = a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp()); err != nil {
+		return "", shares, err
+	}
+	shares, err = a.openShares(ctx, q.GetShares(), len(n.profiles))
+	return by, shares, err
 }
 
 // planGrant checks what a request says by itself.
@@ -106,7 +129,8 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 // chooseProfiles sets what n is for.
 func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 	n.Vault = unlocktoken.ID(s.vault.ID())
-	for _, name := range names {
+	n.profiles, n.Caveats.Credentials = nil, nil
+	for i, name := range names {
 		a.mu.RLock()
 		p, err := s.find(name)
 		a.mu.RUnlock()
@@ -116,10 +140,8 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 		if err := grantable(p); err != nil {
 			return err
 		}
-		if n.Mode == unlocktoken.Detached {
-			if err := bundleable(p); err != nil {
-				return err
-			}
+		if l := n.lentFor(i); l != nil && !l.fits(p) {
+			return changedElsewhere(name)
 		}
 		id, ok := s.vault.RecordID(p.Name)
 		if !ok {
@@ -193,8 +215,16 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 	}
 	c := callerOf(ctx)
 	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: c.peer.Exe(), Proof: by, Listen: n.listen}
-	for _, p := range n.profiles {
+	for i, p := range n.profiles {
 		meta.Profiles = append(meta.Profiles, p.Name)
+		if n.lent == nil {
+			continue
+		}
+		id := ""
+		if l := n.lentFor(i); l != nil {
+			id = l.profile.CertificateID
+		}
+		meta.Certificates = append(meta.Certificates, id)
 	}
 	encoded, err := a.codec.enc.Marshal(&meta)
 	if err != nil {

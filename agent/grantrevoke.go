@@ -32,6 +32,7 @@ func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id u
 	if err := a.recordDurably(c, e); err != nil { // like a lock, it does not depend on the log
 		a.log.Error("audit log not written at a revocation", "error", err)
 	}
+	wake(a.tend) // its bundle may have certificates
 	return nil
 }
 

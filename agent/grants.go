@@ -250,7 +250,11 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]s
 			name = meta.Profiles[i]
 		}
 		opens := slices.ContainsFunc(g.Records, func(r [16]byte) bool { return bytes.Equal(r[:], id[:]) })
-		m.Profiles = append(m.Profiles, &pb.GrantProfile{Name: name, Credential: fmt.Sprintf("%x", id[:]), Opens: opens})
+		g := &pb.GrantProfile{Name: name, Credential: fmt.Sprintf("%x", id[:]), Opens: opens}
+		if len(meta.Certificates) > 0 {
+			g.CertificateId = meta.Certificates[i]
+		}
+		m.Profiles = append(m.Profiles, g)
 	}
 	return nil
 }

@@ -159,7 +159,7 @@ func (p *profile) message() *pb.Profile {
 		Role: p.Role, Entity: p.Entity, AuthorizedAt: p.Authorized, RefreshedAt: p.Refreshed, Consent: p.Consent, StaleSince: p.Stale, RotateAfter: p.RotateAfter,
 	}
 	for _, r := range p.Retired {
-		out.Retired = append(out.Retired, &pb.RetiredCertificate{CertificateId: r.ID, After: r.After})
+		out.Retired = append(out.Retired, &pb.RetiredCertificate{CertificateId: r.ID, After: r.After, Grant: r.grantName()})
 	}
 	for i, v := range p.versions {
 		m := &pb.SecretVersion{Number: v.Number, State: "current", Since: v.Created.Unix()}

@@ -90,7 +90,11 @@ func (e *env) showCertificates(p *pb.Profile, pem bool) error {
 		rows = append(rows, [2]string{c.State, c.CertificateID}, [2]string{"", line})
 	}
 	for _, r := range p.GetRetired() {
-		rows = append(rows, [2]string{"previous", r.GetCertificateId()}, [2]string{"", "revoked at NetSuite after " + day(r.GetAfter(), "the next look")})
+		state, then := "previous", "revoked at NetSuite after "+day(r.GetAfter(), "the next look")
+		if g := r.GetGrant(); g != "" {
+			state, then = "bundle", "revoked at NetSuite with "+shortGrant(g)+", which ends "+day(r.GetAfter(), "")
+		}
+		rows = append(rows, [2]string{state, r.GetCertificateId()}, [2]string{"", then})
 	}
 	rotate := "never; to have the agent do it:  nsagent profile edit " + p.GetName() + " --rotate-after 180d"
 	if n := p.GetRotateAfter(); n > 0 {

@@ -77,7 +77,10 @@ that showed one are closed. It works while the vault is locked.
 
 With --rotate its profiles get new keys in the vault as well, so that nobody who
 has a token, and comes by this machine's key and the vault file, opens them. The
-credentials themselves are as they were; to be rid of those:  nsagent rotate`,
+credentials themselves are as they were; to be rid of those:  nsagent rotate
+
+A bundle does not learn of it. Its M2M certificates are revoked at NetSuite, as
+soon as the vault is unlocked; TBA tokens have to be revoked there.`,
 		Example: "  nsagent grant ls\n  nsagent grant revoke g_mfzwizlt",
 		Args:    takes("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -156,6 +159,9 @@ func runGrantShow(ctx context.Context, e *env, id string) error {
 		rows := [][2]string{{"id", f.ID}, {"state", f.State}, {"made", day(g.GetCreatedAt(), "")}, {"made by", f.MadeBy}, {"ends", day(g.GetNotAfter(), "")}, {"revoked", day(g.GetRevokedAt(), "")}}
 		for _, p := range g.GetProfiles() {
 			rows = append(rows, [2]string{"profile", fmt.Sprintf("%s (credential %s)", p.GetName(), p.GetCredential())})
+			if id := p.GetCertificateId(); id != "" {
+				rows = append(rows, [2]string{"", "certificate " + id + ", of the bundle alone"})
+			}
 			if !p.GetOpens() && !f.Detached {
 				rows = append(rows, [2]string{"", "no token opens it while the vault is locked"})
 			}

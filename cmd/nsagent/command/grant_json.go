@@ -59,6 +59,8 @@ type grantProfileJSON struct {
 	Name       string `json:"name"`
 	Credential string `json:"credential"`
 	Opens      bool   `json:"opens_locked"`
+	// CertificateID is of the bundle's own certificate.
+	CertificateID string `json:"certificate_id,omitempty"`
 }
 
 func grantForm(g *pb.Grant) grantJSON {
@@ -67,7 +69,7 @@ func grantForm(g *pb.Grant) grantJSON {
 		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Detached: g.GetDetached(), Audience: g.GetAudience(), Profiles: []grantProfileJSON{}, Listen: g.GetListen(),
 	}
 	for _, p := range g.GetProfiles() {
-		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens()})
+		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens(), p.GetCertificateId()})
 	}
 	if l := g.GetLimits(); l != nil {
 		s := scopeForm(grantlimits.Caveats(l))

@@ -47,9 +47,9 @@ parts.
 
 With --bundle the token opens that file, in the place of this vault: on a
 machine that has nothing else, for 30 days where nothing is said, 90 at most.
-The file is sealed, and safe to commit. What it holds can sign until NetSuite's
-own token is revoked: give each runner one of its own. No M2M certificate goes
-into it.`,
+The file is sealed, and safe to commit. What it holds of a TBA profile can sign
+until NetSuite's own token is revoked: give each runner one of its own. For an
+M2M profile a key and a certificate are made that end with the grant.`,
 		Example: `  nsagent grant new -p acme-sb1 --ttl 8h
   nsagent grant new -p acme-sb1 -p acme-prod --ttl 30d --method GET --rate 200/h
   nsagent grant new --ttl 1h --path '/services/rest/record/v1/customer/**'`,

@@ -4,7 +4,7 @@ package nsagentv1
 type CertificateJSON struct {
 	Schema  string `json:"schema"`
 	Profile string `json:"profile"`
-	// State is current, next, previous, or empty for one that is not the profile's.
+	// State is current, next, previous, bundle, or empty for one that is not the profile's.
 	State         string  `json:"state"`
 	CertificateID string  `json:"certificate_id"`
 	Certificate   string  `json:"certificate,omitempty"`
@@ -33,12 +33,14 @@ func (m *Certificate) JSON(profile string) CertificateJSON {
 type RetiredJSON struct {
 	CertificateID string `json:"certificate_id"`
 	After         string `json:"after"`
+	// Grant is the grant whose bundle has the certificate.
+	Grant string `json:"grant,omitempty"`
 }
 
 func retiredForm(all []*RetiredCertificate) []RetiredJSON {
 	var out []RetiredJSON
 	for _, r := range all {
-		out = append(out, RetiredJSON{r.GetCertificateId(), *instant(r.GetAfter())})
+		out = append(out, RetiredJSON{r.GetCertificateId(), *instant(r.GetAfter()), r.GetGrant()})
 	}
 	return out
 }

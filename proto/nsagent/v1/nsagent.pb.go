@@ -4218,7 +4218,7 @@ type Certificate struct {
 	// 43 characters, the kid of assertions.
 	CertificateId string `protobuf:"bytes,1,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
 	// Whose it is, seen from the profile: "current", "next", "previous" (revoked after the
-	// overlap), or empty for another one.
+	// overlap), "bundle" (of a grant, and revoked with it), or empty for another one.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// PEM.
 	Certificate string `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
@@ -4367,7 +4367,10 @@ type RetiredCertificate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CertificateId string                 `protobuf:"bytes,1,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
 	// Unix seconds.
-	After         int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	After int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	// The grant whose bundle has the certificate, which is revoked with it; empty for one
+	// that the profile had.
+	Grant         string `protobuf:"bytes,3,opt,name=grant,proto3" json:"grant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4414,6 +4417,13 @@ func (x *RetiredCertificate) GetAfter() int64 {
 		return x.After
 	}
 	return 0
+}
+
+func (x *RetiredCertificate) GetGrant() string {
+	if x != nil {
+		return x.Grant
+	}
+	return ""
 }
 
 type NewCertificateRequest struct {
@@ -7718,7 +7728,10 @@ type GrantProfile struct {
 	Credential string `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
 	// Whether an unlock token opens it while the agent is locked: not where the profile is
 	// gone or has got new keys.
-	Opens         bool `protobuf:"varint,3,opt,name=opens,proto3" json:"opens,omitempty"`
+	Opens bool `protobuf:"varint,3,opt,name=opens,proto3" json:"opens,omitempty"`
+	// Of an M2M profile in a bundle: the ID of the certificate that the bundle has of its
+	// own. It ends with the grant.
+	CertificateId string `protobuf:"bytes,4,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7772,6 +7785,13 @@ func (x *GrantProfile) GetOpens() bool {
 		return x.Opens
 	}
 	return false
+}
+
+func (x *GrantProfile) GetCertificateId() string {
+	if x != nil {
+		return x.CertificateId
+	}
+	return ""
 }
 
 type NewGrantRequest struct {
@@ -9165,10 +9185,11 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"entityName\x12\x12\n" +
 	"\x04role\x18\v \x01(\tR\x04role\x12\x1b\n" +
 	"\trole_name\x18\f \x01(\tR\broleName\x12 \n" +
-	"\vapplication\x18\r \x01(\tR\vapplication\"Q\n" +
+	"\vapplication\x18\r \x01(\tR\vapplication\"g\n" +
 	"\x12RetiredCertificate\x12%\n" +
 	"\x0ecertificate_id\x18\x01 \x01(\tR\rcertificateId\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\x03R\x05after\"\x8d\x01\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\x12\x14\n" +
+	"\x05grant\x18\x03 \x01(\tR\x05grant\"\x8d\x01\n" +
 	"\x15NewCertificateRequest\x12-\n" +
 	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1f\n" +
@@ -9390,13 +9411,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06listen\x18\t \x01(\tR\x06listen\x12\x1a\n" +
 	"\bdetached\x18\n" +
 	" \x01(\bR\bdetached\x12\x1a\n" +
-	"\baudience\x18\v \x01(\tR\baudience\"X\n" +
+	"\baudience\x18\v \x01(\tR\baudience\"\x7f\n" +
 	"\fGrantProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x02 \x01(\tR\n" +
 	"credential\x12\x14\n" +
-	"\x05opens\x18\x03 \x01(\bR\x05opens\"\x9c\x02\n" +
+	"\x05opens\x18\x03 \x01(\bR\x05opens\x12%\n" +
+	"\x0ecertificate_id\x18\x04 \x01(\tR\rcertificateId\"\x9c\x02\n" +
 	"\x0fNewGrantRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x1a\n" +
 	"\bprofiles\x18\x02 \x03(\tR\bprofiles\x12/\n" +

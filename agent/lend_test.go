@@ -1,0 +1,250 @@
+package agent
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
+)
+
+// mustBundle makes a grant of an hour with a bundle for profiles.
+func (w *certWorld) mustBundle(profiles ...string) (text []byte, token *unlocktoken.Token, g *pb.Grant) {
+	w.t.Helper()
+	r, token, err := w.bundle(profiles...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.GetBundle(), token, r.GetGrant()
+}
+
+func (w *certWorld) bundle(profiles ...string) (*pb.NewGrantResponse, *unlocktoken.Token, error) {
+	w.t.Helper()
+	s := w.spec(profiles...)
+	s.Detached = true
+	r, err := w.admin.NewGrant(w.t.Context(), w.passphrase(testPassphrase), s.NewGrant)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, s.token(w.t, r), nil
+}
+
+// until waits for NetSuite's certificates to be in these states.
+func (w *certWorld) until(what, want string) {
+	w.t.Helper()
+	got := ""
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if got = w.atNetSuite(); got == want {
+			return
+		}
+	}
+	w.t.Errorf("%s: NetSuite has %q, want %q", what, got, want)
+}
+
+// access gets an access token on a runner.
+func (r *runner) access() error {
+	_, err := r.signer.AccessToken(r.t.Context(), client.AccessTokenRequest{Profile: "m2m"})
+	return err
+}
+
+// kid returns the certificate that a runner's assertions are made with.
+func (r *runner) kid() string {
+	r.t.Helper()
+	a, err := r.signer.Assertion(r.t.Context(), client.AssertionRequest{Profile: "m2m"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(a.GetAssertion(), ".")
+	b, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var h struct {
+		KID string `json:"kid"`
+	}
+	if err := json.Unmarshal(b, &h); err != nil {
+		r.t.Fatal(err)
+	}
+	return h.KID
+}
+
+// state returns what NetSuite says of one certificate.
+func (w *certWorld) state(id string) *pb.Certificate {
+	w.t.Helper()
+	l, err := w.admin.Certificates(w.t.Context(), "m2m")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, c := range l.GetCertificates() {
+		if c.GetCertificateId() == id {
+			return c
+		}
+	}
+	w.t.Fatalf("NetSuite has no certificate %s", id)
+	return nil
+}
+
+// TestBundleHasItsOwnCertificate: what a bundle holds of an M2M profile is a key of its own,
+// whose certificate NetSuite ends with the grant.
+func TestBundleHasItsOwnCertificate(t *testing.T) {
+	w := startCert(t)
+	w.addTBA("acme")
+	text, token, g := w.mustBundle("acme", "m2m")
+	id := g.GetProfiles()[1].GetCertificateId()
+	if g.GetProfiles()[0].GetCertificateId() != "" || len(id) != 43 || id == w.profile().GetCertificateId() {
+		t.Fatalf("the grant has the certificates %v", g.GetProfiles())
+	}
+	if got, want := w.atNetSuite(), "bundle active, current active"; got != want {
+		t.Errorf("NetSuite has %q, want %q", got, want)
+	}
+	retired := w.profile().GetRetired()
+	if len(retired) != 1 || retired[0].GetGrant() != g.GetId() || retired[0].GetAfter() != g.GetNotAfter() {
+		t.Errorf("the profile says %v", retired)
+	}
+
+	r := newRunner(t)
+	r.mustServe(text, token.Text())
+	if err := r.access(); err != nil {
+		t.Errorf("an access token on the runner: %v", err)
+	}
+	if got := r.kid(); got != id {
+		t.Errorf("the runner signs with certificate %s, want %s", got, id)
+	}
+	cert, err := signer.ParseCertificate([]byte(r.agent.bundled.own.profiles["m2m"].Certificate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cert.NotAfter.Unix() != g.GetNotAfter() || cert.Subject.CommonName != g.GetId() {
+		t.Errorf("the certificate is for %s until %s, want %s until %d", cert.Subject.CommonName, cert.NotAfter, g.GetId(), g.GetNotAfter())
+	}
+	if err := r.try("acme", "GET", "/x"); err != nil {
+		t.Errorf("the other profile: %v", err)
+	}
+
+	// Other certificates come and go meanwhile.
+	if _, err := w.rotate(client.Rotation{}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("after a rotation", "bundle active, current active, previous active")
+
+	if _, err := w.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	w.until("after the grant was revoked", "current active, previous active, revoked")
+	r.end()
+	r.mustServe(text, token.Text())
+	if err := r.access(); !errors.Is(err, client.ErrNetSuite) {
+		t.Errorf("an access token after the grant was revoked: got %v, want ErrNetSuite", err)
+	}
+	w.works("the profile itself")
+}
+
+// TestBundleRevokedWhileLocked: a locked agent can ask nothing of NetSuite, and does so as
+// soon as it is unlocked, after a restart too.
+func TestBundleRevokedWhileLocked(t *testing.T) {
+	w := startCert(t)
+	_, _, g := w.mustBundle("m2m")
+	_, _, other := w.mustBundle("m2m")
+	if err := w.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	w.restarted()
+	w.unlock()
+	w.until("unlocked again", "bundle active, current active, revoked")
+	if w.state(other.GetProfiles()[0].GetCertificateId()).GetRevoked() {
+		t.Error("the wrong one was revoked")
+	}
+}
+
+// TestBundleEnds: at the end of the grant its certificate is revoked, whatever time zone
+// NetSuite counts its days in.
+func TestBundleEnds(t *testing.T) {
+	w := startCert(t)
+	w.mustBundle("m2m")
+	w.dueNow()
+	w.agent.tendAll(asItself(t.Context()))
+	if got, want := w.atNetSuite(), "current active, revoked"; got != want {
+		t.Errorf("NetSuite has %q, want %q", got, want)
+	}
+	if n := len(w.profile().GetRetired()); n != 0 {
+		t.Errorf("%d certificates are still to be revoked", n)
+	}
+}
+
+// TestBundleGetsNoCertificate: whatever goes wrong on the way, nothing is granted, and what
+// NetSuite has got is revoked.
+func TestBundleGetsNoCertificate(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault nstest.Fault
+		want  error
+	}{
+		"no list":                 {nstest.Fault{Kind: "status", Status: 500, Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite},
+		"refused":                 {nstest.Fault{Kind: "status", Status: 403, Path: certificatesPath + "*", Method: "POST"}, client.ErrNetSuite},
+		"no connection":           {nstest.Fault{Kind: "drop", Path: certificatesPath + "*", Method: "POST"}, client.ErrNetwork},
+		"answer cut":              {nstest.Fault{Kind: "cut", After: 1, Path: certificatesPath + "*", Method: "POST"}, nil},
+		"new certificate refused": {nstest.Fault{Kind: "status", Status: 500, Path: "/services/rest/auth/oauth2/v1/token", Skip: 1, Times: certificateTries * 2}, client.ErrNetSuite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := startCert(t)
+			w.inject(c.fault)
+			_, _, err := w.bundle("m2m")
+			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			w.netsuite.ClearFaults()
+			w.clock.Add(int64(longestPause))
+			all, lerr := w.admin.Grants(t.Context())
+			if lerr != nil || len(all) != 0 != (err == nil) {
+				t.Errorf("%d grants, %v", len(all), lerr)
+			}
+			if err == nil {
+				w.until("granted", "bundle active, current active")
+				return
+			}
+			w.agent.tendAll(asItself(t.Context()))
+			if got := w.atNetSuite(); strings.Contains(got, "bundle") || strings.Count(got, " active") != 1 {
+				t.Errorf("NetSuite has %q", got)
+			}
+			if n := len(w.profile().GetRetired()); n != 0 {
+				t.Errorf("%d certificates are still to be revoked", n)
+			}
+			w.works("the profile itself")
+		})
+	}
+}
+
+// TestBundlesTakePlaces: NetSuite has five places for certificates. Bundles keep theirs: a
+// rotation never takes one away, and a sixth is refused with a way out.
+func TestBundlesTakePlaces(t *testing.T) {
+	w := startCert(t)
+	for i := range maxActiveCertificates - 1 {
+		if _, _, err := w.bundle("m2m"); err != nil {
+			t.Fatalf("bundle %d: %v", i+1, err)
+		}
+	}
+	full := fmt.Sprintf("%scurrent active", strings.Repeat("bundle active, ", maxActiveCertificates-1))
+	if got := w.atNetSuite(); got != full {
+		t.Fatalf("NetSuite has %q, want %q", got, full)
+	}
+	if _, _, err := w.bundle("m2m"); !errors.Is(err, client.ErrNetSuite) || !strings.Contains(err.Error(), "no place") && !strings.Contains(err.Error(), "5 active") {
+		t.Errorf("a bundle more: got %v", err)
+	}
+	if _, err := w.rotate(client.Rotation{}); !errors.Is(err, client.ErrNetSuite) {
+		t.Errorf("a rotation: got %v", err)
+	}
+	if got := w.atNetSuite(); got != full {
+		t.Errorf("NetSuite has %q, want %q", got, full)
+	}
+}
