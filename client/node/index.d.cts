@@ -220,12 +220,18 @@ export declare class ReadOnly extends Denied {}
 export declare class ForeignHost extends Denied {}
 /** The agent takes this process for another one, or for gone (NSA-PEER). */
 export declare class NotAccepted extends Denied {}
+/** The unlock token is damaged or of another vault, or cannot be shown (NSA-GRANT). */
+export declare class NotGranted extends Denied {}
+/** The unlock token does not allow it (NSA-GRANT-SCOPE). */
+export declare class OutsideGrant extends Denied {}
 /** The URL cannot be signed as it stands (NSA-URL). */
 export declare class BadURL extends NSAgentError {}
 /** The request is malformed, or the profile cannot make it (NSA-REQUEST). */
 export declare class BadRequest extends NSAgentError {}
 /** The credential has expired or was revoked (NSA-EXPIRED). */
 export declare class Expired extends NSAgentError {}
+/** The grant was revoked (NSA-REVOKED). */
+export declare class Revoked extends Expired {}
 /** The sandbox was refreshed, and the credential is from before that (NSA-STALE). */
 export declare class Stale extends Expired {}
 /** NetSuite answered, and refused (NSA-NETSUITE). */

@@ -4,6 +4,6 @@ import nsagent from './index.cjs';
 export const {
   Agent, signAxios, signedFetch, signGot, signUndici,
   NSAgentError, Unreachable, Timeout, Locked, NoVault, NoProfile, Denied, ReadOnly, ForeignHost, NotAccepted,
-  BadURL, BadRequest, Expired, Stale, Refused, NetSuiteUnreached, AuditFailed, Limited, TooOld, Internal,
+  NotGranted, OutsideGrant, BadURL, BadRequest, Expired, Revoked, Stale, Refused, NetSuiteUnreached, AuditFailed, Limited, TooOld, Internal,
 } = nsagent;
 export default nsagent;

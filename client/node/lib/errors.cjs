@@ -24,9 +24,12 @@ class Denied extends NSAgentError {}
 class ReadOnly extends Denied {}
 class ForeignHost extends Denied {}
 class NotAccepted extends Denied {}
+class NotGranted extends Denied {}
+class OutsideGrant extends Denied {}
 class BadURL extends NSAgentError {}
 class BadRequest extends NSAgentError {}
 class Expired extends NSAgentError {}
+class Revoked extends Expired {}
 class Stale extends Expired {}
 class Refused extends NSAgentError {}
 class NetSuiteUnreached extends NSAgentError {}
@@ -40,6 +43,8 @@ const byCode = {
   'NSA-AUDIT': AuditFailed,
   'NSA-DENIED': Denied,
   'NSA-EXPIRED': Expired,
+  'NSA-GRANT': NotGranted,
+  'NSA-GRANT-SCOPE': OutsideGrant,
   'NSA-HOST': ForeignHost,
   'NSA-INTERNAL': Internal,
   'NSA-LIMITED': Limited,
@@ -51,6 +56,7 @@ const byCode = {
   'NSA-PEER': NotAccepted,
   'NSA-READONLY': ReadOnly,
   'NSA-REQUEST': BadRequest,
+  'NSA-REVOKED': Revoked,
   'NSA-STALE': Stale,
   'NSA-URL': BadURL,
   'NSA-VERSION': TooOld,
@@ -90,7 +96,7 @@ function oneLine(text) {
 module.exports = {
   classes: {
     NSAgentError, Unreachable, Timeout, Locked, NoVault, NoProfile, Denied, ReadOnly, ForeignHost, NotAccepted,
-    BadURL, BadRequest, Expired, Stale, Refused, NetSuiteUnreached, AuditFailed, Limited, TooOld, Internal,
+    NotGranted, OutsideGrant, BadURL, BadRequest, Expired, Revoked, Stale, Refused, NetSuiteUnreached, AuditFailed, Limited, TooOld, Internal,
   },
   byCode, make, unreachable, untrusted, timedOut, fromAnswer,
 };

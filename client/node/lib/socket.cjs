@@ -10,12 +10,12 @@ const errors = require('./errors.cjs');
 const maxPath = 107;
 
 /** The socket's absolute path: the one named, NSAGENT_SOCK, or the default. */
-// It throws where the environment has an unlock token: this package cannot show one, and
-// without it would ask by the right of the user.
+// It throws where the environment names an unlock token: this package cannot show one, and
+// without it would ask by the right of the user, which is wider.
 function find(named, env) {
   for (const name of ['NSAGENT_TOKEN', 'NSAGENT_TOKEN_FILE', 'NSAGENT_TOKEN_FD']) {
     if (env[name] !== undefined) {
-      throw errors.make('NSA-GRANT', 'this package cannot show an unlock token', `${name} is set`, 'run the program by nsagent exec, which shows it');
+      throw errors.make('NSA-GRANT', 'this package cannot show an unlock token', `${name} is set`, 'let nsagent show it:  nsagent exec -- node job.mjs');
     }
   }
   let at;

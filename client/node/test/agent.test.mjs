@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import * as named from 'nsagent';
 import nsagent, { Agent, BadRequest, BadURL, Denied, ForeignHost, Locked, NoProfile, NSAgentError, ReadOnly, Timeout, Unreachable } from 'nsagent';
 import { FORM, HOST, wish } from './stage.mjs';
 
@@ -208,6 +209,7 @@ test('nonsense', async (t) => {
 test('import and require give the same objects', () => {
   assert.equal(require('nsagent').Agent, Agent);
   assert.equal(nsagent.Agent, Agent);
+  assert.deepEqual({ ...named, default: undefined }, { ...require('nsagent'), default: undefined });
 });
 
 test('codes', () => {

@@ -65,6 +65,14 @@ class NotAccepted(Denied):
     """The agent takes this process for another one, or for gone (NSA-PEER)."""
 
 
+class NotGranted(Denied):
+    """The unlock token is damaged or of another vault, or cannot be shown (NSA-GRANT)."""
+
+
+class OutsideGrant(Denied):
+    """The unlock token does not allow it (NSA-GRANT-SCOPE)."""
+
+
 class BadURL(Error, ValueError):
     """The URL cannot be signed as it stands (NSA-URL)."""
 
@@ -75,6 +83,10 @@ class BadRequest(Error, ValueError):
 
 class Expired(Error):
     """The credential has expired or was revoked (NSA-EXPIRED)."""
+
+
+class Revoked(Expired):
+    """The grant was revoked (NSA-REVOKED)."""
 
 
 class Stale(Expired):
@@ -110,6 +122,8 @@ CLASSES: Dict[str, Type[Error]] = {
     "NSA-AUDIT": AuditFailed,
     "NSA-DENIED": Denied,
     "NSA-EXPIRED": Expired,
+    "NSA-GRANT": NotGranted,
+    "NSA-GRANT-SCOPE": OutsideGrant,
     "NSA-HOST": ForeignHost,
     "NSA-INTERNAL": Internal,
     "NSA-LIMITED": Limited,
@@ -121,6 +135,7 @@ CLASSES: Dict[str, Type[Error]] = {
     "NSA-PEER": NotAccepted,
     "NSA-READONLY": ReadOnly,
     "NSA-REQUEST": BadRequest,
+    "NSA-REVOKED": Revoked,
     "NSA-STALE": Stale,
     "NSA-URL": BadURL,
     "NSA-VERSION": TooOld,

@@ -10,7 +10,7 @@ import struct
 import time
 from typing import Any, Mapping, Optional, Tuple
 
-from ._errors import Error, Timeout, unreachable, untrusted
+from ._errors import Error, NotGranted, Timeout, unreachable, untrusted
 
 # The longest path that fits into a socket address on Linux.
 _MAX_PATH = 107
@@ -19,12 +19,12 @@ _MAX_PATH = 107
 def find(path: Optional[str], environ: Mapping[str, str]) -> str:
     """Return the socket's absolute path: the one named, NSAGENT_SOCK, or the default.
 
-    It raises Error where the environment has an unlock token: this package cannot show
-    one, and without it would ask by the right of the user.
+    It raises NotGranted where the environment names an unlock token: this package cannot
+    show one, and without it would ask by the right of the user, which is wider.
     """
     for name in ("NSAGENT_TOKEN", "NSAGENT_TOKEN_FILE", "NSAGENT_TOKEN_FD"):
         if name in environ:
-            raise Error("NSA-GRANT", "this package cannot show an unlock token", name + " is set", "run the program by nsagent exec, which shows it")
+            raise NotGranted("NSA-GRANT", "this package cannot show an unlock token", name + " is set", "let nsagent show it:  nsagent exec -- python3 job.py")
     if path:
         path = os.path.abspath(path)
     elif environ.get("NSAGENT_SOCK"):
