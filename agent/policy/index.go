@@ -1,32 +1,26 @@
 package policy
 
-import (
-	"strings"
-
-	"github.com/nsagent/nsagent/internal/pathglob"
-)
+import "strings"
 
 // index finds the rules that can match an attempt, in their order: by profile, then by
-// the operation, for which a path stands with its first segments, in lower case.
+// the operation, for which a path stands with its first segments, in lower case, then by
+// who asks.
 //
 // A rule whose profiles are patterns, or that has very many, is kept under no profile.
-type index map[string]map[string]*bucket
+type index struct {
+	buckets map[string]map[string]*bucket
+	// claims are the names of the claims that keys speak of.
+	claims []string
+}
 
 // bucket holds the numbers of rules, rising. One that is about somebody in particular is
 // kept under who that is, all others in any.
 type bucket struct {
 	any []uint16
 	who map[whoKey][]uint16
-	// unsure are the rules of who that do not allow, by the fact that they ask for: they
-	// may be meant for a process of which that is not known.
-	unsure map[Facts][]uint16
-}
-
-// whoKey is one entry of a list of Who: a user, or what fact says.
-type whoKey struct {
-	fact Facts // zero for a grant or a user
-	uid  uint32
-	text string // empty for a user
+	// unsure are the rules of who that do not allow, by what they ask for: they may be
+	// meant for a process, or a token, of which that is not known.
+	unsure map[trait][]uint16
 }
 
 const (
@@ -38,7 +32,7 @@ const (
 	maxKeys = 256
 	// maxLists is the most lists of an attempt: of two profiles, for everything, all
 	// paths and each segment of a path, of anybody and of whoever it may be.
-	maxLists = 2 * (2 + maxDepth) * 10
+	maxLists = 2 * (2 + maxDepth) * (10 + maxClaims)
 
 	keyAny = "*"
 	// keyOdd holds the rules on requests that may be meant for a path that is not plain.
@@ -47,8 +41,17 @@ const (
 
 func keyKind(k Kind) string { return "=" + string(k) }
 
-// add enters a rule.
-func (x index) add(n int, r *Rule) {
+func newIndex(rules []Rule) index {
+	x := index{buckets: make(map[string]map[string]*bucket), claims: tellingClaims(rules)}
+	shared := countKeys(rules, x.claims)
+	for i := range rules {
+		x.add(i, &rules[i], rules[i].Who.rarest(x.claims, shared))
+	}
+	return x
+}
+
+// add enters a rule that is about who; nil: about anybody.
+func (x *index) add(n int, r *Rule, who []whoKey) {
 	profiles := []string{""}
 	if r.Profiles != nil && len(r.Profiles)*(len(r.What)+1) <= maxKeys {
 		profiles = nil
@@ -67,16 +70,15 @@ func (x index) add(n int, r *Rule) {
 			keys = append(keys, keyOdd)
 		}
 	}
-	who := r.whoKeys()
 	for _, p := range profiles {
-		if x[p] == nil {
-			x[p] = make(map[string]*bucket)
+		if x.buckets[p] == nil {
+			x.buckets[p] = make(map[string]*bucket)
 		}
 		for _, k := range keys {
-			if x[p][k] == nil {
-				x[p][k] = &bucket{}
+			if x.buckets[p][k] == nil {
+				x.buckets[p][k] = &bucket{}
 			}
-			x[p][k].add(uint16(n), who, r.Effect != Allow) // #nosec G115 -- at most maxRules
+			x.buckets[p][k].add(uint16(n), who, r.Effect != Allow) // #nosec G115 -- at most maxRules
 		}
 	}
 }
@@ -93,11 +95,11 @@ func (b *bucket) add(n uint16, who []whoKey, unsure bool) {
 	for _, w := range who {
 		b.who[w] = appendOnce(b.who[w], n)
 	}
-	if fact := who[0].fact; unsure && fact != 0 {
+	if of := who[0].of; unsure && of != traitCertain {
 		if b.unsure == nil {
-			b.unsure = make(map[Facts][]uint16)
+			b.unsure = make(map[trait][]uint16)
 		}
-		b.unsure[fact] = appendOnce(b.unsure[fact], n)
+		b.unsure[of] = appendOnce(b.unsure[of], n)
 	}
 }
 
@@ -107,33 +109,6 @@ func appendOnce(list []uint16, n uint16) []uint16 {
 	}
 	return append(list, n)
 }
-
-// whoKeys returns the keys of which an attempt must have one for r to match; nil where
-// that cannot be said.
-func (r *Rule) whoKeys() (keys []whoKey) {
-	texts := func(fact Facts, list []string) {
-		for _, s := range list {
-			keys = append(keys, whoKey{fact: fact, text: s})
-		}
-	}
-	switch w := &r.Who; {
-	case w.Exes != nil:
-		texts(FactExe, w.Exes)
-	case w.Hashes != nil:
-		texts(FactHash, w.Hashes)
-	case literal(w.Units):
-		texts(FactCgroup, []string{w.Units[0].String()})
-	case literal(w.Grants):
-		texts(0, []string{w.Grants[0].String()})
-	case w.UIDs != nil:
-		for _, uid := range w.UIDs {
-			keys = append(keys, whoKey{uid: uid})
-		}
-	}
-	return keys
-}
-
-func literal(words []pathglob.Word) bool { return len(words) == 1 && words[0].Literal() }
 
 // onRequests reports whether o speaks of the path of a request.
 func (o *Operation) onRequests() bool { return o.form != formAny && o.form != formKind }
@@ -174,33 +149,33 @@ type candidates struct {
 }
 
 // find gathers the lists.
-func (c *candidates) find(x index, s *sight) {
+func (c *candidates) find(x *index, s *sight) {
 	path := ""
 	if s.plain {
 		path = strings.ToLower(s.Path)
 	}
 	for _, profile := range [...]string{s.Profile, ""} {
-		keys := x[profile]
+		keys := x.buckets[profile]
 		if keys == nil {
 			continue
 		}
-		c.take(keys[keyAny], s.Attempt)
+		c.take(keys[keyAny], s.Attempt, x.claims)
 		switch {
 		case !s.request:
-			c.take(keys[keyKind(s.Kind)], s.Attempt)
+			c.take(keys[keyKind(s.Kind)], s.Attempt, x.claims)
 		case !s.plain:
-			c.take(keys[keyOdd], s.Attempt)
+			c.take(keys[keyOdd], s.Attempt, x.claims)
 		default:
-			c.take(keys[""], s.Attempt)
+			c.take(keys[""], s.Attempt, x.claims)
 			for depth, end := 0, 0; depth < maxDepth && end < len(path); depth++ {
 				end = segmentEnd(path, end)
-				c.take(keys[path[:end]], s.Attempt)
+				c.take(keys[path[:end]], s.Attempt, x.claims)
 			}
 		}
 	}
 }
 
-func (c *candidates) take(b *bucket, a *Attempt) {
+func (c *candidates) take(b *bucket, a *Attempt, claims []string) {
 	if b == nil {
 		return
 	}
@@ -208,20 +183,26 @@ func (c *candidates) take(b *bucket, a *Attempt) {
 	if b.who == nil {
 		return
 	}
-	e := &a.Evidence
-	for fact, list := range b.unsure {
-		if e.Known&fact == 0 {
+	for of, list := range b.unsure {
+		if of.unknown(a, claims) {
 			c.push(list)
 		}
 	}
-	c.push(b.who[whoKey{fact: FactExe, text: e.Exe}])
+	e := &a.Evidence
+	c.push(b.who[whoKey{of: trait(FactExe), text: e.Exe}])
 	if exe, replaced := strings.CutSuffix(e.Exe, deleted); replaced {
-		c.push(b.who[whoKey{fact: FactExe, text: exe}])
+		c.push(b.who[whoKey{of: trait(FactExe), text: exe}])
 	}
-	c.push(b.who[whoKey{fact: FactHash, text: e.SHA256}])
-	c.push(b.who[whoKey{fact: FactCgroup, text: e.Unit}])
+	c.push(b.who[whoKey{of: trait(FactHash), text: e.SHA256}])
+	c.push(b.who[whoKey{of: trait(FactCgroup), text: e.Unit}])
 	c.push(b.who[whoKey{text: a.Grant}])
 	c.push(b.who[whoKey{uid: a.UID}])
+	if a.Issuer == "" {
+		return
+	}
+	for i, name := range claims {
+		c.push(b.who[whoKey{of: ofClaim(i), text: a.Claims[name]}])
+	}
 }
 
 func (c *candidates) push(list []uint16) {

@@ -24,7 +24,10 @@ func anyRule(t *rapid.T) string {
 	text += pick("environment", "", "environment = \"production\"\n", "environment = \"sandbox\"\n")
 	text += pick("hours", "", "", "hours = \"Mon-Fri 08:00-18:00 UTC\"\n")
 	text += pick("who", "", "", "who = { uid = 7 }\n", "who = { uid = 8 }\n", "who = { exe = \"/a\" }\n", "who = { grant = \"*\", tty = true }\n", "who = { unit = \"a*\" }\n",
-		"who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n")
+		"who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n", "who = { oidc = { issuer = \"https://j\", ref = [\"dev\", \"main\"], x = \"1\" } }\n",
+		"who = { uid = [7, 8], grant = \"g_a\", exe = \"/a\", oidc = { issuer = \"https://i\", x = [\"1\", \"2\"], y = \"1\" } }\n",
+		// Claims that only rules of one value name are beyond those of the index.
+		"who = { oidc = { issuer = \"https://i\", y = [\"1\", \"2\"] } }\n", "who = { oidc = { issuer = \"https://i\", z = [\"1\", \"2\"] } }\n", "who = { oidc = { issuer = \"https://i\", zz = \"1\" } }\n")
 	return text
 }
 
@@ -41,8 +44,8 @@ func anyRuleAttempt(t *rapid.T) Attempt {
 		a.Script = pick("script", "", "1/1", "customscript_a/2", "customscript_b/2")
 		a.Operation = pick("operation", "", "get", "GET", "delete")
 		a.Grant = pick("grant", "", "", "g_a")
-		a.Issuer = pick("issuer", "", "https://i")
-		a.Claims = map[string]string{pick("claim", "ref", "x"): pick("value", "main", "dev")}
+		a.Issuer = pick("issuer", "", "https://i", "https://i", "https://j")
+		a.Claims = rapid.MapOfN(rapid.SampledFrom([]string{"ref", "x", "y", "z", "zz"}), rapid.SampledFrom([]string{"main", "dev", "1", "2"}), 0, 5).Draw(t, "claims")
 		a.Evidence = Evidence{
 			Known: Facts(rapid.IntRange(0, 15).Draw(t, "known")), Exe: pick("exe", "/a", "/b", "/a (deleted)"),
 			Unit: pick("unit", "", "a.service", "b.service"), TTY: rapid.Bool().Draw(t, "tty"),
@@ -108,7 +111,7 @@ func TestDenyInFrontNarrows(t *testing.T) {
 // A rule that allows gives no more where its profiles, hours or who are narrowed, or
 // where it is taken away.
 func TestNarrowedRuleNarrows(t *testing.T) {
-	narrower := []string{"profiles = \"acme\"\n", "hours = \"Sun 20:00-21:00 UTC\"\n", "who = { exe = \"/a\" }\n", "who = { uid = 7 }\n", "who = { grant = \"g_a\" }\n", "environment = \"sandbox\"\n", "gone"}
+	narrower := []string{"profiles = \"acme\"\n", "hours = \"Sun 20:00-21:00 UTC\"\n", "who = { exe = \"/a\" }\n", "who = { uid = 7 }\n", "who = { grant = \"g_a\" }\n", "who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n", "environment = \"sandbox\"\n", "gone"}
 	rapid.Check(t, func(t *rapid.T) {
 		tables := anyPolicy(t)
 		wide := "effect = \"allow\"\nwhat = [\"*\", \"GET /services/**\", \"restlet 1/1\"]\n"
@@ -144,8 +147,8 @@ func TestIndexIsBounded(t *testing.T) {
 		names, what = append(names, fmt.Sprintf("\"p%d\"", i)), append(what, fmt.Sprintf("\"GET /a/b%d\"", i))
 	}
 	p := rules(t, "effect = \"deny\"\nprofiles = ["+strings.Join(names, ",")+"]\nwhat = ["+strings.Join(what, ",")+"]\n")
-	if len(p.index) != 1 || len(p.index[""]) != maxList+1 {
-		t.Errorf("the rule stands under %d profiles and %d keys", len(p.index), len(p.index[""]))
+	if len(p.index.buckets) != 1 || len(p.index.buckets[""]) != maxList+1 {
+		t.Errorf("the rule stands under %d profiles and %d keys", len(p.index.buckets), len(p.index.buckets[""]))
 	}
 	if d := p.Decide(with(writer("GET", "/a/b63"), func(a *Attempt) { a.Profile = "p63" })); d.Index != 0 {
 		t.Errorf("got %+v", d)
@@ -170,7 +173,9 @@ func BenchmarkPolicy(b *testing.B) {
 		{"profiles", "profiles = \"p#\"\nwhat = [\"GET /services/rest/**\"]", "p#", customers + "/1"},
 		{"programs", "profiles = \"a*\"\nwho.exe = \"/bin/#\"\nwhat = \"GET /ser*/**\"", "acme", "/services/1"},
 		{"denials", "effect = \"deny\"\nprofiles = \"a*\"\nwho.exe = \"/bin/#\"\nwhat = \"GET /s*\"", "acme", "/s"},
-		{"jobs, which the index does not know", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
+		{"jobs", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
+		{"jobs of one grant and branch", "who={grant=\"g_a\",oidc={issuer=\"i\",b=\"m\",r=\"#\"}}\nwhat=\"*\"", "acme", "/s"},
+		{"jobs denied", "effect = \"deny\"\nwho.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
 		{"hours", "profiles = \"p#\"\nhours = \"Mon 01:00-23:00 Etc/UTC\"\nwhat = \"*\"", "p#", customers + "/1"},
 	} {
 		for _, n := range []int{100, 10_000} {
@@ -179,7 +184,7 @@ func BenchmarkPolicy(b *testing.B) {
 			a := writer("GET", strings.ReplaceAll(c.path, "#", last))
 			a.Profile = strings.ReplaceAll(c.profile, "#", last)
 			a.Evidence = Evidence{Known: FactExe, Exe: "/bin/" + last}
-			a.Issuer, a.Claims = "i", map[string]string{"r": last}
+			a.Grant, a.Issuer, a.Claims = "g_a", "i", map[string]string{"r": last, "b": "m"}
 			a.Time = a.Time.AddDate(0, 0, 1)
 			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
 				b.ReportAllocs()
@@ -208,7 +213,8 @@ func TestEveryListAtOnce(t *testing.T) {
 	path := ""
 	for i := range maxDepth + 2 {
 		path += fmt.Sprintf("/%d", i)
-		for _, who := range []string{"uid = 7", "exe = \"/a\"", "exe_sha256 = \"" + strings.Repeat("0", 64) + "\"", "unit = \"u\"", "grant = \"g_a\"", "uid = [7, 8]"} {
+		for _, who := range []string{"uid = 7", "exe = \"/a\"", "exe_sha256 = \"" + strings.Repeat("0", 64) + "\"", "unit = \"u\"", "grant = \"g_a\"", "uid = [7, 8]",
+			"oidc = { issuer = \"i\", a = \"1\" }", "oidc = { issuer = \"i\", b = \"1\" }", "oidc = { issuer = \"i\", c = \"1\" }", "oidc = { issuer = \"i\", d = \"1\" }", "oidc = { issuer = \"i\", e = \"1\" }"} {
 			for _, profile := range []string{"acme", "a*"} {
 				tables = append(tables, fmt.Sprintf("effect = \"allow\"\nprofiles = %q\nwho = { %s }\nhours = \"Mon 00:00-00:01 UTC\"\nwhat = [\"*\", \"GET /*/**\", \"GET %s/**\"]", profile, who, path))
 			}
@@ -217,6 +223,7 @@ func TestEveryListAtOnce(t *testing.T) {
 	tables = append(tables, "effect = \"allow\"\nwhat = \"*\"")
 	a := with(writer("GET", path+"/x"), func(a *Attempt) {
 		a.Grant, a.Evidence = "g_a", Evidence{Known: 15, Exe: "/a", SHA256: strings.Repeat("0", 64), Unit: "u"}
+		a.Issuer, a.Claims = "i", map[string]string{"a": "1", "b": "1", "c": "1", "d": "1", "e": "1"}
 	})
 	if d := rules(t, tables...).Decide(a); d.Index != len(tables)-1 {
 		t.Errorf("got %+v", d)

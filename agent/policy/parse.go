@@ -53,9 +53,8 @@ func Parse(text string) (*Policy, error) {
 
 // compile makes p ready to decide.
 func (p *Policy) compile() {
-	p.index = make(index)
+	p.index = newIndex(p.Rules)
 	for i := range p.Rules {
-		p.index.add(i, &p.Rules[i])
 		p.asks |= p.Rules[i].Who.asks()
 	}
 }

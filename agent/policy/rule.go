@@ -136,7 +136,7 @@ func (p *Policy) Decide(a Attempt) Decision {
 	s := see(&a)
 	production := false
 	var c candidates
-	for c.find(p.index, &s); ; {
+	for c.find(&p.index, &s); ; {
 		i, ok := c.next()
 		if !ok {
 			return Decision{Effect: Deny, Index: -1, Err: noRule(&a, production)}

@@ -1,0 +1,70 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// A rule is found by what it shares with the fewest others, whatever else it says.
+func TestRarestPartOfWho(t *testing.T) {
+	for _, c := range []struct{ name, table string }{
+		{"grants", "who = { exe = \"/a\", grant = \"g_#\", oidc = { issuer = \"i\", ref = \"main\" } }"},
+		{"claims", "who = { exe = \"/a\", grant = \"g_a\", uid = 7, oidc = { issuer = \"i\", ref = \"main\", x = [\"#\", \"o#\"] } }"},
+		{"claims of a number", "who = { uid = 7, oidc = { issuer = \"i\", ref = \"main\", x = # } }"},
+		{"programs", "who = { exe = \"/#\", grant = \"g_a\", uid = 7 }"},
+		{"users", "who = { exe = \"/a\", uid = # }"},
+		{"hashes", "who = { exe = \"/a\", exe_sha256 = \"000000000000000000000000000000000000000000000000000000000000000#\" }"},
+		{"units", "who = { unit = \"u#\", oidc = { issuer = \"i\", ref = \"main\" } }"},
+	} {
+		tables := many(9, c.table+"\nwhat = \"suiteql\"")
+		if c.name == "grants" {
+			for i := range tables {
+				tables[i] = fmt.Sprintf("effect = \"allow\"\nwho = { exe = \"/a\", grant = \"g_%c\", oidc = { issuer = \"i\", ref = \"main\" } }\nwhat = \"suiteql\"", 'a'+i)
+			}
+		}
+		b := rules(t, tables...).index.buckets[""][SuiteQLPath]
+		if b.any != nil || len(b.who) < 9 {
+			t.Errorf("%s: got %d rules under anybody, and %d keys", c.name, len(b.any), len(b.who))
+		}
+		for k, list := range b.who {
+			if len(list) != 1 {
+				t.Errorf("%s: got %d rules under %+v", c.name, len(list), k)
+			}
+		}
+	}
+}
+
+// The index speaks of the claims of which rules name the most values; of a claim beyond
+// them it knows nothing.
+func TestClaimsOfTheIndex(t *testing.T) {
+	var tables []string
+	for i, name := range []string{"e", "d", "c", "b", "a"} {
+		for n := range i + 1 {
+			tables = append(tables, fmt.Sprintf("effect = \"deny\"\nwho.oidc = { issuer = \"i\", %s = \"%d\" }\nwhat = \"suiteql\"", name, n))
+		}
+	}
+	p := rules(t, tables...)
+	if want := []string{"a", "b", "c", "d"}; !slices.Equal(p.index.claims, want) {
+		t.Errorf("got %v, want %v", p.index.claims, want)
+	}
+	b := p.index.buckets[""][SuiteQLPath]
+	if !slices.Equal(b.any, []uint16{0}) || len(b.who) != len(tables)-1 || len(b.unsure) != maxClaims {
+		t.Errorf("got %+v", b)
+	}
+}
+
+// Who shows no token is not held up by the rules on jobs, even where they deny.
+func TestNoIdentityTriesNoJobs(t *testing.T) {
+	p := rules(t, many(9, "effect = \"deny\"\nwho.oidc = { issuer = \"i\", x = \"#\" }\nwhat = \"suiteql\"")...)
+	for want, a := range map[int]Attempt{
+		0: writer("POST", SuiteQLPath),
+		1: with(writer("POST", SuiteQLPath), func(a *Attempt) { a.Issuer = "i" }), // one list, of all whose claim is not known
+	} {
+		s := see(&a)
+		var c candidates
+		if c.find(&p.index, &s); c.n != want {
+			t.Errorf("got %d lists, want %d", c.n, want)
+		}
+	}
+}
