@@ -170,6 +170,23 @@ func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error
 	return nil
 }
 
+// hold keeps blocks from being taken until release is called: what the ledger says and
+// unused fit together meanwhile. It is called before the ledger is opened, as by reserve.
+func (c *counters) hold() (release func()) {
+	c.reserving.Lock()
+	return c.reserving.Unlock
+}
+
+// unused returns how many uses of a subject the ledger counts that were not made.
+func (c *counters) unused(subject [32]byte) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.of[subject]; n != nil {
+		return n.reserved
+	}
+	return 0
+}
+
 // finish ends the counting, and returns what was reserved and not used, by subject.
 func (c *counters) finish() map[[32]byte]uint64 {
 	c.reserving.Lock()

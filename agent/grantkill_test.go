@@ -96,3 +96,54 @@ func TestKilledAgentGivesNoMoreUses(t *testing.T) {
 		t.Logf("%d uses of %d, with %d kills", n, uses, kills)
 	}
 }
+
+// TestUsesMade: what is told of a grant is how many uses were made, not how many were
+// reserved; what a killed agent had reserved counts.
+func TestUsesMade(t *testing.T) {
+	d := newDaemon(t, os.Geteuid(), "")
+	d.start()
+	d.unlock()
+	d.addByFile("acme", sample(2), sample(4))
+	const uses, block = 160, 160 / blocksOfLimit
+	token := d.mint(unlocktoken.Caveats{Uses: uses}, "acme")
+	without := d.mint(unlocktoken.Caveats{}, "acme")
+	sign := func(n int) {
+		t.Helper()
+		c := d.show(token)
+		for range n {
+			if _, err := c.Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	made := func(when string, token *unlocktoken.Token, want uint64) {
+		t.Helper()
+		g, err := d.dialAdmin().Grant(t.Context(), grantNameOf(t, token))
+		if err != nil || g.GetUsesMade() != want {
+			t.Errorf("%s: got %d, %v, want %d", when, g.GetUsesMade(), err, want)
+		}
+	}
+	made("at first", token, 0)
+	sign(3)
+	made("within a block", token, 3)
+	sign(block)
+	made("beyond a block", token, 3+block)
+	if _, err := d.show(without).Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {
+		t.Error(err)
+	}
+	made("without a limit", without, 0)
+	d.must("lock")
+	sign(1)
+	made("locked, when nobody can tell", token, 0)
+	d.unlock()
+	made("unlocked again", token, 4+block)
+	d.stop()
+	d.start()
+	d.unlock()
+	made("after a clean end", token, 4+block)
+	sign(1)
+	d.kill()
+	d.start()
+	d.unlock()
+	made("after a kill", token, 4+2*block)
+}

@@ -196,6 +196,7 @@ func (a *Agent) describeGrant(ctx context.Context, v *vault.Vault, g vault.Grant
 // describeGrants returns what is told of grants of v. Those that were revoked are in the
 // ledger; where it cannot be read nothing is told, since a grant would look good.
 func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vault.Grant) ([]*pb.Grant, error) {
+	defer a.counters.hold()()
 	l, _, err := a.openLedger(ctx, v)
 	if err != nil {
 		return nil, err
@@ -213,7 +214,7 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 	for _, g := range grants {
 		m := &pb.Grant{Id: unlocktoken.GrantName(g.ID), State: grantLocked}
 		if g.Meta != nil {
-			if err := a.fillGrant(m, g, names); err != nil {
+			if err := a.fillGrant(m, g, names, l); err != nil {
 				return nil, err
 			}
 		}
@@ -225,8 +226,9 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 	return all, nil
 }
 
-// fillGrant fills in what only the unlocked vault says. names are those of the records.
-func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]string) error {
+// fillGrant fills in what only the unlocked vault says. names are those of the records; l
+// counts the uses.
+func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]string, l *ledger) error {
 	meta, grant, err := a.codec.decodeGrant(g.Meta)
 	if err != nil {
 		return fmt.Errorf("%w: grant %s: %w", vault.ErrDamaged, m.GetId(), err)
@@ -243,6 +245,9 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]s
 	m.Detached, m.Audience = grant.Mode == unlocktoken.Detached, oidc.Audience(grant.Vault)
 	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), grantlimits.Limits(grant.Caveats)
 	m.Listen = meta.Listen
+	if !m.Detached {
+		m.UsesMade = a.usesMade(l, grant)
+	}
 	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")
 	for i, id := range grant.Caveats.Credentials {
 		name, there := names[id]

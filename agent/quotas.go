@@ -95,6 +95,18 @@ func reserve(l *ledger, quotas []quota) ([]uint64, error) {
 	return blocks, nil
 }
 
+// usesMade returns how many uses were made of those that g allows in all, those included
+// that an agent which was killed had reserved. The caller holds the counters.
+func (a *Agent) usesMade(l *ledger, g *unlocktoken.Grant) uint64 {
+	for _, q := range quotasOf(g) {
+		if q.uses != 0 {
+			used, _ := l.Get(ledgerUses, q.subject[:])
+			return used - min(a.counters.unused(q.subject), used)
+		}
+	}
+	return 0
+}
+
 // returnUses gives the ledger back what was reserved and not used, at the end of the agent.
 // Nothing is counted any more.
 func (a *Agent) returnUses() error {

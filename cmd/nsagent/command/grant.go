@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -175,6 +176,9 @@ func runGrantShow(ctx context.Context, e *env, id string) error {
 		rows = append(rows, [2]string{"audience", f.Audience})
 		if f.Scope != nil {
 			rows = append(rows, f.Scope.rows()...)
+		}
+		if f.UsesMade != nil {
+			rows = append(rows, [2]string{"uses made", strconv.FormatUint(*f.UsesMade, 10)})
 		}
 		return e.sheet(filled(rows))
 	})

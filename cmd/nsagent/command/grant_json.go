@@ -53,6 +53,9 @@ type grantJSON struct {
 	Listen    string             `json:"listen,omitempty"`
 	Detached  bool               `json:"detached"`
 	Audience  string             `json:"audience"`
+	// UsesMade is how many of the uses of Scope were made; nil where they are not limited,
+	// or are counted where the bundle is.
+	UsesMade *uint64 `json:"uses_made,omitempty"`
 }
 
 type grantProfileJSON struct {
@@ -76,6 +79,10 @@ func grantForm(g *pb.Grant) grantJSON {
 		s.Profiles = profileNames(g)
 		s.NotAfter = rfc3339(g.GetNotAfter())
 		out.Scope = &s
+		if s.Uses > 0 && !out.Detached {
+			made := g.GetUsesMade()
+			out.UsesMade = &made
+		}
 	}
 	return out
 }

@@ -7607,7 +7607,10 @@ type Grant struct {
 	// Whether its token opens a bundle, in the place of this vault.
 	Detached bool `protobuf:"varint,10,opt,name=detached,proto3" json:"detached,omitempty"`
 	// The audience that ID tokens must have which are shown with its token.
-	Audience      string `protobuf:"bytes,11,opt,name=audience,proto3" json:"audience,omitempty"`
+	Audience string `protobuf:"bytes,11,opt,name=audience,proto3" json:"audience,omitempty"`
+	// How many of limits.uses were made, or lost to an agent that was killed. 0 where there
+	// is no such limit, and of a detached grant, whose uses are counted where its bundle is.
+	UsesMade      uint64 `protobuf:"varint,12,opt,name=uses_made,json=usesMade,proto3" json:"uses_made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7717,6 +7720,13 @@ func (x *Grant) GetAudience() string {
 		return x.Audience
 	}
 	return ""
+}
+
+func (x *Grant) GetUsesMade() uint64 {
+	if x != nil {
+		return x.UsesMade
+	}
+	return 0
 }
 
 // GrantProfile is a profile of a grant.
@@ -9396,7 +9406,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"GrantClaim\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\xd8\x02\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xf5\x02\n" +
 	"\x05Grant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1d\n" +
@@ -9411,7 +9421,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x06listen\x18\t \x01(\tR\x06listen\x12\x1a\n" +
 	"\bdetached\x18\n" +
 	" \x01(\bR\bdetached\x12\x1a\n" +
-	"\baudience\x18\v \x01(\tR\baudience\"\x7f\n" +
+	"\baudience\x18\v \x01(\tR\baudience\x12\x1b\n" +
+	"\tuses_made\x18\f \x01(\x04R\busesMade\"\x7f\n" +
 	"\fGrantProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
