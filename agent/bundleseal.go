@@ -52,6 +52,8 @@ func (a *Agent) bundleOf(s *session, n *newGrant, g *unlocktoken.Grant, issuer [
 		if l := n.lentFor(i); l != nil {
 			one.profile = l.profile
 			one.signOnly, err = a.arena.Clone(l.key)
+		} else if p.Auth == authM2M { // it has become one since: its own key stays here
+			err = changedElsewhere(p.Name)
 		} else {
 			one.signOnly, err = s.vault.OpenSignOnly(p.Name)
 		}

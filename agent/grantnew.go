@@ -214,7 +214,7 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 		return nil, err
 	}
 	c := callerOf(ctx)
-	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: c.peer.Exe(), Proof: by, Listen: n.listen}
+	meta := grantMeta{Chain: chain.Encode(), UID: c.uid(), Exe: valid(c.peer.Exe()), Proof: by, Listen: n.listen}
 	for i, p := range n.profiles {
 		meta.Profiles = append(meta.Profiles, p.Name)
 		if n.lent == nil {

@@ -25,6 +25,7 @@ const (
 	grantExpired = "expired"
 	grantRevoked = "revoked"
 	grantLocked  = "locked"
+	grantDamaged = "damaged"
 )
 
 // ListGrants tells what grants there are.
@@ -215,7 +216,8 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 		m := &pb.Grant{Id: unlocktoken.GrantName(g.ID), State: grantLocked}
 		if g.Meta != nil {
 			if err := a.fillGrant(m, g, names, l); err != nil {
-				return nil, err
+				a.log.Error("a grant of the vault cannot be read", "grant", m.GetId(), "error", err)
+				m = &pb.Grant{Id: m.GetId(), State: grantDamaged} // the others are told all the same
 			}
 		}
 		if at, revoked := l.Get(ledgerGrantRevoked, g.ID[:]); revoked {

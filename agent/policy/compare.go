@@ -112,7 +112,7 @@ func (o Operation) overlaps(l Operation) bool {
 		}
 		return false
 	case o.form == formSOAP && l.form == formKind:
-		return l.kind == KindPassport
+		return l.kind == KindPassport || l.kind == KindConnectPassword
 	case o.form != l.form:
 		return false
 	case o.form == formRESTlet:

@@ -43,7 +43,7 @@ func parseHours(text string) (h Hours, err error) {
 		return h, errHours
 	}
 	// What "Local" means depends on the machine.
-	if h.zone, err = time.LoadLocation(parts[2]); err != nil || parts[2] == "Local" {
+	if h.zone, err = time.LoadLocation(parts[2]); err != nil || parts[2] == "Local" || parts[2] == "" {
 		return h, fmt.Errorf("there is no time zone %.40q: it is a name such as Europe/Berlin, or UTC", parts[2])
 	}
 	return h, nil

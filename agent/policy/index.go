@@ -125,7 +125,7 @@ func (o *Operation) keys() []string {
 	case formRESTlet:
 		return []string{RESTletPath}
 	case formSOAP:
-		return []string{keyKind(KindPassport), "/services"}
+		return []string{keyKind(KindPassport), keyKind(KindConnectPassword), "/services"}
 	}
 	prefix, end := strings.ToLower(o.path.Prefix()), 0
 	for depth := 0; depth < maxDepth && end < len(prefix); depth++ {

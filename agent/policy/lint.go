@@ -100,10 +100,11 @@ func (p *Policy) idle(r *Rule) string {
 	of := func(kind Kind) bool {
 		return slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formAny || o.form == formKind && o.kind == kind })
 	}
+	soap := slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formSOAP })
 	switch {
-	case r.Effect == Allow && slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formSOAP }):
+	case r.Effect == Allow && soap:
 		return "soap allows nothing there: a TokenPassport does not say for which operation it is; allow passport, or leave it out"
-	case r.Effect == Deny && of(KindPassport) != of(KindConnectPassword):
+	case r.Effect == Deny && !soap && of(KindPassport) != of(KindConnectPassword):
 		return "it denies one of passport and connect, and either can be made into the other: deny both"
 	}
 	return ""

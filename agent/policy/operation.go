@@ -174,15 +174,15 @@ func sameScript(w pathglob.Word, name string) fit {
 }
 
 // fitsSOAP: a TokenPassport carries any operation, so that an attempt to make one, as a
-// rule, does not tell which.
+// rule, does not tell which. A Connect password is a TokenPassport in another form.
 func (o *Operation) fitsSOAP(s *sight, generous bool) fit {
-	soap := s.Kind == KindPassport || s.request && len(s.Path) >= len(soapPaths) && strings.EqualFold(s.Path[:len(soapPaths)], soapPaths)
+	soap := s.Kind == KindPassport || s.Kind == KindConnectPassword || s.request && len(s.Path) >= len(soapPaths) && strings.EqualFold(s.Path[:len(soapPaths)], soapPaths)
 	switch {
 	case s.request && !s.plain:
 		return unclear
 	case !soap:
 		return no
-	case s.Operation == "":
+	case s.Operation == "" || s.Kind == KindConnectPassword:
 		return unclear
 	}
 	return fits(slices.ContainsFunc(o.names, func(n string) bool {

@@ -105,8 +105,8 @@ func (p *Policy) readSettings(top *table) {
 func readIssuer(t *table) Issuer {
 	t.must("url")
 	i := Issuer{URL: t.text("url"), JWKSFile: absolute(t, "jwks_file")}
-	if u, err := url.Parse(i.URL); i.URL != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
-		t.fail("url", "it is the URL of an issuer, without query")
+	if u, err := url.Parse(i.URL); i.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		t.fail("url", "it is the URL of an issuer: https, without query")
 	}
 	if v, ok := t.get("jwks"); ok {
 		if i.JWKS, ok = v.(string); !ok || i.JWKS == "" || i.JWKSFile != "" {

@@ -118,6 +118,8 @@ func TestParseRefuses(t *testing.T) {
 		rule + "environment = \"prod\"":                                                              `line 6, rule "a", "environment": it is one of production, sandbox`,
 		rule + "hours = \"06:00-20:00\"":                                                             `hours look like`,
 		rule + "hours = \"Mon 06:00-20:00 Mars/Olympus\"":                                            `there is no time zone "Mars/Olympus"`,
+		rule + "hours = \"Mon 06:00-20:00 \"":                                                        `there is no time zone ""`,
+		"version = 1\n[[issuer]]\nurl = \"http://issuer.example\"\n":                                 `it is the URL of an issuer: https`,
 		rule + "hours = \"Mon 06:00-20:00 Local\"":                                                   `there is no time zone "Local"`,
 		rule + "hours = \"Mon 06:00-20:00 ../etc/passwd\"":                                           `there is no time zone`,
 		rule + "hours = \"Mon 06:00-06:00 UTC\"":                                                     `hours look like`,

@@ -103,6 +103,8 @@ func TestOperations(t *testing.T) {
 		{"soap get", writer("POST", "/services/x/../NetSuitePort_2025_2"), unclear, unclear},
 		{"soap get", with(writer("POST", "/services/rest"), func(a *Attempt) { a.Operation = "get" }), no, no},
 		{"soap get", with(of(KindToken), func(a *Attempt) { a.Operation = "get" }), no, no},
+		{"soap get", of(KindConnectPassword), unclear, unclear}, // it can be made into a TokenPassport
+		{"soap get", with(of(KindConnectPassword), func(a *Attempt) { a.Operation = "get" }), unclear, unclear},
 		{"passport", of(KindPassport), yes, yes}, {"passport", of(KindConnectPassword), no, no},
 		{"connect", of(KindConnectPassword), yes, yes}, {"connect", of(KindPassport), no, no},
 		{"assertion", of(KindAssertion), yes, yes}, {"token", of(KindToken), yes, yes}, {"token", of(KindAssertion), no, no},

@@ -18,7 +18,7 @@ import (
 // Caveats returns limits as caveats, unchecked. nil limits nothing.
 func Caveats(m *pb.GrantLimits) unlocktoken.Caveats {
 	c := unlocktoken.Caveats{
-		Kinds: m.GetKinds(), Hosts: m.GetHosts(), Methods: m.GetMethods(), Paths: m.GetPaths(), Scripts: m.GetScripts(),
+		Kinds: m.GetKinds(), Hosts: m.GetHosts(), Methods: m.GetMethods(), Paths: m.GetPaths(), Scripts: m.GetScripts(), Operations: m.GetOperations(),
 		NotBefore: m.GetNotBefore(), Uses: m.GetUses(), Networks: m.GetNetworks(),
 	}
 	if m.GetRateCount() != 0 || m.GetRateSeconds() != 0 { // half a rate is for Check to refuse
@@ -31,8 +31,8 @@ func Caveats(m *pb.GrantLimits) unlocktoken.Caveats {
 		}
 		c.Identities = append(c.Identities, identity)
 	}
-	if len(m.GetExecutables()) > 0 {
-		c.Peer = &unlocktoken.Peer{Executables: m.GetExecutables()}
+	if len(m.GetExecutables())+len(m.GetUids()) > 0 {
+		c.Peer = &unlocktoken.Peer{Executables: m.GetExecutables(), UIDs: m.GetUids()}
 	}
 	return c
 }
@@ -41,7 +41,7 @@ func Caveats(m *pb.GrantLimits) unlocktoken.Caveats {
 // credentials, which it leaves out.
 func Limits(c unlocktoken.Caveats) *pb.GrantLimits {
 	m := &pb.GrantLimits{
-		Kinds: c.Kinds, Hosts: c.Hosts, Methods: c.Methods, Paths: c.Paths, Scripts: c.Scripts,
+		Kinds: c.Kinds, Hosts: c.Hosts, Methods: c.Methods, Paths: c.Paths, Scripts: c.Scripts, Operations: c.Operations,
 		NotBefore: c.NotBefore, Uses: c.Uses, Networks: c.Networks,
 	}
 	if c.Rate != nil {
@@ -55,7 +55,7 @@ func Limits(c unlocktoken.Caveats) *pb.GrantLimits {
 		m.Identities = append(m.Identities, identity)
 	}
 	if c.Peer != nil {
-		m.Executables = c.Peer.Executables
+		m.Executables, m.Uids = c.Peer.Executables, c.Peer.UIDs
 	}
 	return m
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ import (
 type limitFlags struct {
 	methods, paths, hosts, scripts, kinds, networks, executables []string
 
+	uids []uint
+
 	ttl       duration
 	notBefore beginning
 	uses      uint64
@@ -36,8 +39,9 @@ func (f *limitFlags) register(c *cobra.Command) {
 	list(&f.hosts, "host", "allow requests to `HOST` only")
 	list(&f.scripts, "script", "allow the RESTlet `S/D`: script and deployment")
 	list(&f.kinds, "kind", "allow `KIND`: sign, send, passport, connect-password, …")
-	list(&f.networks, "cidr", "allow requests from a `NETWORK` such as 192.0.2.0/24")
+	list(&f.networks, "cidr", "allow requests from a `NETWORK`; a socket tells none")
 	list(&f.executables, "exe", "allow the executable at `PATH` to ask; evidence, no wall")
+	c.Flags().UintSliceVar(&f.uids, "uid", nil, "allow the user `ID` to ask")
 	c.Flags().Var(&f.ttl, "ttl", "end after a `TIME` such as 8h or 30d, at most 366d")
 	c.Flags().Var(&f.notBefore, "not-before", "begin at a `TIME` such as 2026-12-01T06:00")
 	c.Flags().Uint64Var(&f.uses, "uses", 0, "end after `N` uses")
@@ -61,8 +65,14 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 	if f.rate.Count > 0 {
 		c.Rate = &unlocktoken.Rate{Count: f.rate.Count, Seconds: f.rate.Seconds}
 	}
-	if len(f.executables) > 0 {
+	if len(f.executables)+len(f.uids) > 0 {
 		c.Peer = &unlocktoken.Peer{Executables: f.executables}
+	}
+	for _, id := range f.uids {
+		if id > math.MaxUint32 {
+			return c, usage("wrong value for --uid", "it takes the number of a user", "")
+		}
+		c.Peer.UIDs = append(c.Peer.UIDs, uint32(id))
 	}
 	if f.oidc != "" {
 		var err error

@@ -7359,7 +7359,11 @@ type GrantLimits struct {
 	// OIDC identities of jobs.
 	Identities []*GrantIdentity `protobuf:"bytes,11,rep,name=identities,proto3" json:"identities,omitempty"`
 	// Executables that may ask, absolute.
-	Executables   []string `protobuf:"bytes,12,rep,name=executables,proto3" json:"executables,omitempty"`
+	Executables []string `protobuf:"bytes,12,rep,name=executables,proto3" json:"executables,omitempty"`
+	// User IDs that may ask.
+	Uids []uint32 `protobuf:"varint,13,rep,packed,name=uids,proto3" json:"uids,omitempty"`
+	// SOAP operations. A TokenPassport does not tell its operation: none is made then.
+	Operations    []string `protobuf:"bytes,14,rep,name=operations,proto3" json:"operations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7478,6 +7482,20 @@ func (x *GrantLimits) GetExecutables() []string {
 	return nil
 }
 
+func (x *GrantLimits) GetUids() []uint32 {
+	if x != nil {
+		return x.Uids
+	}
+	return nil
+}
+
+func (x *GrantLimits) GetOperations() []string {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
 // GrantIdentity is what an OIDC token must say: its issuer, and all of these claims.
 type GrantIdentity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -7591,8 +7609,8 @@ type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// g_ and 26 characters.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// "active", "pending" (it has not begun), "expired", "revoked", or "locked" where that
-	// is not known.
+	// "active", "pending" (it has not begun), "expired", "revoked", "damaged" (the vault
+	// has it, and it cannot be read), or "locked" where that is not known.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Unix seconds; not_after is the last one, revoked_at 0 unless it was revoked.
 	CreatedAt int64 `protobuf:"varint,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
@@ -9381,7 +9399,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x14RemoveProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x12revoke_at_netsuite\x18( \x01(\bR\x10revokeAtNetsuite\"\x17\n" +
-	"\x15RemoveProfileResponse\"\xf1\x02\n" +
+	"\x15RemoveProfileResponse\"\xa5\x03\n" +
 	"\vGrantLimits\x12\x14\n" +
 	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x14\n" +
 	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12\x18\n" +
@@ -9399,7 +9417,11 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\n" +
 	"identities\x18\v \x03(\v2\x19.nsagent.v1.GrantIdentityR\n" +
 	"identities\x12 \n" +
-	"\vexecutables\x18\f \x03(\tR\vexecutables\"W\n" +
+	"\vexecutables\x18\f \x03(\tR\vexecutables\x12\x12\n" +
+	"\x04uids\x18\r \x03(\rR\x04uids\x12\x1e\n" +
+	"\n" +
+	"operations\x18\x0e \x03(\tR\n" +
+	"operations\"W\n" +
 	"\rGrantIdentity\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12.\n" +
 	"\x06claims\x18\x02 \x03(\v2\x16.nsagent.v1.GrantClaimR\x06claims\"8\n" +
