@@ -120,6 +120,28 @@ func (g *grantSockets) ofGrants(fits func(*granted) bool) (all []*grantSocket) {
 	return all
 }
 
+// report tells of the sockets that are open, in the order of their paths; boot and clock
+// are the same instant.
+func (g *grantSockets) report(boot time.Duration, clock time.Time) (all []*pb.GrantSocketStatus) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.open {
+		m := &pb.GrantSocketStatus{Path: s.path, Profile: s.profile, Standing: s.standing}
+		if s.ends != 0 {
+			m.ExpiresAt = clock.Add(s.ends - boot).Unix()
+		}
+		if s.grant != nil {
+			m.Grant = s.grant.name
+			if end := s.grant.NotAfter(); m.ExpiresAt == 0 || end < m.ExpiresAt {
+				m.ExpiresAt = end
+			}
+		}
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *pb.GrantSocketStatus) int { return strings.Compare(a.GetPath(), b.GetPath()) })
+	return all
+}
+
 func (g *grantSockets) forget(s *grantSocket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -67,6 +67,8 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 	out := a.status()
 	if c.granted() != nil || c.by() != nil {
 		a.narrowStatus(out, c)
+	} else {
+		out.GrantSockets = a.sockets.report(a.boottime(), a.clock())
 	}
 	return out, nil
 }

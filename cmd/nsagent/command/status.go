@@ -87,6 +87,7 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	for _, s := range r.GetSockets() {
 		rows = append(rows, [2]string{s.GetName() + ".sock", s.GetPath()})
 	}
+	rows = append(rows, grantSocketRows(r.GetGrantSockets())...)
 	rows = append(rows, endings(r.GetExpiring())...)
 	for _, w := range r.GetWarnings() {
 		if u.GetRollback() != "" && strings.Contains(w, u.GetRollback()) {
@@ -95,6 +96,30 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 		rows = append(rows, [2]string{"note", w})
 	}
 	return e.sheet(rows)
+}
+
+// grantSocketRows tells of the sockets that others may use, the first few of them.
+func grantSocketRows(all []*pb.GrantSocketStatus) [][2]string {
+	const most = 5
+	var rows [][2]string
+	for i, s := range all {
+		if i == most {
+			rows = append(rows, [2]string{"socket", fmt.Sprintf("and %d more:  nsagent status -o json", len(all)-most)})
+			break
+		}
+		rights := "exec"
+		if s.GetStanding() {
+			rights = "grant new --listen"
+		}
+		if s.GetGrant() != "" {
+			rights += ", " + shortGrant(s.GetGrant())
+		}
+		if s.GetProfile() != "" {
+			rights += ", " + s.GetProfile()
+		}
+		rows = append(rows, [2]string{"socket", fmt.Sprintf("%s (%s) until %s", s.GetPath(), rights, day(s.GetExpiresAt(), ""))})
+	}
+	return rows
 }
 
 // endings tells of credentials that end, the first few of them.

@@ -202,6 +202,18 @@ type StatusJSON struct {
 	Expiring []ExpiryJSON `json:"expiring"`
 	// Policy is the policy in force; null while locked.
 	Policy *PolicyJSON `json:"policy"`
+	// GrantSockets are told to the owner alone.
+	GrantSockets []GrantSocketJSON `json:"grant_sockets"`
+}
+
+// GrantSocketJSON is a socket on which a right of its own applies. Grant is null where that
+// is the owner's, narrowed, and Profile where all may be used that the grant leaves.
+type GrantSocketJSON struct {
+	Path      string  `json:"path"`
+	Grant     *string `json:"grant"`
+	Profile   *string `json:"profile"`
+	ExpiresAt string  `json:"expires_at"`
+	Standing  bool    `json:"standing"`
 }
 
 // PolicyJSON tells of the policy in force. SHA256 is null where there is none, and Fault
@@ -285,6 +297,12 @@ func (m *StatusResponse) JSON() StatusJSON {
 	for _, x := range m.GetExpiring() {
 		s.Expiring = append(s.Expiring, ExpiryJSON{
 			Profile: x.GetProfile(), Account: x.GetAccount(), Environment: x.GetEnvironment(), Auth: x.GetAuth(), ExpiresAt: *instant(x.GetExpiresAt()), WithinDays: x.GetWithinDays(),
+		})
+	}
+	s.GrantSockets = make([]GrantSocketJSON, 0, len(m.GetGrantSockets()))
+	for _, k := range m.GetGrantSockets() {
+		s.GrantSockets = append(s.GrantSockets, GrantSocketJSON{
+			Path: k.GetPath(), Grant: textOrNull(k.GetGrant()), Profile: textOrNull(k.GetProfile()), ExpiresAt: *instant(k.GetExpiresAt()), Standing: k.GetStanding(),
 		})
 	}
 	if p := m.GetPolicy(); p != nil {

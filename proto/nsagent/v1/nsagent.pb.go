@@ -1681,7 +1681,10 @@ type StatusResponse struct {
 	// while locked.
 	Expiring []*Expiry `protobuf:"bytes,40,rep,name=expiring,proto3" json:"expiring,omitempty"`
 	// The policy in force; absent while locked.
-	Policy        *PolicyStatus `protobuf:"bytes,41,opt,name=policy,proto3" json:"policy,omitempty"`
+	Policy *PolicyStatus `protobuf:"bytes,41,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Sockets on which a right of its own applies to whoever connects, in the order of their
+	// paths; told to the owner alone, not to who has a token or asks on such a socket.
+	GrantSockets  []*GrantSocketStatus `protobuf:"bytes,42,rep,name=grant_sockets,json=grantSockets,proto3" json:"grant_sockets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1796,6 +1799,13 @@ func (x *StatusResponse) GetExpiring() []*Expiry {
 func (x *StatusResponse) GetPolicy() *PolicyStatus {
 	if x != nil {
 		return x.Policy
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetGrantSockets() []*GrantSocketStatus {
+	if x != nil {
+		return x.GrantSockets
 	}
 	return nil
 }
@@ -2163,6 +2173,87 @@ func (x *AuditStatus) GetCheckpoints() bool {
 	return false
 }
 
+// GrantSocketStatus is a socket of a grant, or one that OpenSocket has made.
+type GrantSocketStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Id of the grant; empty where the right is the owner's own, narrowed.
+	Grant string `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	// Profile that may be used there; empty: all that the right leaves.
+	Profile string `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Unix seconds from which on it does nothing.
+	ExpiresAt int64 `protobuf:"varint,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Whether it is that of NewGrant.listen, and no stream holds it open.
+	Standing      bool `protobuf:"varint,5,opt,name=standing,proto3" json:"standing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantSocketStatus) Reset() {
+	*x = GrantSocketStatus{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantSocketStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantSocketStatus) ProtoMessage() {}
+
+func (x *GrantSocketStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantSocketStatus.ProtoReflect.Descriptor instead.
+func (*GrantSocketStatus) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GrantSocketStatus) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *GrantSocketStatus) GetGrant() string {
+	if x != nil {
+		return x.Grant
+	}
+	return ""
+}
+
+func (x *GrantSocketStatus) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *GrantSocketStatus) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *GrantSocketStatus) GetStanding() bool {
+	if x != nil {
+		return x.Standing
+	}
+	return false
+}
+
 type SocketStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "agent" or "admin".
@@ -2174,7 +2265,7 @@ type SocketStatus struct {
 
 func (x *SocketStatus) Reset() {
 	*x = SocketStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2277,7 @@ func (x *SocketStatus) String() string {
 func (*SocketStatus) ProtoMessage() {}
 
 func (x *SocketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2290,7 @@ func (x *SocketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStatus.ProtoReflect.Descriptor instead.
 func (*SocketStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SocketStatus) GetName() string {
@@ -2227,7 +2318,7 @@ type SandboxStatus struct {
 
 func (x *SandboxStatus) Reset() {
 	*x = SandboxStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2330,7 @@ func (x *SandboxStatus) String() string {
 func (*SandboxStatus) ProtoMessage() {}
 
 func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2343,7 @@ func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxStatus.ProtoReflect.Descriptor instead.
 func (*SandboxStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SandboxStatus) GetSeccomp() bool {
@@ -2279,7 +2370,7 @@ type SealKeyRequest struct {
 
 func (x *SealKeyRequest) Reset() {
 	*x = SealKeyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2382,7 @@ func (x *SealKeyRequest) String() string {
 func (*SealKeyRequest) ProtoMessage() {}
 
 func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2395,7 @@ func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyRequest.ProtoReflect.Descriptor instead.
 func (*SealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SealKeyRequest) GetCount() uint32 {
@@ -2329,7 +2420,7 @@ type SealKeyResponse struct {
 
 func (x *SealKeyResponse) Reset() {
 	*x = SealKeyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2432,7 @@ func (x *SealKeyResponse) String() string {
 func (*SealKeyResponse) ProtoMessage() {}
 
 func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2445,7 @@ func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyResponse.ProtoReflect.Descriptor instead.
 func (*SealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SealKeyResponse) GetKeys() []*SealKey {
@@ -2397,7 +2488,7 @@ type SealKey struct {
 
 func (x *SealKey) Reset() {
 	*x = SealKey{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2500,7 @@ func (x *SealKey) String() string {
 func (*SealKey) ProtoMessage() {}
 
 func (x *SealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2513,7 @@ func (x *SealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
 func (*SealKey) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SealKey) GetId() []byte {
@@ -2454,7 +2545,7 @@ type Sealed struct {
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2557,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2570,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Sealed) GetField() string {
@@ -2527,7 +2618,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2630,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2643,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Proof) GetPassphrase() *Sealed {
@@ -2598,7 +2689,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2701,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2714,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -2661,7 +2752,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2764,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2777,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -2734,7 +2825,7 @@ type KeySlot struct {
 
 func (x *KeySlot) Reset() {
 	*x = KeySlot{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +2837,7 @@ func (x *KeySlot) String() string {
 func (*KeySlot) ProtoMessage() {}
 
 func (x *KeySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +2850,7 @@ func (x *KeySlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySlot.ProtoReflect.Descriptor instead.
 func (*KeySlot) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeySlot) GetId() string {
@@ -2810,7 +2901,7 @@ type Totp struct {
 
 func (x *Totp) Reset() {
 	*x = Totp{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +2913,7 @@ func (x *Totp) String() string {
 func (*Totp) ProtoMessage() {}
 
 func (x *Totp) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +2926,7 @@ func (x *Totp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Totp.ProtoReflect.Descriptor instead.
 func (*Totp) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Totp) GetId() string {
@@ -2860,7 +2951,7 @@ type ListKeySlotsRequest struct {
 
 func (x *ListKeySlotsRequest) Reset() {
 	*x = ListKeySlotsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2963,7 @@ func (x *ListKeySlotsRequest) String() string {
 func (*ListKeySlotsRequest) ProtoMessage() {}
 
 func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +2976,7 @@ func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 type ListKeySlotsResponse struct {
@@ -2901,7 +2992,7 @@ type ListKeySlotsResponse struct {
 
 func (x *ListKeySlotsResponse) Reset() {
 	*x = ListKeySlotsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3004,7 @@ func (x *ListKeySlotsResponse) String() string {
 func (*ListKeySlotsResponse) ProtoMessage() {}
 
 func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3017,7 @@ func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
@@ -2967,7 +3058,7 @@ type AddKeySlotRequest struct {
 
 func (x *AddKeySlotRequest) Reset() {
 	*x = AddKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3070,7 @@ func (x *AddKeySlotRequest) String() string {
 func (*AddKeySlotRequest) ProtoMessage() {}
 
 func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3083,7 @@ func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddKeySlotRequest) GetProof() *Proof {
@@ -3034,7 +3125,7 @@ type AddKeySlotResponse struct {
 
 func (x *AddKeySlotResponse) Reset() {
 	*x = AddKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3137,7 @@ func (x *AddKeySlotResponse) String() string {
 func (*AddKeySlotResponse) ProtoMessage() {}
 
 func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3150,7 @@ func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
@@ -3092,7 +3183,7 @@ type AddTOTPRequest struct {
 
 func (x *AddTOTPRequest) Reset() {
 	*x = AddTOTPRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3104,7 +3195,7 @@ func (x *AddTOTPRequest) String() string {
 func (*AddTOTPRequest) ProtoMessage() {}
 
 func (x *AddTOTPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,7 +3208,7 @@ func (x *AddTOTPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTOTPRequest.ProtoReflect.Descriptor instead.
 func (*AddTOTPRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AddTOTPRequest) GetProof() *Proof {
@@ -3151,7 +3242,7 @@ type AddTOTPResponse struct {
 
 func (x *AddTOTPResponse) Reset() {
 	*x = AddTOTPResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3254,7 @@ func (x *AddTOTPResponse) String() string {
 func (*AddTOTPResponse) ProtoMessage() {}
 
 func (x *AddTOTPResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +3267,7 @@ func (x *AddTOTPResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTOTPResponse.ProtoReflect.Descriptor instead.
 func (*AddTOTPResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AddTOTPResponse) GetTotp() *Totp {
@@ -3198,7 +3289,7 @@ type RemoveKeySlotRequest struct {
 
 func (x *RemoveKeySlotRequest) Reset() {
 	*x = RemoveKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3210,7 +3301,7 @@ func (x *RemoveKeySlotRequest) String() string {
 func (*RemoveKeySlotRequest) ProtoMessage() {}
 
 func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3223,7 +3314,7 @@ func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RemoveKeySlotRequest) GetProof() *Proof {
@@ -3252,7 +3343,7 @@ type RemoveKeySlotResponse struct {
 
 func (x *RemoveKeySlotResponse) Reset() {
 	*x = RemoveKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3355,7 @@ func (x *RemoveKeySlotResponse) String() string {
 func (*RemoveKeySlotResponse) ProtoMessage() {}
 
 func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3368,7 @@ func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
@@ -3317,7 +3408,7 @@ type AdoptPolicyRequest struct {
 
 func (x *AdoptPolicyRequest) Reset() {
 	*x = AdoptPolicyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3420,7 @@ func (x *AdoptPolicyRequest) String() string {
 func (*AdoptPolicyRequest) ProtoMessage() {}
 
 func (x *AdoptPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3433,7 @@ func (x *AdoptPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptPolicyRequest.ProtoReflect.Descriptor instead.
 func (*AdoptPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AdoptPolicyRequest) GetProof() *Proof {
@@ -3375,7 +3466,7 @@ type AdoptPolicyResponse struct {
 
 func (x *AdoptPolicyResponse) Reset() {
 	*x = AdoptPolicyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3478,7 @@ func (x *AdoptPolicyResponse) String() string {
 func (*AdoptPolicyResponse) ProtoMessage() {}
 
 func (x *AdoptPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3491,7 @@ func (x *AdoptPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptPolicyResponse.ProtoReflect.Descriptor instead.
 func (*AdoptPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AdoptPolicyResponse) GetPolicy() *PolicyStatus {
@@ -3418,7 +3509,7 @@ type ShowPolicyRequest struct {
 
 func (x *ShowPolicyRequest) Reset() {
 	*x = ShowPolicyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3521,7 @@ func (x *ShowPolicyRequest) String() string {
 func (*ShowPolicyRequest) ProtoMessage() {}
 
 func (x *ShowPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3534,7 @@ func (x *ShowPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ShowPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 type ShowPolicyResponse struct {
@@ -3457,7 +3548,7 @@ type ShowPolicyResponse struct {
 
 func (x *ShowPolicyResponse) Reset() {
 	*x = ShowPolicyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3560,7 @@ func (x *ShowPolicyResponse) String() string {
 func (*ShowPolicyResponse) ProtoMessage() {}
 
 func (x *ShowPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3573,7 @@ func (x *ShowPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ShowPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ShowPolicyResponse) GetPolicy() *PolicyStatus {
@@ -3513,7 +3604,7 @@ type PolicyStatus struct {
 
 func (x *PolicyStatus) Reset() {
 	*x = PolicyStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3525,7 +3616,7 @@ func (x *PolicyStatus) String() string {
 func (*PolicyStatus) ProtoMessage() {}
 
 func (x *PolicyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3538,7 +3629,7 @@ func (x *PolicyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStatus.ProtoReflect.Descriptor instead.
 func (*PolicyStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PolicyStatus) GetSha256() string {
@@ -3576,7 +3667,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3679,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3692,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -3635,7 +3726,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3738,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3751,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -3686,7 +3777,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3698,7 +3789,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3711,7 +3802,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -3754,7 +3845,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +3857,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +3870,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -3811,7 +3902,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +3914,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +3927,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 type LockResponse struct {
@@ -3847,7 +3938,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3859,7 +3950,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3872,7 +3963,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -3952,7 +4043,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3964,7 +4055,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3977,7 +4068,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Profile) GetName() string {
@@ -4242,7 +4333,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4254,7 +4345,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4267,7 +4358,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Certificate) GetCertificateId() string {
@@ -4377,7 +4468,7 @@ type RetiredCertificate struct {
 
 func (x *RetiredCertificate) Reset() {
 	*x = RetiredCertificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4480,7 @@ func (x *RetiredCertificate) String() string {
 func (*RetiredCertificate) ProtoMessage() {}
 
 func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4493,7 @@ func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetiredCertificate.ProtoReflect.Descriptor instead.
 func (*RetiredCertificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RetiredCertificate) GetCertificateId() string {
@@ -4445,7 +4536,7 @@ type NewCertificateRequest struct {
 
 func (x *NewCertificateRequest) Reset() {
 	*x = NewCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +4548,7 @@ func (x *NewCertificateRequest) String() string {
 func (*NewCertificateRequest) ProtoMessage() {}
 
 func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +4561,7 @@ func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*NewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *NewCertificateRequest) GetProfile() *Profile {
@@ -4511,7 +4602,7 @@ type NewCertificateResponse struct {
 
 func (x *NewCertificateResponse) Reset() {
 	*x = NewCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4523,7 +4614,7 @@ func (x *NewCertificateResponse) String() string {
 func (*NewCertificateResponse) ProtoMessage() {}
 
 func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4536,7 +4627,7 @@ func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*NewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *NewCertificateResponse) GetCertificate() *Certificate {
@@ -4563,7 +4654,7 @@ type DropCertificateRequest struct {
 
 func (x *DropCertificateRequest) Reset() {
 	*x = DropCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4575,7 +4666,7 @@ func (x *DropCertificateRequest) String() string {
 func (*DropCertificateRequest) ProtoMessage() {}
 
 func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4588,7 +4679,7 @@ func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateRequest.ProtoReflect.Descriptor instead.
 func (*DropCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DropCertificateRequest) GetName() string {
@@ -4607,7 +4698,7 @@ type DropCertificateResponse struct {
 
 func (x *DropCertificateResponse) Reset() {
 	*x = DropCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4619,7 +4710,7 @@ func (x *DropCertificateResponse) String() string {
 func (*DropCertificateResponse) ProtoMessage() {}
 
 func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4632,7 +4723,7 @@ func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateResponse.ProtoReflect.Descriptor instead.
 func (*DropCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DropCertificateResponse) GetProfile() *Profile {
@@ -4652,7 +4743,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4664,7 +4755,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4677,7 +4768,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListCertificatesRequest) GetName() string {
@@ -4700,7 +4791,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4712,7 +4803,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4725,7 +4816,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -4763,7 +4854,7 @@ type UploadCertificateRequest struct {
 
 func (x *UploadCertificateRequest) Reset() {
 	*x = UploadCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +4866,7 @@ func (x *UploadCertificateRequest) String() string {
 func (*UploadCertificateRequest) ProtoMessage() {}
 
 func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +4879,7 @@ func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateRequest.ProtoReflect.Descriptor instead.
 func (*UploadCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UploadCertificateRequest) GetName() string {
@@ -4821,7 +4912,7 @@ type UploadCertificateResponse struct {
 
 func (x *UploadCertificateResponse) Reset() {
 	*x = UploadCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4833,7 +4924,7 @@ func (x *UploadCertificateResponse) String() string {
 func (*UploadCertificateResponse) ProtoMessage() {}
 
 func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,7 +4937,7 @@ func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateResponse.ProtoReflect.Descriptor instead.
 func (*UploadCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *UploadCertificateResponse) GetCertificate() *Certificate {
@@ -4876,7 +4967,7 @@ type RotateCertificateRequest struct {
 
 func (x *RotateCertificateRequest) Reset() {
 	*x = RotateCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4888,7 +4979,7 @@ func (x *RotateCertificateRequest) String() string {
 func (*RotateCertificateRequest) ProtoMessage() {}
 
 func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4901,7 +4992,7 @@ func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RotateCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RotateCertificateRequest) GetName() string {
@@ -4960,7 +5051,7 @@ type RotateCertificateResponse struct {
 
 func (x *RotateCertificateResponse) Reset() {
 	*x = RotateCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4972,7 +5063,7 @@ func (x *RotateCertificateResponse) String() string {
 func (*RotateCertificateResponse) ProtoMessage() {}
 
 func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4985,7 +5076,7 @@ func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RotateCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RotateCertificateResponse) GetProfile() *Profile {
@@ -5028,7 +5119,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5040,7 +5131,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5053,7 +5144,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RevokeCertificateRequest) GetName() string {
@@ -5078,7 +5169,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5090,7 +5181,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5103,7 +5194,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 // SecretVersion says of a version of a secret what is not secret.
@@ -5122,7 +5213,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5134,7 +5225,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5147,7 +5238,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -5191,7 +5282,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5203,7 +5294,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5216,7 +5307,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -5242,7 +5333,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5254,7 +5345,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5267,7 +5358,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -5287,7 +5378,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5299,7 +5390,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5312,7 +5403,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -5331,7 +5422,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5343,7 +5434,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5356,7 +5447,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -5379,7 +5470,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5391,7 +5482,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5404,7 +5495,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -5437,7 +5528,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5449,7 +5540,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5462,7 +5553,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -5510,7 +5601,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5522,7 +5613,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5535,7 +5626,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -5573,7 +5664,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5585,7 +5676,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5598,7 +5689,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -5659,7 +5750,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5671,7 +5762,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5684,7 +5775,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -5706,7 +5797,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5718,7 +5809,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5731,7 +5822,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -5757,7 +5848,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5769,7 +5860,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5782,7 +5873,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -5805,7 +5896,7 @@ type MarkRefreshedRequest struct {
 
 func (x *MarkRefreshedRequest) Reset() {
 	*x = MarkRefreshedRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5817,7 +5908,7 @@ func (x *MarkRefreshedRequest) String() string {
 func (*MarkRefreshedRequest) ProtoMessage() {}
 
 func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5830,7 +5921,7 @@ func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *MarkRefreshedRequest) GetName() string {
@@ -5857,7 +5948,7 @@ type MarkRefreshedResponse struct {
 
 func (x *MarkRefreshedResponse) Reset() {
 	*x = MarkRefreshedResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5869,7 +5960,7 @@ func (x *MarkRefreshedResponse) String() string {
 func (*MarkRefreshedResponse) ProtoMessage() {}
 
 func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5882,7 +5973,7 @@ func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
@@ -5900,7 +5991,7 @@ type ListIntegrationsRequest struct {
 
 func (x *ListIntegrationsRequest) Reset() {
 	*x = ListIntegrationsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5912,7 +6003,7 @@ func (x *ListIntegrationsRequest) String() string {
 func (*ListIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5925,7 +6016,7 @@ func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 type ListIntegrationsResponse struct {
@@ -5938,7 +6029,7 @@ type ListIntegrationsResponse struct {
 
 func (x *ListIntegrationsResponse) Reset() {
 	*x = ListIntegrationsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5950,7 +6041,7 @@ func (x *ListIntegrationsResponse) String() string {
 func (*ListIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5963,7 +6054,7 @@ func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
@@ -5991,7 +6082,7 @@ type Integration struct {
 
 func (x *Integration) Reset() {
 	*x = Integration{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6003,7 +6094,7 @@ func (x *Integration) String() string {
 func (*Integration) ProtoMessage() {}
 
 func (x *Integration) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6016,7 +6107,7 @@ func (x *Integration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Integration.ProtoReflect.Descriptor instead.
 func (*Integration) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *Integration) GetAccount() string {
@@ -6067,7 +6158,7 @@ type IntegrationUse struct {
 
 func (x *IntegrationUse) Reset() {
 	*x = IntegrationUse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6079,7 +6170,7 @@ func (x *IntegrationUse) String() string {
 func (*IntegrationUse) ProtoMessage() {}
 
 func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6092,7 +6183,7 @@ func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
 func (*IntegrationUse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *IntegrationUse) GetProfile() string {
@@ -6132,7 +6223,7 @@ type RotateIntegrationRequest struct {
 
 func (x *RotateIntegrationRequest) Reset() {
 	*x = RotateIntegrationRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6144,7 +6235,7 @@ func (x *RotateIntegrationRequest) String() string {
 func (*RotateIntegrationRequest) ProtoMessage() {}
 
 func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6157,7 +6248,7 @@ func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RotateIntegrationRequest) GetName() string {
@@ -6198,7 +6289,7 @@ type RotateIntegrationResponse struct {
 
 func (x *RotateIntegrationResponse) Reset() {
 	*x = RotateIntegrationResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6210,7 +6301,7 @@ func (x *RotateIntegrationResponse) String() string {
 func (*RotateIntegrationResponse) ProtoMessage() {}
 
 func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6223,7 +6314,7 @@ func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
@@ -6254,7 +6345,7 @@ type RotateProfileRequest struct {
 
 func (x *RotateProfileRequest) Reset() {
 	*x = RotateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6266,7 +6357,7 @@ func (x *RotateProfileRequest) String() string {
 func (*RotateProfileRequest) ProtoMessage() {}
 
 func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6279,7 +6370,7 @@ func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileRequest.ProtoReflect.Descriptor instead.
 func (*RotateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *RotateProfileRequest) GetName() string {
@@ -6335,7 +6426,7 @@ type RotateProfileResponse struct {
 
 func (x *RotateProfileResponse) Reset() {
 	*x = RotateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6347,7 +6438,7 @@ func (x *RotateProfileResponse) String() string {
 func (*RotateProfileResponse) ProtoMessage() {}
 
 func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6360,7 +6451,7 @@ func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileResponse.ProtoReflect.Descriptor instead.
 func (*RotateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RotateProfileResponse) GetProfile() *Profile {
@@ -6397,7 +6488,7 @@ type MigrateProfileRequest struct {
 
 func (x *MigrateProfileRequest) Reset() {
 	*x = MigrateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6409,7 +6500,7 @@ func (x *MigrateProfileRequest) String() string {
 func (*MigrateProfileRequest) ProtoMessage() {}
 
 func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6422,7 +6513,7 @@ func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileRequest.ProtoReflect.Descriptor instead.
 func (*MigrateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *MigrateProfileRequest) GetName() string {
@@ -6475,7 +6566,7 @@ type MigrateProfileResponse struct {
 
 func (x *MigrateProfileResponse) Reset() {
 	*x = MigrateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6487,7 +6578,7 @@ func (x *MigrateProfileResponse) String() string {
 func (*MigrateProfileResponse) ProtoMessage() {}
 
 func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6500,7 +6591,7 @@ func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileResponse.ProtoReflect.Descriptor instead.
 func (*MigrateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *MigrateProfileResponse) GetProfile() *Profile {
@@ -6545,7 +6636,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6557,7 +6648,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6570,7 +6661,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -6608,7 +6699,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6620,7 +6711,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6633,7 +6724,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -6686,7 +6777,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6698,7 +6789,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6711,7 +6802,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *Surface) GetName() string {
@@ -6764,7 +6855,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6776,7 +6867,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6789,7 +6880,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
 }
 
 type CheckVaultResponse struct {
@@ -6803,7 +6894,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6815,7 +6906,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6828,7 +6919,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -6862,7 +6953,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6874,7 +6965,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6887,7 +6978,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *Check) GetName() string {
@@ -6941,7 +7032,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6953,7 +7044,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6966,7 +7057,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -7022,7 +7113,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7034,7 +7125,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7047,7 +7138,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -7114,7 +7205,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7126,7 +7217,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7139,7 +7230,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -7207,7 +7298,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7219,7 +7310,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7232,7 +7323,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -7254,7 +7345,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7266,7 +7357,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7279,7 +7370,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -7304,7 +7395,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7316,7 +7407,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7329,7 +7420,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
 }
 
 // GrantLimits are what has to hold for a use under a grant. What is empty or 0 limits
@@ -7370,7 +7461,7 @@ type GrantLimits struct {
 
 func (x *GrantLimits) Reset() {
 	*x = GrantLimits{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7382,7 +7473,7 @@ func (x *GrantLimits) String() string {
 func (*GrantLimits) ProtoMessage() {}
 
 func (x *GrantLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7395,7 +7486,7 @@ func (x *GrantLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantLimits.ProtoReflect.Descriptor instead.
 func (*GrantLimits) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *GrantLimits) GetKinds() []string {
@@ -7509,7 +7600,7 @@ type GrantIdentity struct {
 
 func (x *GrantIdentity) Reset() {
 	*x = GrantIdentity{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7521,7 +7612,7 @@ func (x *GrantIdentity) String() string {
 func (*GrantIdentity) ProtoMessage() {}
 
 func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7534,7 +7625,7 @@ func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantIdentity.ProtoReflect.Descriptor instead.
 func (*GrantIdentity) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GrantIdentity) GetIssuer() string {
@@ -7562,7 +7653,7 @@ type GrantClaim struct {
 
 func (x *GrantClaim) Reset() {
 	*x = GrantClaim{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7574,7 +7665,7 @@ func (x *GrantClaim) String() string {
 func (*GrantClaim) ProtoMessage() {}
 
 func (x *GrantClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7587,7 +7678,7 @@ func (x *GrantClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantClaim.ProtoReflect.Descriptor instead.
 func (*GrantClaim) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *GrantClaim) GetName() string {
@@ -7635,7 +7726,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7647,7 +7738,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7660,7 +7751,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *Grant) GetId() string {
@@ -7766,7 +7857,7 @@ type GrantProfile struct {
 
 func (x *GrantProfile) Reset() {
 	*x = GrantProfile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7778,7 +7869,7 @@ func (x *GrantProfile) String() string {
 func (*GrantProfile) ProtoMessage() {}
 
 func (x *GrantProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7791,7 +7882,7 @@ func (x *GrantProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantProfile.ProtoReflect.Descriptor instead.
 func (*GrantProfile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *GrantProfile) GetName() string {
@@ -7849,7 +7940,7 @@ type NewGrantRequest struct {
 
 func (x *NewGrantRequest) Reset() {
 	*x = NewGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7861,7 +7952,7 @@ func (x *NewGrantRequest) String() string {
 func (*NewGrantRequest) ProtoMessage() {}
 
 func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7874,7 +7965,7 @@ func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewGrantRequest.ProtoReflect.Descriptor instead.
 func (*NewGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *NewGrantRequest) GetProof() *Proof {
@@ -7950,7 +8041,7 @@ type NewGrantResponse struct {
 
 func (x *NewGrantResponse) Reset() {
 	*x = NewGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7962,7 +8053,7 @@ func (x *NewGrantResponse) String() string {
 func (*NewGrantResponse) ProtoMessage() {}
 
 func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7975,7 +8066,7 @@ func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewGrantResponse.ProtoReflect.Descriptor instead.
 func (*NewGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *NewGrantResponse) GetChain() []byte {
@@ -8021,7 +8112,7 @@ type ListGrantsRequest struct {
 
 func (x *ListGrantsRequest) Reset() {
 	*x = ListGrantsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8033,7 +8124,7 @@ func (x *ListGrantsRequest) String() string {
 func (*ListGrantsRequest) ProtoMessage() {}
 
 func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8046,7 +8137,7 @@ func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
 }
 
 type ListGrantsResponse struct {
@@ -8059,7 +8150,7 @@ type ListGrantsResponse struct {
 
 func (x *ListGrantsResponse) Reset() {
 	*x = ListGrantsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8071,7 +8162,7 @@ func (x *ListGrantsResponse) String() string {
 func (*ListGrantsResponse) ProtoMessage() {}
 
 func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8084,7 +8175,7 @@ func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ListGrantsResponse) GetGrants() []*Grant {
@@ -8104,7 +8195,7 @@ type ShowGrantRequest struct {
 
 func (x *ShowGrantRequest) Reset() {
 	*x = ShowGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8116,7 +8207,7 @@ func (x *ShowGrantRequest) String() string {
 func (*ShowGrantRequest) ProtoMessage() {}
 
 func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8129,7 +8220,7 @@ func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowGrantRequest.ProtoReflect.Descriptor instead.
 func (*ShowGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ShowGrantRequest) GetId() string {
@@ -8148,7 +8239,7 @@ type ShowGrantResponse struct {
 
 func (x *ShowGrantResponse) Reset() {
 	*x = ShowGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8160,7 +8251,7 @@ func (x *ShowGrantResponse) String() string {
 func (*ShowGrantResponse) ProtoMessage() {}
 
 func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8173,7 +8264,7 @@ func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowGrantResponse.ProtoReflect.Descriptor instead.
 func (*ShowGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{119}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *ShowGrantResponse) GetGrant() *Grant {
@@ -8197,7 +8288,7 @@ type RevokeGrantRequest struct {
 
 func (x *RevokeGrantRequest) Reset() {
 	*x = RevokeGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8209,7 +8300,7 @@ func (x *RevokeGrantRequest) String() string {
 func (*RevokeGrantRequest) ProtoMessage() {}
 
 func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8222,7 +8313,7 @@ func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{120}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *RevokeGrantRequest) GetId() string {
@@ -8253,7 +8344,7 @@ type RevokeGrantResponse struct {
 
 func (x *RevokeGrantResponse) Reset() {
 	*x = RevokeGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8265,7 +8356,7 @@ func (x *RevokeGrantResponse) String() string {
 func (*RevokeGrantResponse) ProtoMessage() {}
 
 func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8278,7 +8369,7 @@ func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantResponse.ProtoReflect.Descriptor instead.
 func (*RevokeGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{121}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *RevokeGrantResponse) GetGrant() *Grant {
@@ -8313,7 +8404,7 @@ type ListRequestsRequest struct {
 
 func (x *ListRequestsRequest) Reset() {
 	*x = ListRequestsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8325,7 +8416,7 @@ func (x *ListRequestsRequest) String() string {
 func (*ListRequestsRequest) ProtoMessage() {}
 
 func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8338,7 +8429,7 @@ func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequestsRequest.ProtoReflect.Descriptor instead.
 func (*ListRequestsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *ListRequestsRequest) GetAfter() uint64 {
@@ -8360,7 +8451,7 @@ type ListRequestsResponse struct {
 
 func (x *ListRequestsResponse) Reset() {
 	*x = ListRequestsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8372,7 +8463,7 @@ func (x *ListRequestsResponse) String() string {
 func (*ListRequestsResponse) ProtoMessage() {}
 
 func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8385,7 +8476,7 @@ func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequestsResponse.ProtoReflect.Descriptor instead.
 func (*ListRequestsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *ListRequestsResponse) GetRequests() []*ApprovalRequest {
@@ -8434,7 +8525,7 @@ type ApprovalRequest struct {
 
 func (x *ApprovalRequest) Reset() {
 	*x = ApprovalRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8446,7 +8537,7 @@ func (x *ApprovalRequest) String() string {
 func (*ApprovalRequest) ProtoMessage() {}
 
 func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8459,7 +8550,7 @@ func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalRequest.ProtoReflect.Descriptor instead.
 func (*ApprovalRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{124}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *ApprovalRequest) GetId() string {
@@ -8573,7 +8664,7 @@ type WaitingCaller struct {
 
 func (x *WaitingCaller) Reset() {
 	*x = WaitingCaller{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8585,7 +8676,7 @@ func (x *WaitingCaller) String() string {
 func (*WaitingCaller) ProtoMessage() {}
 
 func (x *WaitingCaller) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8598,7 +8689,7 @@ func (x *WaitingCaller) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitingCaller.ProtoReflect.Descriptor instead.
 func (*WaitingCaller) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{125}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *WaitingCaller) GetPid() int32 {
@@ -8637,7 +8728,7 @@ type ApproveRequestRequest struct {
 
 func (x *ApproveRequestRequest) Reset() {
 	*x = ApproveRequestRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8649,7 +8740,7 @@ func (x *ApproveRequestRequest) String() string {
 func (*ApproveRequestRequest) ProtoMessage() {}
 
 func (x *ApproveRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8662,7 +8753,7 @@ func (x *ApproveRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequestRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequestRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{126}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *ApproveRequestRequest) GetProof() *Proof {
@@ -8694,7 +8785,7 @@ type ApproveRequestResponse struct {
 
 func (x *ApproveRequestResponse) Reset() {
 	*x = ApproveRequestResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8706,7 +8797,7 @@ func (x *ApproveRequestResponse) String() string {
 func (*ApproveRequestResponse) ProtoMessage() {}
 
 func (x *ApproveRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8719,7 +8810,7 @@ func (x *ApproveRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequestResponse.ProtoReflect.Descriptor instead.
 func (*ApproveRequestResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{127}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{128}
 }
 
 type DenyRequestRequest struct {
@@ -8732,7 +8823,7 @@ type DenyRequestRequest struct {
 
 func (x *DenyRequestRequest) Reset() {
 	*x = DenyRequestRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8744,7 +8835,7 @@ func (x *DenyRequestRequest) String() string {
 func (*DenyRequestRequest) ProtoMessage() {}
 
 func (x *DenyRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8757,7 +8848,7 @@ func (x *DenyRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequestRequest.ProtoReflect.Descriptor instead.
 func (*DenyRequestRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{128}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *DenyRequestRequest) GetId() string {
@@ -8775,7 +8866,7 @@ type DenyRequestResponse struct {
 
 func (x *DenyRequestResponse) Reset() {
 	*x = DenyRequestResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8787,7 +8878,7 @@ func (x *DenyRequestResponse) String() string {
 func (*DenyRequestResponse) ProtoMessage() {}
 
 func (x *DenyRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8800,7 +8891,7 @@ func (x *DenyRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequestResponse.ProtoReflect.Descriptor instead.
 func (*DenyRequestResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{129}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{130}
 }
 
 type StopRequest struct {
@@ -8811,7 +8902,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8823,7 +8914,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8836,7 +8927,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{130}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{131}
 }
 
 type StopResponse struct {
@@ -8847,7 +8938,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8859,7 +8950,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8872,7 +8963,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{131}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{132}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -8998,7 +9089,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fSocketClosed\x12\x12\n" +
 	"\x04made\x18\x01 \x01(\x04R\x04made\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\x04R\arefused\"\x0f\n" +
-	"\rStatusRequest\"\xea\x03\n" +
+	"\rStatusRequest\"\xae\x04\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x16\n" +
@@ -9012,7 +9103,8 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\asandbox\x18\n" +
 	" \x01(\v2\x19.nsagent.v1.SandboxStatusR\asandbox\x12.\n" +
 	"\bexpiring\x18( \x03(\v2\x12.nsagent.v1.ExpiryR\bexpiring\x120\n" +
-	"\x06policy\x18) \x01(\v2\x18.nsagent.v1.PolicyStatusR\x06policy\"\xb2\x01\n" +
+	"\x06policy\x18) \x01(\v2\x18.nsagent.v1.PolicyStatusR\x06policy\x12B\n" +
+	"\rgrant_sockets\x18* \x03(\v2\x1d.nsagent.v1.GrantSocketStatusR\fgrantSockets\"\xb2\x01\n" +
 	"\x06Expiry\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
@@ -9045,7 +9137,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"durability\x12'\n" +
 	"\x0fcheckpoint_size\x18\x06 \x01(\x04R\x0echeckpointSize\x12'\n" +
 	"\x0fcheckpoint_time\x18\a \x01(\x03R\x0echeckpointTime\x12 \n" +
-	"\vcheckpoints\x18\b \x01(\bR\vcheckpoints\"6\n" +
+	"\vcheckpoints\x18\b \x01(\bR\vcheckpoints\"\x92\x01\n" +
+	"\x11GrantSocketStatus\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05grant\x18\x02 \x01(\tR\x05grant\x12\x18\n" +
+	"\aprofile\x18\x03 \x01(\tR\aprofile\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\x03R\texpiresAt\x12\x1a\n" +
+	"\bstanding\x18\x05 \x01(\bR\bstanding\"6\n" +
 	"\fSocketStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"L\n" +
@@ -9592,7 +9691,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 132)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -9622,313 +9721,315 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*UnlockStatus)(nil),              // 25: nsagent.v1.UnlockStatus
 	(*MemoryStatus)(nil),              // 26: nsagent.v1.MemoryStatus
 	(*AuditStatus)(nil),               // 27: nsagent.v1.AuditStatus
-	(*SocketStatus)(nil),              // 28: nsagent.v1.SocketStatus
-	(*SandboxStatus)(nil),             // 29: nsagent.v1.SandboxStatus
-	(*SealKeyRequest)(nil),            // 30: nsagent.v1.SealKeyRequest
-	(*SealKeyResponse)(nil),           // 31: nsagent.v1.SealKeyResponse
-	(*SealKey)(nil),                   // 32: nsagent.v1.SealKey
-	(*Sealed)(nil),                    // 33: nsagent.v1.Sealed
-	(*Proof)(nil),                     // 34: nsagent.v1.Proof
-	(*UnlockRequest)(nil),             // 35: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),            // 36: nsagent.v1.UnlockResponse
-	(*KeySlot)(nil),                   // 37: nsagent.v1.KeySlot
-	(*Totp)(nil),                      // 38: nsagent.v1.Totp
-	(*ListKeySlotsRequest)(nil),       // 39: nsagent.v1.ListKeySlotsRequest
-	(*ListKeySlotsResponse)(nil),      // 40: nsagent.v1.ListKeySlotsResponse
-	(*AddKeySlotRequest)(nil),         // 41: nsagent.v1.AddKeySlotRequest
-	(*AddKeySlotResponse)(nil),        // 42: nsagent.v1.AddKeySlotResponse
-	(*AddTOTPRequest)(nil),            // 43: nsagent.v1.AddTOTPRequest
-	(*AddTOTPResponse)(nil),           // 44: nsagent.v1.AddTOTPResponse
-	(*RemoveKeySlotRequest)(nil),      // 45: nsagent.v1.RemoveKeySlotRequest
-	(*RemoveKeySlotResponse)(nil),     // 46: nsagent.v1.RemoveKeySlotResponse
-	(*AdoptPolicyRequest)(nil),        // 47: nsagent.v1.AdoptPolicyRequest
-	(*AdoptPolicyResponse)(nil),       // 48: nsagent.v1.AdoptPolicyResponse
-	(*ShowPolicyRequest)(nil),         // 49: nsagent.v1.ShowPolicyRequest
-	(*ShowPolicyResponse)(nil),        // 50: nsagent.v1.ShowPolicyResponse
-	(*PolicyStatus)(nil),              // 51: nsagent.v1.PolicyStatus
-	(*ChangePassphraseRequest)(nil),   // 52: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil),  // 53: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),            // 54: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),           // 55: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),               // 56: nsagent.v1.LockRequest
-	(*LockResponse)(nil),              // 57: nsagent.v1.LockResponse
-	(*Profile)(nil),                   // 58: nsagent.v1.Profile
-	(*Certificate)(nil),               // 59: nsagent.v1.Certificate
-	(*RetiredCertificate)(nil),        // 60: nsagent.v1.RetiredCertificate
-	(*NewCertificateRequest)(nil),     // 61: nsagent.v1.NewCertificateRequest
-	(*NewCertificateResponse)(nil),    // 62: nsagent.v1.NewCertificateResponse
-	(*DropCertificateRequest)(nil),    // 63: nsagent.v1.DropCertificateRequest
-	(*DropCertificateResponse)(nil),   // 64: nsagent.v1.DropCertificateResponse
-	(*ListCertificatesRequest)(nil),   // 65: nsagent.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 66: nsagent.v1.ListCertificatesResponse
-	(*UploadCertificateRequest)(nil),  // 67: nsagent.v1.UploadCertificateRequest
-	(*UploadCertificateResponse)(nil), // 68: nsagent.v1.UploadCertificateResponse
-	(*RotateCertificateRequest)(nil),  // 69: nsagent.v1.RotateCertificateRequest
-	(*RotateCertificateResponse)(nil), // 70: nsagent.v1.RotateCertificateResponse
-	(*RevokeCertificateRequest)(nil),  // 71: nsagent.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 72: nsagent.v1.RevokeCertificateResponse
-	(*SecretVersion)(nil),             // 73: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),         // 74: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),        // 75: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),        // 76: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),       // 77: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),             // 78: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),               // 79: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),            // 80: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),        // 81: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),       // 82: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),      // 83: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),     // 84: nsagent.v1.RenameProfileResponse
-	(*MarkRefreshedRequest)(nil),      // 85: nsagent.v1.MarkRefreshedRequest
-	(*MarkRefreshedResponse)(nil),     // 86: nsagent.v1.MarkRefreshedResponse
-	(*ListIntegrationsRequest)(nil),   // 87: nsagent.v1.ListIntegrationsRequest
-	(*ListIntegrationsResponse)(nil),  // 88: nsagent.v1.ListIntegrationsResponse
-	(*Integration)(nil),               // 89: nsagent.v1.Integration
-	(*IntegrationUse)(nil),            // 90: nsagent.v1.IntegrationUse
-	(*RotateIntegrationRequest)(nil),  // 91: nsagent.v1.RotateIntegrationRequest
-	(*RotateIntegrationResponse)(nil), // 92: nsagent.v1.RotateIntegrationResponse
-	(*RotateProfileRequest)(nil),      // 93: nsagent.v1.RotateProfileRequest
-	(*RotateProfileResponse)(nil),     // 94: nsagent.v1.RotateProfileResponse
-	(*MigrateProfileRequest)(nil),     // 95: nsagent.v1.MigrateProfileRequest
-	(*MigrateProfileResponse)(nil),    // 96: nsagent.v1.MigrateProfileResponse
-	(*TestProfileRequest)(nil),        // 97: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 98: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 99: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 100: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 101: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 102: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 103: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 104: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 105: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 106: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 107: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 108: nsagent.v1.RemoveProfileResponse
-	(*GrantLimits)(nil),               // 109: nsagent.v1.GrantLimits
-	(*GrantIdentity)(nil),             // 110: nsagent.v1.GrantIdentity
-	(*GrantClaim)(nil),                // 111: nsagent.v1.GrantClaim
-	(*Grant)(nil),                     // 112: nsagent.v1.Grant
-	(*GrantProfile)(nil),              // 113: nsagent.v1.GrantProfile
-	(*NewGrantRequest)(nil),           // 114: nsagent.v1.NewGrantRequest
-	(*NewGrantResponse)(nil),          // 115: nsagent.v1.NewGrantResponse
-	(*ListGrantsRequest)(nil),         // 116: nsagent.v1.ListGrantsRequest
-	(*ListGrantsResponse)(nil),        // 117: nsagent.v1.ListGrantsResponse
-	(*ShowGrantRequest)(nil),          // 118: nsagent.v1.ShowGrantRequest
-	(*ShowGrantResponse)(nil),         // 119: nsagent.v1.ShowGrantResponse
-	(*RevokeGrantRequest)(nil),        // 120: nsagent.v1.RevokeGrantRequest
-	(*RevokeGrantResponse)(nil),       // 121: nsagent.v1.RevokeGrantResponse
-	(*ListRequestsRequest)(nil),       // 122: nsagent.v1.ListRequestsRequest
-	(*ListRequestsResponse)(nil),      // 123: nsagent.v1.ListRequestsResponse
-	(*ApprovalRequest)(nil),           // 124: nsagent.v1.ApprovalRequest
-	(*WaitingCaller)(nil),             // 125: nsagent.v1.WaitingCaller
-	(*ApproveRequestRequest)(nil),     // 126: nsagent.v1.ApproveRequestRequest
-	(*ApproveRequestResponse)(nil),    // 127: nsagent.v1.ApproveRequestResponse
-	(*DenyRequestRequest)(nil),        // 128: nsagent.v1.DenyRequestRequest
-	(*DenyRequestResponse)(nil),       // 129: nsagent.v1.DenyRequestResponse
-	(*StopRequest)(nil),               // 130: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 131: nsagent.v1.StopResponse
+	(*GrantSocketStatus)(nil),         // 28: nsagent.v1.GrantSocketStatus
+	(*SocketStatus)(nil),              // 29: nsagent.v1.SocketStatus
+	(*SandboxStatus)(nil),             // 30: nsagent.v1.SandboxStatus
+	(*SealKeyRequest)(nil),            // 31: nsagent.v1.SealKeyRequest
+	(*SealKeyResponse)(nil),           // 32: nsagent.v1.SealKeyResponse
+	(*SealKey)(nil),                   // 33: nsagent.v1.SealKey
+	(*Sealed)(nil),                    // 34: nsagent.v1.Sealed
+	(*Proof)(nil),                     // 35: nsagent.v1.Proof
+	(*UnlockRequest)(nil),             // 36: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),            // 37: nsagent.v1.UnlockResponse
+	(*KeySlot)(nil),                   // 38: nsagent.v1.KeySlot
+	(*Totp)(nil),                      // 39: nsagent.v1.Totp
+	(*ListKeySlotsRequest)(nil),       // 40: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),      // 41: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),         // 42: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),        // 43: nsagent.v1.AddKeySlotResponse
+	(*AddTOTPRequest)(nil),            // 44: nsagent.v1.AddTOTPRequest
+	(*AddTOTPResponse)(nil),           // 45: nsagent.v1.AddTOTPResponse
+	(*RemoveKeySlotRequest)(nil),      // 46: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),     // 47: nsagent.v1.RemoveKeySlotResponse
+	(*AdoptPolicyRequest)(nil),        // 48: nsagent.v1.AdoptPolicyRequest
+	(*AdoptPolicyResponse)(nil),       // 49: nsagent.v1.AdoptPolicyResponse
+	(*ShowPolicyRequest)(nil),         // 50: nsagent.v1.ShowPolicyRequest
+	(*ShowPolicyResponse)(nil),        // 51: nsagent.v1.ShowPolicyResponse
+	(*PolicyStatus)(nil),              // 52: nsagent.v1.PolicyStatus
+	(*ChangePassphraseRequest)(nil),   // 53: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil),  // 54: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),            // 55: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),           // 56: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),               // 57: nsagent.v1.LockRequest
+	(*LockResponse)(nil),              // 58: nsagent.v1.LockResponse
+	(*Profile)(nil),                   // 59: nsagent.v1.Profile
+	(*Certificate)(nil),               // 60: nsagent.v1.Certificate
+	(*RetiredCertificate)(nil),        // 61: nsagent.v1.RetiredCertificate
+	(*NewCertificateRequest)(nil),     // 62: nsagent.v1.NewCertificateRequest
+	(*NewCertificateResponse)(nil),    // 63: nsagent.v1.NewCertificateResponse
+	(*DropCertificateRequest)(nil),    // 64: nsagent.v1.DropCertificateRequest
+	(*DropCertificateResponse)(nil),   // 65: nsagent.v1.DropCertificateResponse
+	(*ListCertificatesRequest)(nil),   // 66: nsagent.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 67: nsagent.v1.ListCertificatesResponse
+	(*UploadCertificateRequest)(nil),  // 68: nsagent.v1.UploadCertificateRequest
+	(*UploadCertificateResponse)(nil), // 69: nsagent.v1.UploadCertificateResponse
+	(*RotateCertificateRequest)(nil),  // 70: nsagent.v1.RotateCertificateRequest
+	(*RotateCertificateResponse)(nil), // 71: nsagent.v1.RotateCertificateResponse
+	(*RevokeCertificateRequest)(nil),  // 72: nsagent.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 73: nsagent.v1.RevokeCertificateResponse
+	(*SecretVersion)(nil),             // 74: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 75: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 76: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 77: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 78: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 79: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 80: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 81: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 82: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 83: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 84: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 85: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 86: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 87: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 88: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 89: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 90: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 91: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 92: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 93: nsagent.v1.RotateIntegrationResponse
+	(*RotateProfileRequest)(nil),      // 94: nsagent.v1.RotateProfileRequest
+	(*RotateProfileResponse)(nil),     // 95: nsagent.v1.RotateProfileResponse
+	(*MigrateProfileRequest)(nil),     // 96: nsagent.v1.MigrateProfileRequest
+	(*MigrateProfileResponse)(nil),    // 97: nsagent.v1.MigrateProfileResponse
+	(*TestProfileRequest)(nil),        // 98: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 99: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 100: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 101: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 102: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 103: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 104: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 105: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 106: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 107: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 108: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 109: nsagent.v1.RemoveProfileResponse
+	(*GrantLimits)(nil),               // 110: nsagent.v1.GrantLimits
+	(*GrantIdentity)(nil),             // 111: nsagent.v1.GrantIdentity
+	(*GrantClaim)(nil),                // 112: nsagent.v1.GrantClaim
+	(*Grant)(nil),                     // 113: nsagent.v1.Grant
+	(*GrantProfile)(nil),              // 114: nsagent.v1.GrantProfile
+	(*NewGrantRequest)(nil),           // 115: nsagent.v1.NewGrantRequest
+	(*NewGrantResponse)(nil),          // 116: nsagent.v1.NewGrantResponse
+	(*ListGrantsRequest)(nil),         // 117: nsagent.v1.ListGrantsRequest
+	(*ListGrantsResponse)(nil),        // 118: nsagent.v1.ListGrantsResponse
+	(*ShowGrantRequest)(nil),          // 119: nsagent.v1.ShowGrantRequest
+	(*ShowGrantResponse)(nil),         // 120: nsagent.v1.ShowGrantResponse
+	(*RevokeGrantRequest)(nil),        // 121: nsagent.v1.RevokeGrantRequest
+	(*RevokeGrantResponse)(nil),       // 122: nsagent.v1.RevokeGrantResponse
+	(*ListRequestsRequest)(nil),       // 123: nsagent.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),      // 124: nsagent.v1.ListRequestsResponse
+	(*ApprovalRequest)(nil),           // 125: nsagent.v1.ApprovalRequest
+	(*WaitingCaller)(nil),             // 126: nsagent.v1.WaitingCaller
+	(*ApproveRequestRequest)(nil),     // 127: nsagent.v1.ApproveRequestRequest
+	(*ApproveRequestResponse)(nil),    // 128: nsagent.v1.ApproveRequestResponse
+	(*DenyRequestRequest)(nil),        // 129: nsagent.v1.DenyRequestRequest
+	(*DenyRequestResponse)(nil),       // 130: nsagent.v1.DenyRequestResponse
+	(*StopRequest)(nil),               // 131: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 132: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
 	1,   // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
 	4,   // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
 	15,  // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
-	33,  // 4: nsagent.v1.RedeemRequest.shares:type_name -> nsagent.v1.Sealed
-	33,  // 5: nsagent.v1.RedeemRequest.oidc_token:type_name -> nsagent.v1.Sealed
+	34,  // 4: nsagent.v1.RedeemRequest.shares:type_name -> nsagent.v1.Sealed
+	34,  // 5: nsagent.v1.RedeemRequest.oidc_token:type_name -> nsagent.v1.Sealed
 	20,  // 6: nsagent.v1.OpenSocketResponse.opened:type_name -> nsagent.v1.SocketOpened
 	21,  // 7: nsagent.v1.OpenSocketResponse.closed:type_name -> nsagent.v1.SocketClosed
 	25,  // 8: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
 	26,  // 9: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
 	27,  // 10: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
-	28,  // 11: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
-	29,  // 12: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
+	29,  // 11: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
+	30,  // 12: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
 	24,  // 13: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
-	51,  // 14: nsagent.v1.StatusResponse.policy:type_name -> nsagent.v1.PolicyStatus
-	32,  // 15: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	33,  // 16: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 17: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	33,  // 18: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
-	33,  // 19: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 20: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	37,  // 21: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	38,  // 22: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
-	34,  // 23: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	33,  // 24: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	37,  // 25: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	34,  // 26: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
-	33,  // 27: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
-	33,  // 28: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
-	38,  // 29: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
-	34,  // 30: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	37,  // 31: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	34,  // 32: nsagent.v1.AdoptPolicyRequest.proof:type_name -> nsagent.v1.Proof
-	51,  // 33: nsagent.v1.AdoptPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
-	51,  // 34: nsagent.v1.ShowPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
-	33,  // 35: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 36: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	33,  // 37: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	33,  // 38: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	37,  // 39: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	73,  // 40: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	59,  // 41: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	60,  // 42: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	58,  // 43: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	59,  // 44: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	58,  // 45: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	58,  // 46: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 47: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	59,  // 48: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	58,  // 49: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 50: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	58,  // 51: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 52: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	58,  // 53: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	58,  // 54: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	79,  // 55: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	58,  // 56: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 57: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	34,  // 58: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	58,  // 59: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	58,  // 60: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	58,  // 61: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	89,  // 62: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	90,  // 63: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	33,  // 64: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	58,  // 65: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	33,  // 66: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	58,  // 67: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	99,  // 68: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	58,  // 69: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	58,  // 70: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	99,  // 71: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	99,  // 72: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	102, // 73: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	99,  // 74: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	102, // 75: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	58,  // 76: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	33,  // 77: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	33,  // 78: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	58,  // 79: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	110, // 80: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
-	111, // 81: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
-	113, // 82: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
-	109, // 83: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
-	34,  // 84: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
-	109, // 85: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
-	33,  // 86: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
-	112, // 87: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
-	112, // 88: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
-	112, // 89: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
-	112, // 90: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
-	124, // 91: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
-	125, // 92: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
-	34,  // 93: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
-	0,   // 94: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 95: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 96: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 97: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 98: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 99: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 100: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 101: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	30,  // 102: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 103: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 104: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	30,  // 105: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	35,  // 106: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	56,  // 107: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	74,  // 108: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	78,  // 109: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	76,  // 110: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	81,  // 111: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	83,  // 112: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	85,  // 113: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	87,  // 114: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	91,  // 115: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	93,  // 116: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	95,  // 117: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	97,  // 118: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	100, // 119: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	107, // 120: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	103, // 121: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	105, // 122: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	61,  // 123: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	63,  // 124: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	65,  // 125: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	67,  // 126: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	69,  // 127: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	71,  // 128: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	39,  // 129: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	41,  // 130: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	43,  // 131: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	45,  // 132: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	52,  // 133: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	54,  // 134: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	114, // 135: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
-	116, // 136: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
-	118, // 137: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
-	120, // 138: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
-	47,  // 139: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
-	49,  // 140: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
-	122, // 141: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
-	126, // 142: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
-	128, // 143: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
-	130, // 144: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 145: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 146: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 147: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 148: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 149: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 150: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 151: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 152: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	31,  // 153: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 154: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 155: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	31,  // 156: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	36,  // 157: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	57,  // 158: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	75,  // 159: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	80,  // 160: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	77,  // 161: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	82,  // 162: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	84,  // 163: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	86,  // 164: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	88,  // 165: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	92,  // 166: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	94,  // 167: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	96,  // 168: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	98,  // 169: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	101, // 170: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	108, // 171: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	104, // 172: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	106, // 173: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	62,  // 174: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	64,  // 175: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	66,  // 176: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	68,  // 177: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	70,  // 178: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	72,  // 179: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	40,  // 180: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	42,  // 181: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	44,  // 182: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	46,  // 183: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	53,  // 184: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	55,  // 185: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	115, // 186: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
-	117, // 187: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
-	119, // 188: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
-	121, // 189: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
-	48,  // 190: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
-	50,  // 191: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
-	123, // 192: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
-	127, // 193: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
-	129, // 194: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
-	131, // 195: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	145, // [145:196] is the sub-list for method output_type
-	94,  // [94:145] is the sub-list for method input_type
-	94,  // [94:94] is the sub-list for extension type_name
-	94,  // [94:94] is the sub-list for extension extendee
-	0,   // [0:94] is the sub-list for field type_name
+	52,  // 14: nsagent.v1.StatusResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	28,  // 15: nsagent.v1.StatusResponse.grant_sockets:type_name -> nsagent.v1.GrantSocketStatus
+	33,  // 16: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	34,  // 17: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	34,  // 18: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	34,  // 19: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
+	34,  // 20: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	34,  // 21: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	38,  // 22: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	39,  // 23: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
+	35,  // 24: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	34,  // 25: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	38,  // 26: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	35,  // 27: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
+	34,  // 28: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
+	34,  // 29: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
+	39,  // 30: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
+	35,  // 31: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	38,  // 32: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	35,  // 33: nsagent.v1.AdoptPolicyRequest.proof:type_name -> nsagent.v1.Proof
+	52,  // 34: nsagent.v1.AdoptPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	52,  // 35: nsagent.v1.ShowPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	34,  // 36: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	34,  // 37: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	34,  // 38: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	34,  // 39: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	38,  // 40: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	74,  // 41: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	60,  // 42: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	61,  // 43: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	59,  // 44: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	60,  // 45: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	59,  // 46: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 47: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 48: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	60,  // 49: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	59,  // 50: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 51: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	59,  // 52: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	34,  // 53: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	59,  // 54: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 55: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	80,  // 56: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	59,  // 57: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	34,  // 58: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	35,  // 59: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	59,  // 60: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 61: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 62: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	90,  // 63: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	91,  // 64: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	34,  // 65: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	59,  // 66: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	34,  // 67: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	59,  // 68: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	100, // 69: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	59,  // 70: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 71: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	100, // 72: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	100, // 73: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	103, // 74: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	100, // 75: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	103, // 76: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	59,  // 77: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	34,  // 78: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	34,  // 79: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	59,  // 80: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	111, // 81: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
+	112, // 82: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
+	114, // 83: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
+	110, // 84: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
+	35,  // 85: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
+	110, // 86: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
+	34,  // 87: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
+	113, // 88: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
+	113, // 89: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
+	113, // 90: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
+	113, // 91: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
+	125, // 92: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
+	126, // 93: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
+	35,  // 94: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
+	0,   // 95: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 96: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 97: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 98: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 99: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 100: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 101: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 102: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	31,  // 103: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 104: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 105: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	31,  // 106: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	36,  // 107: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	57,  // 108: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	75,  // 109: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	79,  // 110: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	77,  // 111: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	82,  // 112: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	84,  // 113: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	86,  // 114: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	88,  // 115: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	92,  // 116: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	94,  // 117: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	96,  // 118: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	98,  // 119: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	101, // 120: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	108, // 121: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	104, // 122: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	106, // 123: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	62,  // 124: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	64,  // 125: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	66,  // 126: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	68,  // 127: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	70,  // 128: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	72,  // 129: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	40,  // 130: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	42,  // 131: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	44,  // 132: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	46,  // 133: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	53,  // 134: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	55,  // 135: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	115, // 136: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	117, // 137: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	119, // 138: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	121, // 139: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	48,  // 140: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
+	50,  // 141: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
+	123, // 142: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
+	127, // 143: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
+	129, // 144: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
+	131, // 145: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 146: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 147: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 148: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 149: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 150: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 151: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 152: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 153: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	32,  // 154: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 155: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 156: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	32,  // 157: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	37,  // 158: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	58,  // 159: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	76,  // 160: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	81,  // 161: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	78,  // 162: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	83,  // 163: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	85,  // 164: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	87,  // 165: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	89,  // 166: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	93,  // 167: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	95,  // 168: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	97,  // 169: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	99,  // 170: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	102, // 171: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	109, // 172: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	105, // 173: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	107, // 174: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	63,  // 175: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	65,  // 176: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	67,  // 177: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	69,  // 178: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	71,  // 179: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	73,  // 180: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	41,  // 181: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	43,  // 182: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	45,  // 183: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	47,  // 184: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	54,  // 185: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	56,  // 186: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	116, // 187: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	118, // 188: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	120, // 189: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	122, // 190: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	49,  // 191: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
+	51,  // 192: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
+	124, // 193: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
+	128, // 194: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
+	130, // 195: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
+	132, // 196: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	146, // [146:197] is the sub-list for method output_type
+	95,  // [95:146] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -9944,14 +10045,14 @@ func file_nsagent_v1_nsagent_proto_init() {
 		(*OpenSocketResponse_Opened)(nil),
 		(*OpenSocketResponse_Closed)(nil),
 	}
-	file_nsagent_v1_nsagent_proto_msgTypes[124].OneofWrappers = []any{}
+	file_nsagent_v1_nsagent_proto_msgTypes[125].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   132,
+			NumMessages:   133,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
