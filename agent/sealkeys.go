@@ -63,22 +63,41 @@ func (s *sealKeys) issue(peer *peercred.Peer) (id, public []byte, err error) {
 	return id, r.PublicKey(), nil
 }
 
-// makeRoomLocked drops the oldest key of a connection that has as many as it may.
+// makeRoomLocked drops the oldest key of a connection that has as many as it may. Where
+// there are as many as there may be in all, it drops one of the connection that has the
+// most, if peer has fewer even so: who hoards keys keeps nobody else from having one.
 func (s *sealKeys) makeRoomLocked(peer *peercred.Peer) {
-	oldest, n := "", 0
-	for id, k := range s.keys {
-		if k.peer != peer {
-			continue
+	held := make(map[*peercred.Peer]int)
+	for _, k := range s.keys {
+		held[k.peer]++
+	}
+	if held[peer] >= maxPeerKeys {
+		s.dropOldestLocked(peer)
+		return
+	}
+	if len(s.keys) < s.most {
+		return
+	}
+	most := peer
+	for p, n := range held {
+		if n > held[most] {
+			most = p
 		}
-		n++
-		if oldest == "" || k.born < s.keys[oldest].born {
+	}
+	if held[most] > held[peer]+1 {
+		s.dropOldestLocked(most)
+	}
+}
+
+func (s *sealKeys) dropOldestLocked(peer *peercred.Peer) {
+	oldest := ""
+	for id, k := range s.keys {
+		if k.peer == peer && (oldest == "" || k.born < s.keys[oldest].born) {
 			oldest = id
 		}
 	}
-	if n >= maxPeerKeys {
-		s.keys[oldest].receiver.Destroy()
-		delete(s.keys, oldest)
-	}
+	s.keys[oldest].receiver.Destroy()
+	delete(s.keys, oldest)
 }
 
 // take returns the receiver of a key and forgets the key. Whatever goes wrong

@@ -186,8 +186,9 @@ func TestSealKeyOnce(t *testing.T) {
 }
 
 // TestSealKeysOutstanding: a connection may have 4 keys out, its oldest make room,
-// and 64 may be out in all. The 65th is refused, locking and using go on, and the
-// keys of a connection that closed are free at once.
+// and 64 may be out in all. The 65th takes the place of one of a connection with many, so
+// that nobody keeps the owner from unlocking; where each connection has one it is refused.
+// Locking and using go on, and the keys of a connection that closed are free at once.
 func TestSealKeysOutstanding(t *testing.T) {
 	f := start(t)
 	f.unlock()
@@ -200,6 +201,18 @@ func TestSealKeysOutstanding(t *testing.T) {
 		s := sealing{f, pb.NewAdminClient(conn)}
 		s.keys(4)
 		s.keys(4)
+	}
+	late := rawGRPC(t, f.paths.Admin)
+	conns = append(conns, late)
+	sealing{f, pb.NewAdminClient(late)}.keys(1)
+	if err := f.admin.Lock(t.Context()); err != nil {
+		t.Errorf("Lock: %v", err)
+	}
+	f.unlock()
+	for range maxSealKeys {
+		conn := rawGRPC(t, f.paths.Admin)
+		conns = append(conns, conn)
+		_, _ = pb.NewAdminClient(conn).SealKey(t.Context(), &pb.SealKeyRequest{Count: 1})
 	}
 	s := f.sealing()
 	_, err := s.admin.SealKey(t.Context(), &pb.SealKeyRequest{})

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
 
 // target is what an attack is let loose on.
-type target struct{ Agent, Admin string }
+type target struct {
+	Agent, Admin string
+	// token is the text of an unlock token, for the attack that has one.
+	token []byte
+}
 
 // tally is what an attack did, as its process prints it.
 type tally struct {
@@ -30,7 +36,10 @@ type attack struct {
 	uid  uint32 // another user to be; zero means ourselves
 	// recorded is true where the agent has to write down that it refused somebody.
 	recorded bool
-	play     func(ctx context.Context, on target, t *count)
+	// redeems is true where the attacker has an unlock token, and the honest client shows the
+	// same one now and then.
+	redeems bool
+	play    func(ctx context.Context, on target, t *count)
 }
 
 // nobody is another user.
@@ -54,6 +63,7 @@ func attacks() []attack {
 		{name: "slow-reader", what: "calls whose answers are never read", unit: "calls", play: slowReaders},
 		{name: "churn", what: "connections opened and closed as fast as it goes", unit: "connections", play: churn},
 		{name: "hoard", what: "every connection there may be, opened properly and kept", unit: "connections", play: hoard},
+		{name: "redeem", what: "unlock tokens of garbage, cut short or with a wrong proof, and 150 connections that redeem by half", unit: "redemptions", redeems: true, play: redeems},
 		{name: "noise", what: "random bytes, also after a proper beginning", unit: "connections", play: noise},
 	}
 }
@@ -66,6 +76,13 @@ func play(ctx context.Context, o options, out io.Writer) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, o.time)
 		defer cancel()
+		if a.redeems {
+			token, err := io.ReadAll(os.Stdin)
+			if err != nil {
+				return err
+			}
+			o.target.token = bytes.TrimSpace(token)
+		}
 		c := new(count)
 		a.play(ctx, o.target, c)
 		return json.NewEncoder(out).Encode(c.tally)

@@ -85,16 +85,21 @@ func (c hostileCall) send(ctx context.Context, conn *grpc.ClientConn) bool {
 	return s.RecvMsg(&answer) == nil
 }
 
+// dialGRPC returns a channel that checks nothing of who serves it.
+func dialGRPC(path string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///nsagent", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}))
+}
+
 // sendAll sends calls over fresh connections until ctx ends; none may be answered.
 func sendAll(ctx context.Context, on target, t *count, workers int, calls []hostileCall) {
 	repeat(ctx, workers, func(i int) {
 		conns := make(map[bool]*grpc.ClientConn)
 		for admin, path := range map[bool]string{false: on.Agent, true: on.Admin} {
-			c, err := grpc.NewClient("passthrough:///nsagent", grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-					var d net.Dialer
-					return d.DialContext(ctx, "unix", path)
-				}))
+			c, err := dialGRPC(path)
 			if err != nil {
 				return
 			}

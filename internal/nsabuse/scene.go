@@ -32,6 +32,7 @@ const (
 type scene struct {
 	home   *realagent.Home
 	agent  *realagent.Agent
+	token  []byte // an unlock token for the profile
 	before realagent.Use
 	honest *honest
 }
@@ -55,10 +56,15 @@ func newScene(ctx context.Context, bin string) (s *scene, err error) {
 	if _, err = s.home.Run(ctx, realagent.Profile(1), "profile", "add", profile, "--from", "-"); err != nil {
 		return nil, err
 	}
+	token, err := s.home.Run(ctx, realagent.Passphrase, "grant", "new", "-q", "-p", profile, "--ttl", "12h", "--passphrase-fd", "0")
+	if err != nil {
+		return nil, err
+	}
+	s.token = bytes.TrimSpace(token)
 	if s.honest, err = newHonest(ctx, s.home); err != nil {
 		return nil, err
 	}
-	s.honest.measure(ctx, time.Second) // warm
+	s.honest.measure(ctx, time.Second, s.redeem) // warm
 	s.before, err = s.agent.Use()
 	return s, err
 }
@@ -98,12 +104,19 @@ func (s *scene) run(ctx context.Context, a attack, length time.Duration) (result
 	}
 	var out, said bytes.Buffer
 	attacker.Stdout, attacker.Stderr = &out, &said
+	if a.redeems {
+		attacker.Stdin = bytes.NewReader(s.token)
+	}
 	if err := attacker.Start(); err != nil {
 		return r, err
 	}
+	alongside := s.lookAt
+	if a.redeems {
+		alongside = s.redeem
+	}
 	over, stop := context.WithCancel(ctx)
 	var wait sync.WaitGroup
-	wait.Go(func() { r.honest = s.honest.measure(over, length+time.Minute) })
+	wait.Go(func() { r.honest = s.honest.measure(over, length+time.Minute, alongside) })
 	err = attacker.Wait()
 	ended := time.Now()
 	stop()
@@ -211,9 +224,26 @@ type served struct {
 	p50, p99, worst time.Duration
 }
 
-// measure signs every two milliseconds, and looks at a profile on admin.sock now and
-// then, until ctx ends or the time is over. The figures are those of signing.
-func (h *honest) measure(ctx context.Context, most time.Duration) served {
+// lookAt looks at a profile on admin.sock.
+func (s *scene) lookAt(ctx context.Context) error {
+	_, err := s.honest.admin.ShowProfile(ctx, profile)
+	return err
+}
+
+// redeem shows the unlock token on a connection of its own, and signs by its right.
+func (s *scene) redeem(ctx context.Context) error {
+	c, err := client.Dial(ctx, client.WithSocket(s.home.Paths.Agent), client.WithUnlockToken(s.token))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_, err = c.Sign(ctx, client.Request{Profile: profile, URL: realagent.URL})
+	return err
+}
+
+// measure signs every two milliseconds, and does something else now and then, until ctx
+// ends or the time is over. The figures are those of signing.
+func (h *honest) measure(ctx context.Context, most time.Duration, alongside func(context.Context) error) served {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	var s served
@@ -224,7 +254,7 @@ func (h *honest) measure(ctx context.Context, most time.Duration) served {
 		_, err := h.signer.Sign(call, client.Request{Profile: profile, URL: realagent.URL})
 		took = append(took, time.Since(begin))
 		if err == nil && len(took)%50 == 0 {
-			_, err = h.admin.ShowProfile(call, profile)
+			err = alongside(call)
 		}
 		end()
 		if err != nil {
