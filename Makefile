@@ -22,8 +22,10 @@ FUZZTIME ?= 20s
 SOAKTIME ?= 30m
 # FAULTS are the tests that make faults: a call that fails, a kill, a power cut, a flip.
 FAULTS   = Kill|Crash|SystemCall|CleaningUp|Roll|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
-# MUTATE lists the packages that `make mutate` changes.
-MUTATE  ?= ./agent/policy
+# MUTATE lists the packages that `make mutate` changes, CHECKS those of which it leaves
+# out every check.
+MUTATE  ?= ./agent/policy ./internal/pathglob ./internal/grantlimits ./internal/totp
+CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -32,7 +34,7 @@ REQUIREMENTS = $(if $(filter ./...,$(PKGS)),-requirements docs/threat-model.md)
 # because they look at memory, count allocations or run the program as shipped.
 PLAIN   ?= ./internal/secret ./internal/memscan ./agent/... ./signer ./cmd/...
 
-.PHONY: all build test race fuzz script bench abuse faults soak compat mutate lint generate generate-check \
+.PHONY: all build test race fuzz script bench abuse faults soak compat mutate narrow lint generate generate-check \
 	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
@@ -82,8 +84,12 @@ compat: ## the tables of docs/compat.md: client libraries, current and older one
 	NSAGENT_COMPAT=all NSAGENT_TEST_REQUIRE=all $(GO) test -count=1 -timeout 30m -run '^TestCompat$$' ./client
 	@git diff --stat -- docs/compat.md
 
-mutate: ## the table of docs/mutation.md: do the tests of MUTATE notice changed code?
+mutate: ## the table of docs/mutation.md: do tests notice changed code, and checks left out?
 	$(GO) run ./internal/mutate -write $(MUTATE)
+	$(GO) run ./internal/mutate -write -checks $(CHECKS)
+
+narrow: ## narrow unlock tokens at random, 1,600,000 comparisons: none may widen
+	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 1h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'
 
 check: lint test ## what CI runs
 

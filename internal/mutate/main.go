@@ -6,8 +6,11 @@
 // page fails the run, and so does one on the page that lives no longer. With -write the
 // scores on the page are those of the run.
 //
-// The changes are made by gremlins, which tools/go.mod pins. It is a tool of the
-// Makefile and no part of the product.
+// The changes are made by gremlins, which tools/go.mod pins. With -checks they are of
+// another kind: each check is left out, one at a time, those in the conditions of a
+// case, too, which gremlins does not try.
+//
+// It is a tool of the Makefile and no part of the product.
 package main
 
 import (
@@ -20,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -37,6 +41,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	name := flags.String("page", "docs/mutation.md", "page with scores and survivors")
 	workers := flags.Int("workers", 2, "how many changes are tried at once")
 	write := flags.Bool("write", false, "write the scores of the run to the page")
+	checks := flags.Bool("checks", false, "leave out one check at a time instead")
+	files := flags.String("files", "", "with -checks: only those of these files, such as a.go,b.go")
+	tests := flags.String("run", "", "with -checks: only the tests that match")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -50,7 +57,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	right := true
 	for _, pkg := range flags.Args() {
-		r, err := unleash(ctx, pkg, *workers, stderr)
+		var r report
+		if *checks {
+			r, err = trial{pkg: pkg, files: strings.FieldsFunc(*files, isComma), tests: *tests, workers: *workers}.leaveOut(ctx, stderr)
+		} else {
+			r, err = unleash(ctx, pkg, *workers, stderr)
+		}
 		if err != nil {
 			return failed(stderr, err)
 		}
@@ -59,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stdout, line)
 			right = false
 		}
-		page.scores[r.pkg] = r.score()
+		page.scores[r.name()] = r.score()
 	}
 	if *write {
 		if err := os.WriteFile(*name, []byte(page.String()), 0o644); err != nil { // #nosec G306 G703 -- a page, where its caller wants it
@@ -71,6 +83,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	return 0
 }
+
+func isComma(r rune) bool { return r == ',' }
 
 func failed(stderr io.Writer, err error) int {
 	fmt.Fprintln(stderr, "mutate:", err)

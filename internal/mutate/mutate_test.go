@@ -61,7 +61,7 @@ func TestJudge(t *testing.T) {
 		if got := p.judge(sampleReport(t)); strings.Join(got, "\n") != strings.Join(test.want, "\n") {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
-		p.scores["signer"] = sampleReport(t).score()
+		p.scores["`signer`"] = sampleReport(t).score()
 		if got := p.String(); !strings.Contains(got, "| 50.0 % |\n\nSurvivors:") || !strings.HasSuffix(got, test.rows+"\nEnd.\n") || strings.Contains(got, "stale") {
 			t.Errorf("%s: written is %q", test.name, got)
 		}

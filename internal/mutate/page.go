@@ -16,15 +16,18 @@ const (
 // page is docs/mutation.md.
 type page struct {
 	before, between, after string            // around the two tables
-	scores                 map[string]string // rows, by package
+	scores                 map[string]string // rows, by their first cell
 	rows                   []survivor
 }
 
 // survivor is a row that says why a change lives.
 type survivor struct {
-	text, key, file string
-	seen            bool
+	text, key, file, kind string
+	seen                  bool
 }
+
+// left reports whether the change left out a check.
+func (s *survivor) left() bool { return strings.HasPrefix(s.kind, "without ") }
 
 func parsePage(text string) (*page, error) {
 	p := &page{scores: map[string]string{}}
@@ -39,7 +42,7 @@ func parsePage(text string) (*page, error) {
 	}
 	p.after = after
 	for _, row := range scores {
-		p.scores[strings.Trim(cells(row)[0], "`")] = row
+		p.scores[cells(row)[0]] = row
 	}
 	for _, row := range survivors {
 		c := cells(row)
@@ -47,7 +50,7 @@ func parsePage(text string) (*page, error) {
 			return nil, fmt.Errorf("a row of survivors needs four cells: %s", row)
 		}
 		file := strings.Trim(c[0], "`")
-		p.rows = append(p.rows, survivor{text: row, file: file, key: mutant{file: file, kind: c[1], line: unquote(c[2])}.key()})
+		p.rows = append(p.rows, survivor{text: row, file: file, kind: c[1], key: mutant{file: file, kind: c[1], line: unquote(c[2])}.key()})
 	}
 	return p, nil
 }
@@ -97,11 +100,11 @@ func (p *page) judge(r report) []string {
 			}
 		}
 		if !known {
-			wrong = append(wrong, fmt.Sprintf("| `%s` | %s | %s | %d: no reason given |", m.file, m.kind, quote(m.line), m.number))
+			wrong = append(wrong, fmt.Sprintf("| `%s` | %s | %s | %d: no reason given |", m.file, strings.ReplaceAll(m.kind, "|", `\|`), quote(m.line), m.number))
 		}
 	}
 	for _, s := range p.rows {
-		if strings.HasPrefix(s.file, r.pkg+"/") && !s.seen {
+		if r.covers(&s) && !s.seen {
 			wrong = append(wrong, "lives no longer: "+strings.TrimSpace(s.text))
 		}
 	}

@@ -10,9 +10,26 @@ import (
 
 // report is what became of the changes to one package.
 type report struct {
-	pkg    string // its path in the module, such as signer
-	killed int    // a test failed, or did not end
+	pkg    string   // its path in the module, such as signer
+	files  []string // that were changed; none: all
+	left   bool     // checks were left out
+	killed int      // a test failed, or did not end
 	lived  []mutant
+}
+
+// count notes what became of a change.
+func (r *report) count(m mutant, v verdict) {
+	if v == killed {
+		r.killed++
+	} else {
+		r.lived = append(r.lived, m)
+	}
+}
+
+// covers reports whether r would name a survivor if it lived.
+func (r *report) covers(s *survivor) bool {
+	dir, name := path.Split(s.file)
+	return path.Clean(dir) == r.pkg && s.left() == r.left && (len(r.files) == 0 || slices.Contains(r.files, name))
 }
 
 // mutant is a change that lived. Its line stands for its place, since numbers of
@@ -65,13 +82,29 @@ func parseReport(dir string, text []byte, source func(file string, n int) (strin
 			}
 		}
 	}
-	slices.SortFunc(r.lived, func(a, b mutant) int {
-		return strings.Compare(fmt.Sprintf("%s %06d %s", a.file, a.number, a.kind), fmt.Sprintf("%s %06d %s", b.file, b.number, b.kind))
-	})
+	r.sort()
 	if r.killed+len(r.lived) == 0 {
 		return report{}, fmt.Errorf("gremlins changed nothing in %s", dir)
 	}
 	return r, nil
+}
+
+func (r *report) sort() {
+	slices.SortFunc(r.lived, func(a, b mutant) int {
+		return strings.Compare(fmt.Sprintf("%s %06d %s", a.file, a.number, a.kind), fmt.Sprintf("%s %06d %s", b.file, b.number, b.kind))
+	})
+}
+
+// name is what the table of scores calls the changes.
+func (r *report) name() string {
+	name := quote(r.pkg)
+	if len(r.files) > 0 {
+		name = quote(r.pkg + "/{" + strings.Join(r.files, ",") + "}")
+	}
+	if r.left {
+		name += ", a check left out"
+	}
+	return name
 }
 
 // score is the row of the package in the table of scores: of the changes that were
@@ -84,8 +117,8 @@ func (r report) score() string {
 		}
 	}
 	tried := r.killed + lived
-	return fmt.Sprintf("| `%s` | %d | %d | %d | %d | %.1f %% |\n",
-		r.pkg, tried+len(r.lived)-lived, r.killed, lived, len(r.lived)-lived, 100*float64(r.killed)/float64(max(tried, 1)))
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %.1f %% |\n",
+		r.name(), tried+len(r.lived)-lived, r.killed, lived, len(r.lived)-lived, 100*float64(r.killed)/float64(max(tried, 1)))
 }
 
 // nthLine returns line n of text, counted from 1, without the space around it.

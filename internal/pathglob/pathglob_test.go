@@ -2,6 +2,7 @@ package pathglob
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -18,6 +19,7 @@ func TestMatch(t *testing.T) {
 		{"/record/v1/*", []string{"/record/v1/customer"}, []string{"/record/v1", "/record/v1/customer/1", "/record/v1/"}},
 		{"/record/v1/customrecord_*", []string{"/record/v1/customrecord_", "/record/v1/customrecord_x"}, []string{"/record/v1/customrecord", "/record/v1/xcustomrecord_y", "/record/v1/customrecord_x/1"}},
 		{"/a/x*y", []string{"/a/xy", "/a/xzy"}, []string{"/a/x", "/a/xyx"}},
+		{"/a/*y", []string{"/a/y", "/a/zy"}, []string{"/a/yz", "/a"}},
 		{"/**", []string{"/a", "/a/b"}, []string{"", "a", "//", "/.."}},
 		{"/", nil, []string{"/a", "//"}},
 	} {
@@ -42,6 +44,39 @@ func TestPatternsThatAreRefused(t *testing.T) {
 	for _, pattern := range []string{"", "a", "*", "/a/**/b", "/a/*x*", "/a//b", "/a/", "/a/../b", "/a?x=1", "/a/%2Fb", "/a/%61", "/a b", "/a;b", "**", "/a**", strings.Repeat("/a", MaxPattern)} {
 		if _, err := Compile(pattern); !errors.Is(err, ErrPattern) {
 			t.Errorf("%.40q: got %v, want ErrPattern", pattern, err)
+		}
+	}
+}
+
+func TestLongestPattern(t *testing.T) {
+	if _, err := Compile("/" + strings.Repeat("a", MaxPattern-1)); err != nil {
+		t.Error(err)
+	}
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+
+// Every octet is plain, or is not, as the comment of Plain says: as it is and escaped.
+func TestPlainOctets(t *testing.T) {
+	for c := range 256 {
+		want := strings.Contains(letters+"!$&'()*+,=:@", string(rune(c)))
+		if got := Plain("/a" + string([]byte{byte(c)}) + "20b"); got != (want || c == '/' || c == '%') {
+			t.Errorf("%q: got %t", rune(c), got)
+		}
+		for d := range 256 {
+			hex := string([]byte{byte(c), byte(d)})
+			octet, err := strconv.ParseUint(hex, 16, 8)
+			want := err == nil && octet >= ' ' && octet != 0x7f && !strings.Contains(letters+`/\%;`, string(rune(octet)))
+			if Plain("/%"+hex) != want {
+				t.Errorf("%%%q: got %t", hex, !want)
+			}
+		}
+	}
+	for path, want := range map[string]bool{
+		"/%2": false, "/%": false, "/a%": false, "/.": false, "/..": false, "/./a": false, "/a/./b": false, "/a/../b": false, "/...": true, "/.a": true, "/a//b": false,
+	} {
+		if Plain(path) != want {
+			t.Errorf("%s: got %t", path, !want)
 		}
 	}
 }

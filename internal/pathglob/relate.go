@@ -19,7 +19,7 @@ func (p Pattern) Prefix() string {
 
 // Covers reports whether whatever fits q fits p.
 func (p Pattern) Covers(q Pattern) bool {
-	if len(p.segments) > len(q.segments) || len(p.segments) == 0 && !p.rest || len(q.segments) == 0 && !q.rest {
+	if len(p.segments) > len(q.segments) || len(p.segments) == 0 && !p.rest {
 		return false
 	}
 	for i, s := range p.segments {

@@ -22,6 +22,12 @@ func TestWords(t *testing.T) {
 			t.Errorf("%.20q was read", bad)
 		}
 	}
+	if _, err := CompileWord(strings.Repeat("a", MaxPattern)); err != nil {
+		t.Error("the longest pattern:", err)
+	}
+	if w, err := CompileWord("*"); err != nil || w.Match("") || !w.Match("a") {
+		t.Errorf("the star alone: got %+v, %v", w, err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		text, other, name := anyWord(t, "w"), anyWord(t, "v"), anyName(t, "name")
 		w, err1 := CompileWord(text)
@@ -55,6 +61,7 @@ func TestRelationsAreTold(t *testing.T) {
 		{"/**", "/a", true, true}, {"/**", "/**", true, true}, {"/a", "/**", false, true},
 		{"/a/*", "/a/x*", true, true}, {"/a/x*", "/a/*", false, true}, {"/a/x*", "/a/*y", false, true}, {"/a/x*", "/a/y*", false, false}, {"/a/*x", "/a/*y", false, false},
 		{"/a/*", "/a/b/**", false, false}, {"/a/*/**", "/a/b/c", true, true}, {"/a/**", "/b/**", false, false},
+		{"/abc", "/a*x", false, false}, {"/a*c", "/abc", true, true}, {"/ab*", "/a", false, false},
 	} {
 		p, err1 := Compile(c.p)
 		q, err2 := Compile(c.q)
@@ -67,7 +74,7 @@ func TestRelationsAreTold(t *testing.T) {
 	}
 	var zero Pattern
 	p, _ := Compile("/**")
-	if zero.Covers(p) || p.Covers(zero) || zero.Overlaps(p) || p.Overlaps(zero) || zero.Match("/a") {
+	if zero.Covers(p) || p.Covers(zero) || zero.Overlaps(p) || p.Overlaps(zero) || zero.Match("/a") || zero.Covers(zero) || zero.Overlaps(zero) {
 		t.Error("the zero pattern is in relation to something")
 	}
 	for pattern, want := range map[string]string{"/**": "", "/a": "/a", "/a/b/**": "/a/b", "/a/x*/c": "/a", "/*": "", "/": "/"} {

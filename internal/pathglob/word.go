@@ -58,8 +58,8 @@ func (w Word) fits(name string, fold bool) bool {
 	return same(name[:len(w.before)], w.before, fold) && same(name[len(name)-len(w.after):], w.after, fold)
 }
 
-// any reports whether w is "*" alone.
-func (w Word) any() bool { return w.star && w.before == "" && w.after == "" }
+// any reports whether w, which has a star, is "*" alone.
+func (w Word) any() bool { return w.before == "" && w.after == "" }
 
 // Covers reports whether whatever fits v fits w.
 func (w Word) Covers(v Word) bool {
@@ -68,8 +68,6 @@ func (w Word) Covers(v Word) bool {
 		return w.fits(v.before, false)
 	case !w.star:
 		return false
-	case w.any():
-		return true
 	}
 	return strings.HasPrefix(v.before, w.before) && strings.HasSuffix(v.after, w.after)
 }

@@ -133,6 +133,23 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// Without room in locked memory there is no answer, and no part of one.
+func TestWithoutRoom(t *testing.T) {
+	a := newArena(t)
+	key, code := take(t, a, rfcKey), take(t, a, "287082")
+	for err := error(nil); !errors.Is(err, secret.ErrFull); {
+		if _, err = a.Alloc(16); err != nil && !errors.Is(err, secret.ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if got, err := Check(a, key, code, time.Unix(59, 0), 0); !errors.Is(err, secret.ErrFull) || got != 0 {
+		t.Errorf("got %d, %v", got, err)
+	}
+	if b, err := Text(a, key); !errors.Is(err, secret.ErrFull) || !b.IsZero() {
+		t.Errorf("the text: got %v", err)
+	}
+}
+
 func TestURI(t *testing.T) {
 	a := newArena(t)
 	key := take(t, a, rfcKey)
