@@ -51,6 +51,7 @@ type Agent struct {
 	counters   *counters
 	grantClock grantClock
 	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
+	generation atomic.Uint64               // of the unlocked vault, that the ledger has; 0: it has none yet
 	ledgers    chan struct{}               // holds a value while the ledger is open
 	ends       chan struct{}               // wakes watchGrants
 	logins     *logins

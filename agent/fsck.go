@@ -249,7 +249,7 @@ func (f *fsck) ledger(ctx context.Context) {
 	}
 	defer func() { _ = l.Close() }()
 	if seen, _ := l.Get(ledgerGeneration, v.ID()); seen > f.now.Generation {
-		f.add("ledger", checkProblem, fmt.Sprintf("generation %d was unlocked on this machine before; the vault is older", seen), "put the newer one back; if that is lost, let this machine forget it:  rm "+path)
+		f.add("ledger", checkProblem, fmt.Sprintf("generation %d was seen on this machine before; the vault is older", seen), "put the newer one back; if that is lost, let this machine forget it:  rm "+path)
 		return
 	}
 	f.add("ledger", checkOK, "written under this machine's key, and whole", "")

@@ -97,7 +97,7 @@ func TestFsck(t *testing.T) {
 		{"the one before is changed", func(d string) { change(d + "/vault.nsv.prev") }, "file=ok manifest=ok previous=problem blobs=ok ledger=ok pin=note contents=skipped"},
 		{"an older one was put back", func(d string) {
 			must(os.Rename(d+"/vault.nsv.prev", d+"/vault.nsv"))
-		}, "file=ok manifest=ok previous=note blobs=ok ledger=ok pin=note contents=skipped"},
+		}, "file=ok manifest=ok previous=note blobs=ok ledger=problem pin=note contents=skipped"},
 		{"the blob is gone, the vault file has it", func(d string) { must(os.RemoveAll(d + "/vault.nsv.blobs")) }, "file=ok manifest=ok previous=ok blobs=note ledger=ok pin=note contents=skipped"},
 		{"the blob is changed, the vault file has it", func(d string) { change(blob(d)) }, "file=ok manifest=ok previous=ok blobs=note ledger=ok pin=note contents=skipped"},
 		{"the ledger is gone", func(d string) { must(os.Remove(d + "/vault.nsl")) }, whole + "skipped"},

@@ -218,13 +218,19 @@ func badToken(err error) error {
 	return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token was not taken", why, "give the token as  nsagent grant new  printed it")
 }
 
-// admitGrant refuses a grant that has ended, has not begun, or was revoked.
+// admitGrant refuses a grant that has ended, has not begun, or was revoked, and a locked
+// vault that is older than one which was unlocked or changed on this machine.
 func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) error {
 	l, _, err := a.openLedger(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = l.Close() }()
+	if seen, _ := l.Get(ledgerGeneration, v.ID()); v.Locked() {
+		if err := v.AtLeast(ctx, seen); err != nil {
+			return err
+		}
+	}
 	id := g.Authority.Grant
 	if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
 		g.revoked.Store(true)

@@ -287,4 +287,5 @@ func (r *refresh) end() {
 	if r.guard != nil {
 		r.guard.Unlock()
 	}
+	r.agent.noteGeneration(r.session.vault)
 }

@@ -17,7 +17,7 @@ import (
 const (
 	ledgerUnlockFailures store.Kind = 1  // how many wrong passphrases in a row
 	ledgerLastFailure    store.Kind = 2  // Unix milliseconds of the last one
-	ledgerGeneration     store.Kind = 3  // the newest generation of the vault that was unlocked
+	ledgerGeneration     store.Kind = 3  // the newest generation of the vault that was unlocked or made here
 	ledgerAuditSize      store.Kind = 4  // how many entries the newest checkpoint of the audit log covered at an unlock
 	ledgerAuditHead      store.Kind = 5  // the start of the hash of the last of them
 	ledgerGrantRevoked   store.Kind = 6  // by grant: Unix seconds at which it was revoked
@@ -195,7 +195,7 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof va
 		return err
 	}
 	if seen, _ := l.Get(ledgerGeneration, subject); v.Generation() < seen {
-		return fmt.Errorf("opening the vault: %w: generation %d was unlocked on this machine before", vault.ErrRollback, seen)
+		return fmt.Errorf("opening the vault: %w: generation %d was seen on this machine before", vault.ErrRollback, seen)
 	}
 	guessable := proof.Recovery.IsZero() && proof.KeyFile.IsZero()
 	if wait > 0 && guessable {
@@ -212,9 +212,11 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, l *ledger, proof va
 			return refuse(err, pb.CodePassphrase, "the vault did not open", "the passphrase is wrong", "try again:  nsagent unlock")
 		}
 	case err == nil:
-		if werr := l.Append(append(more, guesses.right(), store.Entry{Kind: ledgerGeneration, Subject: subject, Value: v.Generation()})...); werr != nil {
+		now := v.Generation()
+		if werr := l.Append(append(more, guesses.right(), store.Entry{Kind: ledgerGeneration, Subject: subject, Value: now})...); werr != nil {
 			return fmt.Errorf("noting the unlock: %w", werr)
 		}
+		a.generation.Store(now)
 	}
 	return err
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // maxManagers is how many calls may wait to change the vault or to unlock it.
@@ -35,15 +38,36 @@ func (a *Agent) beginChange(ctx context.Context) (s *session, end func(), err er
 	if err != nil {
 		return nil, nil, err
 	}
-	end = func() {
-		a.arena.ReleaseMemory()
-		endTurn()
-	}
 	if s, err = a.unlocked(); err != nil {
-		end()
+		endTurn()
 		return nil, nil, err
 	}
-	return s, end, nil
+	return s, func() {
+		a.noteGeneration(s.vault)
+		a.arena.ReleaseMemory()
+		endTurn()
+	}, nil
+}
+
+// noteGeneration has the ledger remember how far v has come, at the end of a turn in which
+// it may have changed: a locked agent takes nothing older. The change stands where that
+// fails, and the next change or unlock makes up for it.
+func (a *Agent) noteGeneration(v *vault.Vault) {
+	now := v.Generation()
+	if a.generation.Load() == now {
+		return
+	}
+	err := a.onLedger(v, func(l *ledger) error {
+		if seen, _ := l.Get(ledgerGeneration, v.ID()); seen >= now {
+			return nil
+		}
+		return l.Append(store.Entry{Kind: ledgerGeneration, Subject: v.ID(), Value: now})
+	})
+	if err != nil {
+		a.log.Warn("the ledger does not have the newest generation of the vault", "generation", now, "error", err)
+		return
+	}
+	a.generation.Store(now)
 }
 
 // beginChangeOf is beginChange for a change of one profile. Nothing else changes it

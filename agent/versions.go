@@ -93,6 +93,7 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 	}
 	defer end()
 	defer a.arena.ReleaseMemory()
+	defer a.noteGeneration(s.vault)
 	was, next := make(map[string]*live), make(map[string]*live)
 	a.mu.RLock()
 	if a.session == s {

@@ -173,7 +173,7 @@ func (v *Vault) Grants() ([]Grant, error) {
 }
 
 func (v *Vault) grants(ctx context.Context) ([]Grant, error) {
-	s, keys, err := v.public(ctx)
+	s, keys, _, err := v.public(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -200,31 +200,43 @@ func (v *Vault) grants(ctx context.Context) ([]Grant, error) {
 // public returns the newest state of the store, with the keys of the vault if it is
 // unlocked. Locked, it takes nothing for that vault's which another key than at Open
 // has signed, or which is older than what this process or, with a keyring, this machine
-// has seen. Whether that key was the vault's own is for what is opened to prove.
-func (v *Vault) public(ctx context.Context) (*snapshot, *envelope.Keys, error) {
+// has seen, and says what comparing with the pin gave. Whether that key was the vault's own
+// is for what is opened to prove.
+func (v *Vault) public(ctx context.Context) (*snapshot, *envelope.Keys, pinCheck, error) {
 	v.work.Lock()
 	defer v.work.Unlock()
 	s, err := v.refresh(ctx)
 	if err == nil {
-		return s.snapshot, s.keys, nil
+		return s.snapshot, s.keys, pinCheck{}, nil
 	}
 	if !errors.Is(err, ErrLocked) {
-		return nil, nil, err
+		return nil, nil, pinCheck{}, err
 	}
-	locked, err := v.lockedState(ctx)
-	return locked, nil, err
+	locked, pinned, err := v.lockedState(ctx)
+	return locked, nil, pinned, err
+}
+
+// usable is public for what is acted on: while the vault is locked, a keyring that does not
+// give the pin refuses. An unlock goes on without, since its owner is told; who shows a
+// token is not to decide. Errors: ErrKeyring, those of public.
+func (v *Vault) usable(ctx context.Context) (*snapshot, error) {
+	s, _, pinned, err := v.public(ctx)
+	if err == nil && pinned.keyring != nil && !noKeyring(pinned.keyring) {
+		return nil, fmt.Errorf("%w: the rollback pin cannot be read: %w", ErrKeyring, pinned.keyring)
+	}
+	return s, err
 }
 
 // lockedState is public while the vault is locked. The caller holds v.work.
-func (v *Vault) lockedState(ctx context.Context) (*snapshot, error) {
+func (v *Vault) lockedState(ctx context.Context) (*snapshot, pinCheck, error) {
 	v.mu.RLock()
 	root := v.root
 	v.mu.RUnlock()
-	s, _, err := v.loadPinned(ctx)
+	s, pinned, err := v.loadPinned(ctx)
 	if err == nil && s.root.PublicKey != root.PublicKey {
-		return nil, fmt.Errorf("%w: another vault is in its place", ErrDamaged)
+		return nil, pinned, fmt.Errorf("%w: another vault is in its place", ErrDamaged)
 	}
-	return s, err
+	return s, pinned, err
 }
 
 // allGrants returns the grants in the order of their ids.

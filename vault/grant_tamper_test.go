@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault/envelope"
+	"github.com/nsagent/nsagent/vault/keyring"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -191,4 +193,57 @@ func TestLaterObjects(t *testing.T) {
 	v.sign()
 	wantError(t, "opening it", second(Open(context.Background(), v.cfg)), ErrNewer)
 	wantError(t, "working with it", second(v.OpenSignOnly("a")), ErrNewer)
+}
+
+// TestGrantAtLeast: a locked vault takes nothing older than what its user remembers, the
+// state that it was opened with included.
+func TestGrantAtLeast(t *testing.T) {
+	ctx := context.Background()
+	v, _ := newGrantVictim(t)
+	v.cfg.Keyring, v.cfg.Memory = nil, &Memory{}
+	keys := map[store.ID]string{v.a: "a"}
+	if err := v.Remove(ctx, "b"); err != nil {
+		t.Fatal(err)
+	}
+	newer := copySnapshot(v.mem.snap)
+	v.mem.snap = copySnapshot(v.good)
+	v.cfg.Memory = &Memory{} // as after a restart
+	locked := v.another()
+	if err := locked.AtLeast(ctx, v.good.Generation); err != nil {
+		t.Errorf("as old as what was seen: %v", err)
+	}
+	wantError(t, "an older vault", locked.AtLeast(ctx, newer.Generation), ErrRollback)
+	_, err := locked.granted(testGrant, keys)
+	wantError(t, "a grant of an older vault", err, ErrRollback)
+	v.mem.snap = newer
+	if err := locked.AtLeast(ctx, newer.Generation); err != nil {
+		t.Errorf("the newer one is there: %v", err)
+	}
+	if _, err := locked.granted(testGrant, keys); err != nil {
+		t.Errorf("a grant of the newer one: %v", err)
+	}
+	v.integrity()
+}
+
+// TestGrantNeedsThePin: a keyring that does not give the pin stops what a token opens,
+// while one that is not there at all does not.
+func TestGrantNeedsThePin(t *testing.T) {
+	v, _ := newGrantVictim(t)
+	keys := map[store.ID]string{v.a: "a"}
+	locked := v.another()
+	for failure, want := range map[error]error{keyring.ErrTimeout: ErrKeyring, keyring.ErrLocked: ErrKeyring, keyring.ErrNoBus: nil, keyring.ErrNoService: nil, nil: nil} {
+		v.keyring.fail = map[string]error{}
+		if failure != nil {
+			v.keyring.fail["get pin"] = failure
+		}
+		_, err := locked.granted(testGrant, keys)
+		if !errors.Is(err, want) {
+			t.Errorf("%v: got %v, want %v", failure, err, want)
+		}
+		if _, err := locked.Grants(); err != nil { // what is revoked can be found by its name
+			t.Errorf("%v: listing: %v", failure, err)
+		}
+	}
+	v.keyring.fail = nil
+	v.integrity()
 }

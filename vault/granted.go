@@ -24,9 +24,10 @@ type Opened struct {
 // of key ends it. What was opened by then is destroyed after any error.
 //
 // Errors: ErrNotFound if there is no such grant, ErrGrant for a wrap key that opens
-// nothing, ErrRollback, ErrDamaged, those of the arena and the store.
+// nothing, ErrRollback, ErrKeyring if there is a keyring that does not give the pin,
+// ErrDamaged, those of the arena and the store.
 func (v *Vault) OpenGranted(ctx context.Context, grant [16]byte, key func(record [16]byte) (secret.Bytes, error)) ([]Opened, error) {
-	s, _, err := v.public(ctx)
+	s, err := v.usable(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("opening a grant: %w", err)
 	}

@@ -29,8 +29,8 @@ func (v *Vault) load(ctx context.Context) (*snapshot, error) {
 }
 
 // loadPinned is load for a locked vault: what it returns is this vault, and no older than
-// what this process or, by the pin, this machine has seen. Errors: those of load,
-// ErrRollback.
+// what this process or, by the pin or AtLeast, this machine has seen. Errors: those of
+// load, ErrRollback.
 func (v *Vault) loadPinned(ctx context.Context) (*snapshot, pinCheck, error) {
 	for last := uint64(0); ; {
 		seen := v.cfg.Memory.newest(v.id) // before the store is read: what comes after may be newer
@@ -42,6 +42,9 @@ func (v *Vault) loadPinned(ctx context.Context) (*snapshot, pinCheck, error) {
 			return nil, pinCheck{}, fmt.Errorf("%w: another vault is in its place", ErrDamaged)
 		}
 		if err := seen.leadsTo(s.root); err != nil {
+			return nil, pinCheck{}, err
+		}
+		if err := v.notBeforeLeast(s.root); err != nil {
 			return nil, pinCheck{}, err
 		}
 		c, err := v.checkPin(ctx, s.root)

@@ -96,6 +96,35 @@ func (v *Vault) checkPin(ctx context.Context, root *envelope.Root) (pinCheck, er
 	return pinCheck{protection: protectionKeyring, behind: p.generation != root.Generation()}, p.leadsTo(root)
 }
 
+// AtLeast has v, while it is locked, take nothing older than a generation, which this
+// machine remembers elsewhere. Where what v has is older, it reads the store anew. Errors:
+// ErrRollback, ErrDamaged, those of the store.
+func (v *Vault) AtLeast(ctx context.Context, generation uint64) error {
+	v.work.Lock()
+	defer v.work.Unlock()
+	v.mu.Lock()
+	v.least = max(v.least, generation)
+	current := v.root.Generation() >= v.least
+	v.mu.Unlock()
+	if current {
+		return nil
+	}
+	if _, _, err := v.loadPinned(ctx); err != nil {
+		return fmt.Errorf("comparing the vault with what was seen: %w", err)
+	}
+	return nil
+}
+
+// notBeforeLeast returns ErrRollback where root is older than AtLeast says.
+func (v *Vault) notBeforeLeast(root *envelope.Root) error {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if root.Generation() < v.least {
+		return fmt.Errorf("%w: generation %d, seen on this machine before %d", ErrRollback, root.Generation(), v.least)
+	}
+	return nil
+}
+
 // movePin pins root after a commit or an unlock. If that fails, the commit stands:
 // RollbackProtection says so, and the next unlock or commit tries again.
 func (v *Vault) movePin(ctx context.Context, root *envelope.Root) {

@@ -65,9 +65,9 @@ func (s *session) openPolicy() ([]byte, error) {
 // the machine key that it was kept with. That there is none, a locked vault proves only
 // together with OpenGranted: after that has succeeded, nobody else's state is taken for
 // the vault's. Errors: ErrPolicy if it was kept with another machine key or none,
-// ErrRollback, ErrDamaged, those of the arena and the store.
+// ErrRollback, ErrKeyring as of OpenGranted, ErrDamaged, those of the arena and the store.
 func (v *Vault) PolicyBy(ctx context.Context, machine *secret.HMACKey) (text []byte, ok bool, err error) {
-	s, _, err := v.public(ctx)
+	s, err := v.usable(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the policy: %w", err)
 	}

@@ -89,6 +89,7 @@ type Vault struct {
 	keys       *envelope.Keys // nil while locked
 	index      *index         // nil while locked
 	locks      uint64         // how often Lock was called
+	least      uint64         // the oldest generation that is taken while locked; see AtLeast
 	protection string         // what RollbackProtection says
 }
 
