@@ -28,6 +28,15 @@ func TestScript(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs Linux: the agent runs there only")
 	}
+	testscript.Run(t, testscript.Params{
+		Files: scriptFiles(t), Setup: setUp, Condition: condition, Cmds: commands(),
+		RequireExplicitExec: true, RequireUniqueNames: true,
+	})
+}
+
+// scriptFiles returns the scripts that are run.
+func scriptFiles(t *testing.T) []string {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(scripts, "*.txtar"))
 	if err != nil {
 		t.Fatal(err)
@@ -40,10 +49,7 @@ func TestScript(t *testing.T) {
 	if len(files) == 0 {
 		t.Fatal("there are no scripts")
 	}
-	testscript.Run(t, testscript.Params{
-		Files: files, Setup: setUp, Condition: condition, Cmds: commands(),
-		RequireExplicitExec: true, RequireUniqueNames: true,
-	})
+	return files
 }
 
 // TestScriptsSayWhatTheyShow wants a first line from which one knows what a
