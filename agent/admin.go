@@ -104,11 +104,11 @@ func (a *Agent) openBy(ctx context.Context, r *secret.Receiver, m *pb.Sealed, me
 
 // Unlock opens the vault.
 func (s adminService) Unlock(ctx context.Context, q *pb.UnlockRequest) (*pb.UnlockResponse, error) {
-	m := q.GetPassphrase()
+	m, fields := q.GetPassphrase(), []string{fieldPassphrase}
 	if m == nil {
-		m = q.GetKey()
+		m, fields = q.GetKey(), []string{fieldKeyFile, fieldRecovery}
 	}
-	proof, err := s.openProof(ctx, m, pb.Admin_Unlock_FullMethodName, "")
+	proof, err := s.openProof(ctx, m, pb.Admin_Unlock_FullMethodName, "", fields...)
 	if err != nil {
 		return nil, s.reply(err)
 	}

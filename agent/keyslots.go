@@ -197,7 +197,7 @@ func (s adminService) ChangePassphrase(ctx context.Context, q *pb.ChangePassphra
 	const method = pb.Admin_ChangePassphrase_FullMethodName
 	defer s.seals.drop(callerOf(ctx).peer, q.GetPassphrase(), q.GetNewPassphrase())
 	// The old passphrase is proof and ingredient, and its key works once.
-	old, err := s.openProof(ctx, q.GetPassphrase(), method, "")
+	old, err := s.openProof(ctx, q.GetPassphrase(), method, "", fieldPassphrase)
 	defer destroyProof(old)
 	var fresh vault.Slot
 	if err == nil {

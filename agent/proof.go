@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -28,10 +29,10 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	passphrase := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind.NeedsPassphrase() })
 	file := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyFile })
 	keyring := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyring })
-	sealed := p.GetPassphrase()
+	sealed, fields := p.GetPassphrase(), []string{fieldPassphrase}
 	switch {
 	case p.GetKey() != nil:
-		sealed = p.GetKey()
+		sealed, fields = p.GetKey(), []string{fieldKeyFile, fieldRecovery}
 		withCode = withCode && sealed.GetField() != fieldRecovery
 	case !passphrase && !file && !keyring:
 		return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
@@ -51,7 +52,7 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 			return "", err
 		}
 	}
-	proof, err := a.openProof(ctx, sealed, method, profile)
+	proof, err := a.openProof(ctx, sealed, method, profile, fields...)
 	if err != nil {
 		return "", err
 	}
@@ -71,10 +72,14 @@ func boxes(p *pb.Proof, others ...*pb.Sealed) []*pb.Sealed {
 	return append([]*pb.Sealed{p.GetPassphrase(), p.GetKey(), p.GetTotp()}, others...)
 }
 
-// openProof opens what opens a key slot; m may be nil. The caller destroys it.
-func (a *Agent) openProof(ctx context.Context, m *pb.Sealed, method, profile string) (p vault.Proof, err error) {
+// openProof opens what opens a key slot; m may be nil. It has to be one of fields: what
+// somebody names otherwise must not count for what it is not. The caller destroys it.
+func (a *Agent) openProof(ctx context.Context, m *pb.Sealed, method, profile string, fields ...string) (p vault.Proof, err error) {
 	if m == nil {
 		return p, nil
+	}
+	if !slices.Contains(fields, m.GetField()) {
+		return p, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40q proves nothing here", m.GetField()), "it has to be "+strings.Join(fields, " or "), "")
 	}
 	b, err := a.open(ctx, m, method, profile, maxPassphrase)
 	if err != nil {
@@ -87,9 +92,6 @@ func (a *Agent) openProof(ctx context.Context, m *pb.Sealed, method, profile str
 		p.Recovery = b
 	case fieldKeyFile:
 		p.KeyFile = b
-	default:
-		b.Destroy()
-		return p, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40s proves nothing", m.GetField()), "", "")
 	}
 	return p, nil
 }

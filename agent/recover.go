@@ -24,7 +24,7 @@ func (s adminService) Recover(ctx context.Context, q *pb.RecoverRequest) (*pb.Re
 	var warnings []string
 	var code vault.Proof
 	if err == nil {
-		code, err = s.openProof(ctx, q.GetRecovery(), method, "")
+		code, err = s.openProof(ctx, q.GetRecovery(), method, "", fieldRecovery)
 	}
 	defer func() { destroyProof(code) }()
 	if err == nil && code.Recovery.IsZero() {

@@ -71,8 +71,9 @@ func TestMissingSlotIsSaid(t *testing.T) {
 	}
 }
 
-// TestFreshProof: an unlocked vault tells the owner from somebody who found it so. The
-// keyring counts as proof only where nothing else would.
+// TestFreshProof: an unlocked vault tells the owner from somebody who found it so. What is
+// given has to open a slot of its own kind; the keyring, which opens for every program of
+// the user, proves nothing.
 func TestFreshProof(t *testing.T) {
 	ctx := context.Background()
 	none := Proof{}
@@ -82,8 +83,8 @@ func TestFreshProof(t *testing.T) {
 		none  error
 		proof []SlotKind
 	}{
-		{SlotKeyring, nil, nil},
-		{SlotRecovery, nil, []SlotKind{SlotRecovery}},
+		{SlotKeyring, ErrNoSlot, nil},
+		{SlotRecovery, ErrNoSlot, []SlotKind{SlotRecovery}},
 		{SlotKeyFile, ErrNeedKey, []SlotKind{SlotRecovery, SlotKeyFile}},
 		{SlotPassphrase, ErrNeedPassphrase, []SlotKind{SlotRecovery, SlotKeyFile, SlotPassphrase}},
 		{SlotKeyringPassphrase, ErrNeedPassphrase, []SlotKind{SlotRecovery, SlotKeyFile, SlotPassphrase, SlotKeyringPassphrase}},
@@ -95,7 +96,7 @@ func TestFreshProof(t *testing.T) {
 		}
 		generation := f.Generation()
 		wantError(t, "nothing, with "+f.kinds(), f.Prove(ctx, none), c.none)
-		if c.none == ErrNeedKey {
+		if c.none != ErrNeedPassphrase {
 			wantError(t, "a passphrase that no slot takes", f.Prove(ctx, Proof{Passphrase: f.bytesOf("x")}), c.none)
 		}
 		for _, kind := range c.proof {

@@ -56,8 +56,8 @@ func (v *Vault) UnlockBy(ctx context.Context, proof Proof) error {
 
 // Prove checks that proof opens a key slot of the unlocked vault, and changes nothing:
 // it is the fresh proof for a change that somebody who merely found it unlocked must not
-// make. A zero Proof is enough only where no slot takes a passphrase or a key file, so
-// that there is nothing else to give. Errors: those of UnlockBy.
+// make. Nothing is fallen back on: a slot that the keyring alone opens says nothing of who
+// asks, since it opens for every program of the user. Errors: those of UnlockBy.
 func (v *Vault) Prove(ctx context.Context, proof Proof) error {
 	v.work.Lock()
 	defer v.work.Unlock()
@@ -77,20 +77,23 @@ func (v *Vault) Prove(ctx context.Context, proof Proof) error {
 	return nil
 }
 
-// enough returns an error if proof leaves out what one of the slots would take.
+// enough returns an error if none of the slots takes what proof is, or it leaves out what
+// one of them would take.
 func enough(slots []*envelope.Slot, proof Proof) error {
 	_, kind := proof.key()
 	passphrase := slices.ContainsFunc(slots, func(s *envelope.Slot) bool { return s.Kind.NeedsPassphrase() })
 	file := slices.ContainsFunc(slots, func(s *envelope.Slot) bool { return s.Kind == SlotKeyFile })
 	switch {
 	case kind != "":
-		return nil
+		return nil // candidates are those of that kind
 	case passphrase && proof.Passphrase.Len() == 0:
 		return ErrNeedPassphrase
-	case !passphrase && file:
+	case passphrase:
+		return nil
+	case file:
 		return ErrNeedKey
 	default:
-		return nil
+		return fmt.Errorf("%w: none takes what was given", ErrNoSlot)
 	}
 }
 
