@@ -267,6 +267,7 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		a.watchExpiry,
 		a.watchGrants,
 		a.repairAudit,
+		a.tendPrompter,
 	}
 	done := make(chan error, len(tasks))
 	for _, task := range tasks {

@@ -38,6 +38,10 @@ type Config struct {
 	// Exchanger starts a process that makes one request to NetSuite and ends; nil means
 	// that there is none.
 	Exchanger func(ctx context.Context) (*net.UnixConn, error)
+	// Prompter starts a process that asks somebody for the approvals that callers wait for,
+	// and ends when none does or the connection ends; what it writes there is for the log.
+	// nil means that there is none.
+	Prompter func(ctx context.Context) (*net.UnixConn, error)
 	// Exe tells which program a process runs, for the audit log: Landlock hides that
 	// from the agent itself. nil means to look in /proc.
 	Exe func(ctx context.Context, pid int32) (string, error)

@@ -17,6 +17,9 @@ const longestLook = 25 * time.Second
 
 // ListRequests lists what waits for approval.
 func (s adminService) ListRequests(ctx context.Context, q *pb.ListRequestsRequest) (*pb.ListRequestsResponse, error) {
+	if q.Attends != nil {
+		s.approvals.Attend(int(callerOf(ctx).peer.PID), q.GetAttends())
+	}
 	if q.GetAfter() != 0 {
 		timer := time.NewTimer(longestLook)
 		defer timer.Stop()
@@ -36,7 +39,7 @@ func (s adminService) ListRequests(ctx context.Context, q *pb.ListRequestsReques
 			Url: r.URL, Rule: r.Rule, Totp: r.TOTP, Since: now.Add(r.Since - boot).Unix(), EndsIn: int64((r.Ends - boot + time.Second - 1) / time.Second),
 		}
 		for _, c := range r.Callers {
-			m.Callers = append(m.Callers, &pb.WaitingCaller{Pid: int32(c.PID), Exe: valid(c.Exe), Parent: valid(c.Parent)}) // #nosec G115 -- a pid fits
+			m.Callers = append(m.Callers, &pb.WaitingCaller{Pid: int32(c.PID), Exe: valid(c.Exe), Parent: valid(c.Parent), Attended: c.Attended}) // #nosec G115 -- a pid fits
 		}
 		out.Requests = append(out.Requests, m)
 	}

@@ -12,6 +12,13 @@ func (a *Admin) Requests(ctx context.Context, after uint64) (*pb.ListRequestsRes
 	return a.rpc.ListRequests(ctx, &pb.ListRequestsRequest{After: after})
 }
 
+// Attend tells that this process asks, at its terminal, for the approval of what it waits
+// for itself, or no more. Where it does, the agent asks nobody by a pinentry program.
+func (a *Admin) Attend(ctx context.Context, asks bool) error {
+	_, err := a.rpc.ListRequests(ctx, &pb.ListRequestsRequest{Attends: &asks})
+	return err
+}
+
 // Approve lets those go ahead who wait for the request of that id: "once", or also whoever
 // asks the same for "5m" or the "session", until the vault is locked.
 //

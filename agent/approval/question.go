@@ -40,6 +40,8 @@ type Caller struct {
 	PID    int
 	Exe    string
 	Parent string // the program that started it; empty if not known
+	// Attended means that it asks for the approval itself, so that nobody else needs to.
+	Attended bool
 }
 
 // Span is how long an approval counts.

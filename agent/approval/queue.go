@@ -142,6 +142,23 @@ func (r *request) copy() Request {
 	return out
 }
 
+// Attend notes whether a process asks for the approval of what it waits for itself.
+func (q *Queue) Attend(pid int, asks bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	changed := false
+	for _, r := range q.requests {
+		for i := range r.Callers {
+			if c := &r.Callers[i]; c.PID == pid && c.Attended != asks {
+				c.Attended, changed = asks, true
+			}
+		}
+	}
+	if changed {
+		q.noteLocked()
+	}
+}
+
 // Changed returns a channel that is closed once there is a later state than that of
 // revision.
 func (q *Queue) Changed(revision uint64) <-chan struct{} {

@@ -58,7 +58,8 @@ func (w *Waiting) leave(cause error) (last bool, err error) {
 	if r.settled() {
 		return false, cause
 	}
-	if i := slices.Index(r.Callers, w.caller); i >= 0 {
+	// Of one process all that wait are alike.
+	if i := slices.IndexFunc(r.Callers, func(c Caller) bool { return c.PID == w.caller.PID }); i >= 0 {
 		r.Callers = slices.Delete(r.Callers, i, i+1)
 	}
 	if len(r.Callers) > 0 {

@@ -24,7 +24,7 @@ const (
 type Policy struct {
 	// StepUp says whether proofs of administration want a one-time code as well.
 	StepUp StepUp
-	// Approval says who asks a person, for rules that ask.
+	// Approval says how long a person has, for rules that ask.
 	Approval Approval
 	// Issuers are those whose OIDC tokens count.
 	Issuers []Issuer

@@ -98,14 +98,15 @@ func command(exe string, args, env []string, link *os.File, death syscall.Signal
 // who asked for it; after a lock none of them is left.
 const clobber = "GODEBUG=clobberfree=1"
 
-// ChildEnv returns what a child gets of an environment: where files and the
-// session bus are, and the language. Unlock tokens and everything else stay out.
+// ChildEnv returns what a child gets of an environment: where files, the session bus
+// and the screen are, and the language. Unlock tokens and everything else stay out.
 func ChildEnv(env []string) []string {
 	out := []string{} // not nil, which exec takes for the whole environment
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "HOME", "LANG", "TZ", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_ADMIN_SOCK", "NSAGENT_CONFIG", "GOCOVERDIR":
+		case "HOME", "LANG", "TZ", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_ADMIN_SOCK", "NSAGENT_CONFIG", "GOCOVERDIR",
+			"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "GPG_TTY", "TERM":
 			out = append(out, kv)
 		default:
 			if strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "LC_") {

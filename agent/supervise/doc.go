@@ -1,5 +1,5 @@
 // Package supervise is the parent process: it starts the agent and, when the
-// agent asks, the keyring helper and the gateway, and has neither keys nor network
+// agent asks, the keyring helper, the gateway and who asks for approvals, and has neither keys nor network
 // itself.
 //
 // A sandbox is inherited by children, so an agent that has denied itself exec and

@@ -95,6 +95,12 @@ func (l *Link) LaunchExchanger(ctx context.Context) (*net.UnixConn, error) {
 	return l.launch(ctx, kindExchanger, "exchanger")
 }
 
+// LaunchPrompter starts a process that asks somebody for approvals, which ends with the
+// connection to it.
+func (l *Link) LaunchPrompter(ctx context.Context) (*net.UnixConn, error) {
+	return l.launch(ctx, kindPrompter, "prompter")
+}
+
 func (l *Link) launch(ctx context.Context, kind byte, name string) (*net.UnixConn, error) {
 	r, err := l.ask(ctx, kind, nil)
 	if err != nil {

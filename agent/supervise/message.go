@@ -10,8 +10,8 @@ import (
 
 // A message is one packet: a request of the agent or the answer of the parent.
 //
-//	0     kind: 'K', 'G', 'X' start a keyring helper, a gateway, an exchanger; 'E' tell an
-//	      executable; 'P' tell about a process; 'L' listen at a path, 'U' listen there no more; 'R' the agent serves,
+//	0     kind: 'K', 'G', 'X', 'A' start a keyring helper, a gateway, an exchanger, a prompter;
+//	      'E' tell an executable; 'P' tell about a process; 'L' listen at a path, 'U' listen there no more; 'R' the agent serves,
 //	      which has no answer; in answers also '!' for a failure
 //	1-4   number of the request, big endian; the answer has the same
 //	5-    'E' request: process ID, 4 bytes, big endian
@@ -19,7 +19,7 @@ import (
 //	      'P' request: process ID, and 1 for the hash, else 0;  answer: see Process
 //	      'E' answer: path;  '!' answer: why, as text;  the others: nothing
 //
-// The answer to 'K', 'G', 'X' and 'L' carries one descriptor.
+// The answer to 'K', 'G', 'X', 'A' and 'L' carries one descriptor.
 type message struct {
 	kind byte
 	seq  uint32
@@ -30,6 +30,7 @@ const (
 	kindKeyring   = 'K'
 	kindGateway   = 'G'
 	kindExchanger = 'X'
+	kindPrompter  = 'A'
 	kindExe       = 'E'
 	kindProcess   = 'P'
 	kindListen    = 'L'
@@ -47,7 +48,7 @@ var errMessage = errors.New("supervise: malformed message")
 
 // carries reports whether an answer of this kind carries a descriptor.
 func (m message) carries() bool {
-	return m.kind == kindKeyring || m.kind == kindGateway || m.kind == kindExchanger || m.kind == kindListen
+	return m.kind == kindKeyring || m.kind == kindGateway || m.kind == kindExchanger || m.kind == kindPrompter || m.kind == kindListen
 }
 
 func (m message) encode() []byte {
@@ -62,7 +63,7 @@ func parseMessage(b []byte) (message, error) {
 	}
 	m := message{kind: b[0], seq: binary.BigEndian.Uint32(b[1:headSize]), body: b[headSize:]}
 	switch m.kind {
-	case kindKeyring, kindGateway, kindExchanger, kindExe, kindProcess, kindListen, kindUnlisten, kindReady, kindFailure:
+	case kindKeyring, kindGateway, kindExchanger, kindPrompter, kindExe, kindProcess, kindListen, kindUnlisten, kindReady, kindFailure:
 		return m, nil
 	default:
 		return message{}, fmt.Errorf("%w: kind %q", errMessage, m.kind)

@@ -29,6 +29,9 @@ const (
 	// An exchanger makes one request, which takes a minute at most.
 	exchangerTime = 75 * time.Second
 	maxExchangers = 8
+	// A prompter lives as long as the agent keeps its connection; one that has just closed
+	// it may still be there when the next is asked for.
+	maxPrompters = 2
 	// maxLooks is how many processes are looked at at once.
 	maxLooks = 16
 	// stopTime is how long the agent may take to end after it was asked to.
@@ -40,9 +43,9 @@ type Config struct {
 	// Exe is the program of all children. They run a copy of it in memory, made
 	// once, where the system allows that.
 	Exe string
-	// AgentArgs, KeyringArgs, GatewayArgs and ExchangerArgs are the arguments of the agent,
-	// and of the processes that it may ask for; nil means that there is none.
-	AgentArgs, KeyringArgs, GatewayArgs, ExchangerArgs []string
+	// AgentArgs, KeyringArgs, GatewayArgs, ExchangerArgs and PrompterArgs are the arguments
+	// of the agent, and of the processes that it may ask for; nil means that there is none.
+	AgentArgs, KeyringArgs, GatewayArgs, ExchangerArgs, PrompterArgs []string
 	// Env is the environment to choose from; see ChildEnv.
 	Env []string
 	// Stdout and Stderr are those of the agent; nil means none.
@@ -84,6 +87,7 @@ func helpersOf(cfg Config) map[byte]*helpers {
 		kindKeyring:   {name: "keyring helper", args: cfg.KeyringArgs, life: helperTime, most: maxHelpers},
 		kindGateway:   {name: "gateway", args: cfg.GatewayArgs, most: maxGateways},
 		kindExchanger: {name: "exchanger", args: cfg.ExchangerArgs, life: exchangerTime, most: maxExchangers},
+		kindPrompter:  {name: "prompter", args: cfg.PrompterArgs, most: maxPrompters},
 	}
 }
 
@@ -250,7 +254,7 @@ func (s *supervisor) answer(m message) {
 	_ = s.link.SetWriteDeadline(time.Now().Add(writeTime))
 	var err error
 	switch m.kind {
-	case kindKeyring, kindGateway, kindExchanger:
+	case kindKeyring, kindGateway, kindExchanger, kindPrompter:
 		err = s.answerHelper(m)
 	case kindExe:
 		err = s.answerExe(m)

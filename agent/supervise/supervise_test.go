@@ -213,14 +213,14 @@ func TestHelpersAreLimited(t *testing.T) {
 // TestChildEnv guards L-02: an unlock token in the environment is not inherited.
 func TestChildEnv(t *testing.T) {
 	out, err := runAgent(t, t.Context(), "env", "HOME=/h", "NSAGENT_TOKEN=nst1_x", "NSAGENT_TOKEN_FILE=/x", "PATH=/bin", "LD_PRELOAD=/evil.so",
-		"XDG_RUNTIME_DIR=/r", "LC_ALL=C", "DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "GODEBUG=x")
+		"XDG_RUNTIME_DIR=/r", "LC_ALL=C", "DISPLAY=:0", "GPG_TTY=/dev/pts/1", "GTK_MODULES=evil", "DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "GODEBUG=x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Fields(out)
 	slices.Sort(got)
-	want := []string{"DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "HOME=/h", "LC_ALL=C", "XDG_RUNTIME_DIR=/r"}
-	want = slices.Insert(want, 1, clobber)
+	want := []string{"DBUS_SESSION_BUS_ADDRESS=unix:path=/b", "DISPLAY=:0", "GPG_TTY=/dev/pts/1", "HOME=/h", "LC_ALL=C", "XDG_RUNTIME_DIR=/r"}
+	want = slices.Insert(want, 2, clobber)
 	if !slices.Equal(got, want) {
 		t.Errorf("environment: got %q, want %q", got, want)
 	}

@@ -3,7 +3,8 @@
 //
 // Nothing in it widens a right: what a profile may do is kept in the vault, and
 // whoever can write this file can at most make the agent lock later, use another
-// kind of locked memory, or have the wrong key file read. The decoder is strict: an unknown key, a key in
+// kind of locked memory, have the wrong key file read, or choose among the pinentry
+// programs that root has installed. The decoder is strict: an unknown key, a key in
 // another case or a value of the wrong type is an error that names it.
 package config
 
@@ -39,6 +40,9 @@ type Config struct {
 	IdleLock, HardLock time.Duration
 	// KeyFile is the path of the key file that unlock reads; absolute.
 	KeyFile string
+	// Pinentry is the program that asks for approvals where no terminal does; absolute. Who
+	// uses it looks at whose it is.
+	Pinentry string
 	// Durability is "normal" or "strict": whether a use waits for its fsync.
 	Durability string
 	// StartByHand is true where start_on_demand is false: no command starts an agent
@@ -92,6 +96,8 @@ func (c *Config) set(key string, v any) (err error) {
 		c.DefaultProfile, err = word(key, v)
 	case "key_file":
 		c.KeyFile, err = absolute(key, v)
+	case "pinentry":
+		c.Pinentry, err = absolute(key, v)
 	case "memory":
 		c.Memory, err = word(key, v, "auto", "memfd_secret", "mlock")
 	case "idle_lock":

@@ -9,8 +9,8 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	got, err := Parse("default_profile = \"acme\"\nmemory = \"mlock\"\nidle_lock = \"45m\"\nhard_lock = \"8h\"\ndurability = \"strict\"\nstart_on_demand = false\nkey_file = \"/etc/nsagent.key\"\n")
-	want := Config{DefaultProfile: "acme", Memory: "mlock", IdleLock: 45 * time.Minute, HardLock: 8 * time.Hour, Durability: "strict", StartByHand: true, KeyFile: "/etc/nsagent.key"}
+	got, err := Parse("default_profile = \"acme\"\nmemory = \"mlock\"\nidle_lock = \"45m\"\nhard_lock = \"8h\"\ndurability = \"strict\"\nstart_on_demand = false\nkey_file = \"/etc/nsagent.key\"\npinentry = \"/usr/bin/pinentry\"\n")
+	want := Config{DefaultProfile: "acme", Memory: "mlock", IdleLock: 45 * time.Minute, HardLock: 8 * time.Hour, Durability: "strict", StartByHand: true, KeyFile: "/etc/nsagent.key", Pinentry: "/usr/bin/pinentry"}
 	if err != nil || got != want {
 		t.Fatalf("Parse: got %+v, %v; want %+v", got, err, want)
 	}
@@ -20,7 +20,7 @@ func TestParse(t *testing.T) {
 // errors, and an error never repeats a value.
 func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{
-		"Default_Profile = \"a\"", "default_profile = \"a\"\nDEFAULT_PROFILE = \"b\"", "memory = \"swap\"", "durability = \"none\"", "durability = true", "memory = 3", "key_file = \"nsagent.key\"", "key_file = \"\"",
+		"Default_Profile = \"a\"", "default_profile = \"a\"\nDEFAULT_PROFILE = \"b\"", "memory = \"swap\"", "durability = \"none\"", "durability = true", "memory = 3", "key_file = \"nsagent.key\"", "key_file = \"\"", "pinentry = \"pinentry\"", "pinentry = true",
 		"idle_lock = 5", "idle_lock = \"0s\"", "idle_lock = \"-1h\"", "hard_lock = \"100000h\"", "nope = 1", "memory",
 		"memory = \"mlock\"\nmemory = \"mlock\"", "start_on_demand = \"no\"", "start_on_demand = 0", "[agent]\nmemory = \"mlock\"",
 	} {

@@ -119,7 +119,7 @@ func runAgent(ctx context.Context, e *env, bundle string) error {
 		}
 	}
 	err = supervise.Run(ctx, supervise.Config{
-		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, GatewayArgs: []string{"gateway"}, ExchangerArgs: []string{"exchanger"},
+		Exe: self, AgentArgs: args, KeyringArgs: []string{"keyring-helper"}, GatewayArgs: []string{"gateway"}, ExchangerArgs: []string{"exchanger"}, PrompterArgs: append([]string{"prompter"}, e.inherited(p)...),
 		Env: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr,
 		Sockets: sockets, Inputs: inputs,
 		Ready:    func() { tell(manager.Ready("serves " + p.Agent)) },
@@ -177,14 +177,17 @@ func runAgentProcess(ctx context.Context, e *env, passed bool, bundle bundleFlag
 	if err != nil {
 		return err
 	}
-	launch := parent.Launch
+	launch, prompter := parent.Launch, parent.LaunchPrompter
+	if settings.Pinentry == "" {
+		prompter = nil
+	}
 	if served != nil {
 		launch = nil // a bundle is for machines without a keyring
 	}
 	v, _, _ := buildVersion()
 	a, err := agent.New(ctx, agent.Config{
 		Paths: p, Sockets: given[:count], Bundle: served, Version: v, Memory: secret.Mode(settings.Memory), IdleLock: settings.IdleLock, HardLock: settings.HardLock, Strict: settings.Durability == "strict",
-		Keyring: launch, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Evidence: evidence(parent), Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Keyring: launch, Prompter: prompter, Gateway: parent.LaunchGateway, Exchanger: parent.LaunchExchanger, Exe: parent.Exe, Evidence: evidence(parent), Listen: parent.Listen, Unlisten: parent.Unlisten, Sandbox: true, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Ready: func() {
 			e.say("nsagent: the agent serves %s", p.Agent)
 			_ = parent.Ready() // where it is gone, the agent is about to end

@@ -25,7 +25,7 @@ func needsAgent(c *cobra.Command) bool {
 	}
 	switch c.Name() {
 	case "agent", "audit", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd, "demo", "doctor",
-		"explain", "help", "init", "lock", "man-pages", "mock", "status", "version":
+		"explain", "help", "init", "lock", "man-pages", "mock", "prompter", "status", "version":
 		return false
 	}
 	return c.HasParent()

@@ -106,25 +106,74 @@ func ownRequest(ctx context.Context, a *client.Admin) (*pb.ApprovalRequest, erro
 	}
 }
 
-// approveOwn asks for the proof that approves a request of this process; an empty
-// passphrase denies it.
+// approveOwn asks at the terminal for the proof that approves a request of this process.
+// The agent asks nobody by a window meanwhile.
 func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, r *pb.ApprovalRequest) error {
+	if err := a.Attend(ctx, true); err != nil {
+		return nil // the call itself says what is wrong
+	}
+	err := e.approveBy(ctx, a, arena, r.GetId(), &terminalAsker{ctx, e, arena}, func(fault string) { fmt.Fprintln(t, fault+".") })
+	if errors.Is(err, term.ErrInterrupted) {
+		return err
+	}
+	if err != nil && ctx.Err() == nil {
+		_ = a.Attend(ctx, false) // it may still be approved elsewhere
+	}
+	return nil
+}
+
+// approveBy has somebody who is asked approve a request, or deny it with a no. wrong is told
+// what was wrong with an answer; then it is asked again. The error is why there is no answer.
+func (e *env) approveBy(ctx context.Context, a *client.Admin, arena *secret.Arena, id string, asks asker, wrong func(fault string)) error {
 	for try := 1; ; try++ {
-		p := &prover{env: e, arena: arena, ctx: ctx, from: openerFlags{passphrase: passphraseFlags{fd: -1}, totp: -1}}
-		err := p.prove(func(proof client.Proof) error { return a.Approve(ctx, proof, r.GetId(), "once") })
+		p := &prover{env: e, arena: arena, asks: asks, from: openerFlags{passphrase: passphraseFlags{fd: -1}, totp: -1}}
+		err := p.prove(func(proof client.Proof) error { return a.Approve(ctx, proof, id, "once") })
 		p.destroy()
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case err == nil:
 			return nil
-		case errors.Is(err, errEmpty):
-			_ = a.Deny(ctx, r.GetId())
-			return nil
-		case errors.Is(err, term.ErrInterrupted):
+		case errors.Is(err, errNo):
+			return a.Deny(ctx, id)
+		case ctx.Err() != nil || errors.Is(err, term.ErrInterrupted) || errors.Is(err, errNotAsked):
 			return err
 		}
-		fmt.Fprintln(t, failure(err).Message+".")
-		if try == approvalTries {
-			return nil // it may still be approved elsewhere
+		wrong(failure(err).Message)
+		if try == approvalTries || !mistyped(err) {
+			return err
 		}
 	}
+}
+
+// mistyped reports whether another answer may do.
+func mistyped(err error) bool {
+	return slices.ContainsFunc([]error{client.ErrPassphrase, client.ErrTOTP, client.ErrBackoff, term.ErrTooLong}, func(e error) bool { return errors.Is(err, e) })
+}
+
+// terminalAsker asks at the terminal, until ctx ends. An empty answer is a no.
+type terminalAsker struct {
+	ctx   context.Context
+	env   *env
+	arena *secret.Arena
+}
+
+func (k *terminalAsker) secret(why, name string) (secret.Bytes, error) {
+	t, err := k.env.terminal()
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer func() { _ = t.Close() }()
+	b, err := t.SecretUntil(k.ctx, k.arena, why+".\n"+name+": ", maxPassphrase)
+	if err == nil && b.Len() == 0 {
+		b.Destroy()
+		return secret.Bytes{}, errNo
+	}
+	return b, err
+}
+
+func (k *terminalAsker) yes(why string) error {
+	yes, err := k.env.confirm(why + goOn)
+	if err == nil && !yes {
+		return errNo
+	}
+	return err
 }

@@ -41,8 +41,11 @@ func (e *env) examine(ctx context.Context) []doctor.Finding {
 		place = []doctor.Finding{foundFault("place", err)}
 	} else if c, err := e.config(p); err != nil {
 		place = append(place, foundFault("config", err))
-	} else if c.Memory != "" {
-		mode = secret.Mode(c.Memory)
+	} else {
+		if c.Memory != "" {
+			mode = secret.Mode(c.Memory)
+		}
+		place = append(place, examinePinentry(c.Pinentry)...)
 	}
 
 	out := host.Clock(marks(p))

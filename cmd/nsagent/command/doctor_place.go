@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/doctor"
+	"github.com/nsagent/nsagent/internal/pinentry"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	"github.com/nsagent/nsagent/vault/store"
@@ -82,6 +83,19 @@ func marks(p socketpath.Paths) []doctor.Mark {
 		}
 	}
 	return out
+}
+
+// examinePinentry looks at the program that asks for approvals, where one is set.
+func examinePinentry(path string) []doctor.Finding {
+	if path == "" {
+		return nil
+	}
+	program, err := pinentry.Find(path)
+	if err != nil {
+		return []doctor.Finding{{Check: "pinentry", Level: doctor.Problem, Text: "no window asks for approvals", Why: plain(err),
+			Fix: "have root install one:  sudo apt-get install pinentry-gnome3   (then: pinentry = \"/usr/bin/pinentry-gnome3\" in config.toml)"}}
+	}
+	return []doctor.Finding{{Check: "pinentry", Level: doctor.OK, Text: program + " asks for approvals"}}
 }
 
 // modeOf returns the kind of memory that was had, from the finding about it.

@@ -98,7 +98,7 @@ func system(err error) string {
 func plain(err error) string { return plainText(err.Error()) }
 
 func plainText(s string) string {
-	for _, name := range []string{"agent", "audit", "config", "keyring", "nstest", "secret", "socketpath", "store", "supervise", "systemd", "term", "vault"} {
+	for _, name := range []string{"agent", "audit", "command", "config", "keyring", "nstest", "pinentry", "secret", "socketpath", "store", "supervise", "systemd", "term", "vault"} {
 		s = strings.TrimPrefix(s, name+": ")
 		s = strings.ReplaceAll(s, ": "+name+": ", ": ")
 	}

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"strings"
 
@@ -17,13 +16,21 @@ type prover struct {
 	from  openerFlags
 	proof client.Proof
 	given []secret.Bytes
-	// ctx ends a question at the terminal; nil: nothing does. With it, an empty answer is
-	// errEmpty.
-	ctx context.Context
+	// asks is where somebody is asked who may also say no; nil: at the terminal, where what
+	// is asked for has to be given.
+	asks asker
 }
 
-// errEmpty means that a question that may be left unanswered was.
-var errEmpty = errors.New("command: empty answer")
+// asker asks somebody who may say no; that is errNo.
+type asker interface {
+	// secret asks for a secret of that name, which why says what for.
+	secret(why, name string) (secret.Bytes, error)
+	// yes returns nil where somebody says yes to going on.
+	yes(why string) error
+}
+
+// errNo means that somebody was asked, and said no.
+var errNo = errors.New("command: somebody said no")
 
 // proved makes a call that may need a fresh proof: with what the flags name, or without,
 // and then again with what is asked for at the terminal or with the key file of the
@@ -103,13 +110,13 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 	e := p.env
 	switch {
 	case errors.Is(refusal, client.ErrProof) && p.proof.Passphrase == nil:
-		b, err := p.ask(failure(refusal).Message + ".\nPassphrase: ")
+		b, err := p.ask(failure(refusal).Message, "Passphrase")
 		if err != nil {
 			return false, unlessNobody(err)
 		}
 		p.proof.Passphrase = p.keep(b)
 	case errors.Is(refusal, client.ErrTOTP) && p.proof.TOTP == nil:
-		b, err := p.ask(failure(refusal).Message + ".\nCode: ")
+		b, err := p.ask(failure(refusal).Message, "Code")
 		if err == nil {
 			err = withoutBlanks(b)
 		}
@@ -123,8 +130,12 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 			return false, err
 		}
 		p.proof.KeyFile = p.keep(key)
+		if p.asks != nil { // a file says neither yes nor no
+			err = p.asks.yes(failure(refusal).Message)
+		}
+		return err == nil, err
 	case errors.Is(refusal, client.ErrConfirm) && !p.proof.Confirmed:
-		yes, err := e.confirm(failure(refusal).Message + ". Go on? [y/N]: ")
+		yes, err := p.confirm(failure(refusal).Message)
 		if err != nil || !yes {
 			return false, unlessNobody(err)
 		}
@@ -135,23 +146,25 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 	return true, nil
 }
 
-// ask asks for a secret at the terminal.
-func (p *prover) ask(prompt string) (secret.Bytes, error) {
-	if p.ctx == nil {
-		return p.env.askPassphrase(p.arena, prompt, false)
+// ask asks for a secret.
+func (p *prover) ask(why, name string) (secret.Bytes, error) {
+	if p.asks != nil {
+		return p.asks.secret(why, name)
 	}
-	t, err := p.env.terminal()
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	defer func() { _ = t.Close() }()
-	b, err := t.SecretUntil(p.ctx, p.arena, prompt, maxPassphrase)
-	if err == nil && b.Len() == 0 {
-		b.Destroy()
-		return secret.Bytes{}, errEmpty
-	}
-	return b, err
+	return p.env.askPassphrase(p.arena, why+".\n"+name+": ", false)
 }
+
+// confirm asks whether to go on.
+func (p *prover) confirm(why string) (bool, error) {
+	if p.asks != nil {
+		err := p.asks.yes(why)
+		return err == nil, err
+	}
+	return p.env.confirm(why + goOn)
+}
+
+// goOn is the end of a question that confirm asks.
+const goOn = ". Go on? [y/N]: "
 
 // unlessNobody returns err, except where it says that there is nobody to ask.
 func unlessNobody(err error) error {

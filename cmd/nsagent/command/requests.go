@@ -157,9 +157,22 @@ func (e *env) printCards(all []*pb.ApprovalRequest) error {
 // maxURL is how much of a URL a card shows, in bytes: the longest path that somebody reads.
 const maxURL = 1000
 
-// writeCard shows a request to who is to approve it. Nothing of it can write lines of its
-// own.
+// writeCard shows a request to who is to approve it.
 func writeCard(w io.Writer, s screen, r *pb.ApprovalRequest) error {
+	_, err := io.WriteString(w, card(s, r, maxURL))
+	return err
+}
+
+// card returns what somebody is shown who is to approve a request. Nothing of it can write
+// lines of its own. What may be long is cut to most bytes, and says so.
+func card(s screen, r *pb.ApprovalRequest, most int) string {
+	short := func(text string) string {
+		text = oneLine(text)
+		if len(text) <= most {
+			return text
+		}
+		return strings.ToValidUTF8(text[:most], "") + "… (" + strconv.Itoa(len(text)) + " characters)"
+	}
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
@@ -172,9 +185,9 @@ func writeCard(w io.Writer, s screen, r *pb.ApprovalRequest) error {
 			line("and", fmt.Sprintf("%d more that want the same", len(r.GetCallers())-1))
 			break
 		}
-		program := fmt.Sprintf("%s (pid %d)", oneLine(c.GetExe()), c.GetPid())
+		program := fmt.Sprintf("%s (pid %d)", short(c.GetExe()), c.GetPid())
 		if c.GetParent() != "" {
-			program += ", started by " + oneLine(c.GetParent())
+			program += ", started by " + short(c.GetParent())
 		}
 		line("program", program)
 	}
@@ -188,17 +201,12 @@ func writeCard(w io.Writer, s screen, r *pb.ApprovalRequest) error {
 	line("profile", oneLine(r.GetProfile()))
 	wants := oneLine(r.GetKind())
 	if r.GetMethod() != "" {
-		url := oneLine(r.GetUrl())
-		if len(url) > maxURL {
-			url = strings.ToValidUTF8(url[:maxURL], "") + "… (" + strconv.Itoa(len(url)) + " characters)"
-		}
-		wants += " " + s.paint(bold, oneLine(r.GetMethod())) + " " + url
+		wants += " " + s.paint(bold, oneLine(r.GetMethod())) + " " + short(r.GetUrl())
 	}
 	line("wants", wants)
 	line("rule", oneLine(r.GetRule()))
 	if r.GetTotp() {
 		line("needs", "a code of the authenticator app")
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }

@@ -114,7 +114,7 @@ background signs with them, so that scripts never see a secret.`,
 	help := newHelp(e, root)
 	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)
-	root.AddCommand(newKeyringHelper(e), newGateway(e), newExchanger(e), newMan(root))
+	root.AddCommand(newKeyringHelper(e), newGateway(e), newExchanger(e), newPrompter(e), newMan(root))
 	finish(root)
 	return root
 }

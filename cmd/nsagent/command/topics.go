@@ -102,6 +102,8 @@ Settings in config.toml
   hard_lock = "12h"              lock after this time at the latest
   durability = "strict"          no use is answered before it is on the disk
   key_file = "/etc/nsagent.key"  key file that nsagent unlock reads
+  pinentry = "/usr/bin/pinentry-gnome3"
+                                 program of root that asks for approvals
   memory = "auto"                kind of locked memory: auto, memfd_secret, mlock
   start_on_demand = false        let no command start the agent by itself
 `

@@ -8397,7 +8397,10 @@ type ListRequestsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Optional. The revision of an answer: the next one comes when there is a later state,
 	// or after 25 seconds. 0: at once.
-	After         uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// Optional. Whether the process that calls asks, at its terminal, for the approval of what
+	// it waits for itself; left out: as it said before, or not.
+	Attends       *bool `protobuf:"varint,2,opt,name=attends,proto3,oneof" json:"attends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8437,6 +8440,13 @@ func (x *ListRequestsRequest) GetAfter() uint64 {
 		return x.After
 	}
 	return 0
+}
+
+func (x *ListRequestsRequest) GetAttends() bool {
+	if x != nil && x.Attends != nil {
+		return *x.Attends
+	}
+	return false
 }
 
 type ListRequestsResponse struct {
@@ -8657,7 +8667,9 @@ type WaitingCaller struct {
 	Pid   int32                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
 	Exe   string                 `protobuf:"bytes,2,opt,name=exe,proto3" json:"exe,omitempty"`
 	// The program that started it; empty where that is not known.
-	Parent        string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
+	Parent string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Whether it asks for the approval itself, at its terminal.
+	Attended      bool `protobuf:"varint,4,opt,name=attended,proto3" json:"attended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8711,6 +8723,13 @@ func (x *WaitingCaller) GetParent() string {
 		return x.Parent
 	}
 	return ""
+}
+
+func (x *WaitingCaller) GetAttended() bool {
+	if x != nil {
+		return x.Attended
+	}
+	return false
 }
 
 type ApproveRequestRequest struct {
@@ -9580,9 +9599,12 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x13RevokeGrantResponse\x12'\n" +
 	"\x05grant\x18\x01 \x01(\v2\x11.nsagent.v1.GrantR\x05grant\x12\x18\n" +
 	"\arotated\x18\x02 \x03(\tR\arotated\x12\x1a\n" +
-	"\baffected\x18\x03 \x03(\tR\baffected\"+\n" +
+	"\baffected\x18\x03 \x03(\tR\baffected\"V\n" +
 	"\x13ListRequestsRequest\x12\x14\n" +
-	"\x05after\x18\x01 \x01(\x04R\x05after\"k\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1d\n" +
+	"\aattends\x18\x02 \x01(\bH\x00R\aattends\x88\x01\x01B\n" +
+	"\n" +
+	"\b_attends\"k\n" +
 	"\x14ListRequestsResponse\x127\n" +
 	"\brequests\x18\x01 \x03(\v2\x1b.nsagent.v1.ApprovalRequestR\brequests\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf6\x02\n" +
@@ -9602,11 +9624,12 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\acallers\x18\f \x03(\v2\x19.nsagent.v1.WaitingCallerR\acallers\x12\x14\n" +
 	"\x05since\x18\r \x01(\x03R\x05since\x12\x17\n" +
 	"\aends_in\x18\x0e \x01(\x03R\x06endsInB\x06\n" +
-	"\x04_uid\"K\n" +
+	"\x04_uid\"g\n" +
 	"\rWaitingCaller\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x10\n" +
 	"\x03exe\x18\x02 \x01(\tR\x03exe\x12\x16\n" +
-	"\x06parent\x18\x03 \x01(\tR\x06parent\"b\n" +
+	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x1a\n" +
+	"\battended\x18\x04 \x01(\bR\battended\"b\n" +
 	"\x15ApproveRequestRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
@@ -10045,6 +10068,7 @@ func file_nsagent_v1_nsagent_proto_init() {
 		(*OpenSocketResponse_Opened)(nil),
 		(*OpenSocketResponse_Closed)(nil),
 	}
+	file_nsagent_v1_nsagent_proto_msgTypes[123].OneofWrappers = []any{}
 	file_nsagent_v1_nsagent_proto_msgTypes[125].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
