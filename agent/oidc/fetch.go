@@ -65,7 +65,7 @@ func (s *source) key(ctx context.Context, name keyName) (crypto.PublicKey, error
 		return nil, ctx.Err()
 	}
 	now := s.boottime()
-	if s.JWKS == nil && s.keys != nil && now-s.fetched > keysLife {
+	if s.JWKS == nil && now-s.fetched > keysLife {
 		s.keys = nil
 	}
 	if key := s.keys[name]; key != nil {

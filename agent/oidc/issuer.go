@@ -48,9 +48,9 @@ func (i Issuer) Check() error {
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || len(text) > maxURL || u.Scheme != "https" || u.Host == "" || u.Opaque != "":
+	case err != nil || len(text) > maxURL || u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("%w: the URL of an issuer starts with https:// and a host", ErrConfig)
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#"):
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
 		return fmt.Errorf("%w: the URL of an issuer has no user, query or fragment", ErrConfig)
 	}
 	return nil

@@ -91,14 +91,14 @@ func (k jwk) public() (alg string, key crypto.PublicKey) {
 		if n == nil || e == nil || n.BitLen() < minModulus || n.BitLen() > maxModulus || n.Bit(0) == 0 {
 			return "", nil
 		}
-		if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 || e.Bit(0) == 0 {
+		if e.BitLen() > 31 || e.Int64() < 3 || e.Bit(0) == 0 {
 			return "", nil
 		}
 		return "RS256", &rsa.PublicKey{N: n, E: int(e.Int64())}
 	case "EC":
 		x, err1 := base64.RawURLEncoding.DecodeString(k.X)
 		y, err2 := base64.RawURLEncoding.DecodeString(k.Y)
-		if k.Curve != "P-256" || err1 != nil || err2 != nil || len(x) != 32 || len(y) != 32 {
+		if k.Curve != "P-256" || err1 != nil || err2 != nil || len(x) != 32 { // both together are measured below
 			return "", nil
 		}
 		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))

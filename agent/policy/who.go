@@ -126,8 +126,9 @@ func (w *Who) isExe(exe string, generous bool) bool {
 	return slices.Contains(w.Exes, exe) || generous && slices.Contains(w.Exes, strings.TrimSuffix(exe, deleted))
 }
 
+// anyWord reports whether name fits one of words, none of which fits the empty name.
 func anyWord(words []pathglob.Word, name string) bool {
-	return name != "" && slices.ContainsFunc(words, func(w pathglob.Word) bool { return w.Match(name) })
+	return slices.ContainsFunc(words, func(w pathglob.Word) bool { return w.Match(name) })
 }
 
 // fits: a claim that a token of the issuer lacks could be of any value.

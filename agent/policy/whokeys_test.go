@@ -57,14 +57,19 @@ func TestClaimsOfTheIndex(t *testing.T) {
 // Who shows no token is not held up by the rules on jobs, even where they deny.
 func TestNoIdentityTriesNoJobs(t *testing.T) {
 	p := rules(t, many(9, "effect = \"deny\"\nwho.oidc = { issuer = \"i\", x = \"#\" }\nwhat = \"suiteql\"")...)
-	for want, a := range map[int]Attempt{
-		0: writer("POST", SuiteQLPath),
-		1: with(writer("POST", SuiteQLPath), func(a *Attempt) { a.Issuer = "i" }), // one list, of all whose claim is not known
+	for _, c := range []struct {
+		a    Attempt
+		want int // lists
+	}{
+		{writer("POST", SuiteQLPath), 0},
+		{with(writer("POST", SuiteQLPath), func(a *Attempt) { a.Issuer = "i" }), 1}, // of all whose claim is not known
+		{with(writer("POST", SuiteQLPath), func(a *Attempt) { a.Issuer, a.Claims = "i", map[string]string{"x": "other"} }), 0},
+		{with(writer("POST", SuiteQLPath), func(a *Attempt) { a.Issuer, a.Claims = "i", map[string]string{"x": "3"} }), 1},
 	} {
-		s := see(&a)
-		var c candidates
-		if c.find(&p.index, &s); c.n != want {
-			t.Errorf("got %d lists, want %d", c.n, want)
+		s := see(&c.a)
+		var found candidates
+		if found.find(&p.index, &s); found.n != c.want {
+			t.Errorf("%v: got %d lists, want %d", c.a.Claims, found.n, c.want)
 		}
 	}
 }

@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	checks := flags.Bool("checks", false, "leave out one check at a time instead")
 	files := flags.String("files", "", "with -checks: only those of these files, such as a.go,b.go")
 	tests := flags.String("run", "", "with -checks: only the tests that match")
+	skip := flags.String("skip", "", "with -checks: without the tests that match")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for _, pkg := range flags.Args() {
 		var r report
 		if *checks {
-			r, err = trial{pkg: pkg, files: strings.FieldsFunc(*files, isComma), tests: *tests, workers: *workers}.leaveOut(ctx, stderr)
+			r, err = trial{pkg: pkg, files: strings.FieldsFunc(*files, isComma), tests: *tests, skip: *skip, workers: *workers}.leaveOut(ctx, stderr)
 		} else {
 			r, err = unleash(ctx, pkg, *workers, stderr)
 		}

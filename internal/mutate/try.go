@@ -22,6 +22,7 @@ type trial struct {
 	pkg     string   // its directory, such as ./agent
 	files   []string // whose checks are left out; none: all
 	tests   string   // as of go test -run; empty: all
+	skip    string   // as of go test -skip; empty: none
 	workers int
 
 	binary  string        // the tests, compiled with switches
@@ -131,7 +132,7 @@ const (
 
 // test runs the tests without the check of that number. A run without end is a failure.
 func (t trial) test(ctx context.Context, check string) (verdict, []byte) {
-	c := exec.CommandContext(ctx, t.binary, slices.Concat(t.flags, []string{"-test.failfast", "-test.timeout", t.timeout.String(), "-test.run", t.tests})...)
+	c := exec.CommandContext(ctx, t.binary, slices.Concat(t.flags, []string{"-test.failfast", "-test.timeout", t.timeout.String(), "-test.run", t.tests, "-test.skip", t.skip})...)
 	c.Dir, c.Env = t.pkg, append(os.Environ(), switchVariable+"="+check)
 	out, err := c.CombinedOutput()
 	if err != nil {

@@ -161,7 +161,7 @@ func TestURI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = uri.Use(func(p []byte) error {
+	err = uri.Use(func(p []byte) error {
 		u, err := url.Parse(string(p))
 		if err != nil || u.Scheme != "otpauth" || u.Host != "totp" || u.Path != "/nsagent:ann@build host/1" {
 			t.Fatalf("got %s, %v", p, err)
@@ -178,4 +178,7 @@ func TestURI(t *testing.T) {
 			return nil
 		})
 	})
+	if err != nil {
+		t.Error(err)
+	}
 }

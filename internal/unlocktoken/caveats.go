@@ -206,10 +206,10 @@ func plainMethod(m string) bool {
 			return false
 		}
 	}
-	return m != "" && len(m) <= 16
+	return len(m) <= 16
 }
 
 func plainScript(s string) bool {
-	script, deploy, ok := strings.Cut(s, "/")
-	return ok && script != "" && deploy != "" && !strings.ContainsAny(s, " ?&#=%") && !strings.Contains(deploy, "/")
+	script, deploy, _ := strings.Cut(s, "/")
+	return script != "" && deploy != "" && !strings.ContainsAny(s, " ?&#=%") && !strings.Contains(deploy, "/")
 }

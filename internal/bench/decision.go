@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+const customers = "/services/rest/record/v1/customer"
+
+// differences are what rules of a policy differ in; # is the number of the rule.
+var differences = []struct{ name, rule string }{
+	{"paths", "what = \"GET /services/rest/record/v1/type#/**\""},
+	{"profiles", "profiles = \"p#\"\nwhat = \"GET /services/rest/**\""},
+	{"programs", "who.exe = \"/bin/#\"\nwhat = \"GET /services/rest/**\""},
+	{"claims of a job", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"*\""},
+}
+
+// decisionRows measures one decision, by the last rule, with few rules and with many.
+func decisionRows(_ context.Context, w *world) ([]row, error) {
+	var rows []row
+	for _, d := range differences {
+		for _, n := range []int{100, 10_000} {
+			most := 5 * time.Microsecond
+			if n > 100 {
+				most = 50 * time.Microsecond
+			}
+			var text strings.Builder
+			text.WriteString("version = 1\n")
+			for i := range n {
+				text.WriteString(numbered("[[rule]]\nname = \"r#\"\neffect = \"allow\"\n"+d.rule+"\n", i))
+			}
+			p, err := policy.Parse(text.String())
+			if err != nil {
+				return nil, err
+			}
+			last := n - 1
+			a := policy.Attempt{
+				Profile: numbered("p#", last), Environment: "sandbox", Access: policy.Write, Kind: policy.KindSign, Method: "GET",
+				Path: numbered("/services/rest/record/v1/type#/1", last), Evidence: policy.Evidence{Known: policy.FactExe, Exe: numbered("/bin/#", last)},
+				Issuer: "i", Claims: map[string]string{"r": numbered("#", last)},
+			}
+			r, err := w.repeat(fmt.Sprintf("decision, %d rules that differ in their %s", n, d.name), most, func() error {
+				if got := p.Decide(a); got.Index != last {
+					return fmt.Errorf("rule %d decided, and not %d", got.Index, last)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+func numbered(text string, n int) string { return strings.ReplaceAll(text, "#", fmt.Sprint(n)) }
+
+// unlockTokenRows measures what an unlock token of four blocks costs a connection, and
+// each request after the first.
+func unlockTokenRows(_ context.Context, w *world) ([]row, error) {
+	issuer, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	next, holder, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	id, now := unlocktoken.ID{1}, time.Now().Unix()
+	a := unlocktoken.Authority{
+		Vault: unlocktoken.ID{2}, Grant: unlocktoken.ID{3}, Mode: unlocktoken.Attached, IssuedAt: now,
+		Caveats: unlocktoken.Caveats{Credentials: []unlocktoken.ID{id}, NotAfter: now + 3600, Hosts: []string{"1234567-sb1.suitetalk.api.netsuite.com"}, Uses: 100},
+	}
+	chain, err := unlocktoken.NewChain(a, next, func(m []byte) ([]byte, error) { return ed25519.Sign(private, m), nil })
+	if err != nil {
+		return nil, err
+	}
+	token, err := unlocktoken.New(unlocktoken.IssuerHash(issuer), nil, chain, [32]byte(holder.Seed()))
+	for _, c := range []unlocktoken.Caveats{{Methods: []string{"GET", "POST"}}, {Paths: []string{customers + "/**"}, Rate: &unlocktoken.Rate{Count: 5, Seconds: 60}}, {NotAfter: now + 600}} {
+		if err == nil {
+			token, err = token.Narrow(c, nil, rand.Reader)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	challenge := []byte("a challenge")
+	encoded, proof := token.Chain.Encode(), token.Prove(challenge)
+	request := unlocktoken.Request{Time: now, Credential: id, Kind: "sign", Host: a.Caveats.Hosts[0], Method: "GET", Path: customers + "/12345"}
+	var grant *unlocktoken.Grant
+	first, err := w.repeat("an unlock token of 4 blocks verified, and its first use cleared", 400*time.Microsecond, func() error {
+		c, err := unlocktoken.DecodeChain(encoded)
+		if err != nil {
+			return err
+		}
+		if grant, err = c.Verify(issuer, challenge, proof); err != nil {
+			return err
+		}
+		return grant.Clear(request)
+	})
+	if err != nil {
+		return nil, err
+	}
+	further, err := w.repeat("each further use of it cleared", 5*time.Microsecond, func() error { return grant.Clear(request) })
+	return []row{first, further}, err
+}
+
+// repeat measures one thing in rounds, of which the median counts.
+func (w *world) repeat(what string, most time.Duration, do func() error) (row, error) {
+	var micros []float64
+	var allocs int64
+	var failed error
+	for range w.rounds {
+		r := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if failed = do(); failed != nil {
+					return
+				}
+			}
+		})
+		if failed != nil {
+			return row{}, fmt.Errorf("%s: %w", what, failed)
+		}
+		micros, allocs = append(micros, float64(r.NsPerOp())/1000), r.AllocsPerOp()
+	}
+	limit := float64(most) / float64(time.Microsecond)
+	return row{what, fmt.Sprintf("≤ %.0f µs", limit), fmt.Sprintf("%.2f µs, %d allocations", median(micros), allocs), spread(micros), median(micros) <= limit}, nil
+}
