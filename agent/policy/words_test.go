@@ -308,7 +308,8 @@ want = "deny"
 	}
 	for bad, want := range map[string]string{
 		"":                                       "it has no [[case]]",
-		"[[case]]":                               "it has no profile",
+		"[[case]]":                               ": it has no profile",
+		"[[case]]\nname = \"nightly\"":           `case "nightly": it has no profile`,
 		strings.Replace(text, "as =", "As =", 1): `"As": unknown key; write it as`,
 		strings.Replace(text, "want = \"allow\"", "want = \"yes\"", 1):   `"want": it is one of`,
 		strings.Replace(text, "tty=no", "tty=1", 1):                      "is none of uid",
