@@ -1,3 +1,7 @@
+//go:build !race
+
+// The same steps run with the race detector in other tests; here many times.
+
 package agent
 
 import (

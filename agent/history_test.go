@@ -16,6 +16,8 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // history is a daemon to which faults happen, and what it has acknowledged.
@@ -287,4 +289,36 @@ func recordedBy(t *testing.T, d *daemon) (signed, stored int) {
 		}
 	}
 	return signed, stored
+}
+
+// storedNumber checks the vault of a daemon that is not running, and returns the number
+// that its long secret begins with.
+func storedNumber(t *testing.T, d *daemon, a *secret.Arena) int {
+	t.Helper()
+	passphrase, err := a.Take([]byte(testPassphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer passphrase.Destroy()
+	v, err := vault.Open(t.Context(), vault.Config{Store: store.NewFile(d.paths.Vault), Arena: a})
+	if err == nil {
+		err = v.Unlock(t.Context(), passphrase)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Lock()
+	if got := found(t, Fsck(t.Context(), FsckConfig{Paths: d.paths, Arena: a, Open: v})); strings.Contains(got, "problem") || !strings.HasSuffix(got, "contents=ok") {
+		t.Errorf("after a kill: %s", got)
+	}
+	b, err := v.OpenRaw("api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Destroy()
+	n := -1
+	if err := b.Use(func(p []byte) error { _, err := fmt.Sscanf(string(p[:6]), "%d", &n); return err }); err != nil {
+		t.Error(err)
+	}
+	return n
 }

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The product is looked at from outside, which has no race detector.
+
 package agent
 
 import (
