@@ -163,7 +163,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.ledgers, a.ends = make(chan struct{}, 1), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
 	a.approvals = approval.New(a.boottime)
-	if err := a.prepare(); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		return nil, errors.Join(err, a.arena.Close())
 	}
 	if a.audit, err = audit.Open(a.cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
@@ -180,12 +180,12 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 
 // prepare opens the bundle, if one is to be served, and makes the directories of what is
 // on disk.
-func (a *Agent) prepare() error {
+func (a *Agent) prepare(ctx context.Context) error {
 	if err := a.knowIssuers(nil); err != nil {
 		return err
 	}
 	if a.cfg.Bundle != nil {
-		if err := a.openBundle(); err != nil {
+		if err := a.openBundle(ctx); err != nil {
 			return err
 		}
 	}

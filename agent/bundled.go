@@ -29,7 +29,7 @@ func (b *bundled) right() *granted {
 
 // bundleLedger opens the ledger of a grant. Its MAC finds damage, and no more: whoever has
 // the token can make one of their own.
-func (a *Agent) bundleLedger(g *unlocktoken.Grant) (*ledger, error) {
+func (a *Agent) bundleLedger(ctx context.Context, g *unlocktoken.Grant) (*ledger, error) {
 	public := append([]byte("nsagent/v1 bundle ledger"), g.AuthorityHash[:]...)
 	text, err := a.arena.Take(public)
 	if err != nil {
@@ -40,13 +40,13 @@ func (a *Agent) bundleLedger(g *unlocktoken.Grant) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.ledgerUnder(key, g.Vault[:])
+	return a.ledgerUnder(ctx, key, g.Vault[:])
 }
 
 // admitBundle refuses a grant that has ended, by the highest time that was seen on this
 // machine. From there its clock goes on with the boot clock.
-func (a *Agent) admitBundle(g *granted) error {
-	l, err := a.bundleLedger(g.Grant)
+func (a *Agent) admitBundle(ctx context.Context, g *granted) error {
+	l, err := a.bundleLedger(ctx, g.Grant)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (a *Agent) identifyBundle(ctx context.Context, b *bundled) error {
 		}
 		return refuse(ErrGrant, pb.CodeGrant, "the unlock token wants the ID token of a job", "none was given", "set NSAGENT_OIDC_TOKEN_FILE:  nsagent help ci")
 	}
-	return a.identify(ctx, b.granted, b.idToken, func() (*ledger, error) { return a.bundleLedger(b.Grant) })
+	return a.identify(ctx, b.granted, b.idToken, func() (*ledger, error) { return a.bundleLedger(ctx, b.Grant) })
 }
 
 // asksForJob reports whether a grant is for jobs that say who they are.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ type shownToken struct {
 
 // openBundle opens the bundle of the configuration with its token, and moves what is kept
 // on disk to a directory of the grant's own. Nothing of a vault is looked at from then on.
-func (a *Agent) openBundle() error {
+func (a *Agent) openBundle(ctx context.Context) error {
 	cfg := a.cfg.Bundle
 	text, err := cfg.Token(a.arena)
 	if err != nil {
@@ -82,7 +83,7 @@ func (a *Agent) openBundle() error {
 		return err
 	}
 	right := a.newGranted(g)
-	if err := a.admitBundle(right); err != nil {
+	if err := a.admitBundle(ctx, right); err != nil {
 		return err
 	}
 	if right.own, err = a.openBundled(b, right, t); err != nil {

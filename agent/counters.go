@@ -23,25 +23,32 @@ type quota struct {
 	rate *unlocktoken.Rate
 }
 
-// maxCounters is how many subjects are counted at once, about. Whoever holds a token can
-// narrow it without end, and each time with a limit of its own.
-const maxCounters = 1 << 16
+const (
+	// maxCounters is how many subjects are counted at once, about, before tokens are refused
+	// that would add more. Those of rules are as many as the policy has.
+	maxCounters = 1 << 16
+	// maxOfGrant is how many subjects the tokens of one grant may have counted at once:
+	// whoever holds one can narrow it without end, and each time with a limit of its own.
+	maxOfGrant = maxSubjects
+)
 
 // counters count uses against quotas. What counts over the life of a grant is taken from
 // the ledger in blocks, which are durable before the first use of them: an agent that is
 // killed loses the rest of its blocks and never gives more than there is. A rate is a
 // bucket in memory, full when the agent starts.
 type counters struct {
-	mu     sync.Mutex // guards what follows
-	of     map[[32]byte]*counter
-	closed bool // nothing is given any more
+	mu      sync.Mutex // guards what follows
+	of      map[[32]byte]*counter
+	ofGrant map[unlocktoken.ID]int // how many of them the tokens of each grant have added
+	closed  bool                   // nothing is given any more
 
 	reserving sync.Mutex // held by the one that asks the ledger; taken before mu
 }
 
 // counter is the state of one subject.
 type counter struct {
-	reserved uint64 // taken from the ledger and not used
+	grant    unlocktoken.ID // whose token added it; the zero ID: a rule did
+	reserved uint64         // taken from the ledger and not used
 	// full is the boot-clock time at which the bucket is full again; then there is nothing
 	// to remember, unless something is reserved.
 	full time.Duration
@@ -51,7 +58,9 @@ type counter struct {
 	set   bool
 }
 
-func newCounters() *counters { return &counters{of: make(map[[32]byte]*counter)} }
+func newCounters() *counters {
+	return &counters{of: make(map[[32]byte]*counter), ofGrant: make(map[unlocktoken.ID]int)}
+}
 
 // take counts one use against all quotas, or against none and returns why not: the error
 // wraps ErrLimited, or is that of reserve. now is a boot-clock time. reserve takes blocks
@@ -76,13 +85,11 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 	if c.closed {
 		return nil, fmt.Errorf("counting a use: %w", ErrBusy)
 	}
-	if len(c.of) > maxCounters {
-		if c.sweepLocked(now); len(c.of) > maxCounters {
-			return nil, fmt.Errorf("counting a use: %w", ErrBusy)
-		}
+	if err := c.makeRoomLocked(quotas, now); err != nil {
+		return nil, err
 	}
 	for _, q := range quotas {
-		n := c.counterLocked(q.subject)
+		n := c.counterLocked(q)
 		if wait := n.wait(q.rate, now); wait > 0 {
 			return nil, limited(fmt.Sprintf("there may be %s; the next is open in %s", q.rate, (wait+time.Second-1).Truncate(time.Second)), "wait, then try again")
 		}
@@ -94,7 +101,7 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 		return short, nil
 	}
 	for _, q := range quotas {
-		n := c.counterLocked(q.subject)
+		n := c.counterLocked(q)
 		if q.uses != 0 {
 			n.reserved--
 		}
@@ -107,20 +114,52 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 	return nil, nil
 }
 
+// makeRoomLocked refuses quotas of a token where its grant has too many subjects counted
+// already, or all grants together have, and there is none that can be forgotten.
+func (c *counters) makeRoomLocked(quotas []quota, now time.Duration) error {
+	fresh, swept := make(map[unlocktoken.ID]int), false
+	for _, q := range quotas {
+		if q.grant == (unlocktoken.ID{}) || c.of[q.subject] != nil {
+			continue
+		}
+		fresh[q.grant]++
+		full := func() bool { return c.ofGrant[q.grant]+fresh[q.grant] > maxOfGrant || len(c.of) > maxCounters }
+		if full() && !swept {
+			c.sweepLocked(now)
+			swept = true
+		}
+		switch {
+		case !full():
+		case len(c.of) > maxCounters:
+			return fmt.Errorf("counting a use: %w", ErrBusy)
+		default:
+			return limited(fmt.Sprintf("at most %d limits are counted for the tokens of one grant at once", maxOfGrant), "narrow less often, or have another grant made")
+		}
+	}
+	return nil
+}
+
 // sweepLocked forgets the subjects of which there is nothing to remember.
 func (c *counters) sweepLocked(now time.Duration) {
 	for subject, n := range c.of {
-		if n.reserved == 0 && now >= n.full {
-			delete(c.of, subject)
+		if n.reserved > 0 || now < n.full {
+			continue
+		}
+		delete(c.of, subject)
+		if c.ofGrant[n.grant]--; c.ofGrant[n.grant] <= 0 {
+			delete(c.ofGrant, n.grant)
 		}
 	}
 }
 
-func (c *counters) counterLocked(subject [32]byte) *counter {
-	n := c.of[subject]
+func (c *counters) counterLocked(q quota) *counter {
+	n := c.of[q.subject]
 	if n == nil {
-		n = new(counter)
-		c.of[subject] = n
+		n = &counter{grant: q.grant}
+		c.of[q.subject] = n
+		if q.grant != (unlocktoken.ID{}) {
+			c.ofGrant[q.grant]++
+		}
 	}
 	return n
 }
@@ -150,7 +189,7 @@ func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error
 	c.mu.Lock()
 	var still []quota
 	for _, q := range short {
-		if c.counterLocked(q.subject).reserved == 0 {
+		if c.counterLocked(q).reserved == 0 {
 			still = append(still, q)
 		}
 	}
@@ -165,7 +204,7 @@ func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, q := range still {
-		c.counterLocked(q.subject).reserved += blocks[i]
+		c.counterLocked(q).reserved += blocks[i]
 	}
 	return nil
 }

@@ -96,7 +96,8 @@ func TestCountersForget(t *testing.T) {
 	invent := func(from, n int, at time.Duration) error {
 		for i := range n {
 			q := quota{rate: &unlocktoken.Rate{Count: 1, Seconds: 60}}
-			binary.BigEndian.PutUint64(q.subject[:], uint64(from+i)) // #nosec G115 -- not negative
+			binary.BigEndian.PutUint64(q.subject[:], uint64(from+i))            // #nosec G115 -- not negative
+			binary.BigEndian.PutUint64(q.grant[:], 1+uint64(from+i)/maxOfGrant) // #nosec G115 -- not negative
 			if err := c.take([]quota{q}, at, nil); err != nil {
 				return err
 			}
@@ -167,5 +168,48 @@ func TestReservedUsesComeBack(t *testing.T) {
 	}
 	if _, err := f.show(token).Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrGrantScope) {
 		t.Errorf("one more: got %v", err)
+	}
+}
+
+// TestCountersOfOneGrant: whoever narrows a token without end is refused by a bound of the
+// grant, and neither rules nor other grants are.
+func TestCountersOfOneGrant(t *testing.T) {
+	c := newCounters()
+	rate := func(grant byte, n uint32) []quota {
+		q := quota{rate: &unlocktoken.Rate{Count: 1, Seconds: 366 * 24 * 3600}}
+		q.subject[0], q.grant[0] = grant, grant
+		binary.BigEndian.PutUint32(q.subject[1:], n)
+		return []quota{q}
+	}
+	for n := range uint32(maxOfGrant) {
+		if err := c.take(rate(1, n), 0, nil); err != nil {
+			t.Fatalf("limit %d: %v", n, err)
+		}
+	}
+	later := 300 * 24 * time.Hour
+	if err := c.take(rate(1, maxOfGrant), later, nil); !errors.Is(err, ErrLimited) {
+		t.Errorf("one more: got %v", err)
+	}
+	if err := c.take(rate(1, 0), later, nil); !errors.Is(err, ErrLimited) {
+		t.Errorf("one that is counted already has its own limit: got %v", err)
+	}
+	for _, grant := range []byte{0, 2} { // a rule's, another grant's
+		if err := c.take(rate(grant, 0), later, nil); err != nil {
+			t.Errorf("grant %d: %v", grant, err)
+		}
+	}
+	if err := c.take(rate(1, maxOfGrant), 367*24*time.Hour, nil); err != nil {
+		t.Errorf("when the first are full again: %v", err)
+	}
+	for grant := byte(3); len(c.of) <= maxCounters; grant++ {
+		for n := range uint32(maxOfGrant) {
+			_ = c.take(rate(grant, n), 367*24*time.Hour, nil)
+		}
+	}
+	if err := c.take(rate(255, 0), 367*24*time.Hour, nil); !errors.Is(err, ErrBusy) {
+		t.Errorf("all grants together: got %v", err)
+	}
+	if err := c.take(rate(0, 1), 367*24*time.Hour, nil); err != nil {
+		t.Errorf("a rule, with the tokens of all grants full: %v", err)
 	}
 }

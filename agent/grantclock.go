@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -116,7 +117,8 @@ func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 
 // trustClock is for when the owner of v makes a grant, issued at a time of the machine's
 // clock: where that was far ahead before, the clock of grants starts anew, for this grant
-// and those to come.
+// and those to come. Grants that were made while it was ahead are revoked: they would be
+// good again, and their time begin once more.
 func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) error {
 	l, _, err := a.openLedger(ctx, v)
 	if err != nil {
@@ -124,6 +126,9 @@ func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) er
 	}
 	defer func() { _ = l.Close() }()
 	k, id, now := &a.grantClock, v.ID(), issued
+	if err := a.revokeAhead(ctx, l, v, now); err != nil {
+		return err
+	}
 	k.load(l, id)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -140,4 +145,32 @@ func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) er
 	}
 	k.before, k.epoch, k.seen, k.noted = before, now, now, now
 	return nil
+}
+
+// revokeAhead revokes the grants of v that were issued at a time which has not come yet.
+func (a *Agent) revokeAhead(ctx context.Context, l *ledger, v *vault.Vault, now int64) error {
+	all, err := v.Grants()
+	if err != nil {
+		return err
+	}
+	var ahead []unlocktoken.ID
+	for _, g := range all {
+		_, grant, err := a.codec.decodeGrant(g.Meta)
+		if err != nil {
+			continue // good refuses it by itself until its time
+		}
+		if _, revoked := a.isRevoked(l, g); !revoked && fromAhead(grant, now) {
+			a.stopServing(g.ID)
+			ahead = append(ahead, g.ID)
+		}
+	}
+	if len(ahead) == 0 {
+		return nil
+	}
+	return a.revokeIn(ctx, callerOf(ctx), l, v, "made when the clock was ahead", ahead...)
+}
+
+// fromAhead reports whether a grant was issued at a time that lies ahead of now.
+func fromAhead(g *unlocktoken.Grant, now int64) bool {
+	return g.IssuedAt > now+int64(clockSlack/time.Second)
 }

@@ -24,6 +24,8 @@ type grantMeta struct {
 	// Certificates are the IDs of those that its bundle has, in the order of Profiles, ""
 	// where there is none; nil: it has none at all.
 	Certificates []string `cbor:"7,keyasint,omitempty"`
+	// Revoked is when it was revoked, in Unix seconds; 0: it was not.
+	Revoked int64 `cbor:"8,keyasint,omitempty"`
 }
 
 // decodeGrant reads what the vault keeps of a grant; anything but the canonical form is an

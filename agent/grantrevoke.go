@@ -11,28 +11,68 @@ import (
 	"github.com/nsagent/nsagent/vault/store"
 )
 
-// revokeGrant ends a grant for good: nothing is done for it from now on, its connections
-// are closed, and the ledger of v, which may be locked, says so to whoever comes later. It
-// is durable when it returns nil; where it does not, the grant is revoked for as long as
-// this agent runs.
-func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
+// endAtOnce has nothing done any more for the grant that is called name, before the turn to
+// write that down has come: another call may have it for long. A name that fits none, or
+// several, is for the turn to tell.
+func (a *Agent) endAtOnce(ctx context.Context, name string) {
+	v, _, err := a.vaultOfState(ctx)
+	if err != nil {
+		return
+	}
+	all, err := v.GrantsUnpinned(ctx)
+	if err != nil {
+		return
+	}
+	if g, err := called(all, name); err == nil {
+		a.stopServing(g.ID)
+	}
+}
+
+// stopServing has nothing done for a grant while this agent runs, and closes its
+// connections.
+func (a *Agent) stopServing(id unlocktoken.ID) {
 	a.presented.flag(id).Store(true)
 	of := func(g *granted) bool { return g.Authority.Grant == id }
 	a.closeAll(a.presented.which(of))
 	a.closeListeners(of)
+}
+
+// revokeGrant ends a grant for good: nothing is done for it from now on, its connections
+// are closed, and the ledger of v, which may be locked, says so to whoever comes later; an
+// unlocked vault does so itself, and opens nothing for it any more. It is durable in the
+// ledger when it returns nil; where it does not, the grant is revoked for as long as this
+// agent runs.
+func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
+	a.stopServing(id)
 	l, _, err := a.openLedger(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	if err := l.Append(store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())}); err != nil {
+	return a.revokeIn(ctx, c, l, v, "", id)
+}
+
+// revokeIn writes down that grants are revoked, in the ledger and then, if it is unlocked,
+// in the vault. Where the vault cannot take it the next unlock sees to that. why is for the
+// log.
+func (a *Agent) revokeIn(ctx context.Context, c *caller, l *ledger, v *vault.Vault, why string, ids ...unlocktoken.ID) error {
+	var entries []store.Entry
+	for _, id := range ids {
+		entries = append(entries, store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())})
+	}
+	if err := l.Append(entries...); err != nil {
 		return fmt.Errorf("revoking a grant: %w", err)
 	}
-	e := audit.Event{Event: audit.EventGrantRevoke, Outcome: audit.OutcomeOK, Grant: unlocktoken.GrantName(id)}
-	if err := a.recordDurably(c, e); err != nil { // like a lock, it does not depend on the log
-		a.log.Error("audit log not written at a revocation", "error", err)
+	if err := a.markRevoked(ctx, v, l); err != nil {
+		a.log.Warn("the vault does not have that grants were revoked; the ledger does", "error", err)
 	}
-	wake(a.tend) // its bundle may have certificates
+	for _, id := range ids {
+		e := audit.Event{Event: audit.EventGrantRevoke, Outcome: audit.OutcomeOK, Grant: unlocktoken.GrantName(id), Detail: why}
+		if err := a.recordDurably(c, e); err != nil { // like a lock, it does not depend on the log
+			a.log.Error("audit log not written at a revocation", "error", err)
+		}
+	}
+	wake(a.tend) // their bundles may have certificates
 	return nil
 }
 

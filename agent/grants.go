@@ -75,11 +75,13 @@ func (s adminService) RevokeGrant(ctx context.Context, q *pb.RevokeGrantRequest)
 }
 
 func (a *Agent) endGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.RevokeGrantResponse, error) {
+	a.endAtOnce(ctx, q.GetId())
 	v, end, err := a.anyVault(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
+	defer a.noteGeneration(v)
 	g, err := grantCalled(v, q.GetId())
 	if err != nil {
 		return nil, err
@@ -111,8 +113,9 @@ func (a *Agent) rekeyGrant(ctx context.Context, v *vault.Vault, g vault.Grant) (
 		return nil, nil, err
 	}
 	var events []audit.Event
+	opened := a.opened(g)
 	for _, r := range all {
-		if !slices.Contains(g.Records, [16]byte(r.ID)) {
+		if !slices.Contains(opened, [16]byte(r.ID)) {
 			continue
 		}
 		p, err := a.codec.decodeRecord(r)
@@ -131,7 +134,7 @@ func (a *Agent) rekeyGrant(ctx context.Context, v *vault.Vault, g vault.Grant) (
 		return nil, nil, err
 	}
 	for _, other := range grants {
-		shares := func(id [16]byte) bool { return slices.Contains(g.Records, id) }
+		shares := func(id [16]byte) bool { return slices.Contains(opened, id) }
 		if other.ID != g.ID && slices.ContainsFunc(other.Records, shares) {
 			affected = append(affected, unlocktoken.GrantName(other.ID))
 		}
@@ -166,6 +169,11 @@ func grantCalled(v *vault.Vault, name string) (g vault.Grant, err error) {
 	if err != nil {
 		return g, err
 	}
+	return called(all, name)
+}
+
+// called is grantCalled among all.
+func called(all []vault.Grant, name string) (g vault.Grant, err error) {
 	var found []vault.Grant
 	for _, g := range all {
 		if len(name) >= shortestName && strings.HasPrefix(unlocktoken.GrantName(g.ID), strings.ToLower(name)) {
@@ -220,8 +228,8 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 				m = &pb.Grant{Id: m.GetId(), State: grantDamaged} // the others are told all the same
 			}
 		}
-		if at, revoked := l.Get(ledgerGrantRevoked, g.ID[:]); revoked {
-			m.State, m.RevokedAt = grantRevoked, int64(at) // #nosec G115 -- written by revokeGrant
+		if at, revoked := a.isRevoked(l, g); revoked {
+			m.State, m.RevokedAt = grantRevoked, at
 		}
 		all = append(all, m)
 	}

@@ -64,11 +64,12 @@ func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault) {
 }
 
 // identify notes for g which job an ID token is of. The token is used up, durably in the
-// ledger that open opens, and counts for this vault no more. token is borrowed.
+// ledger that open opens, and counts for this vault no more. token is borrowed. Its times
+// are judged by the clock of grants: one that is over stays so where the clock is set back.
 //
 // Errors: a *Refusal; those of the arena and the ledger.
 func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, open func() (*ledger, error)) error {
-	now := a.clock()
+	now := a.grantClock.at(g.IssuedAt, g.clock.at(a.clock()))
 	id, err := a.issuers.Load().Verify(ctx, token, oidc.Audience(g.Vault), now)
 	if err == nil {
 		err = oidc.Admit(id, g.Grant)

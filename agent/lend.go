@@ -211,7 +211,7 @@ func (a *Agent) lentOver(ctx context.Context) (map[string]bool, error) {
 	}
 	good := make(map[string]bool)
 	for _, g := range all {
-		_, revoked := l.Get(ledgerGrantRevoked, g.ID[:])
+		_, revoked := a.isRevoked(l, g)
 		good[string(g.ID[:])] = !revoked
 	}
 	over := make(map[string]bool)

@@ -40,7 +40,7 @@ func (s adminService) Recover(ctx context.Context, q *pb.RecoverRequest) (*pb.Re
 			return slotChange{e, func() error {
 				warnings = open.notes
 				if lost {
-					warnings = []string{fmt.Sprintf("the ledger of this machine was started anew, since its key is lost: that this is the newest copy of the vault, only you can tell; the old ledger is %s", s.cfg.Paths.Ledger+oldLedger)}
+					warnings = []string{fmt.Sprintf("the ledger of this machine was started anew, since its key is lost: that this is the newest copy of the vault, only you can tell; what unlock tokens had used, and what was revoked while the vault was locked, it does not know: look at the grants, and revoke what should not be there (nsagent grant ls); the old ledger is %s", s.cfg.Paths.Ledger+oldLedger)}
 					if err := s.renewLedger(ctx, open, slot.Kind.NeedsShare()); err != nil {
 						return err
 					}
@@ -87,11 +87,12 @@ func (a *Agent) renewLedger(ctx context.Context, s *session, inKeyring bool) err
 	if err != nil {
 		return fmt.Errorf("renewing the machine key: %w", err)
 	}
-	l, err := a.ledgerUnder(key, s.vault.ID())
+	l, err := a.ledgerUnder(ctx, key, s.vault.ID())
 	if err != nil {
 		return err
 	}
 	err = l.Append(store.Entry{Kind: ledgerGeneration, Subject: s.vault.ID(), Value: s.vault.Generation()})
+	a.settleRevocations(ctx, s.vault, l)
 	if err = errors.Join(err, l.Close()); err != nil {
 		return fmt.Errorf("beginning a ledger: %w", err)
 	}

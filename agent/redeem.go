@@ -118,14 +118,20 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	if err != nil {
 		return nil, nil, err
 	}
-	grant, issuer, err := a.verify(v, q, unlocktoken.Challenge(v.ID(), a.instance[:], q.GetShares().GetKeyId(), key.PublicKey()))
+	grant, in, err := a.verify(v, q, unlocktoken.Challenge(v.ID(), a.instance[:], q.GetShares().GetKeyId(), key.PublicKey()))
 	if err != nil {
 		return nil, nil, err
 	}
 	g = a.newGranted(grant)
 	g.vault = v
+	if a.markOf(in) != 0 {
+		g.revoked.Store(true)
+	}
 	if err := a.admitGrant(ctx, v, g); err != nil {
 		return g, nil, err
+	}
+	if locked && len(in.Records) == 0 {
+		return g, nil, without()
 	}
 	if q.GetOidcToken() != nil {
 		if err := a.identifyWith(ctx, v, c, g, q.GetOidcToken()); err != nil {
@@ -141,7 +147,7 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 		return g, nil, err
 	}
 	if locked {
-		own, err = a.openOwn(ctx, v, issuer, g, shares)
+		own, err = a.openOwn(ctx, v, in.Issuer, g, shares)
 	}
 	return g, own, err
 }
@@ -163,45 +169,45 @@ func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, 
 	return v, true, err
 }
 
-// verify returns what a chain says, and the grant key of the vault that began it. The last
-// block of the chain belongs to whoever made the proof.
-func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g *unlocktoken.Grant, issuer [32]byte, err error) {
+// verify returns what a chain says, and what the vault has of its grant. The last block of
+// the chain belongs to whoever made the proof.
+func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g *unlocktoken.Grant, in vault.Grant, err error) {
 	chain, err := unlocktoken.DecodeChain(q.GetChain())
 	if err != nil {
-		return nil, issuer, badToken(err)
+		return nil, in, badToken(err)
 	}
 	said, err := chain.Read() // for its names alone, until its signatures are checked
 	if err != nil {
-		return nil, issuer, badToken(err)
+		return nil, in, badToken(err)
 	}
 	switch {
 	case said.Vault != unlocktoken.ID(v.ID()):
-		return nil, issuer, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it is of another vault", "use a token that  nsagent grant new  made here")
+		return nil, in, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it is of another vault", "use a token that  nsagent grant new  made here")
 	case said.Mode != unlocktoken.Attached:
-		return nil, issuer, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it opens a bundle, and works without this agent", "run an agent on the bundle:  nsagent agent run --bundle F")
+		return nil, in, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it opens a bundle, and works without this agent", "run an agent on the bundle:  nsagent agent run --bundle F")
 	}
-	if issuer, err = grantIssuer(v, said.Authority.Grant); err != nil {
-		return nil, issuer, err
+	if in, err = grantIn(v, said.Authority.Grant); err != nil {
+		return nil, in, err
 	}
-	g, err = chain.Verify(ed25519.PublicKey(issuer[:]), challenge, q.GetProof())
+	g, err = chain.Verify(ed25519.PublicKey(in.Issuer[:]), challenge, q.GetProof())
 	if err != nil {
-		return nil, issuer, badToken(err)
+		return nil, in, badToken(err)
 	}
-	return g, issuer, nil
+	return g, in, nil
 }
 
-// grantIssuer returns the key that signed the grants of the vault, if it has this one.
-func grantIssuer(v *vault.Vault, id unlocktoken.ID) (issuer [32]byte, err error) {
+// grantIn returns what the vault has of a grant.
+func grantIn(v *vault.Vault, id unlocktoken.ID) (in vault.Grant, err error) {
 	all, err := v.Grants()
 	if err != nil {
-		return issuer, err
+		return in, err
 	}
 	for _, g := range all {
 		if unlocktoken.ID(g.ID) == id {
-			return g.Issuer, nil
+			return g, nil
 		}
 	}
-	return issuer, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "the vault has no such grant: it was removed, or is of a later copy of the vault", "have its owner make another:  nsagent grant new")
+	return in, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "the vault has no such grant: it was removed, or is of a later copy of the vault", "have its owner make another:  nsagent grant new")
 }
 
 // badToken says what is wrong with a token, never what is in it.
@@ -226,7 +232,11 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	if seen, _ := l.Get(ledgerGeneration, v.ID()); v.Locked() {
+	if v.Locked() {
+		seen, known := l.Get(ledgerGeneration, v.ID())
+		if !known {
+			return newLedger()
+		}
 		if err := v.AtLeast(ctx, seen); err != nil {
 			return err
 		}

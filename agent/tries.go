@@ -69,21 +69,26 @@ func (a *Agent) onLedger(v *vault.Vault, use func(*ledger) error) error {
 // machine key is only a file. The caller closes it.
 func (a *Agent) openLedger(ctx context.Context, v *vault.Vault) (l *ledger, weak bool, err error) {
 	if a.bundled != nil {
-		l, err = a.bundleLedger(a.bundled.Grant)
+		l, err = a.bundleLedger(ctx, a.bundled.Grant)
 		return l, false, err
 	}
 	key, weak, err := v.MachineKey(ctx)
 	if err != nil {
 		return nil, weak, fmt.Errorf("reading the machine key: %w", err)
 	}
-	l, err = a.ledgerUnder(key, v.ID())
+	l, err = a.ledgerUnder(ctx, key, v.ID())
 	return l, weak, err
 }
 
 // ledgerUnder opens the ledger of a vault under key, which it takes. One part of the agent has
-// it at a time, and the others wait.
-func (a *Agent) ledgerUnder(key *secret.HMACKey, id []byte) (*ledger, error) {
-	a.ledgers <- struct{}{}
+// it at a time, and the others wait, until ctx ends.
+func (a *Agent) ledgerUnder(ctx context.Context, key *secret.HMACKey, id []byte) (*ledger, error) {
+	select {
+	case a.ledgers <- struct{}{}:
+	case <-ctx.Done():
+		key.Destroy()
+		return nil, fmt.Errorf("waiting for the ledger: %w", errors.Join(ErrBusy, ctx.Err()))
+	}
 	l, err := store.OpenLedger(a.cfg.Paths.Ledger, id, key.HMACSHA256)
 	if err != nil {
 		<-a.ledgers
@@ -123,6 +128,10 @@ func (a *Agent) tryUnlock(ctx context.Context, s *session, proof vault.Proof) er
 	a.notePin(l, s)
 	if err := a.counted(ctx, v, l, proof, v.UnlockBy, a.auditPin(v.ID())...); err != nil {
 		return err
+	}
+	a.settleRevocations(ctx, v, l)
+	if !seen {
+		s.notes = append(s.notes, a.forgotten(v)...)
 	}
 	if byCode && !seen {
 		s.notes = append(s.notes, "this machine opens the vault for the first time: that it is the newest copy, only you can tell")

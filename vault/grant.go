@@ -77,9 +77,6 @@ func (v *Vault) AddGrant(ctx context.Context, n NewGrant) error {
 		}
 		g, err := s.sealGrant(n)
 		if err != nil {
-			if errors.Is(err, envelope.ErrInput) || errors.Is(err, envelope.ErrTooLarge) {
-				return nil, fmt.Errorf("%w: %w", ErrGrant, err)
-			}
 			return nil, err
 		}
 		out := &edit{grants: []*envelope.Grant{g}}
@@ -96,10 +93,12 @@ func (v *Vault) AddGrant(ctx context.Context, n NewGrant) error {
 	return nil
 }
 
+// sealGrant returns a grant with the wraps of n. Errors: ErrGrant, ErrNotFound, those of
+// the arena.
 func (s *session) sealGrant(n NewGrant) (*envelope.Grant, error) {
 	g, err := s.keys.SealGrant(n.ID, n.Meta)
 	if err != nil {
-		return nil, err
+		return nil, badGrant(err)
 	}
 	for _, w := range n.Wraps {
 		e := s.index.byName[w.Record]
@@ -111,10 +110,18 @@ func (s *session) sealGrant(n NewGrant) (*envelope.Grant, error) {
 			return nil, err
 		}
 		if err := s.keys.AddWrap(g, r, w.Key); err != nil {
-			return nil, err
+			return nil, badGrant(err)
 		}
 	}
 	return g, nil
+}
+
+// badGrant has an error say that it is the grant's fault, if it is.
+func badGrant(err error) error {
+	if errors.Is(err, envelope.ErrInput) || errors.Is(err, envelope.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", ErrGrant, err)
+	}
+	return err
 }
 
 // RemoveGrant removes a grant. Copies of the vault made before still hold it. Errors:
@@ -128,6 +135,36 @@ func (v *Vault) RemoveGrant(ctx context.Context, id [16]byte) error {
 	})
 	if err != nil {
 		return fmt.Errorf("removing a grant: %w", err)
+	}
+	return nil
+}
+
+// EndedGrant is a grant that is to open nothing any more.
+type EndedGrant struct {
+	ID   [16]byte
+	Meta []byte // in the place of what it had
+}
+
+// EndGrants takes what grants open from them, in one commit; they stay, with new metadata.
+// One that is gone is no error. Copies of the vault made before still open. Errors:
+// ErrGrant, and as of Edit.
+func (v *Vault) EndGrants(ctx context.Context, all []EndedGrant) error {
+	err := v.commit(ctx, func(s *session) (*edit, error) {
+		out := &edit{}
+		for _, e := range all {
+			if s.grants[e.ID] == nil {
+				continue
+			}
+			g, err := s.sealGrant(NewGrant{ID: e.ID, Meta: e.Meta})
+			if err != nil {
+				return nil, err
+			}
+			out.grants = append(out.grants, g)
+		}
+		return out, nil
+	})
+	if err != nil {
+		return fmt.Errorf("ending grants: %w", err)
 	}
 	return nil
 }
@@ -177,6 +214,11 @@ func (v *Vault) grants(ctx context.Context) ([]Grant, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.describeGrants(keys)
+}
+
+// describeGrants returns the grants in the order of their ids, without Meta if keys is nil.
+func (s *snapshot) describeGrants(keys *envelope.Keys) ([]Grant, error) {
 	grants, err := s.allGrants()
 	if err != nil {
 		return nil, err
@@ -193,6 +235,25 @@ func (v *Vault) grants(ctx context.Context) ([]Grant, error) {
 		if all[i].Meta, err = keys.GrantMeta(g); err != nil {
 			return nil, classify(fmt.Errorf("grant %s: %w", store.ID(g.ID), err))
 		}
+	}
+	return all, nil
+}
+
+// GrantsUnpinned returns the grants that the store has, without Meta. It asks no keyring and
+// waits for nobody, and may tell of an older vault, or of one that somebody else has
+// signed. It is for what does no harm then: to revoke, or to look whether a closer look is
+// worth it. Errors: ErrDamaged, those of the store.
+func (v *Vault) GrantsUnpinned(ctx context.Context) ([]Grant, error) {
+	s, err := v.load(ctx)
+	if err == nil && s.root.Vault != v.id {
+		err = fmt.Errorf("%w: another vault is in its place", ErrDamaged)
+	}
+	var all []Grant
+	if err == nil {
+		all, err = s.describeGrants(nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the grants: %w", err)
 	}
 	return all, nil
 }

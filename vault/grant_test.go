@@ -319,3 +319,35 @@ func TestPolicyOfTheVault(t *testing.T) {
 }
 
 func third[A, B any](_ A, _ B, err error) error { return err }
+
+// TestEndGrants: what a grant opened it opens no more, it stays with what its owner says of
+// it, and others open what they did.
+func TestEndGrants(t *testing.T) {
+	ctx := context.Background()
+	f := newVault(t, nil)
+	f.add("a")
+	other := [16]byte{0x67, 2}
+	f.grant(testGrant, "a")
+	f.grant(other, "a")
+	keys := namesByID(f.ids())
+	if err := f.EndGrants(ctx, []EndedGrant{{testGrant, []byte("ended")}, {[16]byte{9}, nil}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []*fixture{f, f.another()} {
+		got, err := v.granted(testGrant, keys)
+		wantOpened(t, "the one that ended", got, err, map[string]string{})
+		if got, err := v.granted(other, keys); err != nil || len(got) != 1 {
+			t.Errorf("another grant: %v, %v", got, err)
+		}
+		for _, list := range []func() ([]Grant, error){v.Grants, func() ([]Grant, error) { return v.GrantsUnpinned(ctx) }} {
+			if all, err := list(); err != nil || len(all) != 2 || len(all[0].Records) != 0 || len(all[1].Records) != 1 {
+				t.Errorf("the grants are %v, %v", all, err)
+			}
+		}
+	}
+	if all, err := f.Grants(); err != nil || string(all[0].Meta) != "ended" {
+		t.Errorf("what is said of it: %v, %v", all, err)
+	}
+	wantError(t, "too much to say", f.EndGrants(ctx, []EndedGrant{{testGrant, make([]byte, envelope.MaxGrantMeta+1)}}), ErrGrant)
+	f.integrity()
+}

@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// A revocation is in the ledger, where it can be written while the vault is locked, and in
+// the vault, which is signed and opens nothing for the grant from then on. What one of them
+// lacks it gets from the other, at the next unlock: a revocation by a locked agent goes
+// into the vault, and a ledger that was lost learns what the vault knows.
+
+// isRevoked returns when g was revoked, in Unix seconds. While the vault is locked only the
+// ledger says so.
+func (a *Agent) isRevoked(l *ledger, g vault.Grant) (at int64, revoked bool) {
+	if at, revoked := l.Get(ledgerGrantRevoked, g.ID[:]); revoked {
+		return int64(at), true // #nosec G115 -- written from times
+	}
+	at = a.markOf(g)
+	return at, at != 0
+}
+
+// markOf returns since when the vault has g as revoked; 0: it has not, or is locked.
+func (a *Agent) markOf(g vault.Grant) int64 {
+	if g.Meta == nil {
+		return 0
+	}
+	m, _, err := a.codec.decodeGrant(g.Meta)
+	if err != nil {
+		return 0
+	}
+	return m.Revoked
+}
+
+// markRevoked has the vault keep that grants are revoked, as the ledger says, if it is
+// unlocked. Those that it keeps so already cost nothing.
+func (a *Agent) markRevoked(ctx context.Context, v *vault.Vault, l *ledger) error {
+	if v.Locked() {
+		return nil
+	}
+	all, err := v.Grants()
+	if err != nil {
+		return err
+	}
+	var ended []vault.EndedGrant
+	for _, g := range all {
+		at, revoked := l.Get(ledgerGrantRevoked, g.ID[:])
+		if !revoked || a.markOf(g) != 0 {
+			continue
+		}
+		m, _, err := a.codec.decodeGrant(g.Meta)
+		if err != nil {
+			continue // the ledger has it
+		}
+		m.Revoked = max(int64(at), 1) // #nosec G115 -- written from times
+		meta, err := a.codec.enc.Marshal(m)
+		if err != nil {
+			return fmt.Errorf("encoding a grant: %w", err)
+		}
+		ended = append(ended, vault.EndedGrant{ID: g.ID, Meta: meta})
+	}
+	if len(ended) == 0 {
+		return nil
+	}
+	return v.EndGrants(ctx, ended)
+}
+
+// settleRevocations has ledger and vault agree on what is revoked, once v is unlocked. What
+// fails is tried again at the next unlock; until then each is asked for what it knows.
+func (a *Agent) settleRevocations(ctx context.Context, v *vault.Vault, l *ledger) {
+	all, err := v.Grants()
+	var entries []store.Entry
+	for _, g := range all {
+		if _, known := l.Get(ledgerGrantRevoked, g.ID[:]); known {
+			continue
+		}
+		if at := a.markOf(g); at != 0 {
+			entries = append(entries, store.Entry{Kind: ledgerGrantRevoked, Subject: g.ID[:], Value: uint64(at)}) // #nosec G115 -- written from times
+		}
+	}
+	if err == nil {
+		err = l.Append(entries...)
+	}
+	if err == nil {
+		err = a.markRevoked(ctx, v, l)
+	}
+	if err != nil {
+		a.log.Warn("vault and ledger do not agree on the grants that were revoked", "error", err)
+	}
+}
+
+// forgotten says what a ledger that has not seen v before does not know, if that matters.
+func (a *Agent) forgotten(v *vault.Vault) []string {
+	all, err := v.Grants()
+	if err != nil || len(all) == 0 {
+		return nil
+	}
+	return []string{"the ledger of this machine is new: what unlock tokens had used counts from zero, and what was revoked while the vault was locked may be good again; look at the grants (nsagent grant ls)"}
+}
+
+// newLedger is the refusal of a token by an agent that is locked, and whose ledger has
+// not seen the vault yet: it says nothing of what was revoked or used up.
+func newLedger() error {
+	return refuse(vault.ErrLocked, pb.CodeLocked, "the unlock token was not taken", "the ledger of this machine is new, and does not say what was revoked", "unlock the vault once:  nsagent unlock")
+}
+
+// without is the refusal of a grant that no share opens anything of.
+func without() error {
+	return refuse(ErrGrant, pb.CodeGrant, "the unlock token opens nothing here", "it was revoked, or its profiles have new keys or are gone", "have its owner make another:  nsagent grant new")
+}
+
+// opened returns the records that g opens, or opened until it was revoked.
+func (a *Agent) opened(g vault.Grant) [][16]byte {
+	if a.markOf(g) == 0 {
+		return g.Records
+	}
+	_, grant, err := a.codec.decodeGrant(g.Meta)
+	if err != nil || grant.Mode == unlocktoken.Detached {
+		return g.Records
+	}
+	var ids [][16]byte
+	for _, id := range grant.Caveats.Credentials {
+		ids = append(ids, id)
+	}
+	return ids
+}

@@ -1,0 +1,196 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// withLedger ends the agent, puts old in the place of the ledger, nil for none, and runs
+// another agent.
+func (f *fixture) withLedger(old []byte) {
+	f.t.Helper()
+	if err := f.admin.Stop(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.waitEnd()
+	if err := os.Remove(f.paths.Ledger); err != nil {
+		f.t.Fatal(err)
+	}
+	if old != nil {
+		if err := os.WriteFile(f.paths.Ledger, old, 0o600); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	f.run()
+}
+
+// TestRevocationOutlivesTheLedger: a grant that was revoked stays so where the ledger of
+// the machine is lost, or is put back as it was before.
+func TestRevocationOutlivesTheLedger(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	open, og := f.mustGrant("acme")
+	closed, cg := f.mustGrant("acme")
+	kept, _ := f.mustGrant("acme")
+	before, err := os.ReadFile(f.paths.Ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.admin.RevokeGrant(t.Context(), og.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	f.lock()
+	if _, err := f.admin.RevokeGrant(t.Context(), cg.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	f.unlock() // what was revoked while locked goes into the vault
+	f.lock()
+
+	f.withLedger(nil)
+	for _, token := range []*unlocktoken.Token{open, closed, kept} {
+		if _, err := f.dialWith(token); !errors.Is(err, client.ErrLocked) {
+			t.Errorf("locked, with a new ledger: got %v", err)
+		}
+	}
+	f.unlock()
+	if w := f.warnings(); !strings.Contains(strings.Join(w, " "), "the ledger of this machine is new") {
+		t.Errorf("warnings %q", w)
+	}
+	check := func(what string) {
+		t.Helper()
+		for _, token := range []*unlocktoken.Token{open, closed} {
+			if _, err := f.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		if _, err := f.show(kept).Sign(t.Context(), request("acme")); err != nil {
+			t.Errorf("%s: another grant: %v", what, err)
+		}
+	}
+	check("unlocked again")
+	if g, err := f.admin.Grant(t.Context(), og.GetId()); err != nil || g.GetState() != "revoked" || g.GetRevokedAt() == 0 {
+		t.Errorf("it is told as %v, %v", g, err)
+	}
+	f.lock()
+	check("locked again")
+
+	f.withLedger(before)
+	for _, token := range []*unlocktoken.Token{open, closed} {
+		if _, err := f.dialWith(token); !errors.Is(err, client.ErrGrant) && !errors.Is(err, client.ErrRevoked) {
+			t.Errorf("locked, with an older ledger: got %v", err)
+		}
+	}
+	f.unlock()
+	check("unlocked, with an older ledger")
+}
+
+// TestRotateAfterRevocation: a grant that opens nothing any more still says whose keys are
+// to be renewed.
+func TestRotateAfterRevocation(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	_, g := f.mustGrant("acme")
+	if _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.admin.RevokeGrant(t.Context(), g.GetId(), true)
+	if err != nil || len(r.GetRotated()) != 1 || r.GetRotated()[0] != "acme" {
+		t.Errorf("got %v, %v", r, err)
+	}
+	f.sign("acme")
+}
+
+// TestRevocationWaitsForNobody: a grant is served no more while another call has the turn.
+func TestRevocationWaitsForNobody(t *testing.T) {
+	for _, locked := range []bool{false, true} {
+		f := start(t)
+		f.unlock()
+		f.addTBA("acme")
+		token, g := f.mustGrant("acme")
+		if locked {
+			f.lock()
+		}
+		c := f.show(token)
+		end, err := f.agent.beginAdmin(t.Context()) // a passphrase is stretched, or a keyring asked
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); done <- err }()
+		flag := f.agent.presented.flag(otherGrant(t, token))
+		for begin := time.Now(); !flag.Load(); time.Sleep(time.Millisecond) {
+			if time.Since(begin) > 5*time.Second {
+				t.Fatalf("locked %v: still served while another call has the turn", locked)
+			}
+		}
+		if _, err = c.Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrRevoked) {
+			t.Errorf("locked %v: got %v", locked, err)
+		}
+		select {
+		case err := <-done:
+			t.Errorf("locked %v: answered before it is written down: %v", locked, err)
+		default:
+		}
+		end()
+		if err := <-done; err != nil {
+			t.Errorf("locked %v: %v", locked, err)
+		}
+	}
+}
+
+// TestGrantOfAClockThatWasAhead: a grant that was made while the clock was ahead, and has
+// ended by it, does not begin to live once more when the clock is right again.
+func TestGrantOfAClockThatWasAhead(t *testing.T) {
+	var ahead atomic.Int64
+	f := start(t, func(c *Config) {
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	f.unlock()
+	f.addTBA("acme")
+	ahead.Store(int64(365 * 24 * time.Hour))
+	old, _ := f.mustGrant("acme") // an hour
+	ahead.Store(int64(365*24*time.Hour + 2*time.Hour))
+	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
+		t.Fatalf("at its end: got %v", err)
+	}
+	ahead.Store(0)
+	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
+		t.Errorf("set back: got %v", err)
+	}
+	now, _ := f.mustGrant("acme")
+	for _, lock := range []bool{false, true} {
+		if lock {
+			f.lock()
+		}
+		if _, err := f.dialWith(old); !errors.Is(err, client.ErrRevoked) {
+			t.Errorf("locked %v, after another grant: got %v", lock, err)
+		}
+		if _, err := f.show(now).Sign(t.Context(), request("acme")); err != nil {
+			t.Errorf("locked %v, the grant of now: %v", lock, err)
+		}
+	}
+}
+
+// TestGrantFromTheFuture: what was issued at a time that has not come yet is not good,
+// whoever knows of it.
+func TestGrantFromTheFuture(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.grantOn(unlocktoken.Caveats{}, "acme")
+	now := time.Unix(g.IssuedAt, 0)
+	for before, want := range map[time.Duration]error{0: nil, clockSlack: nil, clockSlack + time.Second: ErrExpired} {
+		if err := g.good(now.Add(-before)); !errors.Is(err, want) {
+			t.Errorf("%v before it was issued: got %v", before, err)
+		}
+	}
+}
