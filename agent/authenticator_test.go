@@ -230,6 +230,25 @@ func TestStepUp(t *testing.T) {
 	}
 }
 
+// Who has the passphrase alone puts no other in its place.
+func TestStepUpForANewPassphrase(t *testing.T) {
+	f, p := startWithPhone(t)
+	f.enrol(p)
+	f.stepUp()
+	change := func(proof client.Proof) error {
+		_, err := f.admin.ChangePassphrase(t.Context(), proof, f.sealer("new"), "low")
+		return err
+	}
+	for name, proof := range map[string]client.Proof{"no code": f.passphrase(testPassphrase), "a wrong one": f.both(p.wrong())} {
+		if err := change(proof); !errors.Is(err, client.ErrTOTP) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := change(f.both(p.code(0))); err != nil {
+		t.Errorf("with a code: %v", err)
+	}
+}
+
 // A policy that wants codes in a vault without an app stops all but the recovery code and
 // the setting up of an app.
 func TestStepUpWithoutAnApp(t *testing.T) {

@@ -201,7 +201,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	note(admin.KeySlots(ctx))
 	note(admin.RemoveKeySlot(ctx, proof, c.tokenSecret[:4]))
 	note(admin.AdoptPolicy(ctx, proof, []byte("no policy"), "")) // a policy is sent as it is: it holds no secret
-	note(admin.ChangePassphrase(ctx, sealWith(d.arena, c.tokenSecret), sealWith(d.arena, c.consumerSecret), "low"))
+	note(admin.ChangePassphrase(ctx, client.Proof{Passphrase: sealWith(d.arena, c.tokenSecret)}, sealWith(d.arena, c.consumerSecret), "low"))
 	note(admin.Recover(ctx, sealWith(d.arena, c.tokenSecret[:16]), client.NewSlot{Kind: "passphrase", Opener: sealWith(d.arena, c.consumerSecret), Cost: "low"}))
 	note(nil, admin.RemoveProfile(ctx, "none"))
 	note(nil, admin.RemoveProfile(ctx, "m2m"))

@@ -195,7 +195,7 @@ func afterRemoval(gone vault.SlotInfo, left []vault.SlotInfo) []string {
 // ChangePassphrase puts a new passphrase in the place of an old one.
 func (s adminService) ChangePassphrase(ctx context.Context, q *pb.ChangePassphraseRequest) (*pb.ChangePassphraseResponse, error) {
 	const method = pb.Admin_ChangePassphrase_FullMethodName
-	defer s.seals.drop(callerOf(ctx).peer, q.GetPassphrase(), q.GetNewPassphrase())
+	defer s.seals.drop(callerOf(ctx).peer, q.GetPassphrase(), q.GetNewPassphrase(), q.GetTotp())
 	// The old passphrase is proof and ingredient, and its key works once.
 	old, err := s.openProof(ctx, q.GetPassphrase(), method, "", fieldPassphrase)
 	defer destroyProof(old)
@@ -206,7 +206,7 @@ func (s adminService) ChangePassphrase(ctx context.Context, q *pb.ChangePassphra
 	defer destroySlot(fresh)
 	changed := 0
 	if err == nil {
-		_, err = s.changeSlots(ctx, s.proofBy(ctx, old), func(open *session) (slotChange, error) {
+		_, err = s.changeSlots(ctx, s.proofBy(ctx, old, q.GetTotp(), method, "changing the passphrase"), func(open *session) (slotChange, error) {
 			return slotChange{
 				audit.Event{Event: audit.EventKeyPassphrase},
 				func() (err error) {
@@ -233,13 +233,11 @@ func (a *Agent) proof(ctx context.Context, p *pb.Proof, method, what string) fun
 	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what, s.stepUp()) }
 }
 
-// proofBy returns the check of a fresh proof that was opened already.
-func (a *Agent) proofBy(ctx context.Context, p vault.Proof) func(*session) (string, error) {
+// proofBy returns the check of a fresh proof that was opened already, and of the code
+// beside it.
+func (a *Agent) proofBy(ctx context.Context, p vault.Proof, code *pb.Sealed, method, what string) func(*session) (string, error) {
 	return func(s *session) (string, error) {
-		if err := a.proveBy(ctx, s, p); err != nil {
-			return "", fmt.Errorf("proving: %w", err)
-		}
-		return proofName(p), nil
+		return a.proveOpened(ctx, s, p, code, method, "", what, s.stepUp())
 	}
 }
 

@@ -186,10 +186,10 @@ func TestChangePassphrase(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	f.addSlot("recovery", testCode)
-	if _, err := f.admin.ChangePassphrase(ctx, f.sealer("wrong"), f.sealer("new"), ""); !errors.Is(err, client.ErrPassphrase) {
+	if _, err := f.admin.ChangePassphrase(ctx, f.passphrase("wrong"), f.sealer("new"), ""); !errors.Is(err, client.ErrPassphrase) {
 		t.Errorf("by a wrong one: got %v", err)
 	}
-	r, err := f.admin.ChangePassphrase(ctx, f.sealer(testPassphrase), f.sealer("new"), "")
+	r, err := f.admin.ChangePassphrase(ctx, f.passphrase(testPassphrase), f.sealer("new"), "")
 	if err != nil || r.GetChanged() != 1 {
 		t.Fatalf("changed %d, %v", r.GetChanged(), err)
 	}
@@ -298,7 +298,7 @@ func TestKeySlotsWithoutAuditLog(t *testing.T) {
 	}
 	_, add := f.admin.AddKeySlot(ctx, f.passphrase(testPassphrase), client.NewSlot{Kind: "key-file", Opener: f.sealer(testKeyFile)})
 	_, remove := f.admin.RemoveKeySlot(ctx, f.passphrase(testPassphrase), f.slotID("recovery"))
-	_, change := f.admin.ChangePassphrase(ctx, f.sealer(testPassphrase), f.sealer("new"), "")
+	_, change := f.admin.ChangePassphrase(ctx, f.passphrase(testPassphrase), f.sealer("new"), "")
 	_, recover := f.admin.Recover(ctx, f.sealer(testCode), client.NewSlot{Kind: "passphrase", Opener: f.sealer("new"), Cost: "low"})
 	for name, err := range map[string]error{"add": add, "remove": remove, "change": change, "recover": recover} {
 		if err == nil {

@@ -84,8 +84,10 @@ func TestEveryEventIsRecorded(t *testing.T) {
 			_, _ = f.admin.AddKeySlot(ctx, client.Proof{}, client.NewSlot{Kind: "recovery", Opener: f.sealer(testCode)})
 		}, []string{"key.add denied NSA-PROOF "}},
 		{func() { _, _ = f.admin.RemoveKeySlot(ctx, f.passphrase("wrong"), f.slotID("recovery")) }, []string{"key.remove denied NSA-PASSPHRASE "}},
-		{func() { _, _ = f.admin.ChangePassphrase(ctx, f.sealer(testPassphrase), f.sealer(testPassphrase), "") }, []string{"key.passphrase ok  "}},
-		{func() { _, _ = f.admin.ChangePassphrase(ctx, f.sealer("wrong"), f.sealer("x"), "") }, []string{"key.passphrase denied NSA-PASSPHRASE "}},
+		{func() {
+			_, _ = f.admin.ChangePassphrase(ctx, f.passphrase(testPassphrase), f.sealer(testPassphrase), "")
+		}, []string{"key.passphrase ok  "}},
+		{func() { _, _ = f.admin.ChangePassphrase(ctx, f.passphrase("wrong"), f.sealer("x"), "") }, []string{"key.passphrase denied NSA-PASSPHRASE "}},
 		{func() { _, _ = f.admin.Recover(ctx, f.sealer(testCode), client.NewSlot{Kind: "keyring"}) }, []string{"key.recover ok  ", "key.recover failed NSA-KEYRING "}},
 		{func() {
 			_, _ = f.admin.Recover(ctx, f.sealer(testCode), client.NewSlot{Kind: "passphrase", Opener: f.sealer(testPassphrase), Cost: "low"})

@@ -147,7 +147,7 @@ func TestMemoryOfKeySlots(t *testing.T) {
 	_, _ = admin.UnlockBy(ctx, client.Proof{Recovery: sealWith(d.arena, fresh("wrong code", 16))}, 0)
 	_, _ = admin.UnlockBy(ctx, client.Proof{KeyFile: sealWith(d.arena, fresh("wrong file", 32))}, 0)
 	must(admin.AddKeySlot(ctx, byFile, slot("passphrase", fresh("other passphrase", 40))))
-	must(admin.ChangePassphrase(ctx, proof.Passphrase, sealWith(d.arena, fresh("new passphrase", 40)), "low"))
+	must(admin.ChangePassphrase(ctx, proof, sealWith(d.arena, fresh("new passphrase", 40)), "low"))
 	must(admin.Recover(ctx, byCode.Recovery, slot("passphrase", fresh("recovered passphrase", 40))))
 	d.atRest("after changes of the key slots", needles, noneUnlocked)
 	if err := admin.Lock(ctx); err != nil {

@@ -33,7 +33,6 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	switch {
 	case p.GetKey() != nil:
 		sealed, fields = p.GetKey(), []string{fieldKeyFile, fieldRecovery}
-		withCode = withCode && sealed.GetField() != fieldRecovery
 	case !passphrase && !file && !keyring:
 		return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
 	case !passphrase && !file && (s.authenticator != nil || withCode):
@@ -47,24 +46,31 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	case !passphrase:
 		return "", refuse(ErrProof, pb.CodeKey, what+" needs the key file again", "being unlocked is not enough for it", "give it with --key-file F")
 	}
-	if withCode { // a passphrase takes a second to check
-		if err := s.wantsCode(p.GetTotp(), what); err != nil {
-			return "", err
-		}
-	}
 	proof, err := a.openProof(ctx, sealed, method, profile, fields...)
 	if err != nil {
 		return "", err
 	}
 	defer destroyProof(proof)
+	return a.proveOpened(ctx, s, proof, p.GetTotp(), method, profile, what, withCode)
+}
+
+// proveOpened is prove for what opens a key slot and was opened already, with the code
+// beside it.
+func (a *Agent) proveOpened(ctx context.Context, s *session, proof vault.Proof, code *pb.Sealed, method, profile, what string, withCode bool) (string, error) {
+	withCode = withCode && proof.Recovery.IsZero()
+	if withCode { // a passphrase takes a second to check
+		if err := s.wantsCode(code, what); err != nil {
+			return "", err
+		}
+	}
 	if err := a.proveBy(ctx, s, proof); err != nil {
 		return "", fmt.Errorf("proving: %w", err)
 	}
 	if !withCode {
 		return proofName(proof), nil
 	}
-	code, err := a.proveCode(ctx, s, p.GetTotp(), method, profile, what)
-	return proofName(proof) + "+" + code, err
+	by, err := a.proveCode(ctx, s, code, method, profile, what)
+	return proofName(proof) + "+" + by, err
 }
 
 // boxes returns what of a proof is sealed, beside others.

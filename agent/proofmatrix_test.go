@@ -160,11 +160,11 @@ func proofVerbs() map[string]proofVerb {
 		},
 		pb.Admin_ChangePassphrase_FullMethodName: {
 			call: func(w *proofWorld, p *pb.Proof) error {
-				_, err := w.rpc.ChangePassphrase(w.ctx, &pb.ChangePassphraseRequest{Passphrase: p.GetPassphrase(), NewPassphrase: w.box("new_passphrase", testPassphrase), Cost: "low"})
+				_, err := w.rpc.ChangePassphrase(w.ctx, &pb.ChangePassphraseRequest{Passphrase: p.GetPassphrase(), Totp: p.GetTotp(), NewPassphrase: w.box("new_passphrase", testPassphrase), Cost: "low"})
 				return err
 			},
 			proves: func(s proofSet, g proofForm) string {
-				g.key, s.stepUp = [2]string{}, false // it has no field for one
+				g.key = [2]string{} // it has no field for one
 				if by := s.proves(g); strings.HasPrefix(by, "passphrase") {
 					return by
 				}

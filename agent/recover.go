@@ -31,7 +31,7 @@ func (s adminService) Recover(ctx context.Context, q *pb.RecoverRequest) (*pb.Re
 		err = refuse(ErrRequest, pb.CodeRequest, "nothing but the recovery code recovers a vault", "", "")
 	}
 	if err == nil {
-		slots, err = s.changeSlots(ctx, s.proofBy(ctx, code), func(open *session) (slotChange, error) {
+		slots, err = s.changeSlots(ctx, s.proofBy(ctx, code, nil, method, "recovering the vault"), func(open *session) (slotChange, error) {
 			lost, err := s.ledgerIsLost(ctx, open.vault)
 			e := audit.Event{Event: audit.EventKeyRecover, Kind: string(slot.Kind)}
 			if lost {

@@ -114,13 +114,14 @@ func (a *Admin) RemoveKeySlot(ctx context.Context, proof Proof, id string) (*pb.
 }
 
 // ChangePassphrase puts a new passphrase in the place of the old one, in every slot that
-// the old one opens; cost is that of NewSlot, "" keeps it. Errors as AddKeySlot.
-func (a *Admin) ChangePassphrase(ctx context.Context, old, fresh Sealer, cost string) (*pb.ChangePassphraseResponse, error) {
-	boxes, p, err := a.sealWithProof(ctx, pb.Admin_ChangePassphrase_FullMethodName, "", map[string]Sealer{newPassphrase: fresh}, Proof{Passphrase: old})
+// the old one opens; cost is that of NewSlot, "" keeps it. The old one is the passphrase of
+// proof, which may have a code beside it. Errors as AddKeySlot, and ErrTOTP.
+func (a *Admin) ChangePassphrase(ctx context.Context, proof Proof, fresh Sealer, cost string) (*pb.ChangePassphraseResponse, error) {
+	boxes, p, err := a.sealWithProof(ctx, pb.Admin_ChangePassphrase_FullMethodName, "", map[string]Sealer{newPassphrase: fresh}, Proof{Passphrase: proof.Passphrase, TOTP: proof.TOTP})
 	if err != nil {
 		return nil, err
 	}
-	return a.rpc.ChangePassphrase(ctx, &pb.ChangePassphraseRequest{Passphrase: p.GetPassphrase(), NewPassphrase: first(boxes), Cost: cost})
+	return a.rpc.ChangePassphrase(ctx, &pb.ChangePassphraseRequest{Passphrase: p.GetPassphrase(), NewPassphrase: first(boxes), Cost: cost, Totp: p.GetTotp()})
 }
 
 // Recover puts slot, of a kind with passphrase or keyring, in the place of all such

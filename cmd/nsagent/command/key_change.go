@@ -50,6 +50,7 @@ func runKeyRemove(ctx context.Context, e *env, id string, opener openerFlags) er
 type keyPasswdOptions struct {
 	old   passphraseFlags
 	fresh newPassphraseFlags
+	totp  int // as in openerFlags
 }
 
 func newKeyPasswd(e *env) *cobra.Command {
@@ -59,13 +60,14 @@ func newKeyPasswd(e *env) *cobra.Command {
 		Short: "Change the passphrase",
 		Long: `Change the passphrase: it asks for the old one, and twice for the new one. What
 the old one opened, the new one opens; the old one opens copies of the vault
-that were made before.`,
+that were made before. Where the policy wants codes, it takes one as well.`,
 		Example: `  nsagent key passwd
   nsagent key passwd --passphrase-file OLD --new-passphrase-file NEW`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runKeyPasswd(c.Context(), e, o) },
 	}
 	o.old.register(c)
+	registerTOTP(c, &o.totp)
 	o.fresh.register(c)
 	return c
 }
@@ -85,7 +87,13 @@ func runKeyPasswd(ctx context.Context, e *env, o keyPasswdOptions) error {
 			return err
 		}
 		defer fresh.Destroy()
-		r, err := a.ChangePassphrase(ctx, sealer(old), sealer(fresh), o.fresh.kdf)
+		p := &prover{env: e, arena: arena, from: openerFlags{passphrase: passphraseFlags{fd: -1}, totp: o.totp}, proof: client.Proof{Passphrase: sealer(old)}}
+		defer p.destroy()
+		var r *pb.ChangePassphraseResponse
+		err = p.prove(func(proof client.Proof) (err error) {
+			r, err = a.ChangePassphrase(ctx, proof, sealer(fresh), o.fresh.kdf)
+			return err
+		})
 		if err != nil {
 			return err
 		}

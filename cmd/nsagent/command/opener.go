@@ -53,9 +53,14 @@ type openerFlags struct {
 // register adds the flags of a fresh proof.
 func (f *openerFlags) register(c *cobra.Command) {
 	f.registerOpener(c)
-	c.Flags().IntVar(&f.totp, "totp-fd", -1, "read a code of the authenticator app from descriptor `N`")
-	c.Flags().Lookup("totp-fd").DefValue = "0" // says nothing in the help
+	registerTOTP(c, &f.totp)
 	c.Flags().BoolVar(&f.recovery, "recovery", false, "ask for the recovery code instead")
+}
+
+// registerTOTP adds the flag of a code of the authenticator app.
+func registerTOTP(c *cobra.Command, fd *int) {
+	c.Flags().IntVar(fd, "totp-fd", -1, "read a code of the authenticator app from descriptor `N`")
+	c.Flags().Lookup("totp-fd").DefValue = "0" // says nothing in the help
 }
 
 // registerOpener adds the flags of what opens the vault.

@@ -3660,7 +3660,9 @@ type ChangePassphraseRequest struct {
 	// Required. Field "new_passphrase".
 	NewPassphrase *Sealed `protobuf:"bytes,2,opt,name=new_passphrase,json=newPassphrase,proto3" json:"new_passphrase,omitempty"`
 	// Optional. As in AddKeySlotRequest; empty keeps the cost.
-	Cost          string `protobuf:"bytes,3,opt,name=cost,proto3" json:"cost,omitempty"`
+	Cost string `protobuf:"bytes,3,opt,name=cost,proto3" json:"cost,omitempty"`
+	// As in Proof: required where the adopted policy wants codes.
+	Totp          *Sealed `protobuf:"bytes,4,opt,name=totp,proto3" json:"totp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3714,6 +3716,13 @@ func (x *ChangePassphraseRequest) GetCost() string {
 		return x.Cost
 	}
 	return ""
+}
+
+func (x *ChangePassphraseRequest) GetTotp() *Sealed {
+	if x != nil {
+		return x.Totp
+	}
+	return nil
 }
 
 type ChangePassphraseResponse struct {
@@ -9255,13 +9264,14 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fPolicyStatus\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12\x14\n" +
 	"\x05rules\x18\x02 \x01(\x05R\x05rules\x12\x14\n" +
-	"\x05fault\x18\x03 \x01(\tR\x05fault\"\x9c\x01\n" +
+	"\x05fault\x18\x03 \x01(\tR\x05fault\"\xc4\x01\n" +
 	"\x17ChangePassphraseRequest\x122\n" +
 	"\n" +
 	"passphrase\x18\x01 \x01(\v2\x12.nsagent.v1.SealedR\n" +
 	"passphrase\x129\n" +
 	"\x0enew_passphrase\x18\x02 \x01(\v2\x12.nsagent.v1.SealedR\rnewPassphrase\x12\x12\n" +
-	"\x04cost\x18\x03 \x01(\tR\x04cost\"4\n" +
+	"\x04cost\x18\x03 \x01(\tR\x04cost\x12&\n" +
+	"\x04totp\x18\x04 \x01(\v2\x12.nsagent.v1.SealedR\x04totp\"4\n" +
 	"\x18ChangePassphraseResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\x05R\achanged\"\xa3\x01\n" +
 	"\x0eRecoverRequest\x12.\n" +
@@ -9889,170 +9899,171 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	52,  // 35: nsagent.v1.ShowPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
 	34,  // 36: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
 	34,  // 37: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	34,  // 38: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	34,  // 39: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	38,  // 40: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	74,  // 41: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	60,  // 42: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	61,  // 43: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	59,  // 44: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	60,  // 45: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	59,  // 46: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 47: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 48: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	60,  // 49: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	59,  // 50: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 51: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	59,  // 52: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	34,  // 53: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	59,  // 54: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 55: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	80,  // 56: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	59,  // 57: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	34,  // 58: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	35,  // 59: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	59,  // 60: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 61: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 62: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	90,  // 63: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	91,  // 64: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	34,  // 65: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	59,  // 66: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	34,  // 67: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	59,  // 68: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	100, // 69: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	59,  // 70: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 71: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	100, // 72: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	100, // 73: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	103, // 74: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	100, // 75: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	103, // 76: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	59,  // 77: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	34,  // 78: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	34,  // 79: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	59,  // 80: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	111, // 81: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
-	112, // 82: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
-	114, // 83: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
-	110, // 84: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
-	35,  // 85: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
-	110, // 86: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
-	34,  // 87: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
-	113, // 88: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
-	113, // 89: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
-	113, // 90: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
-	113, // 91: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
-	125, // 92: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
-	126, // 93: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
-	35,  // 94: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
-	0,   // 95: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 96: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 97: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 98: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 99: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 100: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 101: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 102: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	31,  // 103: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 104: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 105: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	31,  // 106: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	36,  // 107: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	57,  // 108: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	75,  // 109: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	79,  // 110: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	77,  // 111: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	82,  // 112: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	84,  // 113: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	86,  // 114: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	88,  // 115: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	92,  // 116: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	94,  // 117: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	96,  // 118: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	98,  // 119: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	101, // 120: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	108, // 121: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	104, // 122: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	106, // 123: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	62,  // 124: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	64,  // 125: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	66,  // 126: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	68,  // 127: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	70,  // 128: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	72,  // 129: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	40,  // 130: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	42,  // 131: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	44,  // 132: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	46,  // 133: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	53,  // 134: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	55,  // 135: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	115, // 136: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
-	117, // 137: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
-	119, // 138: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
-	121, // 139: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
-	48,  // 140: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
-	50,  // 141: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
-	123, // 142: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
-	127, // 143: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
-	129, // 144: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
-	131, // 145: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 146: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 147: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 148: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 149: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 150: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 151: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 152: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 153: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	32,  // 154: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 155: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 156: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	32,  // 157: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	37,  // 158: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	58,  // 159: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	76,  // 160: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	81,  // 161: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	78,  // 162: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	83,  // 163: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	85,  // 164: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	87,  // 165: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	89,  // 166: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	93,  // 167: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	95,  // 168: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	97,  // 169: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	99,  // 170: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	102, // 171: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	109, // 172: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	105, // 173: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	107, // 174: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	63,  // 175: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	65,  // 176: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	67,  // 177: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	69,  // 178: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	71,  // 179: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	73,  // 180: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	41,  // 181: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	43,  // 182: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	45,  // 183: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	47,  // 184: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	54,  // 185: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	56,  // 186: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	116, // 187: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
-	118, // 188: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
-	120, // 189: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
-	122, // 190: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
-	49,  // 191: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
-	51,  // 192: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
-	124, // 193: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
-	128, // 194: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
-	130, // 195: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
-	132, // 196: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	146, // [146:197] is the sub-list for method output_type
-	95,  // [95:146] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	34,  // 38: nsagent.v1.ChangePassphraseRequest.totp:type_name -> nsagent.v1.Sealed
+	34,  // 39: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	34,  // 40: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	38,  // 41: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	74,  // 42: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	60,  // 43: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	61,  // 44: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	59,  // 45: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	60,  // 46: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	59,  // 47: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 48: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 49: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	60,  // 50: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	59,  // 51: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 52: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	59,  // 53: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	34,  // 54: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	59,  // 55: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 56: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	80,  // 57: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	59,  // 58: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	34,  // 59: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	35,  // 60: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	59,  // 61: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 62: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 63: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	90,  // 64: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	91,  // 65: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	34,  // 66: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	59,  // 67: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	34,  // 68: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	59,  // 69: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	100, // 70: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	59,  // 71: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	59,  // 72: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	100, // 73: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	100, // 74: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	103, // 75: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	100, // 76: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	103, // 77: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	59,  // 78: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	34,  // 79: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	34,  // 80: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	59,  // 81: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	111, // 82: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
+	112, // 83: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
+	114, // 84: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
+	110, // 85: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
+	35,  // 86: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
+	110, // 87: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
+	34,  // 88: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
+	113, // 89: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
+	113, // 90: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
+	113, // 91: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
+	113, // 92: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
+	125, // 93: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
+	126, // 94: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
+	35,  // 95: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
+	0,   // 96: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 97: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 98: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 99: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 100: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 101: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 102: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 103: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	31,  // 104: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 105: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 106: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	31,  // 107: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	36,  // 108: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	57,  // 109: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	75,  // 110: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	79,  // 111: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	77,  // 112: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	82,  // 113: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	84,  // 114: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	86,  // 115: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	88,  // 116: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	92,  // 117: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	94,  // 118: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	96,  // 119: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	98,  // 120: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	101, // 121: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	108, // 122: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	104, // 123: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	106, // 124: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	62,  // 125: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	64,  // 126: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	66,  // 127: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	68,  // 128: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	70,  // 129: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	72,  // 130: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	40,  // 131: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	42,  // 132: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	44,  // 133: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	46,  // 134: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	53,  // 135: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	55,  // 136: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	115, // 137: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	117, // 138: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	119, // 139: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	121, // 140: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	48,  // 141: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
+	50,  // 142: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
+	123, // 143: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
+	127, // 144: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
+	129, // 145: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
+	131, // 146: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 147: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 148: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 149: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 150: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 151: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 152: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 153: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 154: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	32,  // 155: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 156: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 157: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	32,  // 158: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	37,  // 159: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	58,  // 160: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	76,  // 161: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	81,  // 162: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	78,  // 163: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	83,  // 164: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	85,  // 165: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	87,  // 166: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	89,  // 167: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	93,  // 168: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	95,  // 169: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	97,  // 170: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	99,  // 171: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	102, // 172: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	109, // 173: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	105, // 174: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	107, // 175: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	63,  // 176: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	65,  // 177: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	67,  // 178: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	69,  // 179: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	71,  // 180: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	73,  // 181: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	41,  // 182: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	43,  // 183: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	45,  // 184: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	47,  // 185: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	54,  // 186: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	56,  // 187: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	116, // 188: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	118, // 189: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	120, // 190: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	122, // 191: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	49,  // 192: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
+	51,  // 193: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
+	124, // 194: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
+	128, // 195: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
+	130, // 196: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
+	132, // 197: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	147, // [147:198] is the sub-list for method output_type
+	96,  // [96:147] is the sub-list for method input_type
+	96,  // [96:96] is the sub-list for extension type_name
+	96,  // [96:96] is the sub-list for extension extendee
+	0,   // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
