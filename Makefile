@@ -24,7 +24,7 @@ SOAKTIME ?= 30m
 FAULTS   = Kill|Crash|SystemCall|CleaningUp|Roll|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
 # MUTATE lists the packages that `make mutate` changes, CHECKS those of which it leaves
 # out every check.
-MUTATE  ?= ./agent/policy ./internal/pathglob ./internal/grantlimits ./internal/totp
+MUTATE  ?= ./internal/pathglob ./internal/grantlimits ./internal/totp
 # DECIDES are the files of agent/policy that decide.
 DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
 CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./internal/unlocktoken ./vault/bundle
