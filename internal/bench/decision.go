@@ -17,9 +17,9 @@ const customers = "/services/rest/record/v1/customer"
 
 // differences are what rules of a policy differ in; # is the number of the rule.
 var differences = []struct{ name, rule string }{
-	{"paths", "what = \"GET /services/rest/record/v1/type#/**\""},
-	{"profiles", "profiles = \"p#\"\nwhat = \"GET /services/rest/**\""},
-	{"programs", "who.exe = \"/bin/#\"\nwhat = \"GET /services/rest/**\""},
+	{"their paths", "what = \"GET /services/rest/record/v1/type#/**\""},
+	{"their profiles", "profiles = \"p#\"\nwhat = \"GET /services/rest/**\""},
+	{"their programs", "who.exe = \"/bin/#\"\nwhat = \"GET /services/rest/**\""},
 	{"claims of a job", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"*\""},
 }
 
@@ -47,7 +47,7 @@ func decisionRows(_ context.Context, w *world) ([]row, error) {
 				Path: numbered("/services/rest/record/v1/type#/1", last), Evidence: policy.Evidence{Known: policy.FactExe, Exe: numbered("/bin/#", last)},
 				Issuer: "i", Claims: map[string]string{"r": numbered("#", last)},
 			}
-			r, err := w.repeat(fmt.Sprintf("decision, %d rules that differ in their %s", n, d.name), most, func() error {
+			r, err := w.repeat(fmt.Sprintf("decision, %d rules that differ in %s", n, d.name), most, func() error {
 				if got := p.Decide(a); got.Index != last {
 					return fmt.Errorf("rule %d decided, and not %d", got.Index, last)
 				}
