@@ -53,13 +53,18 @@ type Agent struct {
 	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
 	generation atomic.Uint64               // of the unlocked vault, that the ledger has; 0: it has none yet
 	ledgers    chan struct{}               // holds a value while the ledger is open
-	ends       chan struct{}               // wakes watchGrants
-	logins     *logins
-	approvals  *approval.Queue
-	codec      profileCodec
-	network    network
-	rotations  rotations
-	sockets    grantSockets
+	looking    chan struct{}               // holds a value while a locked agent has a first look at a token
+	// keyrings and tokenKeyrings have a value for each question to the keyring, by the owner's
+	// calls and by what tokens do while the agent is locked. Together they are fewer than the
+	// helpers that the supervisor allows, one of which may be about to end.
+	keyrings, tokenKeyrings chan struct{}
+	ends                    chan struct{} // wakes watchGrants
+	logins                  *logins
+	approvals               *approval.Queue
+	codec                   profileCodec
+	network                 network
+	rotations               rotations
+	sockets                 grantSockets
 	// probePause is the time between two tries of a new certificate.
 	probePause time.Duration
 	boottime   func() time.Duration
@@ -161,6 +166,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.uploads = newUploads(a.boottime)
 	a.presented, a.counters = newPresented(), newCounters()
 	a.ledgers, a.ends = make(chan struct{}, 1), make(chan struct{}, 1)
+	a.looking, a.keyrings, a.tokenKeyrings = make(chan struct{}, 1), make(chan struct{}, 2), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
 	a.approvals = approval.New(a.boottime)
 	if err := a.prepare(ctx); err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
-	"github.com/nsagent/nsagent/vault/keyring"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -43,8 +42,8 @@ func (a *Agent) checkVault(ctx context.Context) (*pb.CheckVaultResponse, error) 
 	defer end()
 	defer a.arena.ReleaseMemory()
 	cfg := FsckConfig{Paths: a.cfg.Paths, Arena: a.arena}
-	if a.cfg.Keyring != nil {
-		cfg.Keyring = keyring.New(a.arena, a.cfg.Keyring)
+	if d := a.door(a.keyrings); d != nil {
+		cfg.Keyring = d
 	}
 	if s, err := a.unlocked(); err == nil {
 		cfg.Open = s.vault

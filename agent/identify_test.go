@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,9 +24,9 @@ type jobWorld struct {
 	audience string
 }
 
-func startJobs(t *testing.T) *jobWorld {
+func startJobs(t *testing.T, change ...func(*Config)) *jobWorld {
 	t.Helper()
-	w := &jobWorld{fixture: start(t), issuer: oidctest.New(t)}
+	w := &jobWorld{fixture: start(t, change...), issuer: oidctest.New(t)}
 	w.unlock()
 	w.addTBA("acme")
 	w.adopt(fmt.Sprintf("version = 1\n[[issuer]]\nurl = %q\njwks = '''%s'''\n[[rule]]\nname = \"all\"\neffect = \"allow\"\nprofiles = \"*\"\nwhat = \"*\"\n", w.issuer.URL, w.issuer.JWKS(t)))
@@ -93,6 +94,30 @@ func TestRedeemForAJob(t *testing.T) {
 		t.Errorf("another, while locked: %v", err)
 	}
 	w.neverOnDisk(good)
+}
+
+// TestIDTokenOfAClockThatWasSetBack: an ID token that is over, and was never used, does not
+// become good where the clock is set back.
+func TestIDTokenOfAClockThatWasSetBack(t *testing.T) {
+	var ahead atomic.Int64
+	w := startJobs(t, func(c *Config) {
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	begin := time.Now()
+	stolen := w.issuer.Sign(t, w.issuer.GitHub(w.audience, begin))
+	ahead.Store(int64(30 * time.Minute))
+	if err := w.try(w.issuer.Sign(t, w.issuer.GitHub(w.audience, begin.Add(30*time.Minute)))); err != nil {
+		t.Fatalf("half an hour later: %v", err)
+	}
+	ahead.Store(0)
+	for _, locked := range []bool{false, true} {
+		if locked {
+			w.restart()
+		}
+		if err := w.try(stolen); !errors.Is(err, client.ErrGrant) {
+			t.Errorf("locked %v, set back: got %v, want ErrGrant", locked, err)
+		}
+	}
 }
 
 // neverOnDisk looks for the signature of a token in all that the agent wrote.

@@ -114,11 +114,7 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 		return nil, nil, err
 	}
 	defer key.Destroy()
-	v, locked, err := a.vaultOfState(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	grant, in, err := a.verify(v, q, unlocktoken.Challenge(v.ID(), a.instance[:], q.GetShares().GetKeyId(), key.PublicKey()))
+	v, locked, grant, in, err := a.firstLook(ctx, q, key.PublicKey())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,6 +153,27 @@ func taken() error {
 	return refuse(ErrGrant, pb.CodeGrant, "an unlock token was shown on this connection before", "a connection keeps the right that it has", "connect again to show another")
 }
 
+// firstLook verifies what a token says, and returns the vault that it is of. A locked agent
+// reads the file for that, for one token at a time, and asks no keyring: anybody can show
+// something made up. What opens the grant afterwards looks at the age of the vault.
+func (a *Agent) firstLook(ctx context.Context, q *pb.RedeemRequest, public []byte) (v *vault.Vault, locked bool, grant *unlocktoken.Grant, in vault.Grant, err error) {
+	if s, err := a.unlocked(); err == nil {
+		grant, in, err = a.verify(s.vault, s.vault.Grants, q, public)
+		return s.vault, false, grant, in, err
+	}
+	select {
+	case a.looking <- struct{}{}:
+		defer func() { <-a.looking }()
+	case <-ctx.Done():
+		return nil, true, nil, in, fmt.Errorf("waiting to look at a token: %w", errors.Join(ErrBusy, ctx.Err()))
+	}
+	if v, err = a.openVaultAt(ctx, a.tokenKeyrings); err != nil {
+		return nil, true, nil, in, err
+	}
+	grant, in, err = a.verify(v, func() ([]vault.Grant, error) { return v.GrantsUnpinned(ctx) }, q, public)
+	return v, true, grant, in, err
+}
+
 // vaultOfState returns the vault of the session, or the locked one.
 func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, err error) {
 	a.mu.RLock()
@@ -169,9 +186,9 @@ func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, 
 	return v, true, err
 }
 
-// verify returns what a chain says, and what the vault has of its grant. The last block of
-// the chain belongs to whoever made the proof.
-func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g *unlocktoken.Grant, in vault.Grant, err error) {
+// verify returns what a chain says, and what grants has of its grant. The last block of the
+// chain belongs to whoever made the proof, for the seal key public.
+func (a *Agent) verify(v *vault.Vault, grants func() ([]vault.Grant, error), q *pb.RedeemRequest, public []byte) (g *unlocktoken.Grant, in vault.Grant, err error) {
 	chain, err := unlocktoken.DecodeChain(q.GetChain())
 	if err != nil {
 		return nil, in, badToken(err)
@@ -186,9 +203,10 @@ func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g
 	case said.Mode != unlocktoken.Attached:
 		return nil, in, refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "it opens a bundle, and works without this agent", "run an agent on the bundle:  nsagent agent run --bundle F")
 	}
-	if in, err = grantIn(v, said.Authority.Grant); err != nil {
+	if in, err = grantIn(grants, said.Authority.Grant); err != nil {
 		return nil, in, err
 	}
+	challenge := unlocktoken.Challenge(v.ID(), a.instance[:], q.GetShares().GetKeyId(), public)
 	g, err = chain.Verify(ed25519.PublicKey(in.Issuer[:]), challenge, q.GetProof())
 	if err != nil {
 		return nil, in, badToken(err)
@@ -197,8 +215,8 @@ func (a *Agent) verify(v *vault.Vault, q *pb.RedeemRequest, challenge []byte) (g
 }
 
 // grantIn returns what the vault has of a grant.
-func grantIn(v *vault.Vault, id unlocktoken.ID) (in vault.Grant, err error) {
-	all, err := v.Grants()
+func grantIn(grants func() ([]vault.Grant, error), id unlocktoken.ID) (in vault.Grant, err error) {
+	all, err := grants()
 	if err != nil {
 		return in, err
 	}

@@ -16,12 +16,27 @@ import (
 
 // openVault opens the vault file, locked.
 func (a *Agent) openVault(ctx context.Context) (*vault.Vault, error) {
+	return a.openVaultAt(ctx, a.keyrings)
+}
+
+// door returns a door to the keyring whose calls take turns at seats; nil: there is none.
+func (a *Agent) door(seats chan struct{}) *keyring.Door {
+	if a.cfg.Keyring == nil {
+		return nil
+	}
+	d := keyring.New(a.arena, a.cfg.Keyring)
+	d.Seats = seats
+	return d
+}
+
+// openVaultAt is openVault with the seats at which the keyring is asked for it.
+func (a *Agent) openVaultAt(ctx context.Context, seats chan struct{}) (*vault.Vault, error) {
 	if a.bundled != nil {
 		return nil, refuse(ErrNoVault, pb.CodeNoVault, "this agent serves a bundle and has no vault", "a bundle can be used, and not changed", "where the vault is:  nsagent grant new --bundle F")
 	}
 	cfg := vault.Config{Store: store.NewFile(a.cfg.Paths.Vault), Arena: a.arena, MachineKeyFile: a.cfg.Paths.MachineKey, Memory: &a.seen}
-	if a.cfg.Keyring != nil {
-		cfg.Keyring = keyring.New(a.arena, a.cfg.Keyring)
+	if d := a.door(seats); d != nil {
+		cfg.Keyring = d
 	}
 	v, err := vault.Open(ctx, cfg)
 	if err != nil {

@@ -26,6 +26,9 @@ type Door struct {
 	// Timeout is how long each call may take; zero means DefaultTimeout. Set it
 	// before the first call.
 	Timeout time.Duration
+	// Seats holds a value for each call under way; the others wait, within their time. Doors
+	// may share it. nil: there may be any number. Set it before the first call.
+	Seats chan struct{}
 
 	arena  *secret.Arena
 	launch Launch
@@ -84,6 +87,14 @@ func (d *Door) call(ctx context.Context, op byte, item string, v secret.Bytes) (
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
+	if d.Seats != nil {
+		select {
+		case d.Seats <- struct{}{}:
+			defer func() { <-d.Seats }()
+		case <-timed.Done():
+			return secret.Bytes{}, fmt.Errorf("waiting for other calls: %w", explain(ctx, timed.Err()))
+		}
+	}
 	conn, err := d.launch(timed)
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("starting a helper: %w", explain(ctx, err))
