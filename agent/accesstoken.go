@@ -33,7 +33,7 @@ func (s signerService) AccessToken(ctx context.Context, q *pb.AccessTokenRequest
 
 func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenRequest) (out *pb.AccessTokenResponse, err error) {
 	defer func() { c.by().count(err) }()
-	u := use{caller: c, kind: policy.KindToken, name: q.GetProfile(), check: func(p *live) error {
+	u := use{caller: c, kind: policy.KindToken, name: q.GetProfile(), scopes: q.GetScopes(), check: func(p *live) error {
 		if err := p.checkScopes(q.GetScopes()); err != nil {
 			return err
 		}

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +49,16 @@ func (a *Agent) approved(s *session, u *use, p *live, d *policy.Decision) error 
 		q.Grant = g.name
 	} else {
 		q.Exe = u.caller.peer.Exe()
+	}
+	if s := u.caller.by(); s != nil {
+		q.Socket = s.name
+	}
+	if u.kind == policy.KindAssertion || u.kind == policy.KindToken {
+		q.Scopes = strings.Join(p.scopesOf(u.scopes), " ")
+	}
+	if len(u.form) > 0 {
+		sum := sha256.Sum256(u.form)
+		q.FormSHA256, q.FormBytes = hex.EncodeToString(sum[:]), len(u.form)
 	}
 	if u.target != nil {
 		q.URL = u.target.String()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -281,6 +282,62 @@ func TestApprovalWithACode(t *testing.T) {
 	}
 	p.wait(1)
 	if err := f.admin.Approve(ctx, f.both(p.code(0)), f.waiting(1, 1)[0].GetId(), "once"); err != nil || <-c != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// An approval counts for the form that was shown, and for no other.
+func TestApprovalOfAForm(t *testing.T) {
+	f := startAsking(t)
+	form := func(body string) client.Request {
+		r := writing(1)
+		r.ContentType, r.Body = "application/x-www-form-urlencoded", []byte(body)
+		return r
+	}
+	done := f.signs(t.Context(), form("amount=1"))
+	m := f.waiting(1, 1)[0]
+	if m.GetFormBytes() != 8 || m.GetFormSha256() != fmt.Sprintf("%x", sha256.Sum256([]byte("amount=1"))) {
+		t.Errorf("shown is %v", m)
+	}
+	if err := f.approve(m.GetId(), "5m"); err != nil || <-done != nil {
+		t.Fatalf("got %v", err)
+	}
+	if err := <-f.signs(t.Context(), form("amount=1")); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	for _, r := range []client.Request{form("amount=1000000"), writing(1)} {
+		done := f.signs(t.Context(), r)
+		if err := f.admin.Deny(t.Context(), f.waiting(1, 1)[0].GetId()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; !errors.Is(err, client.ErrDeclined) {
+			t.Errorf("%s: got %v", r.Body, err)
+		}
+	}
+}
+
+// An approval of the owner's own program is none of one that comes by another socket, in a
+// container say, though user and path are the same.
+func TestApprovalIsOfOneSocket(t *testing.T) {
+	f := startAsking(t)
+	done := f.signs(t.Context(), writing(1))
+	if err := f.approve(f.waiting(1, 1)[0].GetId(), "5m"); err != nil || <-done != nil {
+		t.Fatalf("got %v", err)
+	}
+	c := f.through(f.openSocket("acme").Opened.GetPath())
+	refused := make(chan error, 1)
+	go func() {
+		_, err := c.Sign(t.Context(), writing(1))
+		refused <- err
+	}()
+	m := f.waiting(1, 1)[0]
+	if m.GetSocket() == "" {
+		t.Errorf("shown is %v", m)
+	}
+	if err := f.admin.Deny(t.Context(), m.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-refused; !errors.Is(err, client.ErrDeclined) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -24,6 +24,9 @@ type use struct {
 	method string
 	// target is nil where nothing is sent to a URL (passport, connect-password).
 	target *signer.Target
+	// form is the part of a body that is signed; scopes are those asked for.
+	form   []byte
+	scopes []string
 	// check is what this kind of use asks of the profile beyond policy; nil: nothing.
 	check func(*live) error
 	// fault is what was wrong with the request before the profile was known.

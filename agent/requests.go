@@ -36,7 +36,7 @@ func (s adminService) ListRequests(ctx context.Context, q *pb.ListRequestsReques
 	for _, r := range all {
 		m := &pb.ApprovalRequest{
 			Id: r.ID, Uid: &r.UID, Grant: r.Grant, Profile: r.Profile, Account: r.Account, Environment: r.Environment, Kind: r.Kind, Method: r.Method,
-			Url: r.URL, Rule: r.Rule, Totp: r.TOTP, Since: now.Add(r.Since - boot).Unix(), EndsIn: int64((r.Ends - boot + time.Second - 1) / time.Second),
+			FormSha256: r.FormSHA256, FormBytes: int64(r.FormBytes), Scopes: strings.Fields(r.Scopes), Socket: r.Socket, Url: r.URL, Rule: r.Rule, Totp: r.TOTP, Since: now.Add(r.Since - boot).Unix(), EndsIn: int64((r.Ends - boot + time.Second - 1) / time.Second),
 		}
 		for _, c := range r.Callers {
 			m.Callers = append(m.Callers, &pb.WaitingCaller{Pid: int32(c.PID), Exe: valid(c.Exe), Parent: valid(c.Parent), Attended: c.Attended}) // #nosec G115 -- a pid fits

@@ -68,6 +68,7 @@ func (a *Agent) sign(ctx context.Context, c *caller, q *pb.SignRequest) (*pb.Sig
 		u.target = &target
 	}
 	r := signer.Request{Method: method, Target: target, ContentType: q.GetContentType(), Form: q.GetBody()}
+	u.form = r.SignedForm()
 
 	var out *pb.SignResponse
 	err = a.withProfile(ctx, u, func(p *live) error {
@@ -126,7 +127,7 @@ func (a *Agent) connectPassword(ctx context.Context, c *caller, q *pb.ConnectPas
 }
 
 func (a *Agent) assertion(ctx context.Context, c *caller, q *pb.AssertionRequest) (*pb.AssertionResponse, error) {
-	u := use{caller: c, kind: policy.KindAssertion, name: q.GetProfile(), check: func(p *live) error { return p.checkAssertion(q) }}
+	u := use{caller: c, kind: policy.KindAssertion, name: q.GetProfile(), scopes: q.GetScopes(), check: func(p *live) error { return p.checkAssertion(q) }}
 	if q.GetAudience() != "" {
 		target, err := signer.ParseTarget(q.GetAudience())
 		if err != nil {

@@ -122,6 +122,14 @@ func (s *scratch) done() {
 	scratches.Put(s)
 }
 
+// SignedForm returns what of the body is signed: all of it, or nothing.
+func (r Request) SignedForm() []byte {
+	if !isForm(r.ContentType) {
+		return nil
+	}
+	return r.Form
+}
+
 // build leaves the base string in s.out. If strict is set, parameters of query and
 // form whose names begin with oauth_ are an error.
 func (s *scratch) build(method string, r Request, oauth Params, strict bool) error {
@@ -131,11 +139,11 @@ func (s *scratch) build(method string, r Request, oauth Params, strict bool) err
 	if err := s.collect("query", r.Target.query, strict); err != nil {
 		return err
 	}
-	if isForm(r.ContentType) && len(r.Form) > 0 {
-		if err := checkForm(r.Form); err != nil {
+	if form := r.SignedForm(); len(form) > 0 {
+		if err := checkForm(form); err != nil {
 			return err
 		}
-		if err := s.collect("form body", string(r.Form), strict); err != nil {
+		if err := s.collect("form body", string(form), strict); err != nil {
 			return err
 		}
 	}

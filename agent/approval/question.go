@@ -26,10 +26,18 @@ type Question struct {
 	UID   uint32
 	Exe   string
 	Grant string
+	// Socket is the one of a grant that they came by; empty for the owner's own. An answer
+	// to a program outside is none to one of the same path in a container.
+	Socket string
 	// Profile, Account and Environment are what is to be used.
 	Profile, Account, Environment string
 	// Kind, Method and URL are what for; URL is as it will be signed, with its query.
 	Kind, Method, URL string
+	// FormSHA256 and FormBytes tell of the form that is signed with it, the hash in hex;
+	// Scopes are those of an assertion or token, by one space apart.
+	FormSHA256 string
+	FormBytes  int
+	Scopes     string
 	// Rule names the rule that asks; TOTP has it approved only with a code.
 	Rule string
 	TOTP bool

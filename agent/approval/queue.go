@@ -12,9 +12,10 @@ const (
 	// Timeout is how long a request waits where policy does not say.
 	Timeout = 2 * time.Minute
 
-	maxRequests = 64  // of all users together
-	maxOfUser   = 16  // requests of one user
-	maxCallers  = 128 // waiting callers of one user
+	maxRequests = 48  // by all sockets of grants together; the owner's own have places beside
+	maxOfSocket = 24  // requests by one of them
+	maxOfUser   = 16  // requests of one user by one socket
+	maxCallers  = 128 // waiting callers of one user by one socket
 	maxRemember = 256 // approvals and denials that are kept
 	fiveMinutes = 5 * time.Minute
 	quiet       = time.Minute // how long a denial answers the same question
@@ -71,17 +72,25 @@ func (q *Queue) Ask(what Question, c Caller, within time.Duration) (w *Waiting, 
 		return nil, false, ErrDenied
 	}
 	var same *request
-	requests, callers := 0, 0
+	requests, callers, bySocket, bySockets := 0, 0, 0, 0
 	for _, r := range q.requests {
 		if r.Question == what {
 			same = r
 		}
-		if r.UID == what.UID {
+		if r.Socket != "" {
+			bySockets++
+		}
+		if r.Socket == what.Socket {
+			bySocket++
+		}
+		if r.Socket == what.Socket && r.UID == what.UID {
 			requests++
 			callers += len(r.Callers)
 		}
 	}
-	if callers >= maxCallers || same == nil && (requests >= maxOfUser || len(q.requests) >= maxRequests) {
+	// The owner's own places are not taken by whoever may connect to a socket.
+	full := requests >= maxOfUser || what.Socket != "" && (bySocket >= maxOfSocket || bySockets >= maxRequests)
+	if callers >= maxCallers || same == nil && full {
 		return nil, false, ErrLimit
 	}
 	if first = same == nil; first {

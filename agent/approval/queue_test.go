@@ -95,7 +95,8 @@ func TestOneRequestForAll(t *testing.T) {
 func TestOtherQuestions(t *testing.T) {
 	bubble(t, func(t *testing.T, q *Queue) {
 		change := map[string]func(*Question){
-			"uid": func(w *Question) { w.UID = 1 }, "exe": func(w *Question) { w.Exe = "/bin/sh" }, "grant": func(w *Question) { w.Grant = "g_a" },
+			"uid": func(w *Question) { w.UID = 1 }, "exe": func(w *Question) { w.Exe = "/bin/sh" }, "grant": func(w *Question) { w.Grant = "g_a" }, "socket": func(w *Question) { w.Socket = "s" },
+			"form": func(w *Question) { w.FormSHA256 = "a" }, "scopes": func(w *Question) { w.Scopes = "rest_webservices" },
 			"profile": func(w *Question) { w.Profile = "b" }, "account": func(w *Question) { w.Account = "7" }, "environment": func(w *Question) { w.Environment = "sandbox" },
 			"kind": func(w *Question) { w.Kind = "send" }, "method": func(w *Question) { w.Method = "DELETE" }, "url": func(w *Question) { w.URL += "&y" },
 			"rule": func(w *Question) { w.Rule = "other" }, "totp": func(w *Question) { w.TOTP = true },
@@ -260,66 +261,6 @@ func TestDropAndCancel(t *testing.T) {
 		if got := <-c; !errors.Is(got.err, ErrDropped) {
 			t.Errorf("got %v", got.err)
 		}
-	})
-}
-
-// One user can neither fill the queue nor keep others out of it.
-func TestCaps(t *testing.T) {
-	q := New(func() time.Duration { return 0 })
-	ask := func(uid uint32, n int) error {
-		w := question(n)
-		w.UID = uid
-		_, _, err := q.Ask(w, Caller{PID: n}, Timeout)
-		return err
-	}
-	for n := range maxOfUser {
-		if err := ask(1, n); err != nil {
-			t.Fatalf("request %d: %v", n, err)
-		}
-	}
-	if err := ask(1, maxOfUser); !errors.Is(err, ErrLimit) {
-		t.Errorf("one request more: got %v", err)
-	}
-	for n := range maxCallers - maxOfUser {
-		if err := ask(1, 0); err != nil {
-			t.Fatalf("caller %d: %v", n, err)
-		}
-	}
-	if err := ask(1, 0); !errors.Is(err, ErrLimit) {
-		t.Errorf("one caller more: got %v", err)
-	}
-	if err := ask(2, 0); err != nil {
-		t.Errorf("somebody else: %v", err)
-	}
-	for uid := uint32(2); uid < 100; uid++ {
-		_ = ask(uid, 1)
-	}
-	if all, _ := q.Requests(); len(all) != maxRequests {
-		t.Errorf("%d requests, want %d", len(all), maxRequests)
-	}
-	for n := range 3 * maxRemember {
-		q.mu.Lock()
-		q.rememberLocked(q.denied, question(n), answer{"x", time.Hour + time.Duration(n)})
-		q.mu.Unlock()
-	}
-	if _, last := q.denied[question(3*maxRemember-1)]; len(q.denied) != maxRemember || !last {
-		t.Errorf("%d denials are kept, the last %v", len(q.denied), last)
-	}
-}
-
-func TestChanged(t *testing.T) {
-	bubble(t, func(t *testing.T, q *Queue) {
-		_, revision := q.Requests()
-		c := q.Changed(revision)
-		wait(t.Context(), t, q, question(1), 1)
-		<-c
-		<-q.Changed(revision) // the past is no news
-		_, revision = q.Requests()
-		c = q.Changed(revision)
-		if err := q.Deny(only(t, q).ID); err != nil {
-			t.Fatal(err)
-		}
-		<-c
 	})
 }
 

@@ -102,6 +102,10 @@ type requestJSON struct {
 	Kind        string       `json:"kind"`
 	Method      string       `json:"method,omitzero"`
 	URL         string       `json:"url,omitzero"`
+	FormSHA256  string       `json:"form_sha256,omitzero"`
+	FormBytes   int64        `json:"form_bytes,omitzero"`
+	Scopes      []string     `json:"scopes,omitempty"`
+	Socket      string       `json:"socket,omitzero"`
 	Rule        string       `json:"rule"`
 	TOTP        bool         `json:"totp"`
 	Callers     []callerJSON `json:"callers"`
@@ -125,7 +129,7 @@ func requestsForm(all []*pb.ApprovalRequest) requestsJSON {
 	for _, r := range all {
 		m := requestJSON{
 			ID: r.GetId(), UID: r.GetUid(), User: userName(r.GetUid()), Grant: r.GetGrant(), Profile: r.GetProfile(), Account: r.GetAccount(), Environment: r.GetEnvironment(),
-			Kind: r.GetKind(), Method: r.GetMethod(), URL: r.GetUrl(), Rule: r.GetRule(), TOTP: r.GetTotp(), Callers: []callerJSON{},
+			Kind: r.GetKind(), Method: r.GetMethod(), URL: r.GetUrl(), FormSHA256: r.GetFormSha256(), FormBytes: r.GetFormBytes(), Scopes: r.GetScopes(), Socket: r.GetSocket(), Rule: r.GetRule(), TOTP: r.GetTotp(), Callers: []callerJSON{},
 			Since: time.Unix(r.GetSince(), 0).UTC().Format(time.RFC3339), EndsIn: r.GetEndsIn(),
 		}
 		for _, c := range r.GetCallers() {
@@ -193,6 +197,7 @@ func card(s screen, r *pb.ApprovalRequest, most int) string {
 	}
 	line("user", strings.TrimSpace(fmt.Sprintf("%s (uid %d)", oneLine(userName(r.GetUid())), r.GetUid())))
 	line("grant", oneLine(r.GetGrant()))
+	line("socket", short(r.GetSocket()))
 	where := strings.ToUpper(oneLine(r.GetEnvironment()))
 	if where == "PRODUCTION" {
 		where = s.paint(red, where)
@@ -204,6 +209,10 @@ func card(s screen, r *pb.ApprovalRequest, most int) string {
 		wants += " " + s.paint(bold, oneLine(r.GetMethod())) + " " + short(r.GetUrl())
 	}
 	line("wants", wants)
+	if r.GetFormSha256() != "" {
+		line("form", fmt.Sprintf("%d bytes, SHA-256 %.16s…", r.GetFormBytes(), oneLine(r.GetFormSha256())))
+	}
+	line("scopes", short(strings.Join(r.GetScopes(), " ")))
 	line("rule", oneLine(r.GetRule()))
 	if r.GetTotp() {
 		line("needs", "a code of the authenticator app")

@@ -8537,7 +8537,15 @@ type ApprovalRequest struct {
 	// Unix seconds.
 	Since int64 `protobuf:"varint,13,opt,name=since,proto3" json:"since,omitempty"`
 	// Seconds until it times out.
-	EndsIn        int64 `protobuf:"varint,14,opt,name=ends_in,json=endsIn,proto3" json:"ends_in,omitempty"`
+	EndsIn int64 `protobuf:"varint,14,opt,name=ends_in,json=endsIn,proto3" json:"ends_in,omitempty"`
+	// Of the form that is signed with the request, if any: SHA-256 of its bytes, in
+	// lower-case hex, and how many these are.
+	FormSha256 string `protobuf:"bytes,15,opt,name=form_sha256,json=formSha256,proto3" json:"form_sha256,omitempty"`
+	FormBytes  int64  `protobuf:"varint,16,opt,name=form_bytes,json=formBytes,proto3" json:"form_bytes,omitempty"`
+	// Of an assertion or token.
+	Scopes []string `protobuf:"bytes,17,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// The socket of a grant or of nsagent exec that they came by; empty for agent.sock.
+	Socket        string `protobuf:"bytes,18,opt,name=socket,proto3" json:"socket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8668,6 +8676,34 @@ func (x *ApprovalRequest) GetEndsIn() int64 {
 		return x.EndsIn
 	}
 	return 0
+}
+
+func (x *ApprovalRequest) GetFormSha256() string {
+	if x != nil {
+		return x.FormSha256
+	}
+	return ""
+}
+
+func (x *ApprovalRequest) GetFormBytes() int64 {
+	if x != nil {
+		return x.FormBytes
+	}
+	return 0
+}
+
+func (x *ApprovalRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ApprovalRequest) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
 }
 
 // WaitingCaller is a process that waits. Its programs are evidence, not identity.
@@ -9617,7 +9653,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\b_attends\"k\n" +
 	"\x14ListRequestsResponse\x127\n" +
 	"\brequests\x18\x01 \x03(\v2\x1b.nsagent.v1.ApprovalRequestR\brequests\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf6\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xe6\x03\n" +
 	"\x0fApprovalRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x03uid\x18\x02 \x01(\rH\x00R\x03uid\x88\x01\x01\x12\x14\n" +
@@ -9633,7 +9669,13 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x04totp\x18\v \x01(\bR\x04totp\x123\n" +
 	"\acallers\x18\f \x03(\v2\x19.nsagent.v1.WaitingCallerR\acallers\x12\x14\n" +
 	"\x05since\x18\r \x01(\x03R\x05since\x12\x17\n" +
-	"\aends_in\x18\x0e \x01(\x03R\x06endsInB\x06\n" +
+	"\aends_in\x18\x0e \x01(\x03R\x06endsIn\x12\x1f\n" +
+	"\vform_sha256\x18\x0f \x01(\tR\n" +
+	"formSha256\x12\x1d\n" +
+	"\n" +
+	"form_bytes\x18\x10 \x01(\x03R\tformBytes\x12\x16\n" +
+	"\x06scopes\x18\x11 \x03(\tR\x06scopes\x12\x16\n" +
+	"\x06socket\x18\x12 \x01(\tR\x06socketB\x06\n" +
 	"\x04_uid\"g\n" +
 	"\rWaitingCaller\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x10\n" +

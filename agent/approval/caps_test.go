@@ -1,0 +1,97 @@
+package approval
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// One user can neither fill the queue nor keep others out of it.
+func TestCaps(t *testing.T) {
+	q := New(func() time.Duration { return 0 })
+	ask := func(uid uint32, n int) error {
+		w := question(n)
+		w.UID = uid
+		_, _, err := q.Ask(w, Caller{PID: n}, Timeout)
+		return err
+	}
+	for n := range maxOfUser {
+		if err := ask(1, n); err != nil {
+			t.Fatalf("request %d: %v", n, err)
+		}
+	}
+	if err := ask(1, maxOfUser); !errors.Is(err, ErrLimit) {
+		t.Errorf("one request more: got %v", err)
+	}
+	for n := range maxCallers - maxOfUser {
+		if err := ask(1, 0); err != nil {
+			t.Fatalf("caller %d: %v", n, err)
+		}
+	}
+	if err := ask(1, 0); !errors.Is(err, ErrLimit) {
+		t.Errorf("one caller more: got %v", err)
+	}
+	if err := ask(2, 0); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	for n := range 3 * maxRemember {
+		q.mu.Lock()
+		q.rememberLocked(q.denied, question(n), answer{"x", time.Hour + time.Duration(n)})
+		q.mu.Unlock()
+	}
+	if _, last := q.denied[question(3*maxRemember-1)]; len(q.denied) != maxRemember || !last {
+		t.Errorf("%d denials are kept, the last %v", len(q.denied), last)
+	}
+}
+
+func TestChanged(t *testing.T) {
+	bubble(t, func(t *testing.T, q *Queue) {
+		_, revision := q.Requests()
+		c := q.Changed(revision)
+		wait(t.Context(), t, q, question(1), 1)
+		<-c
+		<-q.Changed(revision) // the past is no news
+		_, revision = q.Requests()
+		c = q.Changed(revision)
+		if err := q.Deny(only(t, q).ID); err != nil {
+			t.Fatal(err)
+		}
+		<-c
+	})
+}
+
+// However many users come by the sockets of grants, one socket leaves the others places,
+// and all of them the owner.
+func TestSocketsLeavePlaces(t *testing.T) {
+	q := New(func() time.Duration { return 0 })
+	ask := func(socket string, uid uint32, n int) error {
+		w := question(n)
+		w.Socket, w.UID = socket, uid
+		_, _, err := q.Ask(w, Caller{}, Timeout)
+		return err
+	}
+	fill := func(socket string) (n int) {
+		for uid := range uint32(10) {
+			for i := range 10 {
+				if ask(socket, 100000+uid, i) == nil {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	if n := fill("a"); n != maxOfSocket {
+		t.Errorf("one socket has %d requests, want %d", n, maxOfSocket)
+	}
+	if err := ask("b", 1, 0); err != nil {
+		t.Errorf("another socket: %v", err)
+	}
+	if n := fill("b") + fill("c"); n != maxRequests-maxOfSocket-1 {
+		t.Errorf("all sockets have %d requests more, want %d", n, maxRequests-maxOfSocket-1)
+	}
+	for i := range maxOfUser {
+		if err := ask("", 1000, i); err != nil {
+			t.Fatalf("the owner's request %d: %v", i, err)
+		}
+	}
+}
