@@ -89,6 +89,9 @@ func (a *Agent) settleRevocations(ctx context.Context, v *vault.Vault, l *ledger
 	if err == nil {
 		err = a.markRevoked(ctx, v, l)
 	}
+	if err == nil {
+		err = a.noteGenerationIn(l, v)
+	}
 	if err != nil {
 		a.log.Warn("vault and ledger do not agree on the grants that were revoked", "error", err)
 	}

@@ -61,19 +61,35 @@ func TestTokenOnAnOlderVault(t *testing.T) {
 }
 
 // TestLedgerHasEachGeneration: a change that the vault has made is in the ledger when the
-// call that asked for it is answered.
+// call that asked for it is answered, also that of an unlock.
 func TestLedgerHasEachGeneration(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
-	f.adopt(denyAll)
-	v := f.agent.session.vault
-	l, _, err := f.agent.openLedger(t.Context(), v)
-	if err != nil {
+	check := func(what string) {
+		t.Helper()
+		v := f.agent.session.vault
+		l, _, err := f.agent.openLedger(t.Context(), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		if got, _ := l.Get(ledgerGeneration, v.ID()); got != v.Generation() {
+			t.Errorf("%s: the ledger has generation %d, the vault %d", what, got, v.Generation())
+		}
+	}
+	check("a profile")
+	_, g := f.mustGrant("acme")
+	check("a grant")
+	_, other := f.mustGrant("acme")
+	if _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	if got, _ := l.Get(ledgerGeneration, v.ID()); got != v.Generation() {
-		t.Errorf("the ledger has generation %d, the vault %d", got, v.Generation())
+	check("a revocation")
+	f.lock()
+	if _, err := f.admin.RevokeGrant(t.Context(), other.GetId(), false); err != nil {
+		t.Fatal(err)
 	}
+	f.unlock()
+	check("an unlock that has a revocation to write down")
 }

@@ -81,7 +81,9 @@ func (a *Agent) endGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.Rev
 		return nil, err
 	}
 	defer end()
-	defer a.noteGeneration(v)
+	if !v.Locked() { // else nothing says that what the file claims is the vault's own
+		defer a.noteGeneration(v)
+	}
 	g, err := grantCalled(v, q.GetId())
 	if err != nil {
 		return nil, err

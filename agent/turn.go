@@ -53,21 +53,24 @@ func (a *Agent) beginChange(ctx context.Context) (s *session, end func(), err er
 // it may have changed: a locked agent takes nothing older. The change stands where that
 // fails, and the next change or unlock makes up for it.
 func (a *Agent) noteGeneration(v *vault.Vault) {
-	now := v.Generation()
-	if a.generation.Load() == now {
+	if a.generation.Load() == v.Generation() {
 		return
 	}
-	err := a.onLedger(v, func(l *ledger) error {
-		if seen, _ := l.Get(ledgerGeneration, v.ID()); seen >= now {
-			return nil
+	if err := a.onLedger(v, func(l *ledger) error { return a.noteGenerationIn(l, v) }); err != nil {
+		a.log.Warn("the ledger does not have the newest generation of the vault", "error", err)
+	}
+}
+
+// noteGenerationIn is noteGeneration on an open ledger.
+func (a *Agent) noteGenerationIn(l *ledger, v *vault.Vault) error {
+	now := v.Generation()
+	if seen, _ := l.Get(ledgerGeneration, v.ID()); seen < now {
+		if err := l.Append(store.Entry{Kind: ledgerGeneration, Subject: v.ID(), Value: now}); err != nil {
+			return fmt.Errorf("noting the generation of the vault: %w", err)
 		}
-		return l.Append(store.Entry{Kind: ledgerGeneration, Subject: v.ID(), Value: now})
-	})
-	if err != nil {
-		a.log.Warn("the ledger does not have the newest generation of the vault", "generation", now, "error", err)
-		return
 	}
 	a.generation.Store(now)
+	return nil
 }
 
 // beginChangeOf is beginChange for a change of one profile. Nothing else changes it
