@@ -30,7 +30,7 @@ const (
 
 // What the ledger has of an authenticator app, by the ID of its record.
 const (
-	ledgerCodeStep     store.Kind = 16 // the last step whose code was taken
+	ledgerCodeStep     store.Kind = 16 // the last step whose code was taken; by the vault's ID: that of the app's first code
 	ledgerCodeFailures store.Kind = 17 // how many wrong codes in a row
 	ledgerLastCode     store.Kind = 18 // Unix milliseconds of the last one
 )
@@ -92,12 +92,12 @@ func (a *Agent) proveCode(ctx context.Context, s *session, sealed *pb.Sealed, me
 		return "", err
 	}
 	defer func() { _ = l.Close() }()
-	return kindTOTP, a.checkCode(l, s.authenticator, code)
+	return kindTOTP, a.checkCode(l, s.vault.ID(), s.authenticator, code)
 }
 
 // checkCode checks a code unless too many wrong ones came before, and counts one more where
 // it is wrong. Where it is right, its step is used up.
-func (a *Agent) checkCode(l *ledger, t *authenticator, code secret.Bytes) error {
+func (a *Agent) checkCode(l *ledger, vaultID []byte, t *authenticator, code secret.Bytes) error {
 	now := a.clock()
 	subject := t.id[:]
 	guesses := tries{l, subject, ledgerCodeFailures, ledgerLastCode}
@@ -110,6 +110,8 @@ func (a *Agent) checkCode(l *ledger, t *authenticator, code secret.Bytes) error 
 			fmt.Sprintf("%d wrong codes in a row; the next try is open in %s", failures, wait.Round(time.Second)), "wait, and look at the clock of the phone")
 	}
 	used, _ := l.Get(ledgerCodeStep, subject)
+	first, _ := l.Get(ledgerCodeStep, vaultID)
+	used = max(used, first)
 	step, err := totp.Check(a.arena, t.key, code, now, used)
 	switch {
 	case errors.Is(err, totp.ErrCode):
@@ -169,7 +171,12 @@ func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = l.Close() }()
+	// Before the app is stored, which has no ID until then: its first code proves nothing
+	// any more, whatever breaks off in between.
+	err = l.Append(store.Entry{Kind: ledgerCodeStep, Subject: s.vault.ID(), Value: step})
+	if err = errors.Join(err, l.Close()); err != nil {
+		return nil, fmt.Errorf("noting that a code was used: %w", err)
+	}
 	e := audit.Event{Event: audit.EventKeyAdd, Outcome: audit.OutcomeOK, Kind: kindTOTP, Detail: kindTOTP + " proof=" + by}
 	err = a.carryOut(callerOf(ctx), e, func() error {
 		return s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: key})
@@ -177,7 +184,7 @@ func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, er
 	if err != nil {
 		return nil, err
 	}
-	return a.publishTOTP(s, l, step)
+	return a.publishTOTP(s)
 }
 
 // newTOTP opens the secret and the first code of an app, and checks the one by the other.
@@ -208,9 +215,8 @@ func (a *Agent) newTOTP(ctx context.Context, q *pb.AddTOTPRequest, method string
 	return key, step, nil
 }
 
-// publishTOTP has the session take the codes of the app that was stored, after that of
-// step, which was its first: that one proves nothing any more.
-func (a *Agent) publishTOTP(s *session, l *ledger, step uint64) (*pb.Totp, error) {
+// publishTOTP has the session take the codes of the app that was stored.
+func (a *Agent) publishTOTP(s *session) (*pb.Totp, error) {
 	all, err := s.vault.Records()
 	if err != nil {
 		return nil, err
@@ -218,9 +224,6 @@ func (a *Agent) publishTOTP(s *session, l *ledger, step uint64) (*pb.Totp, error
 	i := slices.IndexFunc(all, func(r vault.Record) bool { return r.Name == nameTOTP })
 	if i < 0 {
 		return nil, fmt.Errorf("reading the authenticator app: %w", vault.ErrNotFound)
-	}
-	if err := l.Append(store.Entry{Kind: ledgerCodeStep, Subject: all[i].ID[:], Value: step}); err != nil {
-		return nil, fmt.Errorf("noting that a code was used: %w", err)
 	}
 	key, err := s.vault.OpenSignOnly(nameTOTP)
 	if err != nil {

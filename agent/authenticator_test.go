@@ -18,6 +18,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/totp"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // phone is an authenticator app of the tests, with a clock of its own, which the agent
@@ -227,6 +228,28 @@ func TestStepUp(t *testing.T) {
 	}
 	if want := []string{"passphrase", "passphrase+totp", "passphrase+totp", "recovery"}; !slices.Equal(proofs, want) {
 		t.Errorf("the log says %q, want %q", proofs, want)
+	}
+}
+
+// The first code of an app counts for nothing more, also where its setting up broke off
+// right after the app was stored.
+func TestFirstCodeIsUsedUp(t *testing.T) {
+	f, p := startWithPhone(t)
+	ctx := t.Context()
+	if err := f.agent.session.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.secret(p.key)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.admin.AddTOTP(ctx, f.passphrase(testPassphrase), f.sealer(p.key), f.sealer(p.code(0))); err == nil {
+		t.Fatal("the app is stored twice")
+	}
+	f.restart()
+	f.unlock()
+	f.stepUp()
+	if err := f.widen(f.both(p.code(0))); !errors.Is(err, client.ErrTOTP) || !strings.Contains(err.Error(), "used already") {
+		t.Errorf("the first code: got %v", err)
+	}
+	if err := f.widen(f.both(p.code(1))); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
 

@@ -139,7 +139,7 @@ func (w *proofWorld) code(content string) string {
 			f.t.Fatal(err)
 		}
 		defer func() { _ = l.Close() }()
-		if err := f.agent.checkCode(l, f.agent.session.authenticator, f.secret(w.p.code(0))); err != nil {
+		if err := f.agent.checkCode(l, w.vault.ID(), f.agent.session.authenticator, f.secret(w.p.code(0))); err != nil {
 			f.t.Fatal(err)
 		}
 	case "now":
