@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,22 @@ func (w *certWorld) until(what, want string) {
 		}
 	}
 	w.t.Errorf("%s: NetSuite has %q, want %q", what, got, want)
+}
+
+// tended lets the agent see to certificates until nothing is left to revoke, and NetSuite's
+// are in one of these states. What the agent could not do at once it tries again minutes later.
+func (w *certWorld) tended(what string, want ...string) {
+	w.t.Helper()
+	got, left := "", 0
+	for range 8 {
+		w.clock.Add(int64(shortestRest + time.Minute))
+		w.agent.tendAll(asItself(w.t.Context()))
+		if got, left = w.atNetSuite(), len(w.profile().GetRetired()); left == 0 && slices.Contains(want, got) {
+			return
+		}
+		time.Sleep(200 * time.Millisecond) // the agent itself is at it, too
+	}
+	w.t.Errorf("%s: NetSuite has %q, want one of %q; %d are left to revoke", what, got, want, left)
 }
 
 // access gets an access token on a runner.
@@ -176,13 +193,7 @@ func TestBundleEnds(t *testing.T) {
 	w := startCert(t)
 	w.mustBundle("m2m")
 	w.dueNow()
-	w.agent.tendAll(asItself(t.Context()))
-	if got, want := w.atNetSuite(), "current active, revoked"; got != want {
-		t.Errorf("NetSuite has %q, want %q", got, want)
-	}
-	if n := len(w.profile().GetRetired()); n != 0 {
-		t.Errorf("%d certificates are still to be revoked", n)
-	}
+	w.tended("at its end", "current active, revoked")
 }
 
 // TestBundleGetsNoCertificate: whatever goes wrong on the way, nothing is granted, and what
@@ -215,13 +226,7 @@ func TestBundleGetsNoCertificate(t *testing.T) {
 				w.until("granted", "bundle active, current active")
 				return
 			}
-			w.agent.tendAll(asItself(t.Context()))
-			if got := w.atNetSuite(); strings.Contains(got, "bundle") || strings.Count(got, " active") != 1 {
-				t.Errorf("NetSuite has %q", got)
-			}
-			if n := len(w.profile().GetRetired()); n != 0 {
-				t.Errorf("%d certificates are still to be revoked", n)
-			}
+			w.tended("nothing granted", "current active", "current active, revoked")
 			w.works("the profile itself")
 		})
 	}

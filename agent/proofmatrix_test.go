@@ -1,3 +1,7 @@
+//go:build !race
+
+// Its 3,000 calls are those of other tests, which run with the race detector.
+
 package agent
 
 import (
