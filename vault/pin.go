@@ -23,7 +23,7 @@ const pinSize = 8 + 32
 const (
 	protectionKeyring = "keyring pin"
 	protectionUnknown = "weak: not checked before the first unlock"
-	protectionNone    = "weak: no keyring, so an older copy is noticed only until the agent ends"
+	protectionNone    = "weak: no keyring; an older copy is noticed by the ledger, unless that is put back too"
 )
 
 // leadsTo returns ErrRollback unless root is the pinned state or descends from it.
