@@ -3,8 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -254,6 +252,40 @@ func TestChangeDuringRefresh(t *testing.T) {
 	w.accepted(t, w.mustToken("q"))
 }
 
+// Whoever unlocks what is unlocked already waits for the refresh that is under way: the
+// session that begins knows what it brought, and asks nobody for consent.
+func TestUnlockDuringRefresh(t *testing.T) {
+	w := startCode(t)
+	w.login(w.public("p"))
+	w.aged()
+	inside, release := w.held()
+	token := make(chan error, 1)
+	go func() {
+		_, err := w.tokenOf("p")
+		token <- err
+	}()
+	<-inside
+	unlocked := make(chan error, 1)
+	go func() {
+		_, err := w.admin.Unlock(t.Context(), w.sealer(testPassphrase), 0)
+		unlocked <- err
+	}()
+	select {
+	case err := <-unlocked:
+		t.Errorf("unlocked in the middle of a refresh: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	if err := <-unlocked; err != nil {
+		t.Error(err)
+	}
+	if err := <-token; err != nil {
+		t.Error(err)
+	}
+	w.aged()
+	w.accepted(t, w.mustToken("p"))
+}
+
 // A lock in the middle of a refresh is a lock: what comes is dropped, and told so.
 func TestLockDuringRefresh(t *testing.T) {
 	w := startCode(t)
@@ -327,66 +359,4 @@ func TestStopDuringRefresh(t *testing.T) {
 	w.run()
 	w.unlock()
 	w.accepted(t, w.mustToken("p"))
-}
-
-// relay passes connections at address on to NetSuite, until it is closed.
-func relay(t *testing.T, address, to string) (at string, closeIt func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })
-			group.Go(func() { _, _ = io.Copy(out, in) })
-			group.Go(func() { _, _ = io.Copy(in, out) })
-		}
-	})
-	var once sync.Once
-	closeIt = func() {
-		once.Do(func() {
-			_ = l.Close()
-			cancel()
-			group.Wait()
-		})
-	}
-	t.Cleanup(closeIt)
-	return l.Addr().String(), closeIt
-}
-
-// A refresh that never left this machine is no interrupted one: what NetSuite says later is
-// told as it is.
-func TestRefreshWithoutNetwork(t *testing.T) {
-	w := startCode(t)
-	at, cut := relay(t, "127.0.0.1:0", strings.TrimPrefix(w.ep.URL, "https://"))
-	l := w.public("p")
-	l.Profile.Endpoint = "https://" + at
-	w.login(l)
-	w.mustToken("p")
-	cut()
-	w.aged()
-	if _, err := w.tokenOf("p"); !errors.Is(err, client.ErrNetwork) {
-		t.Errorf("without a network: got %v", err)
-	}
-	_, _ = relay(t, at, strings.TrimPrefix(w.ep.URL, "https://"))
-	w.clock.Add(int64(shortestPause))
-	if !w.server.RefreshSandbox("1234567_SB1") {
-		t.Fatal("there is no such account")
-	}
-	if _, err := w.tokenOf("p"); !errors.Is(err, client.ErrConsent) || strings.Contains(err.Error(), "interrupted") {
-		t.Errorf("with a token that is over: got %v", err)
-	}
-	w.consent("p", "refused")
 }

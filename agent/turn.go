@@ -73,6 +73,42 @@ func (a *Agent) noteGenerationIn(l *ledger, v *vault.Vault) error {
 	return nil
 }
 
+// beginUnlock waits for its turn to unlock. Where the vault is unlocked already, refreshes
+// that are under way are waited for: what comes of them is stored by the session that began
+// them.
+func (a *Agent) beginUnlock(ctx context.Context) (end func(), err error) {
+	for {
+		if end, err = a.beginAdmin(ctx); err != nil {
+			return nil, err
+		}
+		busy := a.anyRefresh()
+		if busy == nil {
+			return end, nil
+		}
+		end()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for a refresh: %w", errors.Join(ErrBusy, ctx.Err()))
+		}
+	}
+}
+
+// anyRefresh returns what is closed at the end of a refresh that is under way; nil: none is.
+func (a *Agent) anyRefresh() <-chan struct{} {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.session == nil {
+		return nil
+	}
+	for _, p := range a.session.profiles {
+		if busy := p.tokens.refreshing(); busy != nil {
+			return busy
+		}
+	}
+	return nil
+}
+
 // beginChangeOf is beginChange for a change of one profile. Nothing else changes it
 // before end. A refresh of its that is under way is waited for, since what comes of it is
 // stored; and what another process made of it by a refresh is taken over.

@@ -57,7 +57,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	a.mu.RLock()
 	locks := a.locks
 	a.mu.RUnlock()
-	end, err := a.beginAdmin(ctx)
+	end, err := a.beginUnlock(ctx)
 	if err != nil {
 		return nil, err
 	}
