@@ -218,35 +218,43 @@ func (n *netsuite) held() (inside, release chan struct{}) {
 	return inside, release
 }
 
+// waitsForRefresh makes a call while a refresh of profile p is under way, which must wait for
+// that. It returns what came of both.
+func (w *codeWorld) waitsForRefresh(call func() error) (called, token error) {
+	w.t.Helper()
+	w.login(w.public("p"))
+	w.aged()
+	inside, release := w.held()
+	got, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := w.tokenOf("p")
+		got <- err
+	}()
+	<-inside
+	go func() { ended <- call() }()
+	select {
+	case err := <-ended:
+		w.t.Errorf("it ended in the middle of a refresh: %v", err)
+		ended <- err
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	return <-ended, <-got
+}
+
 // Whoever changes a profile waits for the refresh that is under way, and what that brings
 // is not lost: not to an edit, nor to another name.
 func TestChangeDuringRefresh(t *testing.T) {
 	w := startCode(t)
-	w.login(w.public("p"))
-	w.aged()
-	inside, release := w.held()
-	token := make(chan error, 1)
-	go func() {
-		_, err := w.tokenOf("p")
-		token <- err
-	}()
-	<-inside
-	renamed := make(chan error, 1)
-	go func() {
+	renamed, token := w.waitsForRefresh(func() error {
 		_, err := w.admin.RenameProfile(t.Context(), "p", "q")
-		renamed <- err
-	}()
-	select {
-	case err := <-renamed:
-		t.Errorf("renamed in the middle of a refresh: %v", err)
-	case <-time.After(50 * time.Millisecond):
+		return err
+	})
+	if renamed != nil {
+		t.Error(renamed)
 	}
-	close(release)
-	if err := <-renamed; err != nil {
-		t.Error(err)
-	}
-	if err := <-token; err != nil && !errors.Is(err, client.ErrNoProfile) { // the caller asked for the old name
-		t.Error(err)
+	if token != nil && !errors.Is(token, client.ErrNoProfile) { // the caller asked for the old name
+		t.Error(token)
 	}
 	w.aged()
 	w.accepted(t, w.mustToken("q"))
@@ -256,30 +264,11 @@ func TestChangeDuringRefresh(t *testing.T) {
 // session that begins knows what it brought, and asks nobody for consent.
 func TestUnlockDuringRefresh(t *testing.T) {
 	w := startCode(t)
-	w.login(w.public("p"))
-	w.aged()
-	inside, release := w.held()
-	token := make(chan error, 1)
-	go func() {
-		_, err := w.tokenOf("p")
-		token <- err
-	}()
-	<-inside
-	unlocked := make(chan error, 1)
-	go func() {
+	unlocked, token := w.waitsForRefresh(func() error {
 		_, err := w.admin.Unlock(t.Context(), w.sealer(testPassphrase), 0)
-		unlocked <- err
-	}()
-	select {
-	case err := <-unlocked:
-		t.Errorf("unlocked in the middle of a refresh: %v", err)
-	case <-time.After(50 * time.Millisecond):
-	}
-	close(release)
-	if err := <-unlocked; err != nil {
-		t.Error(err)
-	}
-	if err := <-token; err != nil {
+		return err
+	})
+	if err := errors.Join(unlocked, token); err != nil {
 		t.Error(err)
 	}
 	w.aged()
