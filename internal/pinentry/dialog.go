@@ -144,23 +144,7 @@ func (d *Dialog) Secret(arena *secret.Arena, p Prompt, limit int) (secret.Bytes,
 	if err := d.show(p); err != nil {
 		return secret.Bytes{}, err
 	}
-	answer, err := arena.Alloc(limit)
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	n := 0
-	err = answer.Use(func(to []byte) (err error) {
-		n, err = d.call("GETPIN", to, 0)
-		return err
-	})
-	if err == nil {
-		err = answer.Truncate(n)
-	}
-	if err != nil {
-		answer.Destroy()
-		return secret.Bytes{}, err
-	}
-	return answer, nil
+	return arena.Fill(limit, func(to []byte) (int, error) { return d.call("GETPIN", to, 0) })
 }
 
 // Confirm returns nil where somebody says yes. The errors are those of Secret.

@@ -34,6 +34,28 @@ func (a *Arena) Random(n int) (Bytes, error) {
 	})
 }
 
+// Fill returns what read writes, of which it returns the length, at most limit bytes. The
+// errors are those of Alloc and of read.
+func (a *Arena) Fill(limit int, read func(to []byte) (n int, err error)) (Bytes, error) {
+	b, err := a.Alloc(limit)
+	if err != nil {
+		return Bytes{}, err
+	}
+	n := 0
+	err = b.Use(func(to []byte) (err error) {
+		n, err = read(to)
+		return err
+	})
+	if err == nil {
+		err = b.Truncate(n)
+	}
+	if err != nil {
+		b.Destroy()
+		return Bytes{}, err
+	}
+	return b, nil
+}
+
 // Clone returns a copy of b with a life of its own. The errors are ErrDestroyed
 // and those of Alloc.
 func (a *Arena) Clone(b Bytes) (Bytes, error) {

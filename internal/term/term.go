@@ -107,23 +107,7 @@ func (t *TTY) SecretUntil(ctx context.Context, arena *secret.Arena, prompt strin
 	}
 	defer h.end()
 	t.hidden = true
-	answer, err := arena.Alloc(limit + 1)
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	n := 0
-	err = answer.Use(func(p []byte) (err error) {
-		n, err = readHidden(from, p, h.suspend)
-		return err
-	})
-	if err == nil {
-		err = answer.Truncate(n)
-	}
-	if err != nil {
-		answer.Destroy()
-		return secret.Bytes{}, err
-	}
-	return answer, nil
+	return arena.Fill(limit+1, func(p []byte) (int, error) { return readHidden(from, p, h.suspend) })
 }
 
 // readHidden reads a line from a terminal in raw mode into p, which has one byte
