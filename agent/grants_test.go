@@ -15,6 +15,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // grantSpec is a grant to be asked for, with what its token is made of.
@@ -377,5 +378,34 @@ func TestNoGrantForRefreshTokens(t *testing.T) {
 		if r := refusalOf(err); err != nil && (r.Code != pb.CodeRequest || !strings.HasPrefix(r.Why, want) || want == "") || (err == nil) != (want == "") {
 			t.Errorf("%s: %v", auth, err)
 		}
+	}
+}
+
+// TestGrantOfAnOddProgram: whoever asks may have any name in the file system; one grant that
+// cannot be read hides no other.
+func TestGrantOfAnOddProgram(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	_, good := f.mustGrant("acme")
+	m := grantMeta{Chain: []byte{1}, UID: 1, Exe: valid("/tmp/\xff/nsagent"), Proof: "x"}
+	b, err := f.agent.codec.enc.Marshal(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again grantMeta
+	if err := f.agent.codec.dec.Unmarshal(b, &again); err != nil {
+		t.Errorf("a program with a name that is no text: %v", err)
+	}
+	if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: b}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := f.admin.Grants(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d grants, %v", len(all), err)
+	}
+	states := map[string]string{all[0].GetId(): all[0].GetState(), all[1].GetId(): all[1].GetState()}
+	if states[good.GetId()] != "active" || states[unlocktoken.GrantName([16]byte{7})] != "damaged" {
+		t.Errorf("got %v", states)
 	}
 }

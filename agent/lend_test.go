@@ -17,7 +17,6 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
-	"github.com/nsagent/nsagent/vault"
 )
 
 // mustBundle makes a grant of an hour with a bundle for profiles.
@@ -270,35 +269,6 @@ func TestBundleTakesNoProfilesOwnKey(t *testing.T) {
 	n.profiles[0] = s.profiles["m2m"]
 	if _, err := w.agent.bundleOf(s, n, nil, [32]byte{}, mustShares(t, w.agent.arena)); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
-	}
-}
-
-// TestGrantOfAnOddProgram: whoever asks may have any name in the file system; one grant that
-// cannot be read hides no other.
-func TestGrantOfAnOddProgram(t *testing.T) {
-	f := start(t)
-	f.unlock()
-	f.addTBA("acme")
-	_, good := f.mustGrant("acme")
-	m := grantMeta{Chain: []byte{1}, UID: 1, Exe: valid("/tmp/\xff/nsagent"), Proof: "x"}
-	b, err := f.agent.codec.enc.Marshal(&m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var again grantMeta
-	if err := f.agent.codec.dec.Unmarshal(b, &again); err != nil {
-		t.Errorf("a program with a name that is no text: %v", err)
-	}
-	if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: b}); err != nil {
-		t.Fatal(err)
-	}
-	all, err := f.admin.Grants(t.Context())
-	if err != nil || len(all) != 2 {
-		t.Fatalf("%d grants, %v", len(all), err)
-	}
-	states := map[string]string{all[0].GetId(): all[0].GetState(), all[1].GetId(): all[1].GetState()}
-	if states[good.GetId()] != "active" || states[unlocktoken.GrantName([16]byte{7})] != "damaged" {
-		t.Errorf("got %v", states)
 	}
 }
 

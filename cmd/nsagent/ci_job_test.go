@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,8 +23,14 @@ type jobRunner struct {
 // said on both outputs, and the exit code.
 func (r *jobRunner) exec(env []string, args ...string) (out string, code int) {
 	r.t.Helper()
-	c := r.command("", append([]string{"exec", "--no-input", "--bundle", filepath.Join(r.home, "ci.bundle"), "--"}, args...)...)
-	c.Env = append(append(c.Env, "NSAGENT_TOKEN="+r.token, "NSAGENT="+filepath.Join(shared.bin, "nsagent"), "PATH="+os.Getenv("PATH")), env...)
+	return r.run(env, "sh", append([]string{"-c", `exec "$NSAGENT" exec --no-input --bundle "$HOME/ci.bundle" -- "$@"`, "sh"}, args...)...)
+}
+
+// run runs a program in the runner's environment, with the unlock token.
+func (r *jobRunner) run(env []string, name string, args ...string) (out string, code int) {
+	r.t.Helper()
+	c := exec.Command(name, args...)
+	c.Env = append(append(r.command("").Env, "NSAGENT_TOKEN="+r.token, "NSAGENT="+filepath.Join(shared.bin, "nsagent"), "PATH="+os.Getenv("PATH")), env...)
 	b, err := c.CombinedOutput()
 	if err != nil && c.ProcessState == nil {
 		r.t.Fatal(err)
@@ -85,8 +92,8 @@ func TestBundleForOneJob(t *testing.T) {
 		t.Errorf("the job: exit %d\n%s", code, out)
 	}
 	r.write("id", fresh(nil))
-	fd := append([]string{"sh", "-c", `exec 7<"$HOME/id"; NSAGENT_OIDC_TOKEN_FD=7 exec "$NSAGENT" exec --no-input --bundle "$HOME/ci.bundle" -- "$@"`, "sh"}, job...)
-	if out, code := r.shell(fd...); code != 0 || !strings.Contains(out, "OAuth realm=") {
+	fd := append([]string{"-c", `exec 7<"$HOME/id"; NSAGENT_OIDC_TOKEN_FD=7 exec "$NSAGENT" exec --no-input --bundle "$HOME/ci.bundle" -- "$@"`, "sh"}, job...)
+	if out, code := r.run(nil, "sh", fd...); code != 0 || !strings.Contains(out, "OAuth realm=") {
 		t.Errorf("from a descriptor: exit %d\n%s", code, out)
 	}
 
@@ -111,17 +118,4 @@ func TestBundleForOneJob(t *testing.T) {
 	if out, code := r.exec(nil, "true"); code != 125 || !strings.Contains(out, "none was given") {
 		t.Errorf("without: exit %d\n%s", code, out)
 	}
-}
-
-// shell runs a program in the runner's environment, with the unlock token.
-func (r *jobRunner) shell(args ...string) (out string, code int) {
-	r.t.Helper()
-	c := r.command("")
-	c.Path, c.Args = "/bin/sh", args
-	c.Env = append(c.Env, "NSAGENT_TOKEN="+r.token, "NSAGENT="+filepath.Join(shared.bin, "nsagent"), "PATH="+os.Getenv("PATH"))
-	b, err := c.CombinedOutput()
-	if err != nil && c.ProcessState == nil {
-		r.t.Fatal(err)
-	}
-	return string(b), c.ProcessState.ExitCode()
 }

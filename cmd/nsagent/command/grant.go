@@ -110,6 +110,14 @@ func (e *env) reportRevoked(r *pb.RevokeGrantResponse) error {
 	if n := len(r.GetRotated()); n > 0 {
 		e.say("new keys for %s", strings.Join(r.GetRotated(), ", "))
 	}
+	for _, p := range r.GetGrant().GetProfiles() {
+		switch {
+		case p.GetCertificateId() != "":
+			e.note("its bundle's certificate of %s is being revoked at NetSuite; see:  nsagent cert show -p %s", p.GetName(), p.GetName())
+		case r.GetGrant().GetDetached():
+			e.note("its bundle signs with %s until the token is revoked at NetSuite; to replace it:  nsagent rotate %s", p.GetName(), p.GetName())
+		}
+	}
 	for _, id := range r.GetAffected() {
 		e.note("tokens of %s open these profiles no more while the vault is locked", id)
 	}
