@@ -3,9 +3,9 @@ package agent
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 
+	"github.com/nsagent/nsagent/internal/pattern"
 	"github.com/nsagent/nsagent/vault"
 )
 
@@ -20,8 +20,8 @@ const (
 )
 
 var (
-	hostName   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+	hostName   = pattern.New(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	headerName = pattern.New("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 )
 
 // checkSecret checks the public part of an API secret.
@@ -33,14 +33,14 @@ func (p *profile) checkSecret() error {
 		return credential("there are too many hosts", fmt.Sprintf("at most %d", maxHosts))
 	}
 	for i, h := range p.Hosts {
-		if _, err := netip.ParseAddr(h); len(h) > 253 || !hostName.MatchString(h) || err == nil {
+		if _, err := netip.ParseAddr(h); len(h) > 253 || !hostName().MatchString(h) || err == nil {
 			return credential(fmt.Sprintf("%.80q is not a host", h), "write it in lower case, without scheme, port, path or trailing dot, such as sftp.example.com")
 		}
 		if slices.Contains(p.Hosts[:i], h) {
 			return credential(fmt.Sprintf("host %.80q is given twice", h), "")
 		}
 	}
-	if p.Header != "" && !headerName.MatchString(p.Header) {
+	if p.Header != "" && !headerName().MatchString(p.Header) {
 		return credential("header is not the name of an HTTP header", "such as Authorization")
 	}
 	if p.Expires < 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/gateway"
+	"github.com/nsagent/nsagent/internal/pattern"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 )
@@ -46,8 +46,8 @@ func (m mapped) active(now time.Time) bool {
 
 // certificateIDs are base64url; internalIDs are NetSuite's numbers.
 var (
-	certificateIDs = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	internalIDs    = regexp.MustCompile(`^-?[0-9]{1,12}$`)
+	certificateIDs = pattern.New(`^[A-Za-z0-9_-]{1,128}$`)
+	internalIDs    = pattern.New(`^-?[0-9]{1,12}$`)
 )
 
 // certificatesURL returns the URL of the certificates of the integration record, with
@@ -212,7 +212,7 @@ func (a *Agent) listCertificates(ctx context.Context, name string) ([]mapped, er
 	}
 	var all []mapped
 	for _, m := range answer.List {
-		if !certificateIDs.MatchString(m["certificate_id"]) {
+		if !certificateIDs().MatchString(m["certificate_id"]) {
 			continue
 		}
 		all = append(all, mapped{
@@ -228,7 +228,7 @@ func (a *Agent) listCertificates(ctx context.Context, name string) ([]mapped, er
 //
 // Source: NetSuite Help, "POST Request to Set Up a New Certificate".
 func (a *Agent) uploadCertificate(ctx context.Context, name, certificate, id, entity, role string) (string, error) {
-	if !internalIDs.MatchString(entity) || !internalIDs.MatchString(role) {
+	if !internalIDs().MatchString(entity) || !internalIDs().MatchString(role) {
 		return "", refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("the certificate of profile %q was not uploaded", name),
 			"it is not known for which entity and role: the present certificate is not in NetSuite's list", "name them:  nsagent cert upload --entity ID --role ID")
 	}
@@ -250,7 +250,7 @@ func (a *Agent) uploadCertificate(ctx context.Context, name, certificate, id, en
 	if err != nil {
 		return "", err
 	}
-	if got := answer.Kept["certificate_id"]; certificateIDs.MatchString(got) {
+	if got := answer.Kept["certificate_id"]; certificateIDs().MatchString(got) {
 		return got, nil
 	}
 	return id, nil // the list will tell
@@ -277,7 +277,7 @@ func forPeople(s string) string {
 
 // numbered returns an internal ID, or "" where it is none.
 func numbered(s string) string {
-	if !internalIDs.MatchString(s) {
+	if !internalIDs().MatchString(s) {
 		return ""
 	}
 	return s

@@ -152,7 +152,7 @@ func (s adminService) RevokeCertificate(ctx context.Context, q *pb.RevokeCertifi
 
 // revokeOther revokes a certificate that is not the one in use.
 func (a *Agent) revokeOther(ctx context.Context, name, id string) error {
-	if !certificateIDs.MatchString(id) {
+	if !certificateIDs().MatchString(id) {
 		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("%.60q is not a certificate ID", id), "it has 43 letters, digits, hyphens and underscores", "list them:  nsagent cert ls -p "+name)
 	}
 	release, err := a.rotations.claim(name)

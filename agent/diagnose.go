@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nsagent/nsagent/agent/gateway"
+	"github.com/nsagent/nsagent/internal/pattern"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -70,7 +71,7 @@ func ailOf(p *live, reason string) (ail, bool) {
 //
 // Source: RFC 6750 section 3; NetSuite Help, "RESTlets and REST Web Services Authentication
 // Errors".
-var challengeError = regexp.MustCompile(`(?:^|[ ,])error="([A-Za-z_]{1,40})"`)
+var challengeError = pattern.New(`(?:^|[ ,])error="([A-Za-z_]{1,40})"`)
 
 // diagnose says what the answer on a surface means.
 func diagnose(p *live, surface, host string, a gateway.Answer) *pb.Surface {
@@ -86,7 +87,7 @@ func diagnose(p *live, surface, host string, a gateway.Answer) *pb.Surface {
 		return s
 	}
 	reason := ""
-	if m := challengeError.FindStringSubmatch(a.Challenge); m != nil {
+	if m := challengeError().FindStringSubmatch(a.Challenge); m != nil {
 		reason = m[1]
 	}
 	switch {
@@ -157,21 +158,21 @@ func outcome(surface string, a gateway.Answer) (code string, works bool) {
 //
 // Source: NetSuite Help, "SuiteScript RESTlet Error Handling" and "SOAP Fault Status Codes".
 var (
-	restletCodes = regexp.MustCompile(`(?:"code" ?: ?"|error code: )([A-Z_]{1,60})`)
-	soapCodes    = regexp.MustCompile(`<(?:[A-Za-z]+:)?code>([A-Z_]{1,60})<`)
-	soapFaults   = regexp.MustCompile(`<faultstring>(Invalid login attempt|Ambiguous authentication)`)
+	restletCodes = pattern.New(`(?:"code" ?: ?"|error code: )([A-Z_]{1,60})`)
+	soapCodes    = pattern.New(`<(?:[A-Za-z]+:)?code>([A-Z_]{1,60})<`)
+	soapFaults   = pattern.New(`<faultstring>(Invalid login attempt|Ambiguous authentication)`)
 )
 
-func restletCode(text string) string { return firstGroup(restletCodes, text) }
+func restletCode(text string) string { return firstGroup(restletCodes(), text) }
 
 func soapCode(text string) string {
-	switch firstGroup(soapFaults, text) {
+	switch firstGroup(soapFaults(), text) {
 	case "Invalid login attempt":
 		return "INVALID_LOGIN"
 	case "Ambiguous authentication":
 		return "AMBIGUOUS_AUTHENTICATION"
 	}
-	return firstGroup(soapCodes, text)
+	return firstGroup(soapCodes(), text)
 }
 
 func firstGroup(r *regexp.Regexp, text string) string {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/gateway"
 	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/internal/pattern"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 )
@@ -64,10 +64,10 @@ type probe struct {
 }
 
 // scriptForm is SCRIPT/DEPLOYMENT: the numbers or the IDs of both.
-var scriptForm = regexp.MustCompile(`^(customscript[a-z0-9_]{1,64}|[0-9]{1,9})/(customdeploy[a-z0-9_]{1,64}|[0-9]{1,9})$`)
+var scriptForm = pattern.New(`^(customscript[a-z0-9_]{1,64}|[0-9]{1,9})/(customdeploy[a-z0-9_]{1,64}|[0-9]{1,9})$`)
 
 func checkRESTlet(s string) error {
-	if s != "" && !scriptForm.MatchString(s) {
+	if s != "" && !scriptForm().MatchString(s) {
 		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("%.80q is not a script and its deployment", s), "it looks like 123/1, or customscript_x/customdeploy_x", "")
 	}
 	return nil

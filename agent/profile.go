@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/nsagent/nsagent/internal/pattern"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault"
@@ -174,10 +174,10 @@ func (p *profile) message() *pb.Profile {
 	return out
 }
 
-var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+var profileName = pattern.New(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 func checkName(name string) error {
-	if !profileName.MatchString(name) || strings.Contains(name, "..") {
+	if !profileName().MatchString(name) || strings.Contains(name, "..") {
 		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("%.80q is not a profile name", name),
 			"a name has 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit", "")
 	}

@@ -45,7 +45,7 @@ func (c profileCodec) decodeRecord(r vault.Record) (*profile, error) {
 	if p.For != "" {
 		name = stagedName(p.For)
 	}
-	if p.Name != r.Name || name != r.Name || !profileName.MatchString(p.callersName()) {
+	if p.Name != r.Name || name != r.Name || !profileName().MatchString(p.callersName()) {
 		return nil, fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
 	}
 	p.versions = r.Versions

@@ -10,9 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/pattern"
 )
 
 // Process is what is known about a process. It is evidence: it says nothing about whether
@@ -155,10 +156,10 @@ func placeOf(text string) (unit, container string) {
 	return unit, container
 }
 
-var containerID = regexp.MustCompile(`(^|-)([0-9a-f]{64})(\.scope)?$`)
+var containerID = pattern.New(`(^|-)([0-9a-f]{64})(\.scope)?$`)
 
 func containerOf(part string) string {
-	if m := containerID.FindStringSubmatch(part); m != nil {
+	if m := containerID().FindStringSubmatch(part); m != nil {
 		return m[2]
 	}
 	if name, ok := strings.CutPrefix(part, "lxc.payload."); ok {

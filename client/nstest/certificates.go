@@ -3,11 +3,12 @@ package nstest
 import (
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/pattern"
 )
 
-var internalID = regexp.MustCompile(`^-?[0-9]{1,12}$`)
+var internalID = pattern.New(`^-?[0-9]{1,12}$`)
 
 // mappedCertificate is a certificate as the list shows it.
 //
@@ -106,7 +107,7 @@ func (x *exchange) listCertificates(who login, clientID string) answer {
 
 // idOf writes an internal ID as the settings say.
 func (x *exchange) idOf(id string) any {
-	if x.server.settings.NumberIDs && internalID.MatchString(id) {
+	if x.server.settings.NumberIDs && internalID().MatchString(id) {
 		return json.RawMessage(id)
 	}
 	return id
@@ -182,7 +183,7 @@ func claimID(from map[string]json.RawMessage, name string) (string, bool) {
 	if !isText {
 		text = string(from[name])
 	}
-	return text, internalID.MatchString(text)
+	return text, internalID().MatchString(text)
 }
 
 // denyCertificates is the error answer of the certificates API.

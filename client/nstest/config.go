@@ -3,9 +3,10 @@ package nstest
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/pattern"
 )
 
 // Config describes the NetSuite to be played. The JSON names are those of the
@@ -136,7 +137,7 @@ type Certificate struct {
 // ErrConfig is the root of all that ReadConfig and Check find wrong.
 var ErrConfig = errors.New("nstest: configuration")
 
-var accountID = regexp.MustCompile(`^[A-Z0-9]+(_[A-Z0-9]+)*$`)
+var accountID = pattern.New(`^[A-Z0-9]+(_[A-Z0-9]+)*$`)
 
 // foldAccount gives any spelling of an account ID the one with capitals and
 // underscores.
@@ -154,7 +155,7 @@ func hostLabel(id string) string {
 func (c Config) Check() error {
 	seen := map[string]bool{}
 	for i, a := range c.Accounts {
-		if !accountID.MatchString(a.ID) || len(a.ID) > 64 {
+		if !accountID().MatchString(a.ID) || len(a.ID) > 64 {
 			return fmt.Errorf("%w: account %d: id %q is not of the form 1234567_SB1", ErrConfig, i+1, a.ID)
 		}
 		if seen[a.ID] {

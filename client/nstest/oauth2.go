@@ -24,7 +24,7 @@ type User struct {
 
 func checkUsers(all []User) error {
 	for n, u := range all {
-		if u.Name == "" || !internalID.MatchString(u.Entity) || !internalID.MatchString(u.Role) {
+		if u.Name == "" || !internalID().MatchString(u.Entity) || !internalID().MatchString(u.Role) {
 			return fmt.Errorf("user %d lacks a name, or an entity or a role that is a number", n+1)
 		}
 	}

@@ -2,13 +2,14 @@ package nstest
 
 import (
 	"encoding/xml"
-	"regexp"
+
+	"github.com/nsagent/nsagent/internal/pattern"
 )
 
 const soapEnvelope = "http://schemas.xmlsoap.org/soap/envelope/"
 
 // versionForm is the version part of an endpoint: 2025_2.
-var versionForm = regexp.MustCompile(`^20[0-9]{2}_[12]$`)
+var versionForm = pattern.New(`^20[0-9]{2}_[12]$`)
 
 func messagesSpace(version string) string {
 	return "urn:messages_" + version + ".platform.webservices.netsuite.com"

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"net/http"
-	"regexp"
+
+	"github.com/nsagent/nsagent/internal/pattern"
 )
 
-var scriptID = regexp.MustCompile(`^([1-9][0-9]{0,8}|custom(script|deploy)[a-z0-9_]{0,50})$`)
+var scriptID = pattern.New(`^([1-9][0-9]{0,8}|custom(script|deploy)[a-z0-9_]{0,50})$`)
 
 // restletEcho is what the mock's RESTlets answer: the request as they got it.
 type restletEcho struct {
@@ -50,7 +51,7 @@ func (x *exchange) restlet() answer {
 		if echo.Script == "" || echo.Deploy == "" {
 			return x.restletError(http.StatusBadRequest, "SSS_MISSING_REQD_ARGUMENT", "Missing a required argument: script or deploy")
 		}
-		if !scriptID.MatchString(echo.Script) || !scriptID.MatchString(echo.Deploy) {
+		if !scriptID().MatchString(echo.Script) || !scriptID().MatchString(echo.Deploy) {
 			return x.restletError(http.StatusNotFound, "SSS_INVALID_SCRIPTLET_ID", "That Suitelet is invalid, disabled, or no longer exists.")
 		}
 		if mediaType(x.request.Header.Get("Content-Type")) == "application/json" && len(x.body) > 0 && !json.Valid(x.body) {

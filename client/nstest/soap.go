@@ -21,7 +21,7 @@ func (x *exchange) soapVersion() string {
 // getServerTime and get.
 func (x *exchange) soap() answer {
 	version := x.soapVersion()
-	if !versionForm.MatchString(version) || !slices.Contains(soapVersions[:], version) {
+	if !versionForm().MatchString(version) || !slices.Contains(soapVersions[:], version) {
 		x.note(refuse(ReasonBadRequest, "there is no endpoint "+clip(version, 16)))
 		return x.fault("soapenv:Server.userException", "The version of the endpoint is not supported.", "invalidVersionFault", "INVALID_VERSION")
 	}
@@ -123,7 +123,7 @@ func (x *exchange) envelope(body string) answer {
 // fault writes a SOAP fault; kind and code are its detail.
 func (x *exchange) fault(faultCode, faultString, kind, code string) answer {
 	version := x.soapVersion()
-	if !versionForm.MatchString(version) {
+	if !versionForm().MatchString(version) {
 		version = soapVersions[len(soapVersions)-1]
 	}
 	detail := ""

@@ -3,13 +3,14 @@ package nstest
 import (
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/pattern"
 )
 
 // statement is all the SuiteQL that the mock understands.
-var statement = regexp.MustCompile(`(?i)^\s*select\s+([a-z0-9_,.* \t\r\n]+?)\s+from\s+customer(?:\s+where\s+id\s*=\s*([0-9]{1,9}))?(?:\s+order\s+by\s+id)?\s*;?\s*$`)
+var statement = pattern.New(`(?i)^\s*select\s+([a-z0-9_,.* \t\r\n]+?)\s+from\s+customer(?:\s+where\s+id\s*=\s*([0-9]{1,9}))?(?:\s+order\s+by\s+id)?\s*;?\s*$`)
 
 // suiteQL serves POST /services/rest/query/v1/suiteql.
 func (x *exchange) suiteQL() answer {
@@ -28,7 +29,7 @@ func (x *exchange) suiteQL() answer {
 		if err := json.Unmarshal(object["q"], &q); err != nil || len(object) != 1 {
 			return badRequest("INVALID_CONTENT", `The request body is {"q": "…"}.`)
 		}
-		m := statement.FindStringSubmatch(q)
+		m := statement().FindStringSubmatch(q)
 		if m == nil {
 			return badRequest("INVALID_PARAMETER", "Invalid search query. The mock understands SELECT columns FROM customer [WHERE id = n] [ORDER BY id].")
 		}

@@ -27,12 +27,8 @@ func TestInChromium(t *testing.T) {
 // pagesInChromium looks at every page as Chromium shows it, light and dark: it is
 // styled, readable, fits the window, and loads nothing.
 func pagesInChromium(t *testing.T, b *browsertest.Browser) {
-	looks, err := newLooks()
-	if err != nil {
-		t.Fatal(err)
-	}
 	pages := everyPage()
-	site := &server{looks: looks}
+	site := &server{}
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p, found := pages[strings.TrimPrefix(r.URL.Path, "/")]; found {
 			site.write(w, p)

@@ -31,7 +31,6 @@ type server struct {
 	l           *Listener
 	http        *http.Server
 	crowd       crowd
-	looks       looks
 	fingerprint string
 	serving     sync.WaitGroup // Serve, one a socket
 
@@ -44,10 +43,6 @@ type server struct {
 // serve begins to answer on the sockets, which it closes also where it fails.
 func serve(l *Listener, sockets []net.Listener) (*server, error) {
 	s := &server{l: l, crowd: crowd{held: make(map[net.Conn]bool)}, drained: make(chan struct{})}
-	var err error
-	if s.looks, err = newLooks(); err != nil {
-		return nil, errors.Join(err, closeAll(sockets))
-	}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: l.readTime,
@@ -180,16 +175,12 @@ func (s *server) read(r *http.Request) (*Answer, Refusal) {
 
 // write sends a page, and waits until the system has it.
 func (s *server) write(w http.ResponseWriter, p page) {
-	body, err := s.looks.html(p)
-	if err != nil { // by a fault of this package
-		http.Error(w, p.title, http.StatusInternalServerError)
-		return
-	}
+	body := p.html()
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	// Nothing is loaded, run, framed or sent on: the style is the only part, by its hash.
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src '"+s.looks.styleHash+"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src '"+styleHash()+"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer") // the address of the page holds the code
@@ -201,6 +192,6 @@ func (s *server) write(w http.ResponseWriter, p page) {
 		h.Set("Allow", http.MethodGet)
 	}
 	w.WriteHeader(p.status)
-	_, _ = w.Write(body) // #nosec G705 -- html/template has escaped what comes from elsewhere
+	_, _ = w.Write(body) // #nosec G705 -- page.html has escaped what comes from elsewhere
 	_ = http.NewResponseController(w).Flush()
 }

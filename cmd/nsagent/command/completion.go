@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/nearest"
+	"github.com/nsagent/nsagent/internal/pattern"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -155,14 +155,14 @@ func completer(e *env, name, usage string) cobra.CompletionFunc {
 }
 
 var (
-	choiceList = regexp.MustCompile("`[A-Z]+`(?: is|:) ([a-z+_-]+(?:, [a-z+_-]+)* or [a-z+_-]+)")
-	remark     = regexp.MustCompile(` \([^)]*\)`)
+	choiceList = pattern.New("`[A-Z]+`(?: is|:) ([a-z+_-]+(?:, [a-z+_-]+)* or [a-z+_-]+)")
+	remark     = pattern.New(` \([^)]*\)`)
 )
 
 // choices returns the values that the sentence of a flag lists: "`MODE` is keyring,
 // passphrase or keyring+passphrase".
 func choices(usage string) []string {
-	m := choiceList.FindStringSubmatch(remark.ReplaceAllString(usage, ""))
+	m := choiceList().FindStringSubmatch(remark().ReplaceAllString(usage, ""))
 	if m == nil {
 		return nil
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/pattern"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -168,14 +168,14 @@ func adminSockets(p socketpath.Paths) ([]string, error) {
 // Type St Inode Path. Of paths only absolute and clean ones count.
 //
 // Source: proc_net(5); include/uapi/linux/net.h.
-var listening = regexp.MustCompile(`^[0-9A-Fa-f]{8,16}: [0-9A-F]{8} [0-9A-F]{8} 00010000 0001 01 +[0-9]+ (/.+)$`)
+var listening = pattern.New(`^[0-9A-Fa-f]{8,16}: [0-9A-F]{8} [0-9A-F]{8} 00010000 0001 01 +[0-9]+ (/.+)$`)
 
 // listeners returns the paths of listening sockets in a text such as /proc/net/unix. A
 // path is what somebody called it: nothing is done with it before it was looked at.
 func listeners(table string) []string {
 	var out []string
 	for line := range strings.Lines(table) {
-		m := listening.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+		m := listening().FindStringSubmatch(strings.TrimSuffix(line, "\n"))
 		if m != nil && filepath.Clean(m[1]) == m[1] && !slices.Contains(out, m[1]) {
 			out = append(out, m[1])
 		}
