@@ -131,6 +131,7 @@ func (a *Agent) decide(u *use, waits bool) (*session, *live, error) {
 	a.mu.RLock()
 	s, p, d, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
+	a.haveShownAgain(u.caller, err)
 	u.rule = d.Rule
 	if ask := (*asks)(nil); errors.As(err, &ask) {
 		if waits {

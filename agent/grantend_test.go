@@ -226,6 +226,24 @@ func TestTokenAfterTheSessionIsOver(t *testing.T) {
 	}
 }
 
+// Calls that come after the end of a session, and before the connections of tokens were
+// closed for it, have the token shown again, and are not told that the vault is locked.
+func TestTokenIsShownAgain(t *testing.T) {
+	f, token := lockedWith(t, unlocktoken.Caveats{})
+	c := f.show(token)
+	for _, call := range []func() error{
+		func() error { _, err := c.Sign(t.Context(), request("acme")); return err },
+		func() error { _, err := c.Profiles(t.Context()); return err },
+	} {
+		for _, shown := range f.agent.presented.all() {
+			f.agent.dropOwn(shown.grant.Load()) // as it is after an unlock
+		}
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Unlocking gives a token that was shown before nothing more, and locking again takes it
 // from nobody for longer than it takes to show it again.
 func TestTokenAcrossUnlockAndLock(t *testing.T) {

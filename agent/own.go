@@ -160,10 +160,29 @@ func (a *Agent) dropped(g *granted) error {
 // the token of c opened. The caller holds a.mu for reading.
 func (a *Agent) sessionForLocked(c *caller, boot time.Duration) (*session, error) {
 	s, err := a.currentAtLocked(boot)
-	if g := c.granted(); err != nil && g != nil && g.own != nil {
-		return g.own, nil
+	if g := c.granted(); err != nil && g != nil {
+		if g.own != nil {
+			return g.own, nil
+		}
+		return nil, errShownBefore
 	}
 	return s, err
+}
+
+// errShownBefore means that a token was shown while the vault was unlocked, which is over:
+// on this connection it opens nothing.
+var errShownBefore = fmt.Errorf("agent: an unlock token has to be shown again: %w", vault.ErrLocked)
+
+// haveShownAgain closes the connection where err says that a token has to be shown again.
+// The end of a session closes those, too, but calls may come before it has: their client
+// shows the token on a new connection instead of saying that the vault is locked.
+func (a *Agent) haveShownAgain(c *caller, err error) {
+	if !errors.Is(err, errShownBefore) {
+		return
+	}
+	if by := c.granted().presenter; by != nil {
+		a.closeAll([]*countedConn{by})
+	}
 }
 
 // credential returns the ID of the record of a profile.

@@ -30,6 +30,12 @@ func (a *Agent) listProfiles(c *caller) (*pb.ListProfilesResponse, error) {
 	if err := a.admit(c); err != nil {
 		return nil, err
 	}
+	out, err := a.profilesFor(c)
+	a.haveShownAgain(c, err)
+	return out, err
+}
+
+func (a *Agent) profilesFor(c *caller) (*pb.ListProfilesResponse, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	s, err := a.sessionForLocked(c, a.boottime())
