@@ -104,8 +104,13 @@ func parseBaseString(message string) (signer.Target, error) {
 	if strings.Contains(uri, "?") {
 		return signer.Target{}, fmt.Errorf("%w: a query in the URI", ErrMessage)
 	}
-	if _, authority, _ := strings.Cut(uri, "://"); !strings.Contains(authority, "/") {
+	scheme, rest, _ := strings.Cut(uri, "://")
+	authority, _, found := strings.Cut(rest, "/")
+	if !found {
 		return signer.Target{}, fmt.Errorf("%w: oauth1 signs an empty path wrongly, add \"/\" to the URL", ErrMessage)
+	}
+	if origin := scheme + authority; strings.ToLower(origin) != origin {
+		return signer.Target{}, fmt.Errorf("%w: scheme and host are not in lower case, as RFC 5849 section 3.4.1.2 wants them", ErrMessage)
 	}
 	params, err := decode(parts[2])
 	if err != nil {

@@ -188,6 +188,8 @@ func TestRefusesOtherMessages(t *testing.T) {
 		"lower-case escapes":    replace("%3A", "%3a"),
 		"needless escapes":      replace("123456", "12345%36"),
 		"malformed escape":      replace("%2F&", "%2&"),
+		"upper-case host":       replace(".com", ".cOm"),
+		"upper-case scheme":     replace("https", "Https"),
 		"query in the URI":      replace("%2F&a", "%2F%3Fx&a"),
 		"SHA1":                  replace("HMAC-SHA256", "HMAC-SHA1"),
 		"no method parameter":   replace("%26oauth_signature_method%3DHMAC-SHA256", ""),
@@ -243,6 +245,8 @@ func FuzzSign(f *testing.F) {
 	f.Add("GET&https%3A%2F%2Fevil.example%2F&a%3D1")
 	f.Add("1&2&3&4&5")
 	f.Add("")
+	f.Add(strings.Replace(goodMessage, ".com", ".cOm", 1))
+	f.Add(strings.Replace(goodMessage, "https", "Https", 1))
 	s := newTestSigner(f, "")
 	f.Fuzz(func(t *testing.T, message string) {
 		got, err := s.Sign("", message)
