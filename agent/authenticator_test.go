@@ -92,7 +92,7 @@ func (f *fixture) widen(proof client.Proof) error {
 
 func startWithPhone(t *testing.T) (*fixture, *phone) {
 	p := newPhone()
-	f := start(t, p.clock)
+	f := startApart(t, p.clock)
 	f.unlock()
 	f.addTBA("acme", func(p *pb.Profile) { p.Access = "read" })
 	return f, p

@@ -41,16 +41,28 @@ type fixture struct {
 	// clock is added to the boot clock.
 	clock  atomic.Int64
 	change []func(*Config)
+	apart  bool // has a vault of its own
 	ended  chan error
 	// sockets are those of grants, by path, in place of a supervisor that makes them.
 	sockets sync.Map
 }
 
-// start makes a vault and runs an agent on it until the test ends. change may
-// adjust the configuration.
+// start runs an agent on an empty vault until the test ends. change may adjust the
+// configuration. All these vaults are copies of one.
 func start(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, change: change}
+	return (&fixture{t: t, change: change}).start()
+}
+
+// startApart is start for a vault of its own, which only a passphrase opens.
+func startApart(t testing.TB, change ...func(*Config)) *fixture {
+	t.Helper()
+	return (&fixture{t: t, change: change, apart: true}).start()
+}
+
+func (f *fixture) start() *fixture {
+	f.t.Helper()
+	t := f.t
 	home := t.TempDir()
 	runtime, err := os.MkdirTemp("", "nsa")
 	if err != nil {
@@ -124,17 +136,64 @@ func (f *fixture) restart() {
 	f.run()
 }
 
-func (f *fixture) createVault() {
-	f.t.Helper()
-	if err := socketpath.EnsureDir(filepath.Dir(f.paths.Vault)); err != nil {
-		f.t.Fatal(err)
-	}
-	v, err := vault.Create(f.t.Context(), vault.Config{Store: store.NewFile(f.paths.Vault), Arena: f.arena},
-		vault.Slot{Kind: vault.SlotPassphrase, Passphrase: f.secret(testPassphrase), KDF: vault.KDFLow})
+// emptyVault is the file of a vault without a profile, which testPassphrase opens, and
+// quickKey without Argon2id: with the race detector that was four tenths of all that these
+// tests compute.
+var emptyVault = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "nsv")
 	if err != nil {
-		f.t.Fatalf("vault.Create: %v", err)
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	arena, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: 64 << 10})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = arena.Close() }()
+	key, err := arena.Take([]byte(quickKey))
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "vault.nsv")
+	if err := createVault(path, arena, vault.Slot{Kind: vault.SlotKeyFile, Key: key}); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// quickKey is what a key file holds that opens the copies of emptyVault.
+const quickKey = "00112233445566778899aabbccddeeff"
+
+// createVault makes a vault that testPassphrase opens, and more does.
+func createVault(path string, arena *secret.Arena, more ...vault.Slot) error {
+	passphrase, err := arena.Take([]byte(testPassphrase))
+	if err != nil {
+		return err
+	}
+	defer passphrase.Destroy()
+	v, err := vault.Create(context.Background(), vault.Config{Store: store.NewFile(path), Arena: arena},
+		vault.Slot{Kind: vault.SlotPassphrase, Passphrase: passphrase, KDF: vault.KDFLow}, more...)
+	if err != nil {
+		return err
 	}
 	v.Lock()
+	return nil
+}
+
+func (f *fixture) createVault() {
+	f.t.Helper()
+	err := socketpath.EnsureDir(filepath.Dir(f.paths.Vault))
+	if err == nil && f.apart {
+		err = createVault(f.paths.Vault, f.arena)
+	} else if err == nil {
+		var file []byte
+		if file, err = emptyVault(); err == nil {
+			err = os.WriteFile(f.paths.Vault, file, 0o600)
+		}
+	}
+	if err != nil {
+		f.t.Fatalf("making a vault: %v", err)
+	}
 }
 
 // waitEnd waits for Run to return. It may be called again.
@@ -232,7 +291,11 @@ func sealWith(arena *secret.Arena, s string) client.Sealer {
 
 func (f *fixture) unlock() {
 	f.t.Helper()
-	if _, err := f.admin.Unlock(f.t.Context(), f.sealer(testPassphrase), 0); err != nil {
+	by := client.Proof{KeyFile: f.sealer(quickKey)}
+	if f.apart {
+		by = client.Proof{Passphrase: f.sealer(testPassphrase)}
+	}
+	if _, err := f.admin.UnlockBy(f.t.Context(), by, 0); err != nil {
 		f.t.Fatalf("Unlock: %v", err)
 	}
 }

@@ -61,7 +61,7 @@ func (f *fixture) slotID(kind string) string {
 }
 
 func TestKeySlots(t *testing.T) {
-	f := start(t)
+	f := startApart(t)
 	ctx := t.Context()
 	if kinds, weakest := f.kinds(); kinds != "passphrase" || weakest != "passphrase" || !f.locked() {
 		t.Errorf("locked: got %s, weakest %s", kinds, weakest)
@@ -139,7 +139,7 @@ func TestKeySlots(t *testing.T) {
 
 // TestRemoveKeySlot: the last slot stays, and what gets weaker is said.
 func TestRemoveKeySlot(t *testing.T) {
-	f := start(t)
+	f := startApart(t)
 	ctx := t.Context()
 	f.unlock()
 	if _, err := f.admin.RemoveKeySlot(ctx, f.passphrase(testPassphrase), f.slotID("passphrase")); !errors.Is(err, client.ErrRequest) || !strings.Contains(err.Error(), "the last key slot") {
@@ -206,7 +206,7 @@ func TestChangePassphrase(t *testing.T) {
 
 // TestRecover: a forgotten passphrase costs nothing but the recovery code, which stays.
 func TestRecover(t *testing.T) {
-	f := start(t)
+	f := startApart(t)
 	ctx := t.Context()
 	f.unlock()
 	f.addTBA("acme")

@@ -85,7 +85,9 @@ func TestLockEndsWhatIsUnderWay(t *testing.T) {
 	for range all {
 		<-w.arrived
 	}
+	n.mu.Lock()
 	gone := n.conn.Done()
+	n.mu.Unlock()
 	all = append(all, w.ask(t.Context(), n.exchange, "waits"))
 	w.lock()
 	for _, o := range all {

@@ -118,7 +118,7 @@ func TestHostileTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := start(t)
+	foreign := startApart(t)
 	foreign.unlock()
 	foreign.addTBA("acme")
 	stranger := foreign.mint(unlocktoken.Caveats{}, "acme")

@@ -1,3 +1,7 @@
+//go:build !race
+
+// These tests compute much, in one goroutine: one run without the race detector is enough.
+
 package vault
 
 import (

@@ -1,3 +1,7 @@
+//go:build !race
+
+// These tests compute much, in one goroutine: one run without the race detector is enough.
+
 package vault
 
 import (
@@ -62,13 +66,6 @@ func TestSweep(t *testing.T) {
 		t.Errorf("as it was again: %v", err)
 	}
 	t.Logf("%d bytes swept", len(good))
-}
-
-func withChecksum(b []byte) []byte {
-	body := b[:len(b)-sha256.Size]
-	sum := sha256.Sum256(body)
-	copy(b[len(body):], sum[:])
-	return b
 }
 
 // openFile puts data in the place of the vault and opens everything in it. The key

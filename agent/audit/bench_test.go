@@ -96,16 +96,3 @@ func BenchmarkRecall(b *testing.B) {
 		}
 	}
 }
-
-func TestAppendAllocatesNothing(t *testing.T) {
-	l := mustOpen(t, newDir(t))
-	e := use(1)
-	mustAppend(t, l, 10)
-	if n := testing.AllocsPerRun(2000, func() {
-		if _, err := l.Append(e); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 && !raceEnabled {
-		t.Errorf("%v allocations for an entry, want 0", n)
-	}
-}

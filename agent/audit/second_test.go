@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,34 +201,6 @@ func startsOf(all []Checkpoint) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// TestSecondImplementationOnAnyByte: wherever a byte is changed, both say the same. Only
-// what the last line holds, which nothing covers, may be another.
-func TestSecondImplementationOnAnyByte(t *testing.T) {
-	python := startSecond(t)
-	var export bytes.Buffer
-	if err := Export(&export, goldenCopy(t), Range{}); err != nil {
-		t.Fatal(err)
-	}
-	place := filepath.Join(t.TempDir(), "export.txt")
-	trust := Trust{Keys: startsOf(mustCheckpoints(t, goldenCopy(t)))}
-	lastLine := bytes.LastIndexByte(export.Bytes()[:export.Len()-1], '\n') + 1
-	for n := range 300 {
-		bad := bytes.Clone(export.Bytes())
-		i := rand.IntN(len(bad))
-		if n == 0 {
-			bad = bad[:i]
-		} else {
-			bad[i] ^= 1 << rand.IntN(8)
-		}
-		if err := os.WriteFile(place, bad, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if r := python.both(t, place, trust); t.Failed() || n > 0 && r.OK && i < lastLine {
-			t.Fatalf("byte %d of %d: %+v", i, len(bad), r)
-		}
-	}
 }
 
 // TestSecondImplementationOnExports: parts of the log, too.

@@ -126,3 +126,36 @@ func receiveLength() (int, error) {
 	_, err := io.ReadFull(os.Stdin, size[:])
 	return int(binary.BigEndian.Uint32(size[:])), err
 }
+
+// copyChild copies a secret within the arena again and again, with Clone or, as the control,
+// with the builtin.
+func copyChild() error {
+	a, err := NewArena(ArenaConfig{Mode: Mode(os.Getenv("MODE"))})
+	if err != nil {
+		return err
+	}
+	b, err := receive(a)
+	if err != nil {
+		return err
+	}
+	return signLoad(func(int, []byte) error {
+		if os.Getenv("HOW") == "clone" {
+			c, err := a.Clone(b)
+			c.Destroy()
+			return err
+		}
+		c, err := a.Alloc(b.Len())
+		if err != nil {
+			return err
+		}
+		defer c.Destroy()
+		return b.Use(func(p []byte) error {
+			return c.Use(func(q []byte) error {
+				for range 1000 {
+					copy(q, p)
+				}
+				return nil
+			})
+		})
+	})
+}

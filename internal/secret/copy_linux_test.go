@@ -1,45 +1,15 @@
+//go:build !race
+
+// What is looked at is memory as it is without the race detector.
+
 package secret
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/memscan"
 )
-
-// copyChild copies a secret within the arena again and again, with Clone or, as the control,
-// with the builtin.
-func copyChild() error {
-	a, err := NewArena(ArenaConfig{Mode: Mode(os.Getenv("MODE"))})
-	if err != nil {
-		return err
-	}
-	b, err := receive(a)
-	if err != nil {
-		return err
-	}
-	return signLoad(func(int, []byte) error {
-		if os.Getenv("HOW") == "clone" {
-			c, err := a.Clone(b)
-			c.Destroy()
-			return err
-		}
-		c, err := a.Alloc(b.Len())
-		if err != nil {
-			return err
-		}
-		defer c.Destroy()
-		return b.Use(func(p []byte) error {
-			return c.Use(func(q []byte) error {
-				for range 1000 {
-					copy(q, p)
-				}
-				return nil
-			})
-		})
-	})
-}
 
 // TestScanCopies: a secret that is copied within the arena while signals come leaves no part
 // of it on a signal stack. The same scan finds what the builtin leaves there.

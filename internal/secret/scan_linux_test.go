@@ -1,3 +1,7 @@
+//go:build !race
+
+// What is looked at is memory as it is without the race detector.
+
 package secret
 
 import (

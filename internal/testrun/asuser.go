@@ -25,7 +25,7 @@ func asNobody(ctx context.Context, results *results, packages []string, stdout, 
 	if len(wanted) == 0 {
 		return nil
 	}
-	all, err := listPackages(ctx, packages)
+	all, err := listPackages(ctx, packages, false)
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,18 +21,18 @@ const fuzzPerCore = 2
 // target is one fuzz function with the instrumented test binary that holds it.
 type target struct{ pkg, dir, name, binary string }
 
-// testPackage is what go list says of a package and is needed here.
-type testPackage struct {
-	ImportPath, Dir           string
-	TestGoFiles, XTestGoFiles []string
-}
-
-// fuzzAll fuzzes every target of the packages for the given time each. A package
-// is compiled once, however many targets it has. Inputs found go to the place
+// fuzzAll fuzzes every target of the packages for the time that the options give each. A
+// package is compiled once, however many targets it has. Inputs found go to the place
 // where go test -fuzz keeps them, so that later runs go on from there.
-func fuzzAll(ctx context.Context, results *results, each time.Duration, packages []string, stdout, stderr io.Writer) error {
-	stdout = &lockedWriter{w: stdout}
-	withTests, err := listPackages(ctx, packages)
+//
+// Coverage, by which the fuzzer tells inputs that lead somewhere new, takes another
+// compilation of each package that is linked in, which is more than a short run is worth.
+func fuzzAll(ctx context.Context, results *results, opts options, stdout, stderr io.Writer) error {
+	build := []string{"test", "-c", "-ldflags=-s"}
+	if !opts.unguided {
+		build = append(build, "-fuzz=.")
+	}
+	withTests, err := listPackages(ctx, opts.packages, false)
 	if err != nil {
 		return err
 	}
@@ -57,7 +52,7 @@ func fuzzAll(ctx context.Context, results *results, each time.Duration, packages
 		workers.Go(func() {
 			for t := range targets {
 				corpus := filepath.Join(strings.TrimSpace(string(cache)), "fuzz", t.pkg)
-				action, said := fuzz(ctx, t, corpus, each)
+				action, said := fuzz(ctx, t, corpus, opts.fuzzTime)
 				fmt.Fprint(stdout, said)
 				results.add(t.pkg, t.name+" (fuzzing)", action, "")
 			}
@@ -66,7 +61,7 @@ func fuzzAll(ctx context.Context, results *results, each time.Duration, packages
 	defer workers.Wait()
 	defer close(targets)
 	for i, p := range withTests {
-		names, err := fuzzTargets(p)
+		names, err := testNames(p.Dir, p.files(), "Fuzz")
 		if err != nil {
 			return err
 		}
@@ -74,9 +69,9 @@ func fuzzAll(ctx context.Context, results *results, each time.Duration, packages
 			continue
 		}
 		binary := filepath.Join(tmp, fmt.Sprintf("%d.test", i))
-		build := command(ctx, "go", "test", "-c", "-fuzz=.", "-o", binary, p.ImportPath)
-		build.Stdout, build.Stderr = stdout, stderr
-		if err := build.Run(); err != nil {
+		cmd := command(ctx, "go", append(slices.Clone(build), "-o", binary, p.ImportPath)...)
+		cmd.Stdout, cmd.Stderr = stdout, stderr
+		if err := cmd.Run(); err != nil {
 			results.packageFailed(p.ImportPath)
 			continue
 		}
@@ -98,49 +93,6 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(p)
-}
-
-// listPackages returns the packages that the patterns name.
-func listPackages(ctx context.Context, patterns []string) ([]testPackage, error) {
-	args := append([]string{"list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles"}, patterns...)
-	cmd := command(ctx, "go", args...)
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("listing packages: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
-	}
-	var all []testPackage
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p testPackage
-		err := dec.Decode(&p)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the list of packages: %w", err)
-		}
-		all = append(all, p)
-	}
-}
-
-// fuzzTargets returns the names of the fuzz functions of p. They are read from
-// the source, since go test -list would link every test binary once more.
-func fuzzTargets(p testPackage) ([]string, error) {
-	var names []string
-	for _, file := range append(append([]string{}, p.TestGoFiles...), p.XTestGoFiles...) {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
-		if err != nil {
-			return nil, fmt.Errorf("looking for fuzz targets: %w", err)
-		}
-		for _, d := range f.Decls {
-			fn, isFunc := d.(*ast.FuncDecl)
-			if isFunc && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Fuzz") {
-				names = append(names, fn.Name.Name)
-			}
-		}
-	}
-	return names, nil
 }
 
 // fuzz runs one target and returns pass or fail with a line to print, or with

@@ -2,15 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -28,25 +30,45 @@ type event struct {
 	ImportPath string // of build output
 }
 
-// goTest runs the packages with go test -json, adds what came of each test to
-// results and prints what a person wants to see: the line of each package, and
-// all that was written about whatever did not pass.
+// pass is one run of go test.
+type pass struct {
+	race     bool
+	only     []string // names of tests; nil: all
+	packages []string
+	atOnce   int // packages that are built or tested at a time
+}
+
+// goTests makes the runs side by side.
+func goTests(ctx context.Context, results *results, passes []pass, stdout, stderr io.Writer) error {
+	failures := make([]error, len(passes))
+	var runs sync.WaitGroup
+	for i, p := range passes {
+		runs.Go(func() { failures[i] = goTest(ctx, results, p, stdout, stderr) })
+	}
+	runs.Wait()
+	return errors.Join(failures...)
+}
+
+// goTest runs go test -json, adds what came of each test to results and prints what a
+// person wants to see: the line of each package, and all that was written about
+// whatever did not pass.
 //
 // The error says that go test itself could not be run or understood; failing
 // tests are no error.
-func goTest(ctx context.Context, results *results, race bool, packages []string, stdout, stderr io.Writer) error {
+func goTest(ctx context.Context, results *results, p pass, stdout, stderr io.Writer) error {
 	// -count=1: the tests run daemons, keyrings and system programs, none of
 	// which the test cache knows about.
-	// -p: many tests wait for daemons, kernels and clocks, so that one package more than
-	// there are processors keeps these busy.
 	// -vet: make lint looks at every package, once and with all checks.
-	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", testTimeout.String(), "-p", strconv.Itoa(runtime.NumCPU() + 1)}
-	if race {
+	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", testTimeout.String(), "-p", strconv.Itoa(p.atOnce)}
+	if p.race {
 		args = append(args, "-race")
 	}
-	cmd := command(ctx, "go", append(args, packages...)...)
-	if race { // which is C
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if p.only != nil {
+		args = append(args, "-run", "^("+strings.Join(p.only, "|")+")$")
+	}
+	cmd := command(ctx, "go", append(args, p.packages...)...)
+	if p.race {
+		cmd.Env = append(os.Environ(), withRace, "GORACE="+raceEnd)
 	}
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
@@ -66,6 +88,13 @@ func goTest(ctx context.Context, results *results, race bool, packages []string,
 	}
 	return nil
 }
+
+// withRace is what the race detector, which is C, wants in the environment.
+const withRace = "CGO_ENABLED=1"
+
+// raceEnd is how long the detector waits at the end of a process for reports of other
+// threads. By itself it takes a second, of each of the many processes that tests start.
+const raceEnd = "atexit_sleep_ms=100"
 
 // command is exec.CommandContext for a program that starts others, such as go
 // test: when ctx ends, all of them are interrupted.
@@ -138,7 +167,9 @@ func handle(e event, logs map[string]*packageLog, results *results, stdout io.Wr
 		if e.Action == "fail" {
 			results.packageFailed(e.Package)
 		}
-		log.print(stdout, e.Action == "fail", func(test string) bool { return results.failed(e.Package, test) })
+		var said bytes.Buffer // written in one piece, since other runs write, too
+		log.print(&said, e.Action == "fail", func(test string) bool { return results.failed(e.Package, test) })
+		_, _ = stdout.Write(said.Bytes())
 		return e.Action == "fail"
 	}
 	return false

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,7 @@ func TestOnlyRootMayBeLacking(t *testing.T) {
 	} {
 		var out, errs strings.Builder
 		r := newResults(c.root)
-		if err := goTest(context.Background(), r, false, []string{"./..."}, &out, &errs); err != nil {
+		if err := goTest(context.Background(), r, pass{packages: []string{"./..."}, atOnce: 2}, &out, &errs); err != nil {
 			t.Fatal(err)
 		}
 		if code := r.report(&out); code != c.code {
@@ -99,7 +100,7 @@ func TestEveryKindOfFailureCounts(t *testing.T) {
 			module(t, map[string]string{"a/a_test.go": c.source})
 			var out, errs strings.Builder
 			r := newResults(true)
-			if err := goTest(context.Background(), r, false, []string{"./..."}, &out, &errs); err != nil {
+			if err := goTest(context.Background(), r, pass{packages: []string{"./..."}, atOnce: 2}, &out, &errs); err != nil {
 				t.Fatal(err)
 			}
 			if code := r.report(&out); code != 1 {
@@ -111,6 +112,33 @@ func TestEveryKindOfFailureCounts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// With -rest, what the race detector leaves out runs without it, and nothing else does
+// twice. Each test says here whether the detector was on.
+func TestRunsWhatTheRaceDetectorLeavesOut(t *testing.T) {
+	module(t, map[string]string{
+		"a/a_test.go":    "package a\nimport \"testing\"\nfunc TestBoth(t *testing.T) { if !raceOn { t.Error(\"a second time\") } }\n",
+		"a/on_test.go":   "//go:build race\npackage a\nconst raceOn = true\n",
+		"a/off_test.go":  "//go:build !race\npackage a\nimport \"testing\"\nconst raceOn = false\nfunc TestPlain(t *testing.T) {}\nfunc TestMain(m *testing.M) { m.Run() }\n",
+		"b/all_test.go":  "package b\nimport \"testing\"\nfunc TestAll(t *testing.T) {}\n",
+		"c/c.go":         "package c\n",
+		"c/only_test.go": "//go:build !race\npackage c\nimport \"testing\"\nfunc TestOther(t *testing.T) { t.Error(\"wrong\") }\n",
+	})
+	if code := run(context.Background(), []string{"-race", "-rest", "./a", "-plain", "./a", "./b"}, io.Discard, io.Discard); code != 1 {
+		t.Error("what -plain names did not run whole")
+	}
+	for packages, want := range map[string]string{
+		"./a ./b":     "\n3 passed, 0 failed, 0 skipped\n",
+		"./b":         "\n2 passed, 0 failed, 0 skipped\n",
+		"./a ./b ./c": "\n    example.test/m/c TestOther\n3 passed, 1 failed, 0 skipped\n",
+	} {
+		var out, errs strings.Builder
+		code := run(context.Background(), []string{"-race", "-rest", packages}, &out, &errs)
+		if !strings.HasSuffix(out.String(), want) || (code == 0) != strings.Contains(want, " 0 failed") {
+			t.Errorf("%s: exit code %d and\n%s%s", packages, code, out.String(), errs.String())
+		}
 	}
 }
 
@@ -159,21 +187,26 @@ func helperFuzz() {}
 
 func TestFuzzesEachTargetByItsTime(t *testing.T) {
 	module(t, map[string]string{"a/a_test.go": fuzzed, "b/b.go": "package b\n"})
-	var out, errs strings.Builder
-	code := run(context.Background(), []string{"-notests", "-fuzztime", "2s"}, &out, &errs)
-	if code != 1 {
-		t.Errorf("exit code %d, want 1", code)
-	}
-	for _, want := range []string{
-		"fuzz\texample.test/m/a\tFuzzFine\t", "FUZZ\texample.test/m/a\tFuzzFinds\n", "too long",
-		"    example.test/m/a FuzzFinds (fuzzing)\n1 passed, 1 failed, 0 skipped\n",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("output lacks %q:\n%s%s", want, out.String(), errs.String())
+	for _, how := range [][]string{nil, {"-unguided"}} {
+		var out, errs strings.Builder
+		code := run(context.Background(), append([]string{"-notests", "-fuzztime", "2s"}, how...), &out, &errs)
+		if code != 1 {
+			t.Errorf("%s: exit code %d, want 1", how, code)
 		}
-	}
-	if strings.Contains(out.String(), "no execs") {
-		t.Errorf("a target was not executed:\n%s", out.String())
+		for _, want := range []string{
+			"fuzz\texample.test/m/a\tFuzzFine\t", "FUZZ\texample.test/m/a\tFuzzFinds\n", "too long",
+			"    example.test/m/a FuzzFinds (fuzzing)\n1 passed, 1 failed, 0 skipped\n",
+		} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: output lacks %q:\n%s%s", how, want, out.String(), errs.String())
+			}
+		}
+		if strings.Contains(out.String(), "no execs") {
+			t.Errorf("%s: a target was not executed:\n%s", how, out.String())
+		}
+		if err := os.RemoveAll("a/testdata"); err != nil { // what was found
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -174,36 +174,6 @@ func TestGrantBindings(t *testing.T) {
 	}
 }
 
-// TestGrantFlips looks at a grant after every possible flip of a bit in it, without a
-// manifest: it does not decode, or what was flipped does not open.
-func TestGrantFlips(t *testing.T) {
-	k := newKeys(t)
-	r, _ := sealed(t, k, "a")
-	g := grantOf(t, k, ID{9}, r)
-	root := rootOf(t, k)
-	encoded := g.Encode()
-	for i := range encoded {
-		for bit := range 8 {
-			h, err := DecodeGrant(flip(encoded, i, bit))
-			if err != nil {
-				continue
-			}
-			_, metaErr := k.GrantMeta(h)
-			key := wrapKey(t, k.arena, "0")
-			o, err := h.NewOpener(k.arena, root, key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, wrapErr := o.Metadata(r)
-			o.Close()
-			key.Destroy()
-			if metaErr == nil && wrapErr == nil {
-				t.Fatalf("byte %d, bit %d: all of it opens", i, bit)
-			}
-		}
-	}
-}
-
 // TestRekey: nothing that opened a record before opens what it becomes, and the secrets,
 // versions and names are the same.
 func TestRekey(t *testing.T) {

@@ -220,26 +220,6 @@ func TestRecordBindings(t *testing.T) {
 	}
 }
 
-// TestRecordFlips opens a record after every possible flip of a bit in it, again
-// without a manifest.
-func TestRecordFlips(t *testing.T) {
-	k := newKeys(t)
-	o := opener(t, k)
-	r, _ := sealed(t, k, "a")
-	encoded := r.Encode()
-	for i := range encoded {
-		for bit := range 8 {
-			r, err := DecodeRecord(flip(encoded, i, bit))
-			if err != nil {
-				continue
-			}
-			if _, err := o.Check(r); !errors.Is(err, ErrOpen) {
-				t.Fatalf("byte %d, bit %d: %v", i, bit, err)
-			}
-		}
-	}
-}
-
 func TestSealRecordRefuses(t *testing.T) {
 	k := newKeys(t)
 	good := func() *Metadata { return &Metadata{Name: "a", Kind: "tba"} }

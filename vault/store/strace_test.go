@@ -1,3 +1,7 @@
+//go:build !race
+
+// What is looked at are system calls of other processes, in which nothing happens at once.
+
 package store
 
 import (
@@ -259,10 +263,7 @@ func protocolStep(c call, path string) string {
 func planInjections(calls []call, path string) []injection {
 	counts := map[string]int{} // by thread and name
 	perName := map[string]int{}
-	most := 8
-	if raceDetector {
-		most = 2
-	}
+	const most = 8
 	var plan []injection
 	for _, c := range calls {
 		counts[c.thread+c.name]++
