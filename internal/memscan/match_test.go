@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 )
@@ -48,7 +49,7 @@ func TestNeedlesFindEveryForm(t *testing.T) {
 		"hex": func(p []byte) []byte { return []byte(hex.EncodeToString(p)) },
 		"HEX": func(p []byte) []byte { return bytes.ToUpper([]byte(hex.EncodeToString(p))) },
 		"percent": func(p []byte) []byte {
-			return []byte(url.QueryEscape(string(bytes.ReplaceAll(p, []byte(" "), []byte("x")))))
+			return []byte(strings.ReplaceAll(url.QueryEscape(string(p)), "+", "%20"))
 		},
 		"base64": func(p []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(p)) },
 	}
