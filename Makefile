@@ -15,8 +15,7 @@ GO      ?= go
 PREFIX  ?= /usr/local
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STAMP   := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo true || echo false)
-# -s: without tables for a debugger, which nobody may attach. The agent runs from a copy
-# of the program in memory, and those were a third of it.
+# -s: without tables for a debugger, which nobody may attach: they were a third of the file.
 LDFLAGS  = -s -X github.com/nsagent/nsagent/cmd/nsagent/command.version=$(VERSION)
 TOOL     = $(GO) tool -modfile=tools/go.mod
 RUN      = $(GO) run ./internal/testrun

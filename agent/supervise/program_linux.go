@@ -60,8 +60,8 @@ func memoryFile() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "program"), nil // #nosec G115 -- a descriptor fits
 }
 
-// loadedSize returns how much of an executable is needed to run it: what comes after
-// the last segment, such as debugging data, is a third of ours.
+// loadedSize returns how much of an executable is needed to run it: what comes after the
+// last segment, such as tables for a debugger, may be a third of it.
 func loadedSize(f *os.File) (int64, error) {
 	e, err := elf.NewFile(f)
 	if err != nil {

@@ -3,6 +3,7 @@ package harden
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,18 @@ func Unreadable() error {
 		return fmt.Errorf("making the process unreadable: %w", err)
 	}
 	return nil
+}
+
+// Name gives the process the name that ps and top show, of at most 15 bytes. One that was
+// executed by a descriptor would be called by the number of that. It has to be called on
+// the first thread, so at the start of main.
+func Name(name string) {
+	if unix.Gettid() != unix.Getpid() {
+		return
+	}
+	if b, err := unix.BytePtrFromString(name); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(b)), 0, 0, 0) // #nosec G103 -- the kernel wants a pointer; a name is for people
+	}
 }
 
 // Process does what Unreadable does, forbids core files and new privileges, and sets

@@ -11,6 +11,9 @@ import (
 // Unreadable does nothing: this system has no such right to give up.
 func Unreadable() error { return nil }
 
+// Name does nothing: here a process is called by its program.
+func Name(string) {}
+
 // Process forbids core files and sets umask 0077. This system has no way to keep
 // other processes of the same user from reading this one.
 func Process() error {

@@ -23,6 +23,7 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "nsagent:", err)
 		return 1
 	}
+	harden.Name("nsagent")
 	// A reader that has gone is a failed write, with an exit code. A command that
 	// starts programs of other people has to give them the default back.
 	signal.Ignore(syscall.SIGPIPE)
