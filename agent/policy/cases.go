@@ -99,9 +99,9 @@ func (a *Attempt) Do(text string) error {
 		a.Kind = Kind(text)
 		return nil
 	}
-	method, target, ok := strings.Cut(text, " ")
+	method, target, _ := strings.Cut(text, " ")
 	u, err := url.Parse(target)
-	if !ok || err != nil || !plainMethod(method) || !strings.HasPrefix(u.EscapedPath(), "/") {
+	if err != nil || !plainMethod(method) || !strings.HasPrefix(u.EscapedPath(), "/") {
 		return fmt.Errorf(`%.80q is no "METHOD URL", and none of suiteql, passport, connect, assertion, token`, text)
 	}
 	// The path counts as it is written, not as it could be.

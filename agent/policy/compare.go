@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/nsagent/nsagent/internal/pathglob"
 )
@@ -10,7 +11,7 @@ import (
 // behind r, l never decides.
 func (r *Rule) covers(l *Rule) bool {
 	return r.coversEnvironment(l) && all(r.Profiles, l.Profiles, pathglob.Word.Covers) &&
-		all(r.What, l.What, Operation.covers) && all(r.Hours, l.Hours, func(a, b Hours) bool { return a.text == b.text }) &&
+		all(r.What, l.What, func(o, m Operation) bool { return o.covers(m, l.Effect != Allow) }) && all(r.Hours, l.Hours, func(a, b Hours) bool { return a.text == b.text }) &&
 		r.Who.covers(&l.Who) && (r.Effect == Deny || r.Who.UIDs != nil || l.Who.UIDs == nil) // else it is for the owner
 }
 
@@ -29,9 +30,16 @@ func (o Operation) writes() bool {
 	case formSuiteQL:
 		return false
 	case formPath:
-		return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool { return m != "GET" && m != "HEAD" })
+		return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool { return m != "GET" && m != "HEAD" }) || mayIssueTokens(o.path)
 	}
 	return true
+}
+
+// mayIssueTokens reports whether a path that fits p may be one that issues or revokes
+// tokens, which a GET does as well: they stand in /rest.
+func mayIssueTokens(p pathglob.Pattern) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(p.Prefix(), "/"), "/")
+	return first == "" || isTokenEndpoint("/"+first+"/issuetoken")
 }
 
 // overlaps reports whether some attempt may match both r and l.
@@ -68,8 +76,9 @@ func some[T any](a, b []T, meet func(a, b T) bool) bool {
 
 func same[T comparable](a, b T) bool { return a == b }
 
-// covers reports whether whatever is of l is of o.
-func (o Operation) covers(l Operation) bool {
+// covers reports whether whatever is of l is of o. Where l is of a rule that is generous,
+// suiteql is its path with any method.
+func (o Operation) covers(l Operation, generous bool) bool {
 	switch {
 	case o.form == formAny:
 		return true
@@ -78,7 +87,7 @@ func (o Operation) covers(l Operation) bool {
 		case formPath:
 			return all(o.names, l.names, same) && o.path.Covers(l.path)
 		case formSuiteQL:
-			return all(o.names, []string{"POST"}, same) && o.path.Match(SuiteQLPath)
+			return (o.names == nil || !generous && slices.Contains(o.names, "POST")) && o.path.Match(SuiteQLPath)
 		case formRESTlet:
 			return o.names == nil && o.path.Match(RESTletPath)
 		}
@@ -109,6 +118,8 @@ func (o Operation) overlaps(l Operation) bool {
 			return o.path.MatchFold(SuiteQLPath)
 		case formRESTlet:
 			return o.path.MatchFold(RESTletPath)
+		case formSOAP:
+			return mayBeSOAP(o.path)
 		}
 		return false
 	case o.form == formSOAP && l.form == formKind:
@@ -121,6 +132,14 @@ func (o Operation) overlaps(l Operation) bool {
 		return some(o.names, l.names, same)
 	}
 	return o.kind == l.kind
+}
+
+// mayBeSOAP reports whether SOAP requests may go to a path that fits p.
+func mayBeSOAP(p pathglob.Pattern) bool {
+	return slices.ContainsFunc([]string{soapPaths + "*", soapPaths + "*/**"}, func(s string) bool {
+		q, _ := pathglob.Compile(s) // a pattern of ours
+		return p.Overlaps(q)
+	})
 }
 
 // covers reports whether whoever is of v is of w.

@@ -144,6 +144,6 @@ func narrower(o, n *Rule) bool {
 // tighter reports whether n limits at least as much as o.
 func tighter(o, n Obligations) bool {
 	within := func(o, n uint64) bool { return o == 0 || n != 0 && n <= o }
-	rate := o.Rate == n.Rate || o.Rate.Per == 0 || o.Rate.Per == n.Rate.Per && n.Rate.Count <= o.Rate.Count
+	rate := o.Rate.Per == 0 || o.Rate.Per == n.Rate.Per && n.Rate.Count <= o.Rate.Count
 	return rate && within(o.Uses, n.Uses) && within(uint64(o.Concurrency), uint64(n.Concurrency)) && (n.TOTP || !o.TOTP) // #nosec G115 -- not negative
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ type Seen struct {
 
 // Learn returns the text of a policy that allows what was seen and little more: a rule
 // for each profile and program, in which ids in paths are "*". What a rule could not say
-// is left out and named in a comment. The text is a proposal for a person to read.
+// is left out and named in a comment, and so are RESTlets. The text is a proposal for a person to read.
 func Learn(seen []Seen) string {
 	type key struct{ profile, environment, exe string }
 	var order []key
@@ -28,7 +29,11 @@ func Learn(seen []Seen) string {
 	for _, s := range seen {
 		o, ok := s.operation()
 		if !ok || !plainName(s.Profile) || s.Environment != "production" && s.Environment != "sandbox" {
-			left = appendNew(left, printable(fmt.Sprintf("%s %s %s with profile %s", s.Kind, s.Method, s.Path, s.Profile)))
+			text := printable(fmt.Sprintf("%s %s %s with profile %s", s.Kind, s.Method, s.Path, s.Profile))
+			if s.restlet() {
+				text += "; the log does not say which: write it as restlet SCRIPT/DEPLOY"
+			}
+			left = appendNew(left, text)
 			continue
 		}
 		k := key{s.Profile, s.Environment, s.Exe}
@@ -49,6 +54,8 @@ func Learn(seen []Seen) string {
 			fmt.Fprintf(&b, "\n[[rule]]\nname = \"learned %d\"\neffect = \"allow\"\nprofiles = [%q]\nenvironment = %q\n", n, k.profile, k.environment)
 			if k.exe != "" {
 				fmt.Fprintf(&b, "who = { exe = %q }\n", k.exe)
+			} else {
+				b.WriteString("# for any program: the log shows none that a rule can name\n")
 			}
 			b.WriteString("what = [\n")
 			for _, o := range part {
@@ -74,8 +81,12 @@ func appendNew(list []string, s string) []string {
 }
 
 func plainExe(s string) bool {
-	return len(s) < maxString && strings.HasPrefix(s, "/") && !strings.HasSuffix(s, deleted) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+	return len(s) <= maxString && filepath.IsAbs(s) && filepath.Clean(s) == s && !strings.HasSuffix(s, deleted) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
+
+// restlet reports whether s is a request for a RESTlet. The log does not say for which,
+// and a rule with its path would allow all of them.
+func (s *Seen) restlet() bool { return strings.EqualFold(s.Path, RESTletPath) }
 
 // operation returns the entry of what that allows s.
 func (s *Seen) operation() (string, bool) {
@@ -91,7 +102,7 @@ func (s *Seen) operation() (string, bool) {
 	if s.Method == "POST" && s.Path == SuiteQLPath {
 		return "suiteql", true
 	}
-	if !plainMethod(s.Method) || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
+	if s.restlet() || !plainMethod(s.Method) || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
 		return "", false
 	}
 	segments := strings.Split(s.Path, "/")
@@ -101,6 +112,5 @@ func (s *Seen) operation() (string, bool) {
 		}
 	}
 	o := s.Method + " " + strings.Join(segments, "/")
-	_, err := parseOperation(o)
-	return o, err == nil && len(o) <= maxString
+	return o, len(o) <= maxString
 }

@@ -98,7 +98,7 @@ func (p *Policy) idle(r *Rule) string {
 		return fmt.Sprintf("it never matches: %s is not an [[issuer]] of this policy", o.Issuer)
 	}
 	of := func(kind Kind) bool {
-		return slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formAny || o.form == formKind && o.kind == kind })
+		return slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formAny || o.kind == kind })
 	}
 	soap := slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formSOAP })
 	switch {

@@ -162,12 +162,11 @@ func (o *Operation) fitsRESTlet(s *sight, generous bool) fit {
 }
 
 func sameScript(w pathglob.Word, name string) fit {
+	id := isNumber(strings.ReplaceAll(w.String(), "*", "")) // or the start or end of one
 	switch {
 	case w.MatchFold(name):
 		return yes
-	case w.Literal() && isNumber(w.String()) == isNumber(name):
-		return no
-	case !w.Literal() && !isNumber(name):
+	case w.Literal() && id == isNumber(name), !id && !isNumber(name):
 		return no
 	}
 	return unclear

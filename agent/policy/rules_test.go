@@ -88,6 +88,11 @@ func TestOperations(t *testing.T) {
 		{"restlet customscript_a*/*", script("customscript_ab/9"), yes, yes},
 		{"restlet customscript_a*/*", script("customscript_b/9"), no, no},
 		{"restlet customscript_a*/*", script("9/9"), no, unclear},
+		{"restlet 12*/1", script("123/1"), yes, yes},
+		{"restlet 12*/1", script("customscript_a/1"), no, unclear}, // the script may have such an id
+		{"restlet 12*/1", script("123/customdeploy1"), no, unclear},
+		{"restlet *1/1", script("customscript1/1"), yes, yes},
+		{"restlet *1/1", script("45/1"), no, unclear}, // its name may end so
 		{"restlet */*", script("9/9"), yes, yes},
 		{"restlet */*", writer("GET", restlet+"/"), unclear, unclear},
 		{"restlet */*", with(writer("GET", strings.ToUpper(restlet)), func(a *Attempt) { a.Script = "1/1" }), no, yes},

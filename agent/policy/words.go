@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func (w *Who) String() string {
 		uids = append(uids, fmt.Sprint(uid))
 	}
 	add("uid", strings.Join(uids, " or "))
-	add("program", strings.Join(w.Exes, " or "))
+	add("program", strings.Join(quoted(w.Exes), " or "))
 	add("program with SHA-256", strings.Join(w.Hashes, " or "))
 	add("unit", joined(w.Units))
 	add("container", joined(w.Containers))
@@ -90,13 +91,30 @@ func (w *Who) String() string {
 		add("a process without", "a terminal")
 	}
 	if w.OIDC != nil {
-		text := w.OIDC.Issuer
+		text := quote(w.OIDC.Issuer)
 		for _, c := range w.OIDC.Claims {
-			text += " " + c.Name + "=" + strings.Join(c.Values, "|")
+			text += " " + quote(c.Name) + "=" + strings.Join(quoted(c.Values), "|")
 		}
 		add("jobs of", text)
 	}
 	return strings.Join(parts, " and ")
+}
+
+// quote puts a text between quotation marks if its words could be taken for ours, or move
+// the cursor: two rules that differ do not read the same.
+func quote(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"|=`, r) }) {
+		return strconv.QuoteToASCII(s)
+	}
+	return s
+}
+
+func quoted(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = quote(s)
+	}
+	return out
 }
 
 // joined lists patterns, operations or hours.
@@ -105,7 +123,7 @@ func joined[T pathglob.Word | Operation | Hours](list []T) string {
 	for i := range list {
 		switch v := any(list[i]).(type) {
 		case pathglob.Word:
-			texts[i] = v.String()
+			texts[i] = quote(v.String())
 		case Operation:
 			texts[i] = v.text
 		case Hours:
