@@ -265,7 +265,7 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 	}
 	a.grantClock.load(l, v.ID())
 	now, err := a.goodAt(g, a.clock())
-	if nerr := a.grantClock.note(l, v.ID(), err != nil); nerr != nil && err == nil {
+	if nerr := a.grantClock.note(l, v.ID(), err != nil); err == nil {
 		err = nerr
 	}
 	if err != nil {
