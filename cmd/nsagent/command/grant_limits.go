@@ -21,7 +21,7 @@ import (
 
 // limitFlags say what a grant, or a narrower token, allows.
 type limitFlags struct {
-	methods, paths, hosts, scripts, kinds, networks, executables []string
+	methods, paths, hosts, scripts, kinds, networks, executables, jobs []string
 
 	uids []uint
 
@@ -47,6 +47,7 @@ func (f *limitFlags) register(c *cobra.Command) {
 	c.Flags().Uint64Var(&f.uses, "uses", 0, "end after `N` uses")
 	c.Flags().Lookup("uses").DefValue = "0"
 	c.Flags().Var(&f.rate, "rate", "allow `N/UNIT` uses: s, m, h or d, such as 200/h")
+	list(&f.jobs, "for", "allow CI jobs: `JOB` is github:ID or gitlab:ID of a repository, and @BRANCH")
 	c.Flags().StringVar(&f.oidc, "oidc", "", "allow jobs whose OIDC token says what `FILE` says")
 }
 
@@ -74,11 +75,19 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 		}
 		c.Peer.UIDs = append(c.Peer.UIDs, uint32(id))
 	}
-	if f.oidc != "" {
-		var err error
-		if c.Identities, err = readIdentities(f.oidc); err != nil {
+	for _, job := range f.jobs {
+		i, err := jobIdentity(job)
+		if err != nil {
 			return c, err
 		}
+		c.Identities = append(c.Identities, i)
+	}
+	if f.oidc != "" {
+		all, err := readIdentities(f.oidc)
+		if err != nil {
+			return c, err
+		}
+		c.Identities = append(c.Identities, all...)
 	}
 	return c, limitsFault(c)
 }
@@ -132,13 +141,18 @@ func readIdentities(file string) ([]unlocktoken.Identity, error) {
 	}
 	var out []unlocktoken.Identity
 	for _, i := range all {
-		identity := unlocktoken.Identity{Issuer: i.Issuer}
-		for _, name := range sortedKeys(i.Claims) {
-			identity.Claims = append(identity.Claims, unlocktoken.Claim{Name: name, Values: i.Claims[name]})
-		}
-		out = append(out, identity)
+		out = append(out, identityOf(i))
 	}
 	return out, nil
+}
+
+// identityOf returns what i says, its claims in the order of their names.
+func identityOf(i identityJSON) unlocktoken.Identity {
+	identity := unlocktoken.Identity{Issuer: i.Issuer}
+	for _, name := range sortedKeys(i.Claims) {
+		identity.Claims = append(identity.Claims, unlocktoken.Claim{Name: name, Values: i.Claims[name]})
+	}
+	return identity
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
