@@ -60,7 +60,7 @@ var errOperation = errors.New(`it is "METHOD /path", "suiteql", "restlet SCRIPT/
 // parseOperation reads an entry of what.
 func parseOperation(text string) (o Operation, err error) {
 	o.text = text
-	word, rest, two := strings.Cut(text, " ")
+	word, rest, _ := strings.Cut(text, " ")
 	switch {
 	case text == "*":
 		o.form = formAny
@@ -70,8 +70,6 @@ func parseOperation(text string) (o Operation, err error) {
 		o.form, o.kind = formKind, KindConnectPassword
 	case text == "passport", text == "assertion", text == "token":
 		o.form, o.kind = formKind, Kind(text)
-	case !two:
-		err = errOperation
 	case word == "restlet":
 		o.form = formRESTlet
 		o.script, o.deploy, err = parseRESTlet(rest)
@@ -93,8 +91,8 @@ func parseOperation(text string) (o Operation, err error) {
 }
 
 func parseRESTlet(text string) (script, deploy pathglob.Word, err error) {
-	s, d, ok := strings.Cut(text, "/")
-	if !ok || !plainScript(strings.ReplaceAll(s, "*", "x")) || !plainScript(strings.ReplaceAll(d, "*", "x")) {
+	s, d, _ := strings.Cut(text, "/")
+	if !plainScript(strings.ReplaceAll(s, "*", "x")) || !plainScript(strings.ReplaceAll(d, "*", "x")) {
 		return script, deploy, errors.New("a RESTlet is named as SCRIPT/DEPLOY, by ids or names")
 	}
 	if script, err = pathglob.CompileWord(s); err == nil {
@@ -148,8 +146,8 @@ func (o *Operation) hasMethod(method string, generous bool) bool {
 // same script, so that who denies one cannot tell of the other.
 func (o *Operation) fitsRESTlet(s *sight, generous bool) fit {
 	if !generous {
-		script, deploy, ok := strings.Cut(s.Script, "/")
-		return fits(ok && s.Path == RESTletPath && o.script.Match(script) && o.deploy.Match(deploy))
+		script, deploy, _ := strings.Cut(s.Script, "/") // no pattern fits an empty name
+		return fits(s.Path == RESTletPath && o.script.Match(script) && o.deploy.Match(deploy))
 	}
 	if !strings.EqualFold(s.Path, RESTletPath) {
 		return no

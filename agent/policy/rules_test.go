@@ -81,6 +81,7 @@ func TestOperations(t *testing.T) {
 		{"restlet 123/1", script("customscript_a/1"), no, unclear},
 		{"restlet 123/1", script("customscript_a/2"), no, no},
 		{"restlet 123/1", script("123/customdeploy1"), no, unclear},
+		{"restlet 123/*", script("customscript_a/customdeploy1"), no, unclear},
 		{"restlet customscript_a/customdeploy1", script("customscript_a/customdeploy1"), yes, yes},
 		{"restlet customscript_a/customdeploy1", script("CUSTOMSCRIPT_A/customdeploy1"), no, yes},
 		{"restlet customscript_a/customdeploy1", script("customscript_b/customdeploy1"), no, no},
@@ -94,6 +95,7 @@ func TestOperations(t *testing.T) {
 		{"restlet *1/1", script("customscript1/1"), yes, yes},
 		{"restlet *1/1", script("45/1"), no, unclear}, // its name may end so
 		{"restlet */*", script("9/9"), yes, yes},
+		{"restlet */*", script(""), no, unclear},
 		{"restlet */*", writer("GET", restlet+"/"), unclear, unclear},
 		{"restlet */*", with(writer("GET", strings.ToUpper(restlet)), func(a *Attempt) { a.Script = "1/1" }), no, yes},
 		{"restlet */*", with(writer("GET", customers), func(a *Attempt) { a.Script = "1/1" }), no, no},
@@ -107,7 +109,9 @@ func TestOperations(t *testing.T) {
 		{"soap get", writer("POST", "/services/netsuiteport_"), unclear, unclear},
 		{"soap get", writer("POST", "/services/x/../NetSuitePort_2025_2"), unclear, unclear},
 		{"soap get", with(writer("POST", "/services/rest"), func(a *Attempt) { a.Operation = "get" }), no, no},
+		{"soap get", with(writer("POST", customers+"/1"), func(a *Attempt) { a.Operation = "get" }), no, no},
 		{"soap get", with(of(KindToken), func(a *Attempt) { a.Operation = "get" }), no, no},
+		{"soap get", with(of(KindToken), func(a *Attempt) { a.Operation, a.Path = "get", "/services/NetSuitePort_2025_2" }), no, no},
 		{"soap get", of(KindConnectPassword), unclear, unclear}, // it can be made into a TokenPassport
 		{"soap get", with(of(KindConnectPassword), func(a *Attempt) { a.Operation = "get" }), unclear, unclear},
 		{"passport", of(KindPassport), yes, yes}, {"passport", of(KindConnectPassword), no, no},
@@ -135,23 +139,6 @@ func TestOperations(t *testing.T) {
 				t.Errorf("%s %q: %s %s %s: got %+v, want %s by rule %d", effect, c.what, c.in.Kind, c.in.Method, c.in.Path, d, wantEffect, wantIndex)
 			}
 		}
-	}
-}
-
-func TestScript(t *testing.T) {
-	for query, want := range map[string]string{
-		"script=123&deploy=1": "123/1", "deploy=1&x=y&script=123": "123/1", "script=customscript_a&deploy=customdeploy1": "customscript_a/customdeploy1",
-		"script=123&deploy=1&name=a%20b": "123/1", "script=123&deploy=1&": "123/1",
-		"": "", "script=123": "", "deploy=1": "", "script=&deploy=1": "", "script=1&script=1&deploy=1": "", "script=1&deploy=1&deploy=2": "",
-		"script=%31&deploy=1": "", "%73cript=1&script=2&deploy=1": "", "%2573cript=1&script=2&deploy=1": "", "script=1&deploy=1&Script=2": "", "+script=1&script=2&deploy=1": "",
-		"script=1;deploy=2": "", "script=1/2&deploy=1": "", "script=1&deploy=*": "", "SCRIPT=1&DEPLOY=1": "",
-	} {
-		if got := Script(RESTletPath, query); got != want {
-			t.Errorf("%q: got %q, want %q", query, got, want)
-		}
-	}
-	if got := Script(RESTletPath+"x", "script=1&deploy=1"); got != "" {
-		t.Errorf("another path: got %q", got)
 	}
 }
 
