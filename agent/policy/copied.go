@@ -40,8 +40,11 @@ func (p *Policy) readCopied(top *table) {
 	}
 	for n := range p.Issuers {
 		i := &p.Issuers[n]
-		if v, ok := t.get(i.JWKSFile); ok && i.JWKSFile != "" {
-			if i.JWKS, ok = v.(string); !ok || i.JWKS == "" {
+		if i.JWKSFile == "" {
+			continue
+		}
+		if v, ok := t.get(i.JWKSFile); ok {
+			if i.JWKS, _ = v.(string); i.JWKS == "" {
 				t.fail(i.JWKSFile, "it is the content of that file")
 			}
 		}

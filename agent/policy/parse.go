@@ -105,11 +105,11 @@ func (p *Policy) readSettings(top *table) {
 func readIssuer(t *table) Issuer {
 	t.must("url")
 	i := Issuer{URL: t.text("url"), JWKSFile: absolute(t, "jwks_file")}
-	if u, err := url.Parse(i.URL); i.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+	if u, err := url.Parse(i.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		t.fail("url", "it is the URL of an issuer: https, without query")
 	}
 	if v, ok := t.get("jwks"); ok {
-		if i.JWKS, ok = v.(string); !ok || i.JWKS == "" || i.JWKSFile != "" {
+		if i.JWKS, _ = v.(string); i.JWKS == "" || i.JWKSFile != "" {
 			t.fail("jwks", "it is the JSON of a key set, and goes without jwks_file")
 		}
 	}
@@ -180,7 +180,7 @@ var errRate = errors.New(`it looks like "200/h": a number, and s, m, h or d`)
 func parseRate(s string) (r Rate, err error) {
 	count, unit, _ := strings.Cut(s, "/")
 	r.Per = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[unit]
-	if r.Count, err = strconv.ParseUint(count, 10, 32); err != nil || r.Per == 0 || r.Count == 0 || r.Count > 1e6 {
+	if r.Count, _ = strconv.ParseUint(count, 10, 32); r.Per == 0 || r.Count == 0 || r.Count > 1e6 {
 		return Rate{}, errRate
 	}
 	return r, nil

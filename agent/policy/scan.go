@@ -85,8 +85,8 @@ func (s *scanner) statement(line string, n int) {
 
 // within puts the table name below the last element of an array, if it names one.
 func (s *scanner) within(name string) string {
-	first, rest, deep := strings.Cut(name, ".")
-	if n := s.arrays[first]; n > 0 && deep {
+	first, rest, _ := strings.Cut(name, ".")
+	if n := s.arrays[first]; n > 0 {
 		return first + "#" + strconv.Itoa(n-1) + "." + rest
 	}
 	return name

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -31,7 +32,7 @@ func (t *table) fail(key, why string, args ...any) {
 	}
 	path := t.path
 	if key != "" {
-		path = strings.TrimPrefix(path+"."+key, ".")
+		path = t.below(key)
 	}
 	*t.err = &SyntaxError{Line: t.places.line(path), Where: t.title, Key: key, Why: fmt.Sprintf(why, args...)}
 }
@@ -45,27 +46,31 @@ func (t *table) get(key string) (any, bool) {
 
 // end refuses the keys that nobody asked for. Of several it names the first.
 func (t *table) end() {
-	unknown := ""
+	var unknown []string // of which one may be empty
 	for key := range t.values {
-		if !slices.Contains(t.read, key) && (unknown == "" || t.before(key, unknown)) {
-			unknown = key
+		if !slices.Contains(t.read, key) {
+			unknown = append(unknown, key)
 		}
 	}
-	if unknown == "" {
+	if unknown == nil {
 		return
 	}
+	first := slices.MinFunc(unknown, t.compare)
 	for _, key := range t.read {
-		if strings.EqualFold(key, unknown) {
-			t.fail(unknown, "unknown key; write it %s", key)
+		if strings.EqualFold(key, first) {
+			t.fail(first, "unknown key; write it %s", key)
 		}
 	}
-	t.fail(unknown, "unknown key; there are %s", strings.Join(t.read, ", "))
+	t.fail(first, "unknown key; there are %s", strings.Join(t.read, ", "))
 }
 
-func (t *table) before(a, b string) bool {
-	m, n := t.places.line(t.path+"."+a), t.places.line(t.path+"."+b)
-	return m < n || m == n && a < b
+// compare orders keys as they stand in the text, those of a line by name.
+func (t *table) compare(a, b string) int {
+	return cmp.Or(t.places.line(t.below(a))-t.places.line(t.below(b)), strings.Compare(a, b))
 }
+
+// below returns the path of a key.
+func (t *table) below(key string) string { return strings.TrimPrefix(t.path+"."+key, ".") }
 
 // must refuses a table without the key.
 func (t *table) must(key string) {
@@ -83,8 +88,8 @@ func (t *table) text(key string) string {
 }
 
 func (t *table) textOf(key string, v any) string {
-	s, ok := v.(string)
-	if !ok || s == "" || len(s) > maxString || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+	s, _ := v.(string)
+	if s == "" || len(s) > maxString || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
 		t.fail(key, "it is a text of 1 to %d printable ASCII characters", maxString)
 	}
 	return s
@@ -120,8 +125,8 @@ func (t *table) number(key string, most int64) int64 {
 	if !ok {
 		return 0
 	}
-	n, is := v.(int64)
-	if !is || n < 1 || n > most {
+	n, _ := v.(int64)
+	if n < 1 || n > most {
 		t.fail(key, "it is a whole number from 1 to %d", most)
 	}
 	return n
@@ -189,8 +194,8 @@ func (t *table) duration(key string, most time.Duration) time.Duration {
 	if s == "" {
 		return 0
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < time.Second || d > most {
+	d, _ := time.ParseDuration(s) // 0 with an error
+	if d < time.Second || d > most {
 		t.fail(key, `it is a time such as "2m", at most %v`, most)
 	}
 	return d
@@ -207,7 +212,7 @@ func (t *table) sub(key string) *table {
 		t.fail(key, "it is a table")
 		return nil
 	}
-	return t.at(strings.TrimPrefix(t.path+"."+key, "."), m)
+	return t.at(t.below(key), m)
 }
 
 // subs returns the tables of an array within t.
