@@ -35,7 +35,8 @@ const (
 	maxLists = 2 * (2 + maxDepth) * (10 + maxClaims)
 
 	keyAny = "*"
-	// keyOdd holds the rules on requests that may be meant for a path that is not plain.
+	// keyOdd holds the rules that do not allow: a path that is not plain may be meant by
+	// any of them.
 	keyOdd = "?"
 )
 
@@ -66,7 +67,7 @@ func (x *index) add(n int, r *Rule, who []whoKey) {
 	var keys []string
 	for i := range r.What {
 		keys = append(keys, r.What[i].keys()...)
-		if r.Effect != Allow && r.What[i].onRequests() {
+		if r.Effect != Allow {
 			keys = append(keys, keyOdd)
 		}
 	}
@@ -109,9 +110,6 @@ func appendOnce(list []uint16, n uint16) []uint16 {
 	}
 	return append(list, n)
 }
-
-// onRequests reports whether o speaks of the path of a request.
-func (o *Operation) onRequests() bool { return o.form != formAny && o.form != formKind }
 
 // keys returns where o is found.
 func (o *Operation) keys() []string {
@@ -156,9 +154,6 @@ func (c *candidates) find(x *index, s *sight) {
 	}
 	for _, profile := range [...]string{s.Profile, ""} {
 		keys := x.buckets[profile]
-		if keys == nil {
-			continue
-		}
 		c.take(keys[keyAny], s.Attempt, x.claims)
 		switch {
 		case !s.request:

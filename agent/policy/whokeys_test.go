@@ -73,3 +73,32 @@ func TestNoIdentityTriesNoJobs(t *testing.T) {
 		}
 	}
 }
+
+// Nobody is held up by rules for other users and grants, nor, where nothing is known of the
+// process, by those that allow others: only what does not allow could be meant for it.
+func TestRulesForOthersAreNotTried(t *testing.T) {
+	for table, want := range map[string]int{
+		"effect = \"deny\"\nwho.uid = 1#": 0, "effect = \"allow\"\nwho.uid = 1#": 0, "effect = \"deny\"\nwho.grant = \"g_a\"": 0,
+		"effect = \"deny\"\nwho.exe = \"/#\"": 1, "effect = \"ask\"\nwho.exe = \"/#\"": 1, "effect = \"allow\"\nwho.exe = \"/#\"": 0,
+	} {
+		p := rules(t, many(3, table+"\nwhat = \"suiteql\"")...)
+		a := writer("POST", SuiteQLPath)
+		s := see(&a)
+		var found candidates
+		if found.find(&p.index, &s); found.n != want {
+			t.Errorf("%s: got %d lists, want %d", table, found.n, want)
+		}
+	}
+}
+
+// A rule with more than one operation for a path stands there once.
+func TestRuleStandsOnceUnderAPath(t *testing.T) {
+	p := rules(t, many(2, "what = [\"GET /a/*\", \"PUT /a/*\"]")...)
+	if got := p.index.buckets[""]["/a"].any; !slices.Equal(got, []uint16{0, 1}) {
+		t.Errorf("got %v", got)
+	}
+	p = rules(t, many(2, "who.uid = 7\nwhat = [\"GET /a/*\", \"PUT /a/*\"]")...)
+	if got := p.index.buckets[""]["/a"].who[whoKey{uid: 7}]; !slices.Equal(got, []uint16{0, 1}) {
+		t.Errorf("of a user: got %v", got)
+	}
+}
