@@ -1,0 +1,54 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+// What is learned of a request is its method and its path, with a star in place of each
+// id, and nothing where a rule would allow more, or could not be read.
+func TestLearnedRequests(t *testing.T) {
+	long := func(n int) string { return "/" + strings.Repeat("a", n-len("GET /")) }
+	for _, c := range []struct{ method, path, want string }{
+		{"GET", customers + "/12", "GET " + customers + "/*"}, {"GET", customers + "/eid:ab", "GET " + customers + "/*"}, {"GET", customers + "/a12", "GET " + customers + "/a12"},
+		{"GET", "/", "GET /"}, {"POST", SuiteQLPath, "suiteql"}, {"GET", SuiteQLPath, "GET " + SuiteQLPath},
+		{"GET", long(maxString), "GET " + long(maxString)}, {"GET", long(maxString + 1), ""},
+		{"GET,PUT", "/a", ""}, {"*", "/a", ""}, {"get", "/a", ""}, {"", "/a", ""},
+		{"GET", "/a/*", ""}, {"GET", "/**", ""}, {"GET", "/a/../b", ""}, {"GET", "/a/eid:;b", ""}, {"GET", "/a//b", ""}, {"GET", "", ""},
+		{"GET", RESTletPath, ""}, {"POST", strings.ToUpper(RESTletPath), ""},
+	} {
+		s := Seen{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: c.method, Path: c.path, Exe: "/a"}
+		got, ok := s.operation()
+		if ok != (c.want != "") || ok && got != c.want {
+			t.Errorf("%s %s: got %q, %t", c.method, c.path, got, ok)
+		}
+		text := Learn([]Seen{s})
+		p, err := Parse(text)
+		if left := strings.Contains(text, "# left out: "); err != nil || left == ok || len(p.Rules) == 1 != ok {
+			t.Errorf("%s %s: got %v of\n%s", c.method, c.path, err, text)
+		}
+		if hint := strings.Contains(text, "restlet SCRIPT/DEPLOY"); hint != s.restlet() {
+			t.Errorf("%s %s: got\n%s", c.method, c.path, text)
+		}
+	}
+}
+
+// A rule names the program that asked, or says that it is for any.
+func TestLearnedPrograms(t *testing.T) {
+	long := func(n int) string { return "/" + strings.Repeat("a", n-1) }
+	for exe, named := range map[string]bool{
+		"/usr/bin/python3": true, "/opt/a b/~": true, long(maxString): true, long(maxString + 1): false,
+		"": false, "python3": false, "/a/../b": false, "/a" + deleted: false, "/a\"b": false, "/a\\b": false, "/a\nb": false, "/a\x7f": false, "/é": false,
+	} {
+		text := Learn([]Seen{{"acme", "sandbox", KindToken, "", "", exe}})
+		p, err := Parse(text)
+		if err != nil || len(p.Rules) != 1 {
+			t.Errorf("%q: got %v of\n%s", exe, err, text)
+			continue
+		}
+		exes := p.Rules[0].Who.Exes
+		if (len(exes) == 1 && exes[0] == exe) != named || strings.Contains(text, "# for any program") != (exes == nil) {
+			t.Errorf("%q: got\n%s", exe, text)
+		}
+	}
+}
