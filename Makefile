@@ -30,9 +30,10 @@ FAULTS   = Kill|Crash|SystemCall|CleaningUp|Roll|PowerCut|MayFail|Disk|Sweep|Fli
 # out every check.
 MUTATE  ?= ./internal/pathglob ./internal/grantlimits ./internal/totp
 # DECIDES are the files of agent/policy that decide, READS those that read a policy and
-# find its rules.
+# find its rules, SAYS those that compare, explain and propose rules.
 DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
 READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go
+SAYS    ?= diff.go,compare.go,words.go,lint.go,learn.go,explain.go,cases.go,errors.go
 CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./internal/unlocktoken ./vault/bundle
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
@@ -103,6 +104,7 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -skip '^TestEvery(BitCounts|ChangeIsRefused)$$$$' $(CHECKS)
 	$(GO) run ./internal/mutate -write -checks -files $(DECIDES) ./agent/policy
 	$(GO) run ./internal/mutate -write -checks -files $(READS) ./agent/policy
+	$(GO) run ./internal/mutate -write -checks -files $(SAYS) ./agent/policy
 
 narrow: ## narrow unlock tokens at random, 1,600,000 comparisons: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 1h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'
