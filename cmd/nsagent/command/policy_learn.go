@@ -24,8 +24,9 @@ func newPolicyLearn(e *env) *cobra.Command {
 		Short: "Propose rules from what the audit log shows",
 		Long: `Print a policy with rules for what the audit log shows that a policy has denied
 or wanted approved. With --used it has rules for what was allowed as well, which
-is a start for a first policy. It is a proposal: read it, and narrow it. It
-needs no agent. -p picks a profile.`,
+is a start for a first policy. It is a proposal: read it, and narrow it.
+RESTlets are left out, since the log does not say which was called. It needs no
+agent. -p picks a profile.`,
 		Example: "  nsagent policy learn --since 7d\n  nsagent policy learn --used -p acme-sb1",
 		Args:    takes(),
 		RunE:    func(*cobra.Command, []string) error { return runPolicyLearn(e, o) },
