@@ -11,7 +11,8 @@ type Finding struct {
 	// Line is that of the rule; Rule is its name.
 	Line int
 	Rule string
-	// Never says that the rule, or a part of it, never decides anything.
+	// Never says that the rule, or a part of it, never decides anything of what it is
+	// plainly about.
 	Never bool
 	// Text says it in words.
 	Text string
@@ -46,7 +47,11 @@ func (p *Policy) behind(l *Rule, before []int) (out []Finding) {
 		r := &p.Rules[i]
 		switch {
 		case r.covers(l):
-			return append(out, Finding{l.Line, l.Name, true, fmt.Sprintf("it never decides: rule %q before it takes all that it would", r.Name)})
+			text := fmt.Sprintf("it never decides: rule %q before it takes all that it would", r.Name)
+			if l.Effect == Deny && r.Effect != Deny { // which leaves more to it
+				text += ", but for other users and what cannot be told"
+			}
+			return append(out, Finding{l.Line, l.Name, true, text})
 		case len(out) < maxFindings && r.Effect != l.Effect && r.overlaps(l) && !l.covers(r):
 			out = append(out, Finding{l.Line, l.Name, false, fmt.Sprintf("it overlaps with rule %q, which %s: where both match, that one decides", r.Name, r.Effect.does())})
 		}

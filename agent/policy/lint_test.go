@@ -1,6 +1,9 @@
 package policy
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Rules about SOAP and TokenPassports that do not do what they say.
 func TestLintOfPassports(t *testing.T) {
@@ -17,6 +20,26 @@ func TestLintOfPassports(t *testing.T) {
 		got := rules(t, "effect = \""+c.effect+"\"\nwhat = "+c.what).Lint()
 		if (len(got) == 0) != (c.want == "") || len(got) > 0 && (got[0].Text != c.want || !got[0].Never || len(got) > 1) {
 			t.Errorf("%s %s: got %+v", c.effect, c.what, got)
+		}
+	}
+}
+
+// A rule that denies still denies something where it stands behind one for the same that
+// allows or asks: what another user does, and what may be meant and cannot be told.
+func TestLintOfDenyingBehind(t *testing.T) {
+	const all = "environment = \"sandbox\"\nwhat = \"*\"\nwho = { exe = \"/a\" }\neffect = "
+	for _, c := range []struct {
+		first, second string
+		leaves        bool
+	}{{"allow", "deny", true}, {"ask", "deny", true}, {"allow", "allow", false}, {"deny", "deny", false}, {"deny", "allow", false}} {
+		p := rules(t, all+`"`+c.first+`"`, all+`"`+c.second+`"`, "effect = \"allow\"\nwhat = \"*\"\nwho = { uid = [7, 8] }")
+		got := p.Lint()
+		if len(got) == 0 || !got[0].Never || strings.HasSuffix(got[0].Text, "but for other users and what cannot be told") != c.leaves {
+			t.Errorf("%s, then %s: got %+v", c.first, c.second, got)
+		}
+		other := with(writer("GET", customers), func(a *Attempt) { a.UID, a.Evidence = 8, Evidence{Known: FactExe, Exe: "/a"} })
+		if d := p.Decide(other); (d.Index == 1) != c.leaves {
+			t.Errorf("%s, then %s: got %+v", c.first, c.second, d)
 		}
 	}
 }

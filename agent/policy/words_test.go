@@ -79,7 +79,7 @@ func TestLint(t *testing.T) {
 	}
 	const never = "it never decides: rule %q before it takes all that it would"
 	want := []string{
-		"r1 true " + fmt.Sprintf(never, "r0"),
+		"r1 true " + fmt.Sprintf(never, "r0") + ", but for other users and what cannot be told",
 		`r2 false it overlaps with rule "r0", which allows: where both match, that one decides`,
 		"r3 true " + fmt.Sprintf(never, "r0"),
 		"r5 true " + fmt.Sprintf(never, "r4"),
