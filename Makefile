@@ -35,6 +35,10 @@ DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
 READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go
 SAYS    ?= diff.go,compare.go,words.go,lint.go,learn.go,explain.go,cases.go,errors.go
 CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./internal/unlocktoken ./vault/bundle
+# TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests
+# that show some.
+TOKENS  ?= bundleopen.go,redeem.go,granted.go
+SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation($$|Out)|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat)|RevokedGrant|NoGrant|VaultOfState)
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -105,6 +109,7 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -files $(DECIDES) ./agent/policy
 	$(GO) run ./internal/mutate -write -checks -files $(READS) ./agent/policy
 	$(GO) run ./internal/mutate -write -checks -files $(SAYS) ./agent/policy
+	$(GO) run ./internal/mutate -write -checks -files $(TOKENS) -run '$(SHOWN)' ./agent
 
 narrow: ## narrow unlock tokens at random, 1,600,000 comparisons: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 1h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'

@@ -184,7 +184,7 @@ func (a *Agent) openBundled(b *bundle.Bundle, g *granted, t shownToken) (*sessio
 // addBundled opens one credential with its share.
 func (a *Agent) addBundled(s *session, b *bundle.Bundle, credential unlocktoken.ID, share secret.Bytes, issuer [32]byte) error {
 	key, err := grantkey.Derive(a.arena, nil, s.of.Grant, issuer, credential, share)
-	if err != nil {
+	if err != nil { // no key would open nothing
 		return err
 	}
 	defer key.Destroy()

@@ -11,6 +11,7 @@ import (
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // grantOn returns the right of a token for these profiles with these limits beside.
@@ -160,5 +161,20 @@ func TestRevokedGrantDoesNothing(t *testing.T) {
 	}
 	if _, err := f.agent.statusFor(c); refusedWith(err) != pb.CodeRevoked {
 		t.Errorf("status: got %v", err)
+	}
+}
+
+// No grant is the owner, from whom nothing is taken.
+func TestNoGrantTakesNothing(t *testing.T) {
+	var owner *granted
+	if err := owner.clear(nil, store.ID{}, time.Now()); err != nil {
+		t.Error(err)
+	}
+	if !owner.may(nil, nil) {
+		t.Error("a profile is not the owner's")
+	}
+	s := &session{profiles: make(map[string]*live)}
+	if _, err := s.findFor(&caller{}, "absent"); refusedWith(err) != pb.CodeNoProfile {
+		t.Errorf("a profile that is not there: got %v", err)
 	}
 }

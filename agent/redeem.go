@@ -190,7 +190,7 @@ func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, 
 // chain belongs to whoever made the proof, for the seal key public.
 func (a *Agent) verify(v *vault.Vault, grants func() ([]vault.Grant, error), q *pb.RedeemRequest, public []byte) (g *unlocktoken.Grant, in vault.Grant, err error) {
 	chain, err := unlocktoken.DecodeChain(q.GetChain())
-	if err != nil {
+	if err != nil { // of no chain nothing can be read
 		return nil, in, badToken(err)
 	}
 	said, err := chain.Read() // for its names alone, until its signatures are checked

@@ -187,6 +187,33 @@ func TestTokenInAnotherField(t *testing.T) {
 	}
 }
 
+// An ID token that was changed on its way is refused as that, and read by nobody.
+func TestTokenWithAChangedIDToken(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	p := f.present()
+	q := p.request(f.mint(unlocktoken.Caveats{}, "acme"))
+	q.OidcToken, _ = p.sealedAs(fieldOIDCToken, []byte("no ID token"))
+	q.OidcToken.Box[40] ^= 1
+	if got := p.redeem(q); got != string(pb.CodeRequest) {
+		t.Errorf("got %s", got)
+	}
+}
+
+// What concerns grants is asked of the vault that is unlocked; of the file where none is.
+func TestVaultOfState(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	if v, locked, err := f.agent.vaultOfState(t.Context()); err != nil || locked || v != f.agent.session.vault {
+		t.Errorf("unlocked: got %v, %v", locked, err)
+	}
+	f.lock()
+	if v, locked, err := f.agent.vaultOfState(t.Context()); err != nil || !locked || !v.Locked() {
+		t.Errorf("locked: got %v, %v", locked, err)
+	}
+}
+
 // While the vault is unlocked a token opens nothing by its shares; what it may do it has
 // from the session.
 func TestTokenOpensNothingOfAnUnlockedVault(t *testing.T) {
