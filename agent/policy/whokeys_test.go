@@ -102,3 +102,15 @@ func TestRuleStandsOnceUnderAPath(t *testing.T) {
 		t.Errorf("of a user: got %v", got)
 	}
 }
+
+// A rule for a pattern of units is found for every unit that fits.
+func TestPatternIsNoKey(t *testing.T) {
+	var tables []string
+	for i := range 9 {
+		tables = append(tables, fmt.Sprintf("effect = \"allow\"\nwho = { unit = \"u%d*\" }\nwhat = \"suiteql\"", i))
+	}
+	a := with(writer("POST", SuiteQLPath), func(a *Attempt) { a.Evidence = Evidence{Known: FactCgroup, Unit: "u3x"} })
+	if d := rules(t, tables...).Decide(a); d.Effect != Allow || d.Index != 3 {
+		t.Errorf("got %+v", d)
+	}
+}
