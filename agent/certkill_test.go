@@ -131,7 +131,11 @@ func TestKilledWhileRotating(t *testing.T) {
 		// What the kill before left may be seen to only now, and meet the faults instead:
 		// then the rotation ends without them, and another one is made.
 		var ended <-chan error
+		over := time.Now().Add(time.Minute)
 		for reached := false; !reached; {
+			if time.Now().After(over) {
+				t.Fatalf("%s: no rotation came to its faults", point.name)
+			}
 			d.netsuite.ClearFaults()
 			if point.failsNow {
 				if err := d.netsuite.Inject(nstest.Fault{Kind: "status", Path: token, Skip: 1, Times: certificateTries, Status: 400, Body: `{"error":"invalid_grant"}`}); err != nil {
