@@ -100,7 +100,8 @@ func newCertRevoke(e *env) *cobra.Command {
 		Short: "Revoke a certificate at NetSuite",
 		Long: `Revoke a certificate at NetSuite, for good. The one that the profile uses
 cannot be revoked so: rotate first.`,
-		Args: takes("ID"),
+		Args:        takes("ID"),
+		Annotations: map[string]string{takesCertificateID: "yes"},
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.manageProfile(c.Context(), func(a *client.Admin, p *pb.Profile) error {
 				if err := a.RevokeCertificate(c.Context(), p.GetName(), args[0]); err != nil {

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +33,34 @@ func takes(names ...string) cobra.PositionalArgs {
 			return nil
 		}
 	}
+}
+
+// takesCertificateID is the annotation of a command whose argument is the ID of a
+// certificate.
+const takesCertificateID = "certificate-id"
+
+// dashedIDsLast puts the ID of a certificate that begins with a dash, as one in 64 does,
+// where it is taken for an argument and no flag. No flag looks like one.
+func dashedIDsLast(root *cobra.Command, args []string) []string {
+	if c, _, err := root.Find(args); err != nil || c.Annotations[takesCertificateID] == "" || slices.Contains(args, "--") {
+		return args
+	}
+	ids, others := []string{"--"}, []string(nil)
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "-") && isCertificateID(arg) {
+			ids = append(ids, arg)
+		} else {
+			others = append(others, arg)
+		}
+	}
+	return append(others, ids...)
+}
+
+// isCertificateID reports whether s is of the form of the ID that NetSuite gives a
+// certificate: a SHA-256 hash in base64url.
+func isCertificateID(s string) bool {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	return err == nil && len(b) == sha256.Size
 }
 
 // flagError puts what the flag parser says into other words. It never repeats the

@@ -35,7 +35,7 @@ func Main(args []string) int {
 	if completes(args) {
 		addCompletions(e, root)
 	}
-	root.SetArgs(args)
+	root.SetArgs(dashedIDsLast(root, args))
 	return e.exit(root.ExecuteContext(context.Background()))
 }
 
