@@ -52,13 +52,9 @@ func (a *Agent) admitBundle(ctx context.Context, g *granted) error {
 	}
 	defer func() { _ = l.Close() }()
 	g.clock = newSteadyClock(a.boottime, a.clock())
-	a.grantClock.load(l, g.Vault[:])
-	now, err := a.goodAt(g, a.clock())
+	now, err := a.goodBy(l, g.Vault[:], g, true)
 	if now.After(a.clock().Add(clockSlack)) {
 		a.log.Warn("the clock of this machine was set back; limits in time go by the highest time seen", "seen", now.UTC().Format(time.RFC3339))
-	}
-	if nerr := a.grantClock.note(l, g.Vault[:], true); nerr != nil && err == nil {
-		err = nerr
 	}
 	return err
 }

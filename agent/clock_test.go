@@ -15,14 +15,21 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
+// shifted is a clock that is ahead of the machine's, by as many nanoseconds as it holds.
+type shifted struct{ atomic.Int64 }
+
+func (s *shifted) now() time.Time { return time.Now().Add(time.Duration(s.Load())) }
+
+// clock has an agent go by it.
+func (s *shifted) clock(c *Config) { c.Clock = s.now }
+
 // TestClockJumps guards K-02: the clock of the machine is set forward by years and back
 // again. What goes to NetSuite and into the log has the time of the clock as it is then;
 // nothing that the agent waits for or limits is longer or shorter for it; and the log
 // holds with times that go back.
 func TestClockJumps(t *testing.T) {
-	var ahead atomic.Int64
-	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	f := start(t, func(c *Config) { c.Clock = clock })
+	var ahead shifted
+	f := start(t, ahead.clock)
 	ctx := t.Context()
 	f.unlock()
 	f.addTBA("acme")
@@ -42,7 +49,7 @@ func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{0, 10 * 365 * 24 * time.Hour, -5 * 365 * 24 * time.Hour, 90 * time.Second, 0} {
 		ahead.Store(int64(jump))
 		near := func(what string, got time.Time) {
-			if d := got.Sub(clock()); d > 2*time.Second || d < -2*time.Second {
+			if d := got.Sub(ahead.now()); d > 2*time.Second || d < -2*time.Second {
 				t.Errorf("clock off by %s: %s is %s off", jump, what, d)
 			}
 		}
@@ -87,8 +94,8 @@ func TestClockJumps(t *testing.T) {
 // set back while it lasts, or that was years ahead when the last one came, does not lock
 // the owner out for longer than the pause.
 func TestClockJumpsWhileWaiting(t *testing.T) {
-	var ahead atomic.Int64
-	f := start(t, func(c *Config) { c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	var ahead shifted
+	f := start(t, ahead.clock)
 	try := func(passphrase string) error {
 		_, err := f.admin.Unlock(t.Context(), f.sealer(passphrase), 0)
 		return err

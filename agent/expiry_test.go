@@ -4,7 +4,6 @@ import (
 	"crypto/elliptic"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,9 +47,9 @@ func TestMilestonesOnlyShrink(t *testing.T) {
 
 // agingWorld is an agent whose clock is set by hand, with a certificate that ends in 61
 // days.
-func agingWorld(t *testing.T) (f *fixture, ahead *atomic.Int64) {
-	ahead = &atomic.Int64{}
-	f = start(t, func(c *Config) { c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+func agingWorld(t *testing.T) (f *fixture, ahead *shifted) {
+	ahead = &shifted{}
+	f = start(t, ahead.clock)
 	f.unlock()
 	f.addTBA("lasting")
 	w := &tokenWorld{fixture: f}

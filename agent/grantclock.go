@@ -95,6 +95,38 @@ func (k *grantClock) isNews(exact bool) bool {
 	return k.isNewsLocked(exact)
 }
 
+// restart starts the clock anew, for grants issued from now on, where it is ahead of now
+// by more than clockSlack.
+func (k *grantClock) restart(l *ledger, id []byte, now int64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now+int64(clockSlack/time.Second) >= k.seen {
+		return nil
+	}
+	before := max(k.before, k.seen)
+	if err := l.Append(
+		store.Entry{Kind: ledgerClockBefore, Subject: id, Value: uint64(before)}, // #nosec G115 -- a time
+		store.Entry{Kind: ledgerClockEpoch, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
+		store.Entry{Kind: ledgerClock, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
+	); err != nil {
+		return fmt.Errorf("starting the clock of grants anew: %w", err)
+	}
+	k.before, k.epoch, k.seen, k.noted = before, now, now, now
+	return nil
+}
+
+// goodBy is goodAt by the clock that l keeps for the vault of an id, which takes note of the
+// time: all of it if exact is set or the grant is over, else by steps.
+func (a *Agent) goodBy(l *ledger, id []byte, g *granted, exact bool) (now time.Time, err error) {
+	a.grantClock.load(l, id)
+	now, over := a.goodAt(g, a.clock())
+	err = a.grantClock.note(l, id, exact || over != nil)
+	if over != nil {
+		return now, over
+	}
+	return now, err
+}
+
 // idOf returns the id of v, or of the vault that the bundle is of.
 func (a *Agent) idOf(v *vault.Vault) []byte {
 	if a.bundled != nil {
@@ -125,26 +157,11 @@ func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) er
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	k, id, now := &a.grantClock, v.ID(), issued
-	if err := a.revokeAhead(ctx, l, v, now); err != nil {
+	if err := a.revokeAhead(ctx, l, v, issued); err != nil {
 		return err
 	}
-	k.load(l, id)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if now+int64(clockSlack/time.Second) >= k.seen {
-		return nil
-	}
-	before := max(k.before, k.seen)
-	if err := l.Append(
-		store.Entry{Kind: ledgerClockBefore, Subject: id, Value: uint64(before)}, // #nosec G115 -- a time
-		store.Entry{Kind: ledgerClockEpoch, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
-		store.Entry{Kind: ledgerClock, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
-	); err != nil {
-		return fmt.Errorf("starting the clock of grants anew: %w", err)
-	}
-	k.before, k.epoch, k.seen, k.noted = before, now, now, now
-	return nil
+	a.grantClock.load(l, v.ID())
+	return a.grantClock.restart(l, v.ID(), issued)
 }
 
 // revokeAhead revokes the grants of v that were issued at a time which has not come yet.

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,10 +139,8 @@ func TestOwnEndsWithItsConnection(t *testing.T) {
 // A grant that ends closes its connections and drops what they opened, by a clock that
 // somebody moved, too.
 func TestGrantEnds(t *testing.T) {
-	var ahead atomic.Int64
-	f, token := lockedWith(t, unlocktoken.Caveats{}, func(c *Config) {
-		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	})
+	var ahead shifted
+	f, token := lockedWith(t, unlocktoken.Caveats{}, ahead.clock)
 	before := f.agent.arena.Info().Used
 	p := f.shown(token)
 	ahead.Store(int64(2 * time.Hour))
@@ -166,10 +163,8 @@ func TestGrantEnds(t *testing.T) {
 
 // A clock that was far ahead ended the grants of its time; the owner's next grant works.
 func TestClockThatWasAhead(t *testing.T) {
-	var ahead atomic.Int64
-	f := start(t, func(c *Config) {
-		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	})
+	var ahead shifted
+	f := start(t, ahead.clock)
 	f.unlock()
 	f.addTBA("acme")
 	old, _ := f.mustGrant("acme")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,10 +149,8 @@ func TestRevocationWaitsForNobody(t *testing.T) {
 // TestGrantOfAClockThatWasAhead: a grant that was made while the clock was ahead, and has
 // ended by it, does not begin to live once more when the clock is right again.
 func TestGrantOfAClockThatWasAhead(t *testing.T) {
-	var ahead atomic.Int64
-	f := start(t, func(c *Config) {
-		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	})
+	var ahead shifted
+	f := start(t, ahead.clock)
 	f.unlock()
 	f.addTBA("acme")
 	ahead.Store(int64(365 * 24 * time.Hour))

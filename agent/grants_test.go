@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -340,8 +339,8 @@ func TestRevokeAndRotate(t *testing.T) {
 // TestGrantsEnd: a grant is over at its end, listed for a month, and gone with the next.
 func TestGrantsEnd(t *testing.T) {
 	ctx := t.Context()
-	var ahead atomic.Int64
-	f := start(t, func(c *Config) { c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	var ahead shifted
+	f := start(t, ahead.clock)
 	f.unlock()
 	f.addTBA("acme")
 	s := f.spec("acme")

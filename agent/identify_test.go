@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,10 +98,8 @@ func TestRedeemForAJob(t *testing.T) {
 // TestIDTokenOfAClockThatWasSetBack: an ID token that is over, and was never used, does not
 // become good where the clock is set back.
 func TestIDTokenOfAClockThatWasSetBack(t *testing.T) {
-	var ahead atomic.Int64
-	w := startJobs(t, func(c *Config) {
-		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	})
+	var ahead shifted
+	w := startJobs(t, ahead.clock)
 	begin := time.Now()
 	stolen := w.issuer.Sign(t, w.issuer.GitHub(w.audience, begin))
 	ahead.Store(int64(30 * time.Minute))

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,8 +107,8 @@ func TestGrantListens(t *testing.T) {
 
 // A socket ends when its grant does.
 func TestGrantListensUntilItsEnd(t *testing.T) {
-	var ahead atomic.Int64
-	f := start(t, func(c *Config) { c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	var ahead shifted
+	f := start(t, ahead.clock)
 	f.unlock()
 	f.addTBA("acme")
 	path := filepath.Join(shortDir(t), "s")

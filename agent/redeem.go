@@ -263,11 +263,7 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 	if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
 		g.revoked.Store(true)
 	}
-	a.grantClock.load(l, v.ID())
-	now, err := a.goodAt(g, a.clock())
-	if nerr := a.grantClock.note(l, v.ID(), err != nil); err == nil {
-		err = nerr
-	}
+	now, err := a.goodBy(l, v.ID(), g, false)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,211 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// openedLedger returns the ledger of the vault of f, which others wait for until the test
+// closes it.
+func (f *fixture) openedLedger() (*ledger, *vault.Vault) {
+	f.t.Helper()
+	v, _, err := f.agent.vaultOfState(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	l, _, err := f.agent.openLedger(f.t.Context(), v)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return l, v
+}
+
+// ledgerSize returns the length of the ledger, in bytes: each entry adds to it.
+func (f *fixture) ledgerSize() int64 {
+	f.t.Helper()
+	fi, err := os.Stat(f.paths.Ledger)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return fi.Size()
+}
+
+// whileDamaged calls what while something else lies in the place of the vault.
+func (f *fixture) whileDamaged(what func()) {
+	f.t.Helper()
+	text := f.vaultFile()
+	for _, b := range [][]byte{[]byte("no vault"), text} {
+		if err := os.WriteFile(f.paths.Vault, b, 0o600); err != nil {
+			f.t.Fatal(err)
+		}
+		if len(b) != len(text) {
+			what()
+		}
+	}
+}
+
+// The highest time is written down by steps, or exactly where somebody met an end, and
+// never twice.
+func TestGrantClockIsNoted(t *testing.T) {
+	f := start(t)
+	l, v := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	k, begin, step := &grantClock{}, time.Unix(1<<30, 0), int64(clockStep/time.Second)
+	for _, c := range []struct {
+		after int64
+		exact bool
+		noted int64
+	}{
+		{0, false, 0}, {1, false, 0}, {step - 1, false, 0}, {step, false, step},
+		{step + 1, false, step}, {step + 1, true, step + 1}, {5, true, step + 1}, {2 * step, true, 2 * step},
+	} {
+		k.at(0, begin.Add(time.Duration(c.after)*time.Second))
+		if err := k.note(l, v.ID(), c.exact); err != nil {
+			t.Fatal(err)
+		}
+		if got := ledgerTimeOf(l, ledgerClock, v.ID()) - begin.Unix(); got != c.noted {
+			t.Errorf("%d s later, exact %v: the ledger has %d, want %d", c.after, c.exact, got, c.noted)
+		}
+		before := f.ledgerSize()
+		if err := k.note(l, v.ID(), c.exact); err != nil || f.ledgerSize() != before {
+			t.Errorf("%d s later, exact %v: noted twice, or %v", c.after, c.exact, err)
+		}
+	}
+}
+
+// The time of a grant is that of the machine, to the nanosecond, where that did not go back.
+func TestGrantClockIsExact(t *testing.T) {
+	k, now := &grantClock{}, time.Unix(1<<30, 500)
+	if got := k.at(0, now); !got.Equal(now) {
+		t.Errorf("got %v, want %v", got, now)
+	}
+	if got := k.at(0, now.Add(-time.Hour)); got.Unix() != now.Unix() {
+		t.Errorf("set back: got %v, want %v", got, now)
+	}
+}
+
+// A time that cannot be written down counts as not written down.
+func TestGrantClockOfAClosedLedger(t *testing.T) {
+	f := start(t)
+	l, v := f.openedLedger()
+	defer func() { <-l.turn }()
+	defer l.key.Destroy()
+	if err := l.Ledger.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k := &grantClock{seen: 1 << 40}
+	if err := k.note(l, v.ID(), true); !errors.Is(err, store.ErrClosed) || k.noted != 0 {
+		t.Errorf("noting: got %v, and %d as noted", err, k.noted)
+	}
+	if err := k.restart(l, v.ID(), 1<<30); !errors.Is(err, store.ErrClosed) || k.seen != 1<<40 || k.epoch != 0 {
+		t.Errorf("starting anew: got %v, %d, %d", err, k.seen, k.epoch)
+	}
+	// A grant that ends keeps its reason; one that is good is not used by a time that a
+	// restart would forget.
+	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{IssuedAt: time.Now().Unix(), Caveats: unlocktoken.Caveats{NotAfter: time.Now().Add(time.Hour).Unix()}}})
+	if _, err := f.agent.goodBy(l, v.ID(), good, true); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a good grant: got %v", err)
+	}
+	good.revoked.Store(true)
+	if _, err := f.agent.goodBy(l, v.ID(), good, true); !errors.Is(err, ErrRevoked) {
+		t.Errorf("one that was revoked: got %v", err)
+	}
+}
+
+// Where nothing is to be noted, nobody waits for the ledger.
+func TestGrantClockWaitsForNobody(t *testing.T) {
+	f := start(t)
+	l, v := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	begin := time.Now()
+	if err := f.agent.noteGrantTime(v, false); err != nil || time.Since(begin) > ledgerTime/2 {
+		t.Errorf("got %v after %v", err, time.Since(begin))
+	}
+}
+
+// A clock that is ahead by the slack that clocks have is not started anew.
+func TestGrantClockIsStartedAnew(t *testing.T) {
+	f := start(t)
+	l, v := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	const seen = int64(1 << 30)
+	for behind, want := range map[time.Duration]bool{0: false, clockSlack: false, clockSlack + time.Second: true} {
+		k := &grantClock{seen: seen}
+		now := seen - int64(behind/time.Second)
+		if err := k.restart(l, v.ID(), now); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.epoch == now && k.seen == now && k.before == seen; got != want {
+			t.Errorf("%v behind: epoch %d, seen %d, before %d", behind, k.epoch, k.seen, k.before)
+		}
+	}
+}
+
+// A new grant needs the ledger, and what the vault says of the others.
+func TestNewGrantWithoutALedger(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	l, v := f.openedLedger()
+	f.whileDamaged(func() {
+		if err := f.agent.revokeAhead(t.Context(), l, v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
+			t.Errorf("with a damaged vault: got %v", err)
+		}
+	})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.paths.Ledger, []byte("no ledger"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.agent.trustClock(t.Context(), v, time.Now().Unix()); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("with a damaged ledger: got %v", err)
+	}
+}
+
+// What is revoked because the clock was ahead is what was made then, is told once, and
+// stays revoked since when it was.
+func TestOnlyGrantsOfTheFutureAreRevoked(t *testing.T) {
+	var ahead shifted
+	f := start(t, ahead.clock)
+	f.unlock()
+	f.addTBA("acme")
+	_, now := f.mustGrant("acme")
+	ahead.Store(int64(24 * time.Hour))
+	_, then := f.mustGrant("acme")
+	_, revoked := f.mustGrant("acme")
+	if _, err := f.admin.RevokeGrant(t.Context(), revoked.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	at, err := f.admin.Grant(t.Context(), revoked.GetId())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: []byte{0xff}}); err != nil {
+		t.Fatal(err) // one that cannot be read
+	}
+	ahead.Store(0)
+	f.mustGrant("acme")
+	for g, want := range map[string]string{now.GetId(): "active", then.GetId(): "revoked", revoked.GetId(): "revoked"} {
+		if got, err := f.admin.Grant(t.Context(), g); err != nil || got.GetState() != want {
+			t.Errorf("got %v, %v; want %s", got, err, want)
+		}
+	}
+	if again, err := f.admin.Grant(t.Context(), revoked.GetId()); err != nil || again.GetRevokedAt() != at.GetRevokedAt() {
+		t.Errorf("revoked at %d, and then at %d, %v", at.GetRevokedAt(), again.GetRevokedAt(), err)
+	}
+	told := 0
+	for _, e := range f.entries() {
+		if e.Event == "grant.revoke" && e.Grant == revoked.GetId() {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("its revocation is told %d times", told)
+	}
+}
