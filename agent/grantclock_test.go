@@ -209,3 +209,29 @@ func TestOnlyGrantsOfTheFutureAreRevoked(t *testing.T) {
 		t.Errorf("its revocation is told %d times", told)
 	}
 }
+
+// A good grant notes the time by steps, unless it is to be exact; one that is over, exactly.
+func TestGrantClockNotesEnds(t *testing.T) {
+	f := start(t)
+	l, v := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	now := time.Now().Unix()
+	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{IssuedAt: now, Caveats: unlocktoken.Caveats{NotAfter: now + 3600}}})
+	over := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{IssuedAt: now - 20, Caveats: unlocktoken.Caveats{NotAfter: now - 10}}})
+	for _, c := range []struct {
+		g            *granted
+		exact, noted bool
+	}{{good, false, false}, {good, true, true}, {over, false, true}} {
+		before := now - 5                                                                                        // five seconds ago the time was noted
+		if err := l.Append(store.Entry{Kind: ledgerClock, Subject: v.ID(), Value: uint64(before)}); err != nil { // #nosec G115 -- a time
+			t.Fatal(err)
+		}
+		f.agent.grantClock = grantClock{} // as in an agent that has just started
+		if _, err := f.agent.goodBy(l, v.ID(), c.g, c.exact); (err != nil) != (c.g == over) {
+			t.Fatal(err)
+		}
+		if got := ledgerTimeOf(l, ledgerClock, v.ID()); (got > before) != c.noted {
+			t.Errorf("over %v, exact %v: noted %d, and %d before", c.g == over, c.exact, got, before)
+		}
+	}
+}

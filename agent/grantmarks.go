@@ -27,9 +27,6 @@ func (a *Agent) isRevoked(l *ledger, g vault.Grant) (at int64, revoked bool) {
 
 // markOf returns since when the vault has g as revoked; 0: it has not, or is locked.
 func (a *Agent) markOf(g vault.Grant) int64 {
-	if g.Meta == nil {
-		return 0
-	}
 	m, _, err := a.codec.decodeGrant(g.Meta)
 	if err != nil {
 		return 0
@@ -119,11 +116,8 @@ func without() error {
 
 // opened returns the records that g opens, or opened until it was revoked.
 func (a *Agent) opened(g vault.Grant) [][16]byte {
-	if a.markOf(g) == 0 {
-		return g.Records
-	}
-	_, grant, err := a.codec.decodeGrant(g.Meta)
-	if err != nil || grant.Mode == unlocktoken.Detached {
+	m, grant, err := a.codec.decodeGrant(g.Meta)
+	if err != nil || m.Revoked == 0 || grant.Mode == unlocktoken.Detached {
 		return g.Records
 	}
 	var ids [][16]byte

@@ -3,12 +3,14 @@ package agent
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // withLedger ends the agent, puts old in the place of the ledger, nil for none, and runs
@@ -190,4 +192,103 @@ func TestGrantFromTheFuture(t *testing.T) {
 			t.Errorf("%v before it was issued: got %v", before, err)
 		}
 	}
+}
+
+// metaOfToken is what the vault keeps of the grant of a token.
+func (f *fixture) metaOfToken(token *unlocktoken.Token, revoked int64) []byte {
+	f.t.Helper()
+	b, err := f.agent.codec.enc.Marshal(&grantMeta{Chain: token.Chain.Encode(), Profiles: []string{"acme"}, Proof: "x", Revoked: revoked})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return b
+}
+
+// TestOpenedByAGrant: what a grant opened is known after it was revoked, too; a bundle opens
+// nothing of the vault, and what cannot be read says no more than the vault does.
+func TestOpenedByAGrant(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	_, detached := f.mintBundle(unlocktoken.Caveats{}, nil, "acme")
+	acme := [][16]byte{mustRead(t, token).Caveats.Credentials[0]}
+	left := [][16]byte{{9}}
+	for name, c := range map[string]struct {
+		meta []byte
+		want [][16]byte
+	}{
+		"active": {f.metaOfToken(token, 0), left}, "revoked": {f.metaOfToken(token, 1), acme},
+		"a bundle, revoked": {f.metaOfToken(detached, 1), left}, "damaged": {[]byte{0xff}, left}, "locked": {nil, left},
+	} {
+		if got := f.agent.opened(vault.Grant{Meta: c.meta, Records: left}); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestRevocationsAgree: what ledger and vault have said once they do not say again, and a
+// grant that cannot be read keeps none from it.
+func TestRevocationsAgree(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	_, g := f.mustGrant("acme")
+	v := f.agent.session.vault
+	if err := v.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: []byte{0xff}}); err != nil {
+		t.Fatal(err)
+	}
+	f.lock()
+	for _, id := range []string{g.GetId(), unlocktoken.GrantName([16]byte{7})} {
+		if _, err := f.admin.RevokeGrant(t.Context(), id, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.unlock()
+	if g, err := f.admin.Grant(t.Context(), g.GetId()); err != nil || g.GetState() != "revoked" {
+		t.Fatalf("got %v, %v", g, err)
+	}
+	l, v := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	size, generation := f.ledgerSize(), v.Generation()
+	f.agent.settleRevocations(t.Context(), v, l)
+	if err := f.agent.markRevoked(t.Context(), v, l); err != nil {
+		t.Fatal(err)
+	}
+	if f.ledgerSize() != size || v.Generation() != generation {
+		t.Errorf("again: ledger %d and %d, vault %d and %d", size, f.ledgerSize(), generation, v.Generation())
+	}
+	all, err := v.Grants()
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := 0
+	for _, g := range all {
+		if at, revoked := f.agent.isRevoked(l, g); !revoked || at == 0 {
+			t.Errorf("%v is revoked %v, at %d", unlocktoken.GrantName(g.ID), revoked, at)
+		}
+		if f.agent.markOf(g) != 0 {
+			marked++
+		}
+	}
+	if marked != 1 {
+		t.Errorf("%d grants are marked, want the one that can be read", marked)
+	}
+}
+
+// TestMarkingADamagedVault: what the vault cannot take is an error, and its grants are not
+// said to be forgotten.
+func TestMarkingADamagedVault(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	l, v := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	if notes := f.agent.forgotten(v); notes != nil {
+		t.Errorf("of a vault without grants: got %q", notes)
+	}
+	f.whileDamaged(func() {
+		if err := f.agent.markRevoked(t.Context(), v, l); !errors.Is(err, vault.ErrDamaged) {
+			t.Errorf("marking: got %v", err)
+		}
+	})
 }

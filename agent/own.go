@@ -21,10 +21,11 @@ const (
 	maxShares      = unlocktoken.MaxShares * shareSize
 )
 
-// checkShares refuses what is no list of shares in ascending order of credentials.
+// checkShares refuses what is no list of shares in ascending order of credentials. Who
+// opened them has looked at their length.
 func checkShares(shares secret.Bytes) error {
 	return shares.Use(func(p []byte) error {
-		if len(p)%shareSize != 0 || len(p) > maxShares {
+		if len(p)%shareSize != 0 {
 			return refuse(ErrGrant, pb.CodeGrant, "the unlock token was not taken", "its shares are cut", "give the token as  nsagent grant new  printed it")
 		}
 		for i := shareSize; i < len(p); i += shareSize {
@@ -65,7 +66,7 @@ func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, issuer [32]byte, g 
 			return secret.Bytes{}, nil
 		}
 		share, err := a.shareOf(shares, record)
-		if err != nil || share.IsZero() {
+		if share.IsZero() { // none was shown, or there is no room for it
 			return secret.Bytes{}, err
 		}
 		defer share.Destroy()
@@ -132,9 +133,6 @@ func (a *Agent) keepOwn(s *session, locks uint64) error {
 
 // dropOwn wipes what the token of g opened.
 func (a *Agent) dropOwn(g *granted) {
-	if g == nil {
-		return
-	}
 	a.mu.Lock()
 	s := g.own
 	g.own = nil
