@@ -160,6 +160,11 @@ func TestNewGrantWithoutALedger(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	f.whileDamaged(func() {
+		if err := f.agent.trustClock(t.Context(), v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
+			t.Errorf("with a damaged vault: got %v", err)
+		}
+	})
 	if err := os.WriteFile(f.paths.Ledger, []byte("no ledger"), 0o600); err != nil {
 		t.Fatal(err)
 	}
