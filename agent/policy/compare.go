@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/nsagent/nsagent/internal/pathglob"
 )
@@ -10,36 +9,14 @@ import (
 // covers reports whether r matches whatever l matches, other spellings of a path aside:
 // behind r, l never decides.
 func (r *Rule) covers(l *Rule) bool {
-	return r.coversEnvironment(l) && all(r.Profiles, l.Profiles, pathglob.Word.Covers) &&
+	return l.reach()&^r.environments() == 0 && r.coversBeside(l)
+}
+
+// coversBeside is covers where r matches at all in the environment.
+func (r *Rule) coversBeside(l *Rule) bool {
+	return all(r.Profiles, l.Profiles, pathglob.Word.Covers) &&
 		all(r.What, l.What, func(o, m Operation) bool { return o.covers(m, l.Effect != Allow) }) && all(r.Hours, l.Hours, func(a, b Hours) bool { return a.text == b.text }) &&
 		r.Who.covers(&l.Who) && (r.Effect == Deny || r.Who.UIDs != nil || l.Who.UIDs == nil) // else it is for the owner
-}
-
-// coversEnvironment: without an environment, a rule that does not deny leaves out writes
-// in production.
-func (r *Rule) coversEnvironment(l *Rule) bool {
-	if r.Environment != "" {
-		return r.Environment == l.Environment
-	}
-	return r.Effect == Deny || l.Environment == "sandbox" || l.Environment == "" && l.Effect != Deny || !slices.ContainsFunc(l.What, Operation.writes)
-}
-
-// writes reports whether o may be something that a profile limited to reading may not do.
-func (o Operation) writes() bool {
-	switch o.form {
-	case formSuiteQL:
-		return false
-	case formPath:
-		return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool { return m != "GET" && m != "HEAD" }) || mayIssueTokens(o.path)
-	}
-	return true
-}
-
-// mayIssueTokens reports whether a path that fits p may be one that issues or revokes
-// tokens, which a GET does as well: they stand in /rest.
-func mayIssueTokens(p pathglob.Pattern) bool {
-	first, _, _ := strings.Cut(strings.TrimPrefix(p.Prefix(), "/"), "/")
-	return first == "" || isTokenEndpoint("/"+first+"/issuetoken")
 }
 
 // overlaps reports whether some attempt may match both r and l.

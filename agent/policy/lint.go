@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Finding is something in a policy that is allowed and hardly meant.
@@ -32,7 +34,7 @@ func (p *Policy) Lint() []Finding {
 		if text := p.idle(l); text != "" {
 			out = append(out, Finding{l.Line, l.Name, true, text})
 		}
-		out = append(out, p.behind(l, near.of(l))...)
+		out = append(out, p.behind(i, near.of(l))...)
 		if len(out) >= maxFindings {
 			return out[:maxFindings]
 		}
@@ -41,22 +43,78 @@ func (p *Policy) Lint() []Finding {
 	return out
 }
 
-// behind holds a rule against those before it.
-func (p *Policy) behind(l *Rule, before []int) (out []Finding) {
+// behind holds rule n against those before it, whose order decides and not their effect:
+// a rule that denies takes back nothing of what one before it allows.
+func (p *Policy) behind(n int, before []int) (out []Finding) {
+	l := &p.Rules[n]
+	takers, open := p.takers(l, before)
+	switch {
+	case open == 0:
+		return []Finding{{l.Line, l.Name, true, taken(l, takers)}}
+	case l.Effect == Deny && slices.ContainsFunc(takers, func(r *Rule) bool { return r.Environment == "" }):
+		// What is open are the writes in production that such a rule leaves out: nobody who
+		// reads the two sees that they differ there.
+		never := !slices.ContainsFunc(p.Rules[n+1:], func(r Rule) bool { return r.environments() == inProduction && r.Effect != Deny && r.overlaps(l) })
+		out = append(out, Finding{l.Line, l.Name, never, taken(l, takers, "writes in production")})
+	default:
+		takers = nil
+	}
 	for _, i := range before {
 		r := &p.Rules[i]
-		switch {
-		case r.covers(l):
-			text := fmt.Sprintf("it never decides: rule %q before it takes all that it would", r.Name)
-			if l.Effect == Deny && r.Effect != Deny { // which leaves more to it
-				text += ", but for other users and what cannot be told"
-			}
-			return append(out, Finding{l.Line, l.Name, true, text})
-		case len(out) < maxFindings && r.Effect != l.Effect && r.overlaps(l) && !l.covers(r):
+		if len(out) < maxFindings && r.Effect != l.Effect && !slices.Contains(takers, r) && r.overlaps(l) && !l.covers(r) {
 			out = append(out, Finding{l.Line, l.Name, false, fmt.Sprintf("it overlaps with rule %q, which %s: where both match, that one decides", r.Name, r.Effect.does())})
 		}
 	}
 	return out
+}
+
+// takers returns the rules that take, in some environment, all that is plainly of l, and
+// what they leave open together.
+func (p *Policy) takers(l *Rule, before []int) (takers []*Rule, open reach) {
+	open = l.reach()
+	for _, i := range before {
+		r := &p.Rules[i]
+		if left := open &^ r.environments(); left != open && r.coversBeside(l) {
+			takers, open = append(takers, r), left
+		}
+	}
+	return takers, open
+}
+
+// taken says which rules take what would be of l, what they leave to it, beginning with
+// left, and what to do where it denies.
+func taken(l *Rule, takers []*Rule, left ...string) string {
+	one := func(is func(r *Rule) bool) bool { return slices.ContainsFunc(takers, is) }
+	if l.Effect == Deny && one(func(r *Rule) bool { return r.Effect != Deny && r.Who.UIDs == nil }) {
+		left = append(left, "other users")
+	}
+	if l.Effect != Allow && one(func(r *Rule) bool { return r.Effect == Allow }) {
+		left = append(left, "what cannot be told")
+	}
+	text := fmt.Sprintf("it never decides: rule %q before it takes all that it would", takers[0].Name)
+	if len(takers) > 1 {
+		var names []string
+		for _, r := range takers {
+			names = append(names, strconv.Quote(r.Name))
+		}
+		text = "it never decides: rules " + listed(names) + " before it take all that it would"
+	}
+	if left != nil {
+		text += ", but for " + listed(left)
+	}
+	if l.Effect == Deny && one(func(r *Rule) bool { return r.Effect != Deny }) {
+		text += "; for it to deny that, put it first"
+	}
+	return text
+}
+
+// listed joins words to a list in a sentence.
+func listed(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 // neighbours are the numbers of rules by profile, so that not every rule is held against

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,22 +26,158 @@ func TestLintOfPassports(t *testing.T) {
 	}
 }
 
-// A rule that denies still denies something where it stands behind one for the same that
-// allows or asks: what another user does, and what may be meant and cannot be told.
+// A rule that denies takes back nothing of what a rule before it gives, and is told so, with
+// what is left to it and what to do.
 func TestLintOfDenyingBehind(t *testing.T) {
-	const all = "environment = \"sandbox\"\nwhat = \"*\"\nwho = { exe = \"/a\" }\neffect = "
-	for _, c := range []struct {
-		first, second string
-		leaves        bool
-	}{{"allow", "deny", true}, {"ask", "deny", true}, {"allow", "allow", false}, {"deny", "deny", false}, {"deny", "allow", false}} {
-		p := rules(t, all+`"`+c.first+`"`, all+`"`+c.second+`"`, "effect = \"allow\"\nwhat = \"*\"\nwho = { uid = [7, 8] }")
-		got := p.Lint()
-		if len(got) == 0 || !got[0].Never || strings.HasSuffix(got[0].Text, "but for other users and what cannot be told") != c.leaves {
-			t.Errorf("%s, then %s: got %+v", c.first, c.second, got)
-		}
-		other := with(writer("GET", customers), func(a *Attempt) { a.UID, a.Evidence = 8, Evidence{Known: FactExe, Exe: "/a"} })
-		if d := p.Decide(other); (d.Index == 1) != c.leaves {
-			t.Errorf("%s, then %s: got %+v", c.first, c.second, d)
+	const (
+		all     = "what = \"*\"\n"
+		deletes = "what = \"DELETE /**\"\n"
+		in      = "environment = \"%s\"\n"
+		who     = "who = { exe = \"/a\" }\n"
+		users   = "who = { uid = [7, 8] }\n"
+		never   = `it never decides: rule "r0" before it takes all that it would`
+		writes  = "writes in production, "
+		rest    = "other users and what cannot be told"
+		advice  = "; for it to deny that, put it first"
+		overlap = `it overlaps with rule "r0", which allows: where both match, that one decides`
+	)
+	sandbox, production := fmt.Sprintf(in, "sandbox"), fmt.Sprintf(in, "production")
+	rule := func(effect string, parts ...string) string {
+		return "effect = \"" + effect + "\"\n" + strings.Join(parts, "")
+	}
+	for name, c := range map[string]struct {
+		rules []string
+		// of is what is said of the last rule but those that are behind it, and note that it
+		// decides all the same.
+		of   string
+		note bool
+		n    int
+	}{
+		"the same":                        {[]string{rule("allow", all, sandbox), rule("deny", all, sandbox)}, never + ", but for " + rest + advice, false, 1},
+		"the same that asks":              {[]string{rule("ask", all, sandbox), rule("deny", all, sandbox)}, never + ", but for other users" + advice, false, 1},
+		"the same of users":               {[]string{rule("allow", all, sandbox, users), rule("deny", all, sandbox, users)}, never + ", but for what cannot be told" + advice, false, 1},
+		"one that covers":                 {[]string{rule("allow", all, production), rule("deny", deletes, production, who)}, never + ", but for " + rest + advice, false, 1},
+		"without environment":             {[]string{rule("allow", all), rule("deny", all)}, never + ", but for " + writes + rest + advice, false, 1},
+		"writes without environment":      {[]string{rule("allow", all), rule("deny", deletes)}, never + ", but for " + writes + rest + advice, false, 1},
+		"in production, without":          {[]string{rule("allow", all), rule("deny", all, production)}, never + ", but for " + writes + rest + advice, false, 1},
+		"one for each environment":        {[]string{rule("allow", all, sandbox), rule("ask", all, production), rule("deny", deletes)}, `it never decides: rules "r0" and "r1" before it take all that it would, but for ` + rest + advice, false, 2},
+		"one for each, and all":           {[]string{rule("allow", all, sandbox), rule("deny", all, production), rule("ask", all)}, `it never decides: rules "r0" and "r1" before it take all that it would, but for what cannot be told`, false, 2},
+		"what a rule behind would allow":  {[]string{rule("allow", all), rule("deny", deletes), rule("ask", all, production)}, never + ", but for " + writes + rest + advice, true, 1},
+		"what one behind denies, too":     {[]string{rule("allow", all), rule("deny", deletes), rule("deny", all, production)}, never + ", but for " + writes + rest + advice, false, 1},
+		"what no rule behind speaks of":   {[]string{rule("allow", all), rule("deny", deletes), rule("ask", "what = \"token\"\n", production)}, never + ", but for " + writes + rest + advice, false, 1},
+		"what one behind leaves, too":     {[]string{rule("allow", all), rule("deny", deletes), rule("ask", all, users)}, never + ", but for " + writes + rest + advice, false, 1},
+		"another that denies":             {[]string{rule("deny", all), rule("deny", deletes)}, never, false, 1},
+		"one that asks behind":            {[]string{rule("allow", all), rule("ask", all)}, never + ", but for what cannot be told", false, 1},
+		"one that allows behind":          {[]string{rule("deny", all), rule("allow", deletes)}, never, false, 1},
+		"more in production":              {[]string{rule("allow", all), rule("allow", all, production)}, "", false, 1},
+		"in production, behind sandboxes": {[]string{rule("allow", all, sandbox), rule("deny", all, production)}, "", false, 1},
+		"everything, behind sandboxes":    {[]string{rule("allow", all, sandbox), rule("deny", all)}, "", false, 1},
+		"writes, behind sandboxes":        {[]string{rule("allow", all, sandbox), rule("deny", deletes)}, overlap, true, 1},
+		"more than was allowed":           {[]string{rule("allow", deletes), rule("deny", all)}, "", false, 1},
+		"before":                          {[]string{rule("deny", deletes), rule("allow", all)}, "", false, 0},
+		"for other programs, too":         {[]string{rule("allow", all, who), rule("deny", deletes)}, overlap, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := rules(t, c.rules...)
+			var got []Finding
+			for _, f := range p.Lint() {
+				if f.Rule == fmt.Sprintf("r%d", c.n) {
+					got = append(got, f)
+				}
+			}
+			want := []Finding{{p.Rules[c.n].Line, p.Rules[c.n].Name, !c.note, c.of}}
+			if c.of == "" {
+				want = nil
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// What lint says of a rule that denies is what deciding makes of it, whatever the two rules
+// are about.
+func TestLintOfDenyingIsTrue(t *testing.T) {
+	attempts := plainAttempts()
+	told := 0
+	for _, before := range operationsNearby {
+		for _, behind := range operationsNearby {
+			if strings.Contains(before+behind, SuiteQLPath) && (before == "suiteql" || behind == "suiteql") {
+				continue // two ways to write one thing are not seen to be the same
+			}
+			for _, effect := range []string{"allow", "ask"} {
+				covers := false // without environments, in sandboxes
+				for _, environments := range environmentsOfTwo() {
+					p := rules(t, fmt.Sprintf("effect = %q\nwhat = %q\n%s", effect, before, environments[0]), fmt.Sprintf("effect = \"deny\"\nwhat = %q\n%s", behind, environments[1]))
+					var takes, left, leftInSandbox, leftElse int
+					for _, a := range attempts {
+						s := see(&a)
+						first, _ := p.Rules[0].fits(&s)
+						second, _ := p.Rules[1].fits(&s)
+						switch {
+						case second != yes || behind == "suiteql" && a.Method != "POST":
+						case first == yes:
+							takes++
+						case s.writes && a.Environment == "production":
+							left++
+						default:
+							leftElse++
+							if a.Environment == "sandbox" {
+								leftInSandbox++
+							}
+						}
+					}
+					covers = covers || environments == [2]string{} && leftInSandbox == 0
+					want := covers && takes > 0 && leftElse == 0 && (left == 0 || environments[0] == "")
+					got, writes := false, false
+					for _, f := range p.Lint() {
+						if f.Rule == "r1" && strings.Contains(f.Text, `"r0" before it takes all`) {
+							got, writes = true, strings.Contains(f.Text, "writes in production")
+							told++
+						}
+					}
+					if got != want || got && writes != (left > 0) {
+						t.Errorf("%s, then %s: it takes %d and leaves %d writes in production, and %d: got %t, %t", p.Rules[0].String(), p.Rules[1].String(), takes, left, leftElse, got, writes)
+					}
+				}
+			}
 		}
 	}
+	if told < 500 {
+		t.Errorf("%d pairs", told)
+	}
+}
+
+// environmentsOfTwo returns those that two rules may name, beginning with none.
+func environmentsOfTwo() (pairs [][2]string) {
+	for _, a := range []string{"", "environment = \"production\"", "environment = \"sandbox\""} {
+		for _, b := range []string{"", "environment = \"production\"", "environment = \"sandbox\""} {
+			pairs = append(pairs, [2]string{a, b})
+		}
+	}
+	return pairs
+}
+
+// plainAttempts returns what rules are plainly about, by the owner, on profiles of both
+// environments.
+func plainAttempts() (all []Attempt) {
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
+		for _, path := range []string{SuiteQLPath, customers, "/rest/issuetoken", "/rest/x", "/x", "/services/NetSuitePort_2025_2"} {
+			all = append(all, writer(method, path), with(writer(method, path), func(a *Attempt) { a.Operation = "get" }))
+		}
+		for _, script := range []string{"", "1/1", "12/1", "31/1", "45/2", "customscript_a/1", "customscript_b/1"} {
+			all = append(all, with(writer(method, RESTletPath), func(a *Attempt) { a.Script = script }))
+		}
+	}
+	for _, kind := range []Kind{KindPassport, KindConnectPassword, KindAssertion, KindToken} {
+		for _, operation := range []string{"get", "search", "add"} {
+			all = append(all, with(of(kind), func(a *Attempt) { a.Operation = operation }))
+		}
+	}
+	for _, a := range all {
+		a.Environment = "production"
+		all = append(all, a)
+	}
+	return all
 }

@@ -56,7 +56,7 @@ func TestLint(t *testing.T) {
 	p, err := Parse(strings.Replace(textOf(
 		"effect = \"allow\"\nwhat = \"* /services/**\"\nprofiles = \"acme-*\"",
 		"effect = \"deny\"\nwhat = \"DELETE /services/rest/record/**\"\nprofiles = \"acme-prod\"\nenvironment = \"sandbox\"", // shadowed by r0
-		"effect = \"deny\"\nwhat = \"DELETE /services/rest/record/**\"\nprofiles = \"acme-prod\"",                            // in production r0 leaves it
+		"effect = \"deny\"\nwhat = \"DELETE /services/rest/record/**\"\nprofiles = \"acme-prod\"",                            // in production r0 leaves writes
 		"effect = \"allow\"\nwhat = [\"suiteql\", \"GET /services/x\"]\nprofiles = \"acme-sb\"",                              // shadowed by r0
 		"effect = \"ask\"\nwhat = [\"restlet 1/1\", \"restlet 2/*\"]\nprofiles = \"other\"",
 		"effect = \"allow\"\nwhat = \"restlet 2/3\"\nprofiles = \"other\"", // shadowed by r4
@@ -79,8 +79,8 @@ func TestLint(t *testing.T) {
 	}
 	const never = "it never decides: rule %q before it takes all that it would"
 	want := []string{
-		"r1 true " + fmt.Sprintf(never, "r0") + ", but for other users and what cannot be told",
-		`r2 false it overlaps with rule "r0", which allows: where both match, that one decides`,
+		"r1 true " + fmt.Sprintf(never, "r0") + ", but for other users and what cannot be told; for it to deny that, put it first",
+		"r2 true " + fmt.Sprintf(never, "r0") + ", but for writes in production, other users and what cannot be told; for it to deny that, put it first",
 		"r3 true " + fmt.Sprintf(never, "r0"),
 		"r5 true " + fmt.Sprintf(never, "r4"),
 		"r6 true soap allows nothing there: a TokenPassport does not say for which operation it is; allow passport, or leave it out",

@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
+)
+
+// reach says where a rule matches: on which profiles what reads, and what writes; a set of
+// bits.
+type reach uint8
+
+const (
+	sandboxReads reach = 1 << iota
+	sandboxWrites
+	productionReads
+	productionWrites
+
+	inSandbox    = sandboxReads | sandboxWrites
+	inProduction = productionReads | productionWrites
+	reading      = sandboxReads | productionReads
+	writing      = sandboxWrites | productionWrites
+)
+
+// environments returns where r matches, whatever it is about. Without an environment, a
+// rule that does not deny leaves out writes in production.
+func (r *Rule) environments() reach {
+	switch {
+	case r.Environment == "sandbox":
+		return inSandbox
+	case r.Environment == "production":
+		return inProduction
+	case r.Effect == Deny:
+		return inSandbox | inProduction
+	}
+	return inSandbox | productionReads
+}
+
+// reach returns where r matches something that it is plainly about. One that asks denies
+// in production, of what only reads, what may be meant and cannot be told.
+func (r *Rule) reach() reach {
+	var kinds reach
+	for _, o := range r.What {
+		if o.reads() || r.Effect == Ask && o.form == formPath {
+			kinds |= reading
+		}
+		if o.writes() {
+			kinds |= writing
+		}
+	}
+	return kinds & r.environments()
+}
+
+// reads reports whether o may be something that a profile limited to reading may do.
+func (o Operation) reads() bool {
+	switch o.form {
+	case formKind:
+		return false
+	case formPath:
+		return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool {
+			return m == "GET" || m == "HEAD" || m == "POST" && o.path.MatchFold(SuiteQLPath)
+		})
+	}
+	return true
+}
+
+// writes reports whether o may be something that a profile limited to reading may not do.
+func (o Operation) writes() bool {
+	switch o.form {
+	case formSuiteQL:
+		return false
+	case formPath:
+		return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool {
+			return m != "GET" && m != "HEAD" && (m != "POST" || o.path.Prefix() != SuiteQLPath || !o.path.Match(SuiteQLPath))
+		}) || mayIssueTokens(o.path)
+	}
+	return true
+}
+
+// mayIssueTokens reports whether a path that fits p may be one that issues or revokes
+// tokens, which a GET does as well: they stand in /rest.
+func mayIssueTokens(p pathglob.Pattern) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(p.Prefix(), "/"), "/")
+	return first == "" || isTokenEndpoint("/"+first+"/issuetoken")
+}
