@@ -33,12 +33,12 @@ MUTATE  ?= ./internal/pathglob ./internal/grantlimits ./internal/totp
 # find its rules, SAYS those that compare, explain and propose rules.
 DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
 READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go
-SAYS    ?= diff.go,compare.go,words.go,lint.go,learn.go,explain.go,cases.go,errors.go
+SAYS    ?= diff.go,compare.go,words.go,lint.go,reach.go,learn.go,explain.go,cases.go,errors.go
 CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./internal/unlocktoken ./vault/bundle
 # TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests
 # that show some.
-TOKENS  ?= bundleopen.go,redeem.go,granted.go
-SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation($$|Out)|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat)|RevokedGrant|NoGrant|VaultOfState)
+TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go
+SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithoutALedger|OnlyGrants|RotateAfter|Opened|Marking)
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.

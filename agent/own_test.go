@@ -183,11 +183,16 @@ func TestOwnRecords(t *testing.T) {
 	damaged.Meta = []byte{0xff}
 	before := f.agent.arena.Info().Used
 	for name, c := range map[string]struct {
-		r     vault.Record
-		wrong bool
-		holds int
-	}{"acme": {records[0], false, 1}, "staged": {staged, false, 0}, "damaged": {damaged, true, 0}} {
+		r      vault.Record
+		secret string
+		wrong  bool
+		holds  int
+	}{"acme": {records[0], "", false, 1}, "staged": {staged, "", false, 0}, "damaged": {damaged, "", true, 0}, "no secret": {records[0], "x", true, 0}} {
 		secret, err := f.agent.session.vault.OpenSignOnly("acme")
+		if err == nil && c.secret != "" {
+			secret.Destroy()
+			secret, err = f.agent.arena.Take([]byte(c.secret))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,6 +52,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{"one without a reason", known + elsewhere, []string{"| `signer/a.go` | invert logical | `if a \\|\\| b {` | 3: no reason given |"}},
 		{"a reason that is no longer needed", known + orphan + "| `signer/a.go` | invert logical | `if a \\|\\| b {` | both hold |\n", []string{"lives no longer: " + strings.TrimSpace(orphan)}},
+		{"two reasons for one that lives once", known + known + "| `signer/a.go` | invert logical | `if a \\|\\| b {` | both hold |\n", []string{"lives no longer: " + strings.TrimSpace(known)}},
 		{"all is said", known + "| `signer/a.go` | invert logical | `if a \\|\\| b {` | both hold |\n", nil},
 	} {
 		p, err := parsePage(head + test.rows + "\nEnd.\n")
@@ -64,6 +65,22 @@ func TestJudge(t *testing.T) {
 		p.scores["`signer`"] = sampleReport(t).score()
 		if got := p.String(); !strings.Contains(got, "| 50.0 % |\n\nSurvivors:") || !strings.HasSuffix(got, test.rows+"\nEnd.\n") || strings.Contains(got, "stale") {
 			t.Errorf("%s: written is %q", test.name, got)
+		}
+	}
+}
+
+// TestJudgeAlike: a reason is for one change, and not for another of a line that reads alike.
+func TestJudgeAlike(t *testing.T) {
+	const row = "| `signer/a.go` | without err != nil | `if err != nil {` | harmless |\n"
+	m := mutant{file: "signer/a.go", kind: "without err != nil", line: "if err != nil {", tried: true}
+	r := report{pkg: "signer", lived: []mutant{m, m}, left: true}
+	for rows, want := range map[string]int{"": 2, row: 1, row + row: 0} {
+		p, err := parsePage("# Page\n\n" + scoreHead + "\nSurvivors:\n\n" + survivorHead + rows + "\nEnd.\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.judge(r); len(got) != want {
+			t.Errorf("%d reasons: got %q", strings.Count(rows, "\n"), got)
 		}
 	}
 }

@@ -93,13 +93,11 @@ func (p *page) judge(r report) []string {
 		if !m.tried {
 			continue
 		}
-		known := false
-		for i := range p.rows {
-			if p.rows[i].key == m.key() {
-				p.rows[i].seen, known = true, true
-			}
-		}
-		if !known {
+		// A row is for one change: lines of a file may be alike.
+		i := slices.IndexFunc(p.rows, func(s survivor) bool { return s.key == m.key() && !s.seen })
+		if i >= 0 {
+			p.rows[i].seen = true
+		} else {
 			wrong = append(wrong, fmt.Sprintf("| `%s` | %s | %s | %d: no reason given |", m.file, strings.ReplaceAll(m.kind, "|", `\|`), quote(m.line), m.number))
 		}
 	}
