@@ -21,8 +21,11 @@ func (r *Rule) coversBeside(l *Rule) bool {
 
 // overlaps reports whether some attempt may match both r and l.
 func (r *Rule) overlaps(l *Rule) bool {
-	return (r.Environment == "" || l.Environment == "" || r.Environment == l.Environment) &&
-		some(r.Profiles, l.Profiles, pathglob.Word.Overlaps) && some(r.What, l.What, Operation.overlaps) && r.Who.overlaps(&l.Who)
+	in := r.environments() & l.environments()
+	both := func(o, m Operation) bool {
+		return (in&writing != 0 || in != 0 && o.reads() && m.reads()) && o.overlaps(m)
+	}
+	return some(r.Profiles, l.Profiles, pathglob.Word.Overlaps) && some(r.What, l.What, both) && r.Who.overlaps(&l.Who)
 }
 
 // all reports whether each of few is covered by one of many; none at all is everything.

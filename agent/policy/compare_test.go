@@ -97,15 +97,15 @@ func TestRulesCompared(t *testing.T) {
 		{allow + all, allow + of("* /services/**") + in("production"), false, true}, {allow + all, allow + of("GET,PUT /services/**") + in("production"), false, true},
 		{allow + all, allow + of("GET /services/**") + in("production"), true, true}, {allow + all, allow + of("HEAD /services/**") + in("production"), true, true},
 		{allow + all, allow + of("GET /rest/*") + in("production"), false, true}, {allow + all, allow + of("GET /**") + in("production"), false, true},
-		{allow + all, allow + of("GET /REST/issuetoken") + in("production"), false, true}, {allow + all, allow + of("GET /re*/x") + in("production"), false, true},
+		{allow + all, allow + of("GET /REST/issuetoken") + in("production"), false, true}, {allow + all, allow + of("GET /re*/x") + in("production"), true, true},
 		{allow + all, allow + of("GET /re%C5%BFt/*") + in("production"), false, true},
 		// And one that only writes is for sandboxes, unless what it asks for cannot be told.
 		{allow + of("PUT /a") + in("sandbox"), allow + of("PUT /a"), true, true}, {allow + of("PUT /a") + in("sandbox"), ask + of("PUT /a"), false, true},
 		{allow + of("token") + in("sandbox"), ask + of("token"), true, true}, {allow + of("GET,PUT /a") + in("sandbox"), allow + of("GET,PUT /a"), false, true},
 		{allow + of("HEAD /a") + in("sandbox"), allow + of("HEAD /a"), false, true}, {allow + of("* /a") + in("sandbox"), allow + of("* /a"), false, true},
 		// A SuiteQL query reads, though it is a POST.
-		{allow + all, allow + of("POST "+SuiteQLPath) + in("production"), true, true}, {allow + all, allow + of("PUT "+SuiteQLPath) + in("production"), false, true},
-		{allow + all, allow + of("POST "+SuiteQLPath+"/**") + in("production"), false, true}, {allow + all, allow + of("POST /services/rest/query/v1/*") + in("production"), false, true},
+		{allow + all, allow + of("POST "+SuiteQLPath) + in("production"), true, true}, {allow + all, allow + of("PUT "+SuiteQLPath) + in("production"), false, false},
+		{allow + all, allow + of("POST "+SuiteQLPath+"/**") + in("production"), false, false}, {allow + all, allow + of("POST /services/rest/query/v1/*") + in("production"), false, true},
 		{allow + of("POST "+SuiteQLPath) + in("sandbox"), allow + of("POST "+SuiteQLPath), false, true}, {allow + of("PUT "+SuiteQLPath) + in("sandbox"), allow + of("PUT "+SuiteQLPath), true, true},
 		// One that names no user is for the owner.
 		{allow + all, allow + all + "who = { uid = 8 }", false, true}, {deny + all, allow + all + "who = { uid = 8 }", true, true},

@@ -131,8 +131,8 @@ func orAny(text string) string {
 // leaves a rule that allowed under a limit may be allowed by another without it.
 func narrower(o, n *Rule) bool {
 	switch {
-	case n.Effect == Deny:
-		return n.covers(o)
+	case n.Effect == Deny: // behind what allowed without limit, no rule gives more
+		return o.Effect == Allow && o.Obligations == (Obligations{}) || n.covers(o)
 	case o.Effect == Allow && n.Effect == Allow && o.Obligations == (Obligations{}):
 		return o.covers(n)
 	case o.Effect == n.Effect && o.covers(n) && n.covers(o):

@@ -38,14 +38,26 @@ func TestChangesThatMayWiden(t *testing.T) {
 		"with a code":                        {allow + all + "max_uses = 2", allow + all + "max_uses = 2\ntotp = true", false},
 
 		// A rule that denies suiteql denies its path with any method.
-		"denied by its method":    {deny + suiteql, deny + "what = \"POST " + SuiteQLPath + "\"", true},
-		"denied by its path":      {deny + suiteql, deny + "what = \"* " + SuiteQLPath + "\"", false},
-		"allowed by its name":     {allow + "what = \"POST " + SuiteQLPath + "\"", allow + suiteql, false},
-		"asked for by its name":   {ask + "what = \"POST " + SuiteQLPath + "\"", ask + "what = [\"POST " + SuiteQLPath + "\", \"suiteql\"]", true},
-		"tokens in production":    {allow + "what = \"GET /**\"", allow + "what = \"GET /rest/*\"\nenvironment = \"production\"", true},
-		"records in production":   {allow + "what = \"GET /**\"", allow + "what = \"GET /services/**\"\nenvironment = \"production\"", false},
-		"all reading, production": {allow + "what = \"GET /**\"", allow + "what = \"GET /**\"\nenvironment = \"production\"", true},
-		"another user":            {allow + all, allow + all + "who = { uid = 8 }", true},
+		"denied by its method":               {deny + suiteql, deny + "what = \"POST " + SuiteQLPath + "\"", true},
+		"denied by its path":                 {deny + suiteql, deny + "what = \"* " + SuiteQLPath + "\"", false},
+		"allowed by its name":                {allow + "what = \"POST " + SuiteQLPath + "\"", allow + suiteql, false},
+		"asked for by its name":              {ask + "what = \"POST " + SuiteQLPath + "\"", ask + "what = [\"POST " + SuiteQLPath + "\", \"suiteql\"]", true},
+		"tokens in production":               {allow + "what = \"GET /**\"", allow + "what = \"GET /rest/*\"\nenvironment = \"production\"", true},
+		"records in production":              {allow + "what = \"GET /**\"", allow + "what = \"GET /services/**\"\nenvironment = \"production\"", false},
+		"all reading, production":            {allow + "what = \"GET /**\"", allow + "what = \"GET /**\"\nenvironment = \"production\"", true},
+		"SuiteQL by its path, in production": {allow + all, allow + "what = \"POST " + SuiteQLPath + "\"\nenvironment = \"production\"", false},
+		"paths beside /rest, in production":  {allow + "what = \"GET /**\"", allow + "what = \"GET /rest/record/**\"\nenvironment = \"production\"", false},
+
+		// What only writes is for sandboxes without an environment as well.
+		"in sandboxes by name":        {allow + "what = \"passport\"\nenvironment = \"sandbox\"", allow + "what = \"passport\"", false},
+		"reading in sandboxes, then":  {allow + "what = \"GET /a\"\nenvironment = \"sandbox\"", allow + "what = \"GET /a\"", true},
+		"writing, denied there":       {allow + "max_uses = 1\nwhat = \"PUT /a\"", deny + "what = \"PUT /a\"\nenvironment = \"sandbox\"", false},
+		"reading, denied in one":      {allow + "max_uses = 1\nwhat = \"GET /a\"", deny + "what = \"GET /a\"\nenvironment = \"sandbox\"", true},
+		"asked for, denied in one":    {ask + "what = \"PUT /a\"", deny + "what = \"PUT /a\"\nenvironment = \"sandbox\"", true},
+		"denied in one only":          {deny + all, deny + all + "environment = \"production\"", true},
+		"allowed, then denied in one": {allow + all, deny + all + "environment = \"production\"", false},
+		"a few, then others denied":   {allow + all + "max_uses = 2", deny + suiteql, true},
+		"another user":                {allow + all, allow + all + "who = { uid = 8 }", true},
 	} {
 		got := Diff(rules(t, c.old), rules(t, c.next))
 		if len(got) != 1 || got[0].Wider != c.wider {

@@ -25,7 +25,7 @@ const maxFindings = 200
 
 // Lint returns what is hardly meant, in the order of the rules: rules and parts of rules
 // that can never match, and rules of different effects that overlap, where their order
-// decides. At most 200 findings are told.
+// decides and the first is not plainly an exception. At most 200 findings are told.
 func (p *Policy) Lint() []Finding {
 	var out []Finding
 	near := make(neighbours)
@@ -61,11 +61,18 @@ func (p *Policy) behind(n int, before []int) (out []Finding) {
 	}
 	for _, i := range before {
 		r := &p.Rules[i]
-		if len(out) < maxFindings && r.Effect != l.Effect && !slices.Contains(takers, r) && r.overlaps(l) && !l.covers(r) {
+		if len(out) < maxFindings && r.Effect != l.Effect && !slices.Contains(takers, r) && r.overlaps(l) && !r.excepts(l) {
 			out = append(out, Finding{l.Line, l.Name, false, fmt.Sprintf("it overlaps with rule %q, which %s: where both match, that one decides", r.Name, r.Effect.does())})
 		}
 	}
 	return out
+}
+
+// excepts reports whether r is plainly an exception from l, which stands behind it: what it
+// is about is of l as well, wherever they meet. It is none plainly where its reads are taken
+// from a rule for production and its writes are left to that: neither rule says so.
+func (r *Rule) excepts(l *Rule) bool {
+	return l.coversBeside(r) && (l.Environment != "production" || !r.splits())
 }
 
 // takers returns the rules that take, in some environment, all that is plainly of l, and

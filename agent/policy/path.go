@@ -15,12 +15,17 @@ import (
 // Source: NetSuite Help, "Executing SuiteQL Queries Through REST Web Services".
 const SuiteQLPath = "/services/rest/query/v1/suiteql"
 
-// isTokenEndpoint reports whether a server might take the path, as signed, for one of
-// NetSuite's endpoints that issue or revoke TBA tokens, which answer to GET as well. As
-// it denies, it is generous: whatever can be read as such a path counts.
+// tokenEndpoints returns the paths at which NetSuite issues and revokes TBA tokens.
 //
 // Source: NetSuite Help, "Issue Token and Revoke Token REST Services for Token-based
 // Authentication".
+func tokenEndpoints() []string {
+	return []string{"/rest/issuetoken", "/rest/revoketoken", "/rest/requesttoken", "/rest/accesstoken"}
+}
+
+// isTokenEndpoint reports whether a server might take the path, as signed, for one of
+// tokenEndpoints, which answer to GET as well. As it denies, it is generous: whatever can
+// be read as such a path counts.
 func isTokenEndpoint(p string) bool {
 	plain, ok := decodeAll(p)
 	if !ok {
@@ -30,7 +35,7 @@ func isTokenEndpoint(p string) bool {
 		return false // the way of nearly all requests, without an allocation
 	}
 	plain = resolve(plain)
-	for _, endpoint := range [...]string{"/rest/issuetoken", "/rest/revoketoken", "/rest/requesttoken", "/rest/accesstoken"} {
+	for _, endpoint := range tokenEndpoints() {
 		if strings.EqualFold(plain, endpoint) {
 			return true
 		}

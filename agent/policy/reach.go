@@ -67,20 +67,39 @@ func (o Operation) reads() bool {
 
 // writes reports whether o may be something that a profile limited to reading may not do.
 func (o Operation) writes() bool {
-	switch o.form {
-	case formSuiteQL:
-		return false
-	case formPath:
-		return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool {
-			return m != "GET" && m != "HEAD" && (m != "POST" || o.path.Prefix() != SuiteQLPath || !o.path.Match(SuiteQLPath))
-		}) || mayIssueTokens(o.path)
-	}
-	return true
+	return o.changes() || mayIssueTokens(o.path)
 }
 
-// mayIssueTokens reports whether a path that fits p may be one that issues or revokes
-// tokens, which a GET does as well: they stand in /rest.
+// changes is writes by what o says, but for the paths to which a GET writes.
+func (o Operation) changes() bool {
+	if o.form != formPath {
+		return o.form != formSuiteQL
+	}
+	return o.names == nil || slices.ContainsFunc(o.names, func(m string) bool {
+		return m != "GET" && m != "HEAD" && (m != "POST" || o.path.Prefix() != SuiteQLPath || !o.path.Match(SuiteQLPath))
+	})
+}
+
+// splits reports whether, of what r is about, only a part is r's in production, where it
+// reads, and the other is not, where it writes.
+func (r *Rule) splits() bool {
+	return r.environments()&inProduction == productionReads && slices.ContainsFunc(r.What, Operation.changes)
+}
+
+// mayIssueTokens reports whether a path that fits p is one that issues or revokes tokens,
+// which a GET does as well.
 func mayIssueTokens(p pathglob.Pattern) bool {
-	first, _, _ := strings.Cut(strings.TrimPrefix(p.Prefix(), "/"), "/")
-	return first == "" || isTokenEndpoint("/"+first+"/issuetoken")
+	return slices.ContainsFunc(tokenEndpoints(), func(path string) bool { return fitsSpelling(p, "", path) })
+}
+
+// fitsSpelling reports whether done and some spelling of rest, in letters of either case, fit
+// p. Besides its capital, two letters have another that folds to them, which is escaped in a
+// path.
+func fitsSpelling(p pathglob.Pattern, done, rest string) bool {
+	i := strings.IndexAny(rest, "sk")
+	if i < 0 {
+		return p.MatchFold(done + rest)
+	}
+	escaped := map[byte]string{'s': "%C5%BF", 'k': "%E2%84%AA"}[rest[i]]
+	return fitsSpelling(p, done+rest[:i+1], rest[i+1:]) || fitsSpelling(p, done+rest[:i]+escaped, rest[i+1:])
 }
