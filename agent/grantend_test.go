@@ -229,6 +229,20 @@ func TestTokenIsShownAgain(t *testing.T) {
 	for _, call := range []func() error{
 		func() error { _, err := c.Sign(t.Context(), request("acme")); return err },
 		func() error { _, err := c.Profiles(t.Context()); return err },
+		func() error {
+			s, err := c.OpenSocket(t.Context(), client.SocketRequest{Profile: "acme"})
+			if err != nil {
+				return err
+			}
+			if _, err := f.through(s.Opened.GetPath()).Sign(t.Context(), request("acme")); err != nil {
+				t.Errorf("on the socket: %v", err)
+			}
+			if n := len(f.agent.sockets.report(f.agent.boottime(), f.agent.clock())); n != 1 {
+				t.Errorf("%d sockets are open, want 1", n)
+			}
+			_, err = s.Close()
+			return err
+		},
 	} {
 		for _, shown := range f.agent.presented.all() {
 			f.agent.dropOwn(shown.grant.Load()) // as it is after an unlock

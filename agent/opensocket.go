@@ -64,6 +64,7 @@ func (a *Agent) openSocket(ctx context.Context, c *caller, q *pb.OpenSocketReque
 		opened.ExpiresAt = min(opened.ExpiresAt, s.grant.NotAfter())
 	}
 	if err := a.narrowTo(c, s, q.GetProfile(), opened); err != nil {
+		a.haveShownAgain(c, err) // nothing was opened, and its client asks again
 		return nil, nil, err
 	}
 	if err := a.sockets.room(s); err != nil {

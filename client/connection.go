@@ -302,12 +302,18 @@ func (c *connection) recover(ctx context.Context) error {
 
 // Invoke makes one call. Its error is in this package's form.
 func (c *connection) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return c.call(ctx, func(cc *grpc.ClientConn) error { return cc.Invoke(ctx, method, args, reply, opts...) })
+}
+
+// call makes one call by do, and where that may be repeated, once more where the connection
+// broke before the answer came. Its error is in this package's form.
+func (c *connection) call(ctx context.Context, do func(*grpc.ClientConn) error) error {
 	for try := 1; ; try++ {
 		if err := c.ready(ctx); err != nil {
 			return err
 		}
 		cc := c.channel()
-		err := cc.Invoke(ctx, method, args, reply, opts...)
+		err := do(cc)
 		if err == nil {
 			return nil
 		}

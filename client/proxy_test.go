@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,9 @@ type proxy struct {
 	// breaks is how many connections are to be broken as soon as the client says
 	// something on them that the agent has not seen.
 	breaks atomic.Int32
+	// loses is what the agent says on a connection that is to be broken before the client
+	// has heard it, once; nil: nothing.
+	loses  atomic.Pointer[string]
 	opened atomic.Int32
 
 	mu    sync.Mutex // guards conns
@@ -66,6 +70,9 @@ func (p *proxy) forward(to, from net.Conn, requests bool) {
 	for {
 		n, err := from.Read(buf)
 		if err != nil || requests && p.breaks.Load() > 0 && p.breaks.Add(-1) >= 0 {
+			return
+		}
+		if said := p.loses.Load(); !requests && said != nil && bytes.Contains(buf[:n], []byte(*said)) && p.loses.CompareAndSwap(said, nil) {
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
@@ -122,6 +129,39 @@ func TestBrokenConnection(t *testing.T) {
 	q.breaks.Store(0)
 	if err := a.RemoveProfile(t.Context(), "nobody"); !errors.Is(err, client.ErrNoProfile) {
 		t.Errorf("RemoveProfile on a new connection: got %v, want ErrNoProfile", err)
+	}
+}
+
+// TestSocketIsAskedForAgain loses the connection on which a socket was opened, before the
+// client has heard of it. It asks again, once, and the socket that it did not hear of is gone.
+func TestSocketIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t)
+	p := newProxy(t, d.socket())
+	c, err := client.Dial(t.Context(), client.WithSocket(p.path), client.WithProfile("acme-sb1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	path := "/g/"
+	p.loses.Store(&path)
+	s, err := c.OpenSocket(t.Context(), client.SocketRequest{})
+	if err != nil || p.loses.Load() != nil || p.opened.Load() != 2 {
+		t.Fatalf("got %v after %d connections", err, p.opened.Load())
+	}
+	eventually(t, 10*time.Second, func() string {
+		st, err := c.Status(t.Context())
+		if all := st.GetGrantSockets(); err != nil || len(all) != 1 || all[0].GetPath() != s.Opened.GetPath() {
+			return fmt.Sprintf("got %v, %v, want the second alone", all, err)
+		}
+		return ""
+	})
+	if _, err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	p.breaks.Store(100)
+	if _, err := c.OpenSocket(t.Context(), client.SocketRequest{}); !errors.Is(err, client.ErrAgent) {
+		t.Errorf("connections that all break: got %v, want ErrAgent", err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -41,26 +43,32 @@ type Socket struct {
 func (c *Client) OpenSocket(ctx context.Context, r SocketRequest) (*Socket, error) {
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel) // ctx is for opening
-	s, err := c.openSocket(lasting, r)
+	q := &pb.OpenSocketRequest{Profile: text(c.or(r.Profile)), Ttl: int64(r.TTL / time.Second)}
+	var s *Socket
+	// It may be asked for twice: a socket ends with the stream that asked for it, so that none
+	// is left where the connection broke before its path came.
+	err := c.conn.call(ctx, func(cc *grpc.ClientConn) (err error) {
+		s, err = openSocket(lasting, pb.NewSignerClient(cc), q)
+		return err
+	})
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		cancel()
-		return nil, c.conn.wrap(ctx, err)
+		return nil, err
 	}
 	s.cancel = cancel
 	go s.await()
 	return s, nil
 }
 
-func (c *Client) openSocket(ctx context.Context, r SocketRequest) (*Socket, error) {
-	stream, err := c.rpc.OpenSocket(ctx)
+func openSocket(ctx context.Context, rpc pb.SignerClient, q *pb.OpenSocketRequest) (*Socket, error) {
+	stream, err := rpc.OpenSocket(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Where it cannot be sent, receiving says why.
-	_ = stream.Send(&pb.OpenSocketRequest{Profile: text(c.or(r.Profile)), Ttl: int64(r.TTL / time.Second)})
+	_ = stream.Send(q) // where it cannot be sent, receiving says why
 	m, err := stream.Recv()
 	if err != nil {
 		return nil, err
