@@ -14,18 +14,20 @@ type ciService struct {
 	// repository and ref are the claims that name the repository, by its number, and what
 	// of it the job runs on, such as refs/heads/main.
 	repository, ref string
-	// ask is the command that prints the number of the repository %s.
+	// ask is the command that prints the number of the repository %s. It names the host: what
+	// gh or glab take for theirs may be another, where the number is of another repository.
 	ask string
 }
 
 // ciServices are those that --for knows, by their names there.
 //
 // Source: GitHub Docs, "OpenID Connect reference"; GitLab Docs, "OpenID Connect (OIDC)
-// authentication using ID tokens", token payload.
+// authentication using ID tokens", token payload; manual pages gh-api(1) and
+// glab-repo-view(1).
 func ciServices() map[string]ciService {
 	return map[string]ciService{
-		"github": {"https://token.actions.githubusercontent.com", "repository_id", "ref", "gh api repos/%s --jq .id"},
-		"gitlab": {"https://gitlab.com", "project_id", "ref_path", "glab repo view %s -F json | jq .id"},
+		"github": {"https://token.actions.githubusercontent.com", "repository_id", "ref", "gh api --hostname github.com repos/%s --jq .id"},
+		"gitlab": {"https://gitlab.com", "project_id", "ref_path", "glab repo view https://gitlab.com/%s -F json | jq .id"},
 	}
 }
 
