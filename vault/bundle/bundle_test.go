@@ -293,6 +293,22 @@ func TestHostileBundles(t *testing.T) {
 	}
 }
 
+// What is wrong with a text that is no bundle is said of the text.
+func TestWordsForTexts(t *testing.T) {
+	w := newWorld(t)
+	for says, text := range map[string][]byte{
+		"begin or end":    w.text[len(begin):],
+		"does not begin":  w.text[:len(w.text)-len(end)],
+		"lines of base64": []byte(begin + "AAA!\n" + end),
+		"too short":       armour(make([]byte, 64)),
+		"at most":         append(bytes.Clone(w.text), make([]byte, MaxText)...),
+	} {
+		if _, err := Parse(text, unlocktoken.IssuerHash(w.issuer)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
+	}
+}
+
 func TestSealRefuses(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func([]Source) []Source{

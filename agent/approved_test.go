@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/agent/approval"
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// asked is what a rule that asks has asked of u.
+func (f *fixture) asked(u *use, p *live) *asks {
+	f.t.Helper()
+	d := policy.Decision{Effect: policy.Ask, Rule: "writes"}
+	var ask *asks
+	if err := f.agent.approved(f.agent.session, u, p, &d); err != nil && !errors.As(err, &ask) {
+		f.t.Fatal(err)
+	}
+	return ask
+}
+
+// What is approved of an assertion or a token are its scopes; of nothing else.
+func TestApprovalOfScopes(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	c := &caller{peer: livePeer(t, f)}
+	acme := *f.agent.session.profiles["acme"].profile
+	acme.Scopes = []string{"restlets", "rest_webservices"}
+	p := &live{profile: &acme, identity: f.agent.session.profiles["acme"].identity}
+	for kind, want := range map[policy.Kind]string{policy.KindAssertion: "restlets", policy.KindToken: "restlets", policy.KindSign: "", policy.KindPassport: ""} {
+		ask := f.asked(&use{caller: c, kind: kind, scopes: []string{"restlets"}}, p)
+		if ask == nil || ask.Scopes != want {
+			t.Errorf("%s: got %+v, want scopes %q", kind, ask, want)
+		}
+	}
+}
+
+// An approval is for the very question that was asked, and is used up once policy asks
+// another.
+func TestApprovalOfAQuestion(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	p := f.agent.session.profiles["acme"]
+	u := &use{caller: &caller{peer: livePeer(t, f)}, kind: policy.KindSign, method: "POST"}
+	q := f.asked(u, p).Question
+	for name, c := range map[string]struct {
+		approved approval.Question
+		by       string
+		again    bool
+	}{
+		"approved":           {q, "abc", false},
+		"approved by nobody": {q, "", true},
+		"another approved":   {approval.Question{Profile: "acme"}, "abc", true},
+	} {
+		u.approved, u.approval = c.approved, c.by
+		if ask := f.asked(u, p); (ask != nil) != c.again || c.again && u.approval != "" {
+			t.Errorf("%s: asked %v, approval %q", name, ask != nil, u.approval)
+		}
+	}
+}
+
+// While the vault is locked nobody can approve, so that nobody waits for it.
+func TestApprovalWhileLocked(t *testing.T) {
+	f := startAsking(t)
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	f.lock()
+	p := f.shown(token)
+	begin := time.Now()
+	_, err := p.rpc.Sign(t.Context(), &pb.SignRequest{Method: "POST", Url: sandboxURL})
+	if codeOf(err) != string(pb.CodeAsk) || !strings.Contains(whyOf(err), "while the vault is locked") || time.Since(begin) > 20*time.Second {
+		t.Errorf("got %v (%s) after %v", err, whyOf(err), time.Since(begin))
+	}
+}
+
+// Nothing waits in a session that is over: it is decided on anew.
+func TestApprovalOfASessionThatIsOver(t *testing.T) {
+	f := startAsking(t)
+	s := f.agent.session
+	p := s.profiles["acme"]
+	u := &use{caller: &caller{peer: livePeer(t, f)}, kind: policy.KindSign, method: "POST"}
+	ask := f.asked(u, p)
+	f.lock()
+	if err := f.agent.awaitApproval(t.Context(), u, s, p, ask); err != nil || u.approval != "" {
+		t.Errorf("got %v, approval %q", err, u.approval)
+	}
+	if all, _ := f.agent.approvals.Requests(); len(all) != 0 {
+		t.Errorf("%d requests wait", len(all))
+	}
+}
+
+// Whoever is refused is told by whom. What cannot be recorded is answered as that: a
+// question is not asked then, and nothing is refused.
+func TestApprovalThatIsNotGiven(t *testing.T) {
+	f := startAsking(t)
+	p := f.agent.session.profiles["acme"]
+	u := &use{caller: &caller{peer: livePeer(t, f)}, kind: policy.KindSign, method: "POST"}
+	ask := f.asked(u, p)
+	for cause, says := range map[error]string{
+		approval.ErrDenied: "somebody said no", approval.ErrTimeout: "nobody answered within", errNobody: "while the vault is locked",
+		approval.ErrLimit: "too many callers", context.Canceled: "did not wait",
+	} {
+		if r := refusalOf(f.agent.unapproved(u, p, ask, cause)); !strings.Contains(r.Message+" "+r.Why, says) {
+			t.Errorf("%v: got %+v", cause, r)
+		}
+	}
+	done := make(chan error, 1)
+	ask.within = 300 * time.Millisecond
+	go func() { done <- f.agent.awaitApproval(t.Context(), u, f.agent.session, p, ask) }()
+	f.waiting(1, 1)
+	if err := f.agent.audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "recording that nobody answered") {
+		t.Errorf("no answer, and no log: got %v", err)
+	}
+	if err := f.agent.unapproved(u, p, ask, approval.ErrDenied); err == nil || !strings.Contains(err.Error(), "recording the use") {
+		t.Errorf("a refusal without a log: got %v", err)
+	}
+	if err := f.agent.awaitApproval(t.Context(), u, f.agent.session, p, ask); err == nil || !strings.Contains(err.Error(), "recording what is asked") {
+		t.Errorf("a question without a log: got %v", err)
+	}
+	if all, _ := f.agent.approvals.Requests(); len(all) != 0 {
+		t.Errorf("%d requests wait", len(all))
+	}
+}
