@@ -231,7 +231,10 @@ func TestGrantClockNotesEnds(t *testing.T) {
 		if err := l.Append(store.Entry{Kind: ledgerClock, Subject: v.ID(), Value: uint64(before)}); err != nil { // #nosec G115 -- a time
 			t.Fatal(err)
 		}
-		f.agent.grantClock = grantClock{} // as in an agent that has just started
+		k := &f.agent.grantClock // as in an agent that has just started
+		k.mu.Lock()
+		k.seen, k.noted = 0, 0
+		k.mu.Unlock()
 		if _, err := f.agent.goodBy(l, v.ID(), c.g, c.exact); (err != nil) != (c.g == over) {
 			t.Fatal(err)
 		}
