@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -83,7 +82,7 @@ func (a *Agent) startBundle(ctx context.Context) error {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
 	}
 	if werr := a.recordDurably(nil, e); werr != nil {
-		return fmt.Errorf("recording the bundle: %w", errors.Join(werr, err))
+		return fmt.Errorf("recording the bundle: %w", unrecorded(werr, err))
 	}
 	return err
 }

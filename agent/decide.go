@@ -179,7 +179,7 @@ func (a *Agent) failed(u *use, p *live, err error) error {
 	e := u.event(p, a.clock())
 	e.Outcome, e.Reason = audit.OutcomeFailed, string(refusalOf(err).Code)
 	if _, werr := a.audit.Append(e); werr != nil {
-		return fmt.Errorf("recording a failure: %w", errors.Join(werr, err))
+		return fmt.Errorf("recording a failure: %w", unrecorded(werr, err))
 	}
 	return err
 }

@@ -82,7 +82,13 @@ func (a *Agent) denied(c *caller, event, name string, err error) error {
 	}
 	e := audit.Event{Event: event, Outcome: audit.OutcomeDenied, Reason: string(refusalOf(err).Code), Profile: name}
 	if werr := a.record(c, e); werr != nil {
-		return fmt.Errorf("recording a refusal: %w", errors.Join(werr, err))
+		return fmt.Errorf("recording a refusal: %w", unrecorded(werr, err))
 	}
 	return err
+}
+
+// unrecorded is err where that could not be recorded for werr, which is what is answered,
+// whatever err is: who reads the log finds every answer with another code in it.
+func unrecorded(werr, err error) error {
+	return errors.Join(refusalOf(werr), err) // of two refusals the first is the answer
 }

@@ -71,7 +71,7 @@ func (a *Agent) redeem(ctx context.Context, q *pb.RedeemRequest) (*granted, erro
 	}
 	e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
 	if werr := a.record(c, e); werr != nil {
-		return nil, fmt.Errorf("recording a refusal: %w", errors.Join(werr, err))
+		return nil, fmt.Errorf("recording a refusal: %w", unrecorded(werr, err))
 	}
 	return nil, err
 }

@@ -77,24 +77,57 @@ func TestTokenOnNoConnection(t *testing.T) {
 	}
 }
 
-// A token is not taken, and its refusal not answered as one, where neither can be recorded.
+// A token is not taken, and no refusal of one answered as such, wherever it comes from, where
+// that cannot be recorded.
 func TestTokenWithoutALog(t *testing.T) {
 	f, token := lockedWith(t, unlocktoken.Caveats{})
+	f.unlock()
+	revoked := f.mint(unlocktoken.Caveats{}, "acme")
+	if _, err := f.admin.RevokeGrant(t.Context(), unlocktoken.GrantName(grantIDOf(t, revoked)), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	before := f.agent.arena.Info().Used
-	good := f.present()
-	q := good.request(token)
-	d, p := f.direct(t)
-	bad := p.request(token)
-	bad.Proof = nil
+	kinds := map[string]struct {
+		make     func(p *presentation) *pb.RedeemRequest
+		recorded pb.Code
+	}{
+		"nothing sealed": {func(*presentation) *pb.RedeemRequest { return &pb.RedeemRequest{} }, pb.CodeRequest},
+		"no seal key": {func(*presentation) *pb.RedeemRequest {
+			return &pb.RedeemRequest{Shares: &pb.Sealed{Field: fieldShares, KeyId: []byte("x")}}
+		}, pb.CodeRequest},
+		"no chain": {func(p *presentation) *pb.RedeemRequest { q := p.request(token); q.Chain = nil; return q }, pb.CodeGrant},
+		"no proof": {func(p *presentation) *pb.RedeemRequest { q := p.request(token); q.Proof = nil; return q }, pb.CodeGrant},
+		"revoked":  {func(p *presentation) *pb.RedeemRequest { return p.request(revoked) }, pb.CodeRevoked},
+		"shares that are cut": {func(p *presentation) *pb.RedeemRequest {
+			return p.requestWith(token, shareBytes(token)[1:], pb.Signer_Redeem_FullMethodName)
+		}, pb.CodeGrant},
+		"a good one": {func(p *presentation) *pb.RedeemRequest { return p.request(token) }, "ok"},
+	}
+	shown := make(map[string]func() string)
+	for kind, k := range kinds {
+		p := f.present()
+		if got := p.redeem(k.make(p)); got != string(k.recorded) {
+			t.Errorf("%s, with a log: got %s, want %s", kind, got, k.recorded)
+		}
+		again := f.present()
+		q := k.make(again)
+		shown[kind] = func() string { return again.redeem(q) }
+	}
 	if err := f.agent.audit.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := good.redeem(q); got == "ok" || got == string(pb.CodeGrant) {
-		t.Errorf("a good token: got %s", got)
+	for kind, redeem := range shown {
+		if got := redeem(); got != string(pb.CodeAudit) {
+			t.Errorf("%s: got %s, want %s", kind, got, pb.CodeAudit)
+		}
 	}
-	if _, err := f.agent.redeem(d.ctx, bad); err == nil || !strings.Contains(err.Error(), "recording a refusal") {
-		t.Errorf("a bad one: got %v", err)
+	if err := f.admin.RemoveProfile(t.Context(), "nobody"); errorCode(err) != string(pb.CodeAudit) {
+		t.Errorf("a change that is refused: got %v, want %s", err, pb.CodeAudit)
 	}
+	f.agent.closeAll(f.agent.presented.all())
 	f.settles("of what was not recorded", before)
 }
 

@@ -38,6 +38,7 @@ func rows() []row {
 	)
 	return []row{
 		{sentinel: audit.ErrUnavailable, code: pb.CodeAudit, message: "the audit log cannot be written", why: "what cannot be recorded is not done", next: "make room or repair the disk; the agent tries again by itself"},
+		{sentinel: audit.ErrClosed, code: pb.CodeAudit, message: "the audit log cannot be written", why: "the agent is stopping", next: "start it again:  nsagent agent start"},
 		{sentinel: vault.ErrLocked, code: pb.CodeLocked, message: "the vault is locked", next: again},
 		{sentinel: vault.ErrNeedPassphrase, code: pb.CodePassphrase, message: "the vault needs its passphrase", next: again},
 		{sentinel: vault.ErrPassphrase, code: pb.CodePassphrase, message: "the vault did not open", why: "the passphrase is wrong, or the keyring holds the share of another vault", next: "try again:  nsagent unlock"},
