@@ -23,7 +23,7 @@ func (r *Rule) coversBeside(l *Rule) bool {
 func (r *Rule) overlaps(l *Rule) bool {
 	in := r.environments() & l.environments()
 	both := func(o, m Operation) bool {
-		return (in&writing != 0 || in != 0 && o.reads() && m.reads()) && o.overlaps(m)
+		return (in&writing != 0 || in != 0 && o.reads() && m.reads()) && o.of(r.Effect).overlaps(m.of(l.Effect))
 	}
 	return some(r.Profiles, l.Profiles, pathglob.Word.Overlaps) && some(r.What, l.What, both) && r.Who.overlaps(&l.Who)
 }
@@ -82,6 +82,14 @@ func (o Operation) covers(l Operation, generous bool) bool {
 	return o.kind == l.kind
 }
 
+// of returns o with the methods that it stands for in a rule of this effect.
+func (o Operation) of(e Effect) Operation {
+	if o.form == formSuiteQL && e == Allow {
+		o.names = []string{"POST"}
+	}
+	return o
+}
+
 // overlaps reports whether something may be of both.
 func (o Operation) overlaps(l Operation) bool {
 	if o.form > l.form {
@@ -95,7 +103,7 @@ func (o Operation) overlaps(l Operation) bool {
 		case formPath:
 			return some(o.names, l.names, same) && o.path.Overlaps(l.path)
 		case formSuiteQL:
-			return o.path.MatchFold(SuiteQLPath)
+			return some(o.names, l.names, same) && o.path.MatchFold(SuiteQLPath)
 		case formRESTlet:
 			return o.path.MatchFold(RESTletPath)
 		case formSOAP:

@@ -17,7 +17,7 @@ func TestOperationsCompared(t *testing.T) {
 		{"GET,PUT /a/*", "GET /a/b", true, true}, {"GET /a/b", "GET /a/*", false, true}, {"GET /a", "GET /b", false, false},
 		{"GET /a", "PUT /a", false, false}, {"GET /a", "GET,PUT /a", false, true}, {"* /a", "GET /a", true, true}, {"GET /a", "* /a", false, true},
 		{"POST" + suiteqlPath, "suiteql", true, true}, {"*" + suiteqlPath, "suiteql", true, true}, {"POST /services/**", "suiteql", true, true},
-		{"GET" + suiteqlPath, "suiteql", false, true}, {"POST /app/**", "suiteql", false, false}, {"suiteql", "POST" + suiteqlPath, false, true},
+		{"GET" + suiteqlPath, "suiteql", false, false}, {"GET,POST" + suiteqlPath, "suiteql", true, true}, {"POST /app/**", "suiteql", false, false}, {"suiteql", "POST" + suiteqlPath, false, true},
 		{"*" + restletPath, "restlet 1/1", true, true}, {"* /**", "restlet */*", true, true}, {"GET" + restletPath, "restlet 1/1", false, true},
 		{"* /services/**", "restlet 1/1", false, false}, {"restlet */*", "*" + restletPath, false, true},
 		{"* /**", "soap get", false, true}, {"POST /services/NetSuitePort_2025_2", "soap get", false, true}, {"POST /services/rest/**", "soap get", false, false},
