@@ -68,7 +68,7 @@ func newCounters() *counters {
 func (c *counters) take(quotas []quota, now time.Duration, reserve func([]quota) ([]uint64, error)) error {
 	for {
 		short, err := c.try(quotas, now)
-		if err != nil || len(short) == 0 {
+		if len(short) == 0 {
 			return err
 		}
 		if err := c.reserve(short, reserve); err != nil {
@@ -164,7 +164,8 @@ func (c *counters) counterLocked(q quota) *counter {
 	return n
 }
 
-// wait fills the bucket up to now, and returns how long it is until there is a use in it.
+// wait fills the bucket up to now, and returns how long it is until there is a use in it:
+// not longer than 0 where there is.
 func (n *counter) wait(r *unlocktoken.Rate, now time.Duration) time.Duration {
 	if r == nil {
 		return 0
@@ -175,9 +176,6 @@ func (n *counter) wait(r *unlocktoken.Rate, now time.Duration) time.Duration {
 	}
 	if passed := now - n.at; passed > 0 {
 		n.level, n.at = min(n.level+passed.Seconds()*perSecond, float64(r.Count)), now
-	}
-	if n.level >= 1 {
-		return 0
 	}
 	return time.Duration(math.Ceil((1 - n.level) / perSecond * float64(time.Second)))
 }

@@ -193,6 +193,11 @@ func TestCountersOfOneGrant(t *testing.T) {
 	if err := c.take(rate(1, 0), later, nil); !errors.Is(err, ErrLimited) {
 		t.Errorf("one that is counted already has its own limit: got %v", err)
 	}
+	twice := rate(1, 1)
+	twice[0].rate = &unlocktoken.Rate{Count: 2, Seconds: 60}
+	if err := c.take(twice, later, nil); err != nil {
+		t.Errorf("one that is counted already: %v", err)
+	}
 	for _, grant := range []byte{0, 2} { // a rule's, another grant's
 		if err := c.take(rate(grant, 0), later, nil); err != nil {
 			t.Errorf("grant %d: %v", grant, err)
@@ -211,5 +216,24 @@ func TestCountersOfOneGrant(t *testing.T) {
 	}
 	if err := c.take(rate(0, 1), 367*24*time.Hour, nil); err != nil {
 		t.Errorf("a rule, with the tokens of all grants full: %v", err)
+	}
+}
+
+// What another has reserved meanwhile is not reserved again, and of what was never counted
+// nothing is unused.
+func TestCountersReserveOnce(t *testing.T) {
+	c := newCounters()
+	reserve, given := blocksOf(10, 10)
+	q := []quota{{subject: [32]byte{1}, uses: 10}}
+	for range 2 {
+		if err := c.reserve(q, reserve); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.unused(q[0].subject) != 10 || given.Load() != 10 || c.unused([32]byte{2}) != 0 {
+		t.Errorf("%d are unused of %d", c.unused(q[0].subject), given.Load())
+	}
+	if err := c.reserve(q, func([]quota) ([]uint64, error) { t.Error("reserved for nobody"); return nil, nil }); err != nil {
+		t.Error(err)
 	}
 }

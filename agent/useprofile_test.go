@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/policy"
@@ -68,7 +69,10 @@ func TestUseThatFails(t *testing.T) {
 	if !errors.Is(err, broken) || tries != 1 {
 		t.Errorf("got %v after %d tries", err, tries)
 	}
-	if got := f.events("passport"); !slices.Equal(got, []string{"passport ok", "passport failed NSA-INTERNAL"}) {
+	if err := f.agent.withProfile(t.Context(), u, func(*live) error { return errors.Join(broken, f.agent.audit.Close()) }); !errors.Is(err, broken) || !strings.Contains(err.Error(), "recording a failure") {
+		t.Errorf("without a log: got %v", err)
+	}
+	if got := f.events("passport"); !slices.Equal(got, []string{"passport ok", "passport failed NSA-INTERNAL", "passport ok"}) {
 		t.Errorf("the log says %q", got)
 	}
 }

@@ -1,0 +1,53 @@
+package agent
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/vault/store"
+)
+
+// Each limit of the tokens of a grant is a subject of the ledger once, up to a bound of the
+// grant; those of rules are none of a grant's.
+func TestSubjectsOfAGrant(t *testing.T) {
+	f := start(t)
+	l, _ := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	grant := unlocktoken.ID{1}
+	subjects := func(id unlocktoken.ID) uint64 { n, _ := l.Get(ledgerSubjects, id[:]); return n }
+	limit := func(of unlocktoken.ID, n byte) []quota {
+		return []quota{{subject: [32]byte{of[0], n}, grant: of, uses: 1000}}
+	}
+	for range 3 {
+		for _, q := range [][]quota{limit(grant, 1), limit(unlocktoken.ID{}, 1)} {
+			if _, err := reserve(l, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if subjects(grant) != 1 || subjects(unlocktoken.ID{}) != 0 {
+		t.Errorf("%d subjects of the grant, and %d of nobody's", subjects(grant), subjects(unlocktoken.ID{}))
+	}
+	if err := l.Append(store.Entry{Kind: ledgerSubjects, Subject: grant[:], Value: maxSubjects - 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reserve(l, limit(grant, 2)); err != nil {
+		t.Errorf("the last: %v", err)
+	}
+	if _, err := reserve(l, limit(grant, 3)); !errors.Is(err, ErrLimited) {
+		t.Errorf("one more: got %v", err)
+	}
+	if _, err := reserve(l, limit(grant, 1)); err != nil {
+		t.Errorf("one that is counted already: %v", err)
+	}
+}
+
+// Where nothing is limited nothing is counted, and nobody waits.
+func TestUseWithoutLimits(t *testing.T) {
+	a := &Agent{counters: newCounters()}
+	a.counters.finish()
+	if err := a.count(nil, nil, 0); err != nil {
+		t.Error(err)
+	}
+}
