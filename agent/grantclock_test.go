@@ -26,6 +26,17 @@ func (f *fixture) openedLedger() (*ledger, *vault.Vault) {
 	return l, v
 }
 
+// closedLedger is openedLedger for one that can be read and not written.
+func (f *fixture) closedLedger() (*ledger, *vault.Vault) {
+	f.t.Helper()
+	l, v := f.openedLedger()
+	if err := l.Ledger.Close(); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = l.Close() })
+	return l, v
+}
+
 // ledgerSize returns the length of the ledger, in bytes: each entry adds to it.
 func (f *fixture) ledgerSize() int64 {
 	f.t.Helper()
@@ -93,12 +104,7 @@ func TestGrantClockIsExact(t *testing.T) {
 // A time that cannot be written down counts as not written down.
 func TestGrantClockOfAClosedLedger(t *testing.T) {
 	f := start(t)
-	l, v := f.openedLedger()
-	defer func() { <-l.turn }()
-	defer l.key.Destroy()
-	if err := l.Ledger.Close(); err != nil {
-		t.Fatal(err)
-	}
+	l, v := f.closedLedger()
 	k := &grantClock{seen: 1 << 40}
 	if err := k.note(l, v.ID(), true); !errors.Is(err, store.ErrClosed) || k.noted != 0 {
 		t.Errorf("noting: got %v, and %d as noted", err, k.noted)

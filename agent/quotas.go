@@ -111,11 +111,10 @@ func (a *Agent) usesMade(l *ledger, g *unlocktoken.Grant) uint64 {
 // Nothing is counted any more.
 func (a *Agent) returnUses() error {
 	rest := a.counters.finish()
-	v := a.reservedIn.Load()
-	if len(rest) == 0 || v == nil && a.bundled == nil {
+	if len(rest) == 0 {
 		return nil
 	}
-	return a.onLedger(v, func(l *ledger) error {
+	return a.onLedger(a.reservedIn.Load(), func(l *ledger) error {
 		var entries []store.Entry
 		for subject, n := range rest {
 			used, _ := l.Get(ledgerUses, subject[:])

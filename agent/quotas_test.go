@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"errors"
 	"testing"
 
@@ -40,6 +41,37 @@ func TestSubjectsOfAGrant(t *testing.T) {
 	}
 	if _, err := reserve(l, limit(grant, 1)); err != nil {
 		t.Errorf("one that is counted already: %v", err)
+	}
+}
+
+// What cannot be written down is not reserved.
+func TestReserveInAClosedLedger(t *testing.T) {
+	f := start(t)
+	l, _ := f.closedLedger()
+	if got, err := reserve(l, []quota{{uses: 1}}); !errors.Is(err, store.ErrClosed) || got != nil {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// The uses that were made are those of the limit on uses, wherever a rate stands.
+func TestUsesMadeBesideARate(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token, err := f.mint(unlocktoken.Caveats{Rate: &unlocktoken.Rate{Count: 100, Seconds: 1}}, "acme").Narrow(unlocktoken.Caveats{Uses: 5}, nil, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := f.show(token)
+	for range 2 {
+		if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, _ := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	if n := f.agent.usesMade(l, mustRead(t, token)); n != 2 {
+		t.Errorf("%d uses were made, want 2", n)
 	}
 }
 
