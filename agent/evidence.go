@@ -52,7 +52,7 @@ func (a *Agent) evidenceOf(c *caller, boot time.Duration) policy.Evidence {
 	a.mu.RLock()
 	s, err := a.sessionForLocked(c, boot)
 	a.mu.RUnlock()
-	if err != nil || c == nil {
+	if err != nil {
 		return policy.Evidence{}
 	}
 	asked := s.policy().policy.Asks()
