@@ -10,6 +10,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/peercred"
 )
 
 // A process is looked at when a rule asks, once a connection, and what cannot be told
@@ -121,5 +122,38 @@ func TestEvidenceOfWhoIsGone(t *testing.T) {
 	}
 	if got := f.agent.lookAt(peer, policy.FactExe); got != (policy.Evidence{}) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Nobody is asked about a process that is gone or has no number here, and what comes with
+// an error is not believed.
+func TestEvidenceThatIsNotTaken(t *testing.T) {
+	f := start(t)
+	here := policy.Evidence{Known: policy.FactExe, Exe: livePeer(t, f).Exe()}
+	if got := f.agent.lookAt(livePeer(t, f), policy.FactExe); got != here || got.Exe == "" {
+		t.Errorf("by the agent alone: got %+v, want %+v", got, here)
+	}
+	if got := f.agent.lookAt(&peercred.Peer{}, policy.FactExe); got != (policy.Evidence{}) {
+		t.Errorf("of a program that is not known: got %+v", got)
+	}
+	asked, fault := 0, error(nil)
+	f.agent.cfg.Evidence = func(context.Context, int32, policy.Facts) (policy.Evidence, error) {
+		asked++
+		return here, fault
+	}
+	gone, outside, there := livePeer(t, f), livePeer(t, f), livePeer(t, f)
+	_ = gone.Close()
+	outside.PID = 0
+	for _, p := range []*peercred.Peer{gone, outside} {
+		if got := f.agent.lookAt(p, policy.FactExe); got != (policy.Evidence{}) || asked != 0 {
+			t.Errorf("got %+v, asked %d times", got, asked)
+		}
+	}
+	if got := f.agent.lookAt(there, policy.FactExe); got != here || asked != 1 {
+		t.Errorf("control: got %+v, asked %d times", got, asked)
+	}
+	fault = errors.New("no answer")
+	if got := f.agent.lookAt(there, policy.FactExe); got != (policy.Evidence{}) {
+		t.Errorf("with an error: got %+v", got)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"testing"
+	"time"
 
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -81,5 +83,28 @@ func TestUseWithoutLimits(t *testing.T) {
 	a.counters.finish()
 	if err := a.count(nil, nil, 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a rule has counted are its uses and its rate, and nothing where it has neither.
+func TestQuotasOfARule(t *testing.T) {
+	rate := policy.Rate{Count: 3, Per: time.Minute}
+	for _, c := range []struct {
+		o    policy.Obligations
+		uses uint64
+		rate *unlocktoken.Rate
+	}{
+		{policy.Obligations{}, 0, nil}, {policy.Obligations{Uses: 5}, 5, nil}, {policy.Obligations{Rate: rate}, 0, &unlocktoken.Rate{Count: 3, Seconds: 60}},
+		{policy.Obligations{Uses: 5, Rate: rate}, 5, &unlocktoken.Rate{Count: 3, Seconds: 60}},
+	} {
+		got := quotasOfRule(policy.Decision{Rule: "r", Obligations: c.o})
+		if none := c.uses == 0 && c.rate == nil; none != (len(got) == 0) {
+			t.Fatalf("of %+v: got %+v", c.o, got)
+		}
+		for _, q := range got {
+			if q.uses != c.uses || (q.rate == nil) != (c.rate == nil) || q.rate != nil && *q.rate != *c.rate || q.grant != (unlocktoken.ID{}) {
+				t.Errorf("of %+v: got %+v", c.o, q)
+			}
+		}
 	}
 }
