@@ -26,8 +26,8 @@ const (
 // which is weaker. It is made at first use. The caller destroys it. It works while the
 // vault is locked. Errors: ErrMachineKey, ErrKeyring, those of the arena.
 func (v *Vault) MachineKey(ctx context.Context) (key *secret.HMACKey, weak bool, err error) {
-	v.work.Lock()
-	defer v.work.Unlock()
+	v.machine.Lock()
+	defer v.machine.Unlock()
 	b, weak, err := v.machineKey(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("reading the machine key: %w", err)
@@ -43,8 +43,8 @@ func (v *Vault) MachineKey(ctx context.Context) (key *secret.HMACKey, weak bool,
 // the file then. The caller destroys it. Errors: ErrMachineKey, ErrKeyring, those of the
 // arena.
 func (v *Vault) NewMachineKey(ctx context.Context, inKeyring bool) (key *secret.HMACKey, weak bool, err error) {
-	v.work.Lock()
-	defer v.work.Unlock()
+	v.machine.Lock()
+	defer v.machine.Unlock()
 	b, weak, err := v.renewMachineKey(ctx, inKeyring)
 	if err != nil {
 		return nil, false, fmt.Errorf("making a machine key: %w", err)

@@ -97,8 +97,8 @@ func (v *Vault) checkPin(ctx context.Context, root *envelope.Root) (pinCheck, er
 }
 
 // AtLeast has v, while it is locked, take nothing older than a generation, which this
-// machine remembers elsewhere. Where what v has is older, it reads the store anew. Errors:
-// ErrRollback, ErrDamaged, those of the store.
+// machine remembers elsewhere. Where what v has is older, it looks at the store, which may
+// have a newer one by another process. Errors: ErrRollback, ErrDamaged, those of the store.
 func (v *Vault) AtLeast(ctx context.Context, generation uint64) error {
 	v.work.Lock()
 	defer v.work.Unlock()

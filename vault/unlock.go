@@ -60,8 +60,8 @@ func (v *Vault) UnlockBy(ctx context.Context, proof Proof) error {
 // asks, since it opens for every program of the user. Errors: those of UnlockBy.
 func (v *Vault) Prove(ctx context.Context, proof Proof) error {
 	v.work.Lock()
-	defer v.work.Unlock()
 	s, err := v.refresh(ctx)
+	v.work.Unlock() // a passphrase takes a second, and others read the vault meanwhile
 	if err != nil {
 		return fmt.Errorf("proving who asks: %w", err)
 	}
@@ -190,7 +190,7 @@ func (v *Vault) openSlots(ctx context.Context, root *envelope.Root, proof Proof,
 		case err == nil:
 			return envelope.NewKeys(v.cfg.Arena, v.cfg.Rand, root.Vault, vrk), nil
 		case !errors.Is(err, envelope.ErrOpen):
-			return nil, err
+			return nil, errors.Join(wrong, err) // what is wrong already stays so
 		case s.Kind.NeedsPassphrase():
 			wrong = ErrPassphrase
 		case s.Kind.KeySize() > 0:

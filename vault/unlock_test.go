@@ -3,9 +3,13 @@ package vault
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/vault/envelope"
 	"github.com/nsagent/nsagent/vault/keyring"
 )
 
@@ -190,6 +194,76 @@ func TestLockDuringUnlock(t *testing.T) {
 	if !g.Locked() || f.cfg.Arena.Info().Used != used {
 		t.Error("unlocked, or keys were left behind")
 	}
+}
+
+// askedKeyring has something done while it is asked for an item.
+type askedKeyring struct {
+	*fakeKeyring
+	meanwhile map[string]func() // by the end of the item's name
+}
+
+func (k *askedKeyring) Get(ctx context.Context, item string) (secret.Bytes, error) {
+	for name, f := range k.meanwhile {
+		if strings.HasSuffix(item, "/"+name) {
+			f()
+		}
+	}
+	return k.fakeKeyring.Get(ctx, item)
+}
+
+// TestOthersGoOnMeanwhile: while the keyring is asked, or a passphrase stretched, for an
+// unlock the machine key can be had, and for a proof the vault can be read as well.
+func TestOthersGoOnMeanwhile(t *testing.T) {
+	f := newVaultWith(t, nil, SlotKeyringPassphrase)
+	k := &askedKeyring{fakeKeyring: f.keyring}
+	f.cfg.Keyring = k
+	g := f.another()
+	done := 0
+	goesOn := func(what string, calls ...func() error) func() {
+		return func() {
+			all := make(chan error, 1)
+			go func() {
+				var err error
+				for _, call := range calls {
+					err = errors.Join(err, call())
+				}
+				all <- err
+			}()
+			select {
+			case err := <-all:
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+				done++
+			case <-time.After(5 * time.Second):
+				t.Errorf("%s: others wait", what)
+			}
+		}
+	}
+	machineKey := func() error { _, _, err := g.mac(); return err }
+	grants := func() error { _, err := g.Grants(); return err }
+	k.meanwhile = map[string]func(){itemShare: goesOn("an unlock", machineKey)}
+	if err := g.unlock(testPassphrase); err != nil {
+		t.Fatal(err)
+	}
+	k.meanwhile[itemShare] = goesOn("a proof", machineKey, grants)
+	if err := g.Prove(t.Context(), g.proof(SlotPassphrase)); err != nil {
+		t.Fatal(err)
+	}
+	if done != 2 {
+		t.Errorf("the keyring was asked %d times for its share, want 2", done)
+	}
+}
+
+// TestWrongStaysWrong: a passphrase that one slot refused is wrong, though another slot
+// cannot be tried.
+func TestWrongStaysWrong(t *testing.T) {
+	f := newVaultWith(t, nil, SlotKeyringPassphrase)
+	root := *f.root
+	root.Slots = append(slices.Clone(root.Slots), &envelope.Slot{Kind: SlotPassphrase})
+	_, err := f.openSlots(t.Context(), &root, Proof{Passphrase: f.bytesOf("wrong")}, nil)
+	wantError(t, "after a slot that cannot be tried", err, ErrPassphrase)
+	wantError(t, "what is wrong with the other slot", err, envelope.ErrKDF)
 }
 
 func TestNilDoorIsNoKeyring(t *testing.T) {

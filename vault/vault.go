@@ -84,6 +84,10 @@ type Vault struct {
 	// the store: one unlock or commit at a time. It is taken before mu.
 	work sync.Mutex
 
+	// machine is held while the machine key is read or made. That waits for no work: what is
+	// written while the vault is locked is written while a passphrase is looked at, too.
+	machine sync.Mutex
+
 	mu         sync.RWMutex   // guards what follows
 	root       *envelope.Root // as last verified
 	keys       *envelope.Keys // nil while locked
