@@ -237,7 +237,9 @@ func (f *fsck) ledger(ctx context.Context) {
 		return
 	}
 	defer key.Destroy()
-	l, err := store.OpenLedger(path, v.ID(), key.HMACSHA256)
+	ctx, cancel := context.WithTimeout(ctx, otherProcesses)
+	defer cancel()
+	l, err := store.OpenLedger(ctx, path, v.ID(), key.HMACSHA256)
 	if errors.Is(err, store.ErrBusy) {
 		f.add("ledger", checkSkipped, "not looked at, since another process has it open", "")
 		return

@@ -148,22 +148,28 @@ func wrongTries(t *testing.T, d *daemon) (n int, ok bool) {
 		t.Error(err)
 		return 0, false
 	}
-	l, err := ledgerOf(t, d.paths, v)
+	l, end, err := ledgerOf(t, d.paths, v)
 	if err != nil {
 		t.Error(err)
 		return 0, false
 	}
-	defer func() { _ = l.Close() }()
+	defer end()
 	wrong, _ := l.Get(ledgerUnlockFailures, v.ID())
 	return int(wrong), true // #nosec G115 -- a few
 }
 
-func ledgerOf(t *testing.T, paths socketpath.Paths, v *vault.Vault) (*store.Ledger, error) {
+func ledgerOf(t *testing.T, paths socketpath.Paths, v *vault.Vault) (l *store.Ledger, end func(), err error) {
 	t.Helper()
 	key, _, err := v.MachineKey(t.Context())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t.Cleanup(key.Destroy)
-	return store.OpenLedger(paths.Ledger, v.ID(), key.HMACSHA256)
+	if l, err = store.OpenLedger(t.Context(), paths.Ledger, v.ID(), key.HMACSHA256); err != nil {
+		key.Destroy()
+		return nil, nil, err
+	}
+	return l, func() {
+		_ = l.Close()
+		key.Destroy()
+	}, nil
 }

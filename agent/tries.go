@@ -51,8 +51,13 @@ func (l *ledger) Close() error {
 	return err
 }
 
-// ledgerTime bounds the question for the machine key.
-const ledgerTime = 10 * time.Second
+const (
+	// ledgerTime bounds the question for the machine key.
+	ledgerTime = 10 * time.Second
+	// otherProcesses bounds how long another process is waited for that has the ledger: it
+	// has it for a moment.
+	otherProcesses = 2 * time.Second
+)
 
 // onLedger calls use with the ledger of v, for work that nobody waits for in particular.
 func (a *Agent) onLedger(v *vault.Vault, use func(*ledger) error) error {
@@ -89,7 +94,9 @@ func (a *Agent) ledgerUnder(ctx context.Context, key *secret.HMACKey, id []byte)
 		key.Destroy()
 		return nil, fmt.Errorf("waiting for the ledger: %w", errors.Join(ErrBusy, ctx.Err()))
 	}
-	l, err := store.OpenLedger(a.cfg.Paths.Ledger, id, key.HMACSHA256)
+	ctx, cancel := context.WithTimeout(ctx, otherProcesses)
+	defer cancel()
+	l, err := store.OpenLedger(ctx, a.cfg.Paths.Ledger, id, key.HMACSHA256)
 	if err != nil {
 		<-a.ledgers
 		key.Destroy()

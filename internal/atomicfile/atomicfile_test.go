@@ -132,7 +132,7 @@ func TestEveryStepMayFail(t *testing.T) {
 			path := filepath.Join(dir, "f")
 			mustWrite(t, path, "zero", Options{})
 			mustWrite(t, path, "one", Options{})
-			g, err := TryLock(path)
+			g, err := tryLock(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestVerifySeesAWrongByte(t *testing.T) {
 			dir := privateDir(t)
 			path := filepath.Join(dir, "f")
 			mustWrite(t, path, "old", Options{})
-			g, err := TryLock(path)
+			g, err := tryLock(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -273,7 +273,7 @@ func TestConcurrentWritersAndReaders(t *testing.T) {
 func TestGuardReadsAndOpensItsFile(t *testing.T) {
 	path := filepath.Join(privateDir(t), "f")
 	mustWrite(t, path, "0123456789", Options{})
-	g, err := TryLock(path)
+	g, err := tryLock(path)
 	if err != nil {
 		t.Fatal(err)
 	}

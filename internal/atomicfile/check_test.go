@@ -118,7 +118,7 @@ func TestUnsafeLockFilesAreRefused(t *testing.T) {
 			path := filepath.Join(privateDir(t), "f")
 			c.make(t, path+LockSuffix)
 			within(t, func() {
-				_, err := TryLock(path)
+				_, err := tryLock(path)
 				wantUnsafe(t, err, path+LockSuffix, c.reason)
 			})
 		})

@@ -42,11 +42,6 @@ func Lock(ctx context.Context, path string) (*Guard, error) {
 	})
 }
 
-// TryLock takes the lock on path or returns ErrBusy at once.
-func TryLock(path string) (*Guard, error) {
-	return newGuard(path, func(g *Guard) error { return g.flock(unix.LOCK_EX | unix.LOCK_NB) })
-}
-
 func lockBlocking(path string) (*Guard, error) {
 	return newGuard(path, func(g *Guard) error { return g.flock(unix.LOCK_EX) })
 }

@@ -32,13 +32,18 @@ func childMain() {
 		}
 		fmt.Printf("%s", data)
 	case "hold":
-		if _, err := TryLock(path); err != nil {
+		if _, err := tryLock(path); err != nil {
 			fmt.Println(err)
 			return
 		}
 		fmt.Println("held")
 		time.Sleep(time.Minute)
 	}
+}
+
+// tryLock takes the lock on path or returns ErrBusy at once.
+func tryLock(path string) (*Guard, error) {
+	return newGuard(path, func(g *Guard) error { return g.flock(unix.LOCK_EX | unix.LOCK_NB) })
 }
 
 func childCommand(t *testing.T, what, path string) *exec.Cmd {
@@ -79,7 +84,7 @@ func TestLocksExclude(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := TryLock(path); !errors.Is(err, ErrBusy) {
+	if _, err := tryLock(path); !errors.Is(err, ErrBusy) {
 		t.Fatalf("second lock: got %v, want ErrBusy", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
@@ -116,14 +121,14 @@ func TestLockOfAKilledProcessIsFree(t *testing.T) {
 	if line != "held\n" {
 		t.Fatalf("child said %q, %v", line, err)
 	}
-	if _, err := TryLock(path); !errors.Is(err, ErrBusy) {
+	if _, err := tryLock(path); !errors.Is(err, ErrBusy) {
 		t.Errorf("while the child holds it: got %v, want ErrBusy", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	g, err := TryLock(path)
+	g, err := tryLock(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +139,7 @@ func TestLockOfAKilledProcessIsFree(t *testing.T) {
 // exec closes it.
 func TestUnlockWhileAChildHoldsTheDescriptor(t *testing.T) {
 	path := filepath.Join(privateDir(t), "f")
-	g, err := TryLock(path)
+	g, err := tryLock(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +149,7 @@ func TestUnlockWhileAChildHoldsTheDescriptor(t *testing.T) {
 	}
 	defer unix.Close(inherited)
 	g.Unlock()
-	second, err := TryLock(path)
+	second, err := tryLock(path)
 	if err != nil {
 		t.Fatal(err)
 	}

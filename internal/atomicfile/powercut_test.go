@@ -111,7 +111,7 @@ func findBrokenState(t *testing.T, start map[string]string, o Options, lose func
 			mustWrite(t, filepath.Join(dir, name), data, Options{NoPrevious: true})
 		}
 	}
-	g, err := TryLock(filepath.Join(dir, "f"))
+	g, err := tryLock(filepath.Join(dir, "f"))
 	if err != nil {
 		t.Fatal(err)
 	}

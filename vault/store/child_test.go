@@ -182,7 +182,7 @@ func vaultOnce(path string, number uint32) error {
 // ledgerWriter appends one entry after the other until it is killed, and now and
 // then compacts.
 func ledgerWriter(path string, number uint32) error {
-	l, err := OpenLedger(path, testVaultID(), testMAC)
+	l, err := OpenLedger(context.Background(), path, testVaultID(), testMAC)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func ledgerWriter(path string, number uint32) error {
 
 // ledgerOnce opens the ledger and appends two entries at once.
 func ledgerOnce(path string, number uint32) error {
-	l, err := OpenLedger(path, testVaultID(), testMAC)
+	l, err := OpenLedger(context.Background(), path, testVaultID(), testMAC)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func ledgerOnce(path string, number uint32) error {
 // ledgerCompact opens the ledger, compacts it and appends two entries, even if the
 // compaction failed.
 func ledgerCompact(path string, number uint32) error {
-	l, err := OpenLedger(path, testVaultID(), testMAC)
+	l, err := OpenLedger(context.Background(), path, testVaultID(), testMAC)
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func TestKilledLedgerWritersLoseNothing(t *testing.T) {
 		for i := range n {
 			want[numberID(uint32(k), i)] = uint64(i)
 		}
-		l, err := OpenLedger(path, testVaultID(), testMAC)
+		l, err := OpenLedger(t.Context(), path, testVaultID(), testMAC)
 		if err != nil {
 			t.Fatalf("kill %d: %v", k, err)
 		}

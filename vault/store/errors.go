@@ -30,8 +30,8 @@ var (
 
 // Errors of the ledger alone.
 var (
-	// ErrBusy says that another process has the ledger open, or held the lock of
-	// the snapshot file for as long as the context allowed.
+	// ErrBusy says that another process had the ledger open, or held the lock of
+	// the snapshot file, for as long as the context allowed.
 	ErrBusy = errors.New("store: in use by another process")
 	// ErrClosed says that the ledger was closed.
 	ErrClosed = errors.New("store: ledger closed")

@@ -232,7 +232,7 @@ func flipAndCut(t *testing.T, path string, try func(what string, content []byte)
 // TestBusyLockEndsWithTheContext holds the lock of the file.
 func TestBusyLockEndsWithTheContext(t *testing.T) {
 	f := newFile(t)
-	guard, err := atomicfile.TryLock(f.Path())
+	guard, err := atomicfile.Lock(t.Context(), f.Path())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func fullDiskVault(path string) error {
 
 // fullDiskLedger appends until there is no room, then makes room.
 func fullDiskLedger(path string) error {
-	l, err := OpenLedger(path, testVaultID(), testMAC)
+	l, err := OpenLedger(context.Background(), path, testVaultID(), testMAC)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func fullDiskLedger(path string) error {
 	if err := l.Close(); err != nil {
 		return err
 	}
-	if l, err = OpenLedger(path, testVaultID(), testMAC); err != nil {
+	if l, err = OpenLedger(context.Background(), path, testVaultID(), testMAC); err != nil {
 		return fmt.Errorf("opening on a full disk: %w", err)
 	}
 	if err := check(); err != nil {

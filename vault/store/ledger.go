@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -70,25 +71,25 @@ type ledgerValue struct {
 }
 
 // OpenLedger opens the ledger at path for the vault of the given ID (16 bytes),
-// creating it if there is none, and takes its lock until Close. An append that was
-// cut off by a crash is dropped.
+// creating it if there is none, and takes its lock until Close, for which it waits until
+// ctx ends. An append that was cut off by a crash is dropped.
 //
-// Errors: ErrBusy, ErrDamaged, ErrMAC, ErrNewer, ErrUnsafe, ErrTooLarge, or those
+// Errors: ErrBusy together with the error of ctx, ErrDamaged, ErrMAC, ErrNewer, ErrUnsafe, ErrTooLarge, or those
 // of the medium and of mac.
-func OpenLedger(path string, vaultID []byte, mac MAC) (*Ledger, error) {
-	l, err := openLedger(path, vaultID, mac)
+func OpenLedger(ctx context.Context, path string, vaultID []byte, mac MAC) (*Ledger, error) {
+	l, err := openLedger(ctx, path, vaultID, mac)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger %s: %w", path, translate(err))
 	}
 	return l, nil
 }
 
-func openLedger(path string, vaultID []byte, mac MAC) (_ *Ledger, err error) {
+func openLedger(ctx context.Context, path string, vaultID []byte, mac MAC) (_ *Ledger, err error) {
 	codec, err := newLedgerCodec(vaultID, mac)
 	if err != nil {
 		return nil, err
 	}
-	guard, err := atomicfile.TryLock(path)
+	guard, err := atomicfile.Lock(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,15 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 func ledgerPath(t testing.TB) string {
@@ -17,7 +20,7 @@ func ledgerPath(t testing.TB) string {
 
 func mustOpen(t testing.TB, path string) *Ledger {
 	t.Helper()
-	l, err := OpenLedger(path, testVaultID(), testMAC)
+	l, err := OpenLedger(t.Context(), path, testVaultID(), testMAC)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +97,33 @@ func TestLedgerKeepsTheNewestValue(t *testing.T) {
 	}
 }
 
+// TestLedgerIsWaitedFor: processes have the ledger for moments, and take turns.
+func TestLedgerIsWaitedFor(t *testing.T) {
+	path := ledgerPath(t)
+	first := mustOpen(t, path)
+	got := make(chan error, 1)
+	go func() {
+		second, err := OpenLedger(t.Context(), path, testVaultID(), testMAC)
+		if err == nil {
+			if value, _ := second.Get(1, subject(16, 1)); value != 7 {
+				err = fmt.Errorf("value %d", value)
+			}
+			err = errors.Join(err, second.Close())
+		}
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		t.Errorf("opened while somebody has it open: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	mustAppend(t, first, Entry{1, subject(16, 1), 7})
+	mustClose(t, first)
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLedgerRefuses(t *testing.T) {
 	path := ledgerPath(t)
 	l := mustOpen(t, path)
@@ -105,8 +135,10 @@ func TestLedgerRefuses(t *testing.T) {
 	if _, ok := l.Get(1, subject(16, 1)); ok {
 		t.Error("one of two entries was appended")
 	}
-	if _, err := OpenLedger(path, testVaultID(), testMAC); !errors.Is(err, ErrBusy) {
-		t.Errorf("opened twice: got %v, want ErrBusy", err)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := OpenLedger(over, path, testVaultID(), testMAC); !errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
+		t.Errorf("opened twice: got %v, want ErrBusy and that of the context", err)
 	}
 	mustClose(t, l)
 	mustClose(t, l)
@@ -116,10 +148,10 @@ func TestLedgerRefuses(t *testing.T) {
 	if err := l.Compact(); !errors.Is(err, ErrClosed) {
 		t.Errorf("compaction after close: got %v, want ErrClosed", err)
 	}
-	if _, err := OpenLedger(path, []byte("another vault..."), testMAC); !errors.Is(err, ErrMAC) {
+	if _, err := OpenLedger(t.Context(), path, []byte("another vault..."), testMAC); !errors.Is(err, ErrMAC) {
 		t.Errorf("another vault: got %v, want ErrMAC", err)
 	}
-	if _, err := OpenLedger(path, nil, testMAC); err == nil {
+	if _, err := OpenLedger(t.Context(), path, nil, testMAC); err == nil {
 		t.Error("no vault ID: no error")
 	}
 	otherKey := func(mac *[32]byte, msg []byte) error {
@@ -127,17 +159,17 @@ func TestLedgerRefuses(t *testing.T) {
 		mac[31] ^= 1
 		return nil
 	}
-	if _, err := OpenLedger(path, testVaultID(), otherKey); !errors.Is(err, ErrMAC) {
+	if _, err := OpenLedger(t.Context(), path, testVaultID(), otherKey); !errors.Is(err, ErrMAC) {
 		t.Errorf("another machine key: got %v, want ErrMAC", err)
 	}
 	broken := errors.New("arena closed")
-	if _, err := OpenLedger(path, testVaultID(), func(*[32]byte, []byte) error { return broken }); !errors.Is(err, broken) {
+	if _, err := OpenLedger(t.Context(), path, testVaultID(), func(*[32]byte, []byte) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("a MAC that fails: got %v", err)
 	}
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLedger(path, testVaultID(), testMAC); !errors.Is(err, ErrUnsafe) {
+	if _, err := OpenLedger(t.Context(), path, testVaultID(), testMAC); !errors.Is(err, ErrUnsafe) {
 		t.Errorf("mode 0640: got %v, want ErrUnsafe", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
@@ -177,7 +209,7 @@ func TestEveryFlipAndCutOfTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	flipAndCut(t, path, func(what string, content []byte) {
-		l, err := OpenLedger(path, testVaultID(), testMAC)
+		l, err := OpenLedger(t.Context(), path, testVaultID(), testMAC)
 		if !isLedgerError(err) {
 			l.Close()
 			t.Fatalf("%s: got %v, want ErrDamaged or ErrMAC", what, err)

@@ -167,7 +167,7 @@ func prepareLedger(t *testing.T, path string) {
 
 func checkLedger(t *testing.T, path string, acknowledged bool) {
 	t.Helper()
-	l, err := OpenLedger(path, testVaultID(), testMAC)
+	l, err := OpenLedger(t.Context(), path, testVaultID(), testMAC)
 	if err != nil {
 		t.Fatal(err)
 	}
