@@ -23,12 +23,11 @@ func (a *Agent) auditPin(vaultID []byte) []store.Entry {
 	}
 }
 
-// notePin looks whether the log holds the entry that l remembers, and notes in s where it
+// notePin looks whether the log holds the entry that the ledger remembers, and notes in s where it
 // does not. That refuses nothing: to move a log aside that cannot be continued is what we
 // tell people to do ourselves.
-func (a *Agent) notePin(l *ledger, s *session) {
-	size, _ := l.Get(ledgerAuditSize, s.vault.ID())
-	head, _ := l.Get(ledgerAuditHead, s.vault.ID())
+func (a *Agent) notePin(seen sightings, s *session) {
+	size, head := seen.auditSize, seen.auditHead
 	if size == 0 {
 		return
 	}

@@ -87,7 +87,7 @@ func (a *Agent) proveCode(ctx context.Context, s *session, sealed *pb.Sealed, me
 		return "", err
 	}
 	defer code.Destroy()
-	l, _, err := a.openLedger(ctx, s.vault)
+	l, err := a.openLedger(ctx, s.vault)
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +167,7 @@ func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, er
 		return nil, err
 	}
 	defer key.Destroy()
-	l, _, err := a.openLedger(ctx, s.vault)
+	l, err := a.openLedger(ctx, s.vault)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -75,6 +76,43 @@ func BenchmarkRedeem(b *testing.B) {
 				_ = f.show(token).Close()
 			}
 		})
+	}
+}
+
+// BenchmarkRedeemWhileUnlocking is what showing a token to a locked agent takes while
+// somebody's passphrase is looked at, at the default cost.
+func BenchmarkRedeemWhileUnlocking(b *testing.B) {
+	f := start(b)
+	f.unlock()
+	f.addTBA("acme")
+	if _, err := f.admin.ChangePassphrase(b.Context(), f.passphrase(testPassphrase), f.sealer(testPassphrase), "default"); err != nil {
+		b.Fatal(err)
+	}
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	for b.Loop() {
+		b.StopTimer()
+		if err := f.admin.Lock(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		unlocked := make(chan error, 1)
+		go func() {
+			_, err := f.admin.UnlockBy(b.Context(), f.passphrase(testPassphrase), 0)
+			unlocked <- err
+		}()
+		eventually(b, 5*time.Second, func() string {
+			if len(f.agent.admin) == 0 {
+				return "no unlock is under way"
+			}
+			return ""
+		})
+		time.Sleep(20 * time.Millisecond)
+		b.StartTimer()
+		_ = f.show(token).Close()
+		b.StopTimer()
+		if err := <-unlocked; err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }
 

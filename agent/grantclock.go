@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,39 +153,48 @@ func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 // and those to come. Grants that were made while it was ahead are revoked: they would be
 // good again, and their time begin once more.
 func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) error {
-	l, _, err := a.openLedger(ctx, v)
-	if err != nil {
+	if err := a.revokeAhead(ctx, v, issued); err != nil {
 		return err
 	}
-	defer func() { _ = l.Close() }()
-	if err := a.revokeAhead(ctx, l, v, issued); err != nil {
-		return err
-	}
-	a.grantClock.load(l, v.ID())
-	return a.grantClock.restart(l, v.ID(), issued)
+	return a.useLedger(ctx, v, func(l *ledger) error {
+		a.grantClock.load(l, v.ID())
+		return a.grantClock.restart(l, v.ID(), issued)
+	})
 }
 
 // revokeAhead revokes the grants of v that were issued at a time which has not come yet.
-func (a *Agent) revokeAhead(ctx context.Context, l *ledger, v *vault.Vault, now int64) error {
+func (a *Agent) revokeAhead(ctx context.Context, v *vault.Vault, now int64) error {
 	all, err := v.Grants()
 	if err != nil {
 		return err
 	}
-	var ahead []unlocktoken.ID
-	for _, g := range all {
+	all = slices.DeleteFunc(all, func(g vault.Grant) bool {
 		_, grant, err := a.codec.decodeGrant(g.Meta)
-		if err != nil {
-			continue // good refuses it by itself until its time
-		}
-		if _, revoked := a.isRevoked(l, g); !revoked && fromAhead(grant, now) {
-			a.stopServing(g.ID)
-			ahead = append(ahead, g.ID)
-		}
-	}
-	if len(ahead) == 0 {
+		return err != nil || !fromAhead(grant, now) // good refuses what cannot be read by itself
+	})
+	if len(all) == 0 {
 		return nil
 	}
-	return a.revokeIn(ctx, callerOf(ctx), l, v, "made when the clock was ahead", ahead...)
+	var ahead []unlocktoken.ID
+	err = a.useLedger(ctx, v, func(l *ledger) error {
+		for _, g := range all {
+			if _, revoked := a.isRevoked(l, g); !revoked {
+				ahead = append(ahead, g.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(ahead) == 0 {
+		return err
+	}
+	for _, id := range ahead {
+		a.stopServing(id)
+	}
+	if err := a.noteRevoked(ctx, callerOf(ctx), v, "made when the clock was ahead", ahead...); err != nil {
+		return err
+	}
+	a.markRevoked(ctx, v)
+	return nil
 }
 
 // fromAhead reports whether a grant was issued at a time that lies ahead of now.

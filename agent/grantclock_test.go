@@ -19,7 +19,7 @@ func (f *fixture) openedLedger() (*ledger, *vault.Vault) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	l, _, err := f.agent.openLedger(f.t.Context(), v)
+	l, err := f.agent.openLedger(f.t.Context(), v)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -157,15 +157,12 @@ func TestGrantClockIsStartedAnew(t *testing.T) {
 func TestNewGrantWithoutALedger(t *testing.T) {
 	f := start(t)
 	f.unlock()
-	l, v := f.openedLedger()
+	v := f.agent.session.vault
 	f.whileDamaged(func() {
-		if err := f.agent.revokeAhead(t.Context(), l, v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
+		if err := f.agent.revokeAhead(t.Context(), v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
 			t.Errorf("with a damaged vault: got %v", err)
 		}
 	})
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	f.whileDamaged(func() {
 		if err := f.agent.trustClock(t.Context(), v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
 			t.Errorf("with a damaged vault: got %v", err)

@@ -35,16 +35,36 @@ func (a *Agent) markOf(g vault.Grant) int64 {
 }
 
 // markRevoked has the vault keep that grants are revoked, as the ledger says, if it is
-// unlocked. Those that it keeps so already cost nothing.
-func (a *Agent) markRevoked(ctx context.Context, v *vault.Vault, l *ledger) error {
+// unlocked. Those that it keeps so already cost nothing. Where it cannot, the next unlock
+// sees to that. The caller has its turn.
+func (a *Agent) markRevoked(ctx context.Context, v *vault.Vault) {
 	if v.Locked() {
-		return nil
+		return
 	}
+	if err := a.mark(ctx, v); err != nil {
+		a.log.Warn("the vault does not have that grants were revoked; the ledger does", "error", err)
+	}
+}
+
+func (a *Agent) mark(ctx context.Context, v *vault.Vault) error {
 	all, err := v.Grants()
 	if err != nil {
 		return err
 	}
-	var ended []vault.EndedGrant
+	var owed []vault.EndedGrant
+	err = a.useLedger(ctx, v, func(l *ledger) (err error) {
+		owed, err = a.unmarked(l, all)
+		return err
+	})
+	if err != nil || len(owed) == 0 {
+		return err
+	}
+	return v.EndGrants(ctx, owed)
+}
+
+// unmarked returns those of all that the ledger has as revoked, and the vault not yet, as it
+// is to keep them.
+func (a *Agent) unmarked(l *ledger, all []vault.Grant) (ended []vault.EndedGrant, err error) {
 	for _, g := range all {
 		at, revoked := l.Get(ledgerGrantRevoked, g.ID[:])
 		if !revoked || a.markOf(g) != 0 {
@@ -57,21 +77,47 @@ func (a *Agent) markRevoked(ctx context.Context, v *vault.Vault, l *ledger) erro
 		m.Revoked = max(int64(at), 1) // #nosec G115 -- written from times
 		meta, err := a.codec.enc.Marshal(m)
 		if err != nil {
-			return fmt.Errorf("encoding a grant: %w", err)
+			return nil, fmt.Errorf("encoding a grant: %w", err)
 		}
 		ended = append(ended, vault.EndedGrant{ID: g.ID, Meta: meta})
 	}
-	if len(ended) == 0 {
-		return nil
-	}
-	return v.EndGrants(ctx, ended)
+	return ended, nil
 }
 
 // settleRevocations has ledger and vault agree on what is revoked, once v is unlocked. What
 // fails is tried again at the next unlock; until then each is asked for what it knows.
-func (a *Agent) settleRevocations(ctx context.Context, v *vault.Vault, l *ledger) {
+func (a *Agent) settleRevocations(ctx context.Context, v *vault.Vault, k *ledgerKey) {
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	if err := a.settle(ctx, v, k); err != nil {
+		a.log.Warn("vault and ledger do not agree on the grants that were revoked", "error", err)
+	}
+}
+
+func (a *Agent) settle(ctx context.Context, v *vault.Vault, k *ledgerKey) error {
 	all, err := v.Grants()
-	var entries []store.Entry
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	var owed []vault.EndedGrant
+	err = k.use(ctx, func(l *ledger) (err error) {
+		if err := l.Append(a.unknown(l, all)...); err != nil {
+			return err
+		}
+		owed, err = a.unmarked(l, all)
+		return err
+	})
+	if err != nil || len(owed) == 0 {
+		return err
+	}
+	if err := v.EndGrants(ctx, owed); err != nil { // it may ask the keyring
+		return err
+	}
+	return k.use(ctx, func(l *ledger) error { return a.noteGenerationIn(l, v) })
+}
+
+// unknown returns what the vault says of the revocation of all, and the ledger does not.
+func (a *Agent) unknown(l *ledger, all []vault.Grant) (entries []store.Entry) {
 	for _, g := range all {
 		if _, known := l.Get(ledgerGrantRevoked, g.ID[:]); known {
 			continue
@@ -80,18 +126,7 @@ func (a *Agent) settleRevocations(ctx context.Context, v *vault.Vault, l *ledger
 			entries = append(entries, store.Entry{Kind: ledgerGrantRevoked, Subject: g.ID[:], Value: uint64(at)}) // #nosec G115 -- written from times
 		}
 	}
-	if err == nil {
-		err = l.Append(entries...)
-	}
-	if err == nil {
-		err = a.markRevoked(ctx, v, l)
-	}
-	if err == nil {
-		err = a.noteGenerationIn(l, v)
-	}
-	if err != nil {
-		a.log.Warn("vault and ledger do not agree on the grants that were revoked", "error", err)
-	}
+	return entries
 }
 
 // forgotten says what a ledger that has not seen v before does not know, if that matters.

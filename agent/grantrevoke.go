@@ -38,33 +38,22 @@ func (a *Agent) stopServing(id unlocktoken.ID) {
 }
 
 // revokeGrant ends a grant for good: nothing is done for it from now on, its connections
-// are closed, and the ledger of v, which may be locked, says so to whoever comes later; an
-// unlocked vault does so itself, and opens nothing for it any more. It is durable in the
-// ledger when it returns nil; where it does not, the grant is revoked for as long as this
-// agent runs.
+// are closed, and the ledger of v, which may be locked, says so to whoever comes later. It
+// needs no turn, and is durable when it returns nil; where it does not, the grant is revoked
+// for as long as this agent runs.
 func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
 	a.stopServing(id)
-	l, _, err := a.openLedger(ctx, v)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = l.Close() }()
-	return a.revokeIn(ctx, c, l, v, "", id)
+	return a.noteRevoked(ctx, c, v, "", id)
 }
 
-// revokeIn writes down that grants are revoked, in the ledger and then, if it is unlocked,
-// in the vault. Where the vault cannot take it the next unlock sees to that. why is for the
-// log.
-func (a *Agent) revokeIn(ctx context.Context, c *caller, l *ledger, v *vault.Vault, why string, ids ...unlocktoken.ID) error {
+// noteRevoked writes down in the ledger that grants are revoked. why is for the log.
+func (a *Agent) noteRevoked(ctx context.Context, c *caller, v *vault.Vault, why string, ids ...unlocktoken.ID) error {
 	var entries []store.Entry
 	for _, id := range ids {
 		entries = append(entries, store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())})
 	}
-	if err := l.Append(entries...); err != nil {
+	if err := a.useLedger(ctx, v, func(l *ledger) error { return l.Append(entries...) }); err != nil {
 		return fmt.Errorf("revoking a grant: %w", err)
-	}
-	if err := a.markRevoked(ctx, v, l); err != nil {
-		a.log.Warn("the vault does not have that grants were revoked; the ledger does", "error", err)
 	}
 	for _, id := range ids {
 		e := audit.Event{Event: audit.EventGrantRevoke, Outcome: audit.OutcomeOK, Grant: unlocktoken.GrantName(id), Detail: why}

@@ -69,7 +69,7 @@ func TestLedgerHasEachGeneration(t *testing.T) {
 	check := func(what string) {
 		t.Helper()
 		v := f.agent.session.vault
-		l, _, err := f.agent.openLedger(t.Context(), v)
+		l, err := f.agent.openLedger(t.Context(), v)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -76,32 +76,49 @@ func (s adminService) RevokeGrant(ctx context.Context, q *pb.RevokeGrantRequest)
 
 func (a *Agent) endGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.RevokeGrantResponse, error) {
 	a.endAtOnce(ctx, q.GetId())
-	v, end, err := a.anyVault(ctx)
+	v, _, err := a.vaultOfState(ctx)
 	if err != nil {
-		return nil, err
-	}
-	defer end()
-	if !v.Locked() { // else nothing says that what the file claims is the vault's own
-		defer a.noteGeneration(v)
+		return nil, orNoVault(err)
 	}
 	g, err := grantCalled(v, q.GetId())
 	if err != nil {
 		return nil, err
 	}
+	// Whoever unlocks or changes the vault may have the turn for long. The ledger is enough
+	// for a locked vault, which learns of it at the next unlock.
 	if err := a.revokeGrant(ctx, callerOf(ctx), v, g.ID); err != nil {
 		return nil, err
 	}
 	r := &pb.RevokeGrantResponse{}
-	if q.GetRotate() {
-		if r.Rotated, r.Affected, err = a.rekeyGrant(ctx, v, g); err != nil {
-			return nil, &recorded{err}
-		}
-		if g, err = grantCalled(v, q.GetId()); err != nil { // it lost what it opened
+	if _, err := a.unlocked(); err == nil || q.GetRotate() {
+		if v, g, err = a.endInVault(ctx, q, r); err != nil {
 			return nil, &recorded{err}
 		}
 	}
 	r.Grant, err = a.describeGrant(ctx, v, g)
 	return r, err
+}
+
+// endInVault has the vault keep that a grant is revoked, in a turn, and gives its profiles
+// new keys where that is asked for. It returns the vault and the grant as they are then.
+func (a *Agent) endInVault(ctx context.Context, q *pb.RevokeGrantRequest, r *pb.RevokeGrantResponse) (v *vault.Vault, g vault.Grant, err error) {
+	v, end, err := a.anyVault(ctx)
+	if err != nil {
+		return nil, g, err
+	}
+	defer end()
+	if !v.Locked() { // else nothing says that what the file claims is the vault's own
+		defer a.noteGeneration(v)
+	}
+	a.markRevoked(ctx, v)
+	if g, err = grantCalled(v, q.GetId()); err != nil || !q.GetRotate() {
+		return v, g, err
+	}
+	if r.Rotated, r.Affected, err = a.rekeyGrant(ctx, v, g); err != nil {
+		return nil, g, err
+	}
+	g, err = grantCalled(v, q.GetId()) // it lost what it opened
+	return v, g, err
 }
 
 // rekeyGrant gives the profiles that g opens new keys. It returns their names, and the
@@ -154,12 +171,17 @@ func (a *Agent) anyVault(ctx context.Context) (v *vault.Vault, end func(), err e
 	v, _, err = a.vaultOfState(ctx)
 	if err != nil {
 		end()
-		if errors.Is(err, store.ErrNotFound) {
-			err = noVault()
-		}
-		return nil, nil, err
+		return nil, nil, orNoVault(err)
 	}
 	return v, end, nil
+}
+
+// orNoVault says what to do where err means that there is no vault.
+func orNoVault(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return noVault()
+	}
+	return err
 }
 
 // shortestName is the shortest start of a grant's name that stands for it.
@@ -207,8 +229,13 @@ func (a *Agent) describeGrant(ctx context.Context, v *vault.Vault, g vault.Grant
 // describeGrants returns what is told of grants of v. Those that were revoked are in the
 // ledger; where it cannot be read nothing is told, since a grant would look good.
 func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vault.Grant) ([]*pb.Grant, error) {
+	k, _, err := a.ledgerKeyOf(ctx, v) // before the counters are held: it may ask the keyring
+	if err != nil {
+		return nil, err
+	}
+	defer k.Destroy()
 	defer a.counters.hold()()
-	l, _, err := a.openLedger(ctx, v)
+	l, err := a.lendLedger(ctx, k.key, k.vault)
 	if err != nil {
 		return nil, err
 	}

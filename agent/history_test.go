@@ -37,7 +37,7 @@ type promised struct {
 	signed      int
 	stored      map[string]bool
 	value, sent int  // number of the long secret: acknowledged, sent
-	wrong, last int  // wrong passphrases in a row: acknowledged, sent
+	wrong, last int  // tries at a passphrase in a row: known to be wrong, sent
 	opening     bool // an unlock was sent, which sets them to 0
 }
 
@@ -187,7 +187,7 @@ func (h *history) round(name string, killed bool) {
 	if errorCode(err) == string(pb.CodePassphrase) {
 		h.note(func(p *promised) { p.wrong = p.last })
 	}
-	h.note(func(p *promised) { p.opening = true })
+	h.note(func(p *promised) { p.last, p.opening = p.wrong+1, true })
 	_, err = admin.Unlock(ctx, sealWith(h.d.arena, testPassphrase), 0)
 	if h.clear("unlocking", err) {
 		h.note(func(p *promised) { p.wrong, p.last, p.opening = 0, 0, false })

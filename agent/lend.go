@@ -200,15 +200,15 @@ func (a *Agent) lentOver(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	defer end()
-	l, _, err := a.openLedger(ctx, s.vault)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = l.Close() }()
 	all, err := s.vault.Grants()
 	if err != nil {
 		return nil, err
 	}
+	l, err := a.openLedger(ctx, s.vault)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.Close() }()
 	good := make(map[string]bool)
 	for _, g := range all {
 		_, revoked := a.isRevoked(l, g)

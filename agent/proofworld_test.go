@@ -136,7 +136,7 @@ func (w *proofWorld) code(content string) string {
 		if !w.set.app {
 			break
 		}
-		l, _, err := f.agent.openLedger(w.ctx, w.vault)
+		l, err := f.agent.openLedger(w.ctx, w.vault)
 		if err != nil {
 			f.t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ const oldLedger = ".old"
 // ledgerIsLost reports whether the ledger of this machine, or the key under which it
 // stands, is gone or another machine's. Who has the recovery code may start it anew.
 func (a *Agent) ledgerIsLost(ctx context.Context, v *vault.Vault) (bool, error) {
-	l, _, err := a.openLedger(ctx, v)
+	l, err := a.openLedger(ctx, v)
 	switch {
 	case err == nil:
 		return false, l.Close()
@@ -87,15 +87,15 @@ func (a *Agent) renewLedger(ctx context.Context, s *session, inKeyring bool) err
 	if err != nil {
 		return fmt.Errorf("renewing the machine key: %w", err)
 	}
-	l, err := a.ledgerUnder(ctx, key, s.vault.ID())
+	k := &ledgerKey{a, key, s.vault.ID()}
+	defer k.Destroy()
+	err = k.use(ctx, func(l *ledger) error {
+		return l.Append(store.Entry{Kind: ledgerGeneration, Subject: k.vault, Value: s.vault.Generation()})
+	})
 	if err != nil {
-		return err
-	}
-	err = l.Append(store.Entry{Kind: ledgerGeneration, Subject: s.vault.ID(), Value: s.vault.Generation()})
-	a.settleRevocations(ctx, s.vault, l)
-	if err = errors.Join(err, l.Close()); err != nil {
 		return fmt.Errorf("beginning a ledger: %w", err)
 	}
+	a.settleRevocations(ctx, s.vault, k)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.weakMachineKey, s.notes = weak, nil

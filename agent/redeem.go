@@ -245,27 +245,31 @@ func badToken(err error) error {
 // admitGrant refuses a grant that has ended, has not begun, or was revoked, and a locked
 // vault that is older than one which was unlocked or changed on this machine.
 func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) error {
-	l, _, err := a.openLedger(ctx, v)
+	locked, id := v.Locked(), g.Authority.Grant
+	var seen uint64
+	var now time.Time
+	var over error
+	err := a.useLedger(ctx, v, func(l *ledger) error {
+		known := false
+		if seen, known = l.Get(ledgerGeneration, v.ID()); locked && !known {
+			return newLedger()
+		}
+		if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
+			g.revoked.Store(true)
+		}
+		now, over = a.goodBy(l, v.ID(), g, false)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = l.Close() }()
-	if v.Locked() {
-		seen, known := l.Get(ledgerGeneration, v.ID())
-		if !known {
-			return newLedger()
-		}
+	if locked { // without the ledger: it may ask the keyring
 		if err := v.AtLeast(ctx, seen); err != nil {
 			return err
 		}
 	}
-	id := g.Authority.Grant
-	if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
-		g.revoked.Store(true)
-	}
-	now, err := a.goodBy(l, v.ID(), g, false)
-	if err != nil {
-		return err
+	if over != nil {
+		return over
 	}
 	if begin := g.NotBefore(); now.Unix() < begin {
 		return outside("it begins at " + time.Unix(begin, 0).UTC().Format(time.RFC3339))
@@ -290,8 +294,5 @@ func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *
 	if v.Locked() {
 		a.learnLocked(ctx, v)
 	}
-	return a.identify(ctx, g, token, func() (*ledger, error) {
-		l, _, err := a.openLedger(ctx, v)
-		return l, err
-	})
+	return a.identify(ctx, g, token, func() (*ledger, error) { return a.openLedger(ctx, v) })
 }

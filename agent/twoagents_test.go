@@ -175,3 +175,16 @@ func TestTwoAgentsLoseNoLimit(t *testing.T) {
 		t.Errorf("an edit of the profile as it is: %v", err)
 	}
 }
+
+// What one agent changes is newer than what the other has read, which takes a proof all the
+// same: its vault file is no older one.
+func TestTwoAgentsProve(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("p")
+	g := f.beside()
+	f.addTBA("q")
+	if _, _, err := g.newGrant(g.passphrase(testPassphrase), "p"); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
