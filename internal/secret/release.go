@@ -9,7 +9,7 @@ import (
 
 const (
 	// quiet is how long no further request may come before a pass starts, and
-	// patience how long the first one waits at most.
+	// patience how long the first one waits at most, also for what DelayRelease is for.
 	quiet    = 50 * time.Millisecond
 	patience = 500 * time.Millisecond
 	// passes garbage collections with a gap between them make one pass. One is not
@@ -24,6 +24,7 @@ type releaser struct {
 	mu      sync.Mutex // guards what follows
 	running bool
 	again   bool // a request came while running
+	delays  int  // calls of DelayRelease that go on
 }
 
 // ReleaseMemory asks for freed heap memory to be erased and given back to the
@@ -39,6 +40,20 @@ func (a *Arena) ReleaseMemory() {
 		r.running = true
 		go r.run()
 	}
+}
+
+// DelayRelease has what ReleaseMemory asks for wait until end is called, but no longer than
+// a steady stream of requests would have it wait: half a second. It is for work that asks
+// many times and fills the heap meanwhile, which four collections would only slow down.
+func (a *Arena) DelayRelease() (end func()) {
+	a.releases.delay(1)
+	return func() { a.releases.delay(-1) }
+}
+
+func (r *releaser) delay(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delays += n
 }
 
 // ReleaseMemoryNow does at once what ReleaseMemory does soon, and returns when
@@ -57,14 +72,17 @@ func (r *releaser) run() {
 func (r *releaser) settle() bool {
 	for waited := time.Duration(0); ; waited += quiet {
 		r.mu.Lock()
-		fresh := r.again
+		fresh, delayed := r.again, r.delays > 0
 		r.again = false
-		if !fresh && waited == 0 {
+		if waited == 0 && !fresh {
 			r.running = false
 		}
 		r.mu.Unlock()
-		if !fresh || waited >= patience {
-			return waited > 0
+		switch {
+		case waited == 0 && !fresh:
+			return false
+		case !fresh && !delayed, waited >= patience:
+			return true
 		}
 		time.Sleep(quiet)
 	}

@@ -14,7 +14,7 @@ func collections() uint32 {
 }
 
 // Many requests in a burst are one pass; a steady stream is one about every half
-// second; afterwards nothing runs.
+// second; delayed, they wait for the end, and not for long; afterwards nothing runs.
 func TestReleaseMemory(t *testing.T) {
 	a := newArena(t, ArenaConfig{Size: minSize})
 	synctest.Test(t, func(t *testing.T) {
@@ -42,6 +42,32 @@ func TestReleaseMemory(t *testing.T) {
 		if n := collections() - before; n < 4*onePass || n > 8*onePass {
 			t.Errorf("%d collections for 3 seconds of requests, want those of 4 to 8 passes", n)
 		}
+
+		before = collections()
+		end := a.DelayRelease()
+		a.ReleaseMemory()
+		time.Sleep(3 * quiet)
+		a.ReleaseMemory()
+		time.Sleep(3 * quiet)
+		if n := collections() - before; n != 0 {
+			t.Errorf("%d collections while they were delayed", n)
+		}
+		end()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := collections() - before; n < onePass || n >= 2*onePass {
+			t.Errorf("%d collections after a delay, want those of one pass, %d", n, onePass)
+		}
+
+		before = collections()
+		end = a.DelayRelease()
+		a.ReleaseMemory()
+		time.Sleep(patience + time.Second)
+		synctest.Wait()
+		if n := collections() - before; n < onePass || a.releases.running {
+			t.Errorf("%d collections while delayed for long, want those of one pass, %d", n, onePass)
+		}
+		end()
 
 		before = collections()
 		a.ReleaseMemoryNow()
