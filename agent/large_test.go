@@ -64,6 +64,43 @@ func largeVault(t testing.TB, paths socketpath.Paths, n int) {
 	v.Lock()
 }
 
+// largeAgent returns an agent in a home with a vault of n profiles, and what opens that.
+func largeAgent(t testing.TB, home string, n int) (*Agent, vault.Proof) {
+	t.Helper()
+	env := map[string]string{"HOME": home, "XDG_RUNTIME_DIR": t.TempDir()}
+	paths, err := socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	largeVault(t, paths, n)
+	a, err := New(t.Context(), Config{Paths: paths, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	passphrase, err := a.arena.Take([]byte(testPassphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, vault.Proof{Passphrase: passphrase}
+}
+
+// BenchmarkUnlock unlocks vaults of few and of many profiles, with some 40 ms for the KDF.
+// design.md section 11 bounds the difference by 0.5 s.
+func BenchmarkUnlock(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			a, proof := largeAgent(b, b.TempDir(), n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := a.unlock(b.Context(), nil, proof, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // TestLargeVault opens a vault with many profiles and signs with one of them.
 // NSAGENT_LARGE_VAULT names a home to leave such a vault in, for make bench.
 func TestLargeVault(t *testing.T) {
@@ -78,23 +115,9 @@ func TestLargeVault(t *testing.T) {
 	if home == "" {
 		home = t.TempDir()
 	}
-	env := map[string]string{"HOME": home, "XDG_RUNTIME_DIR": t.TempDir()}
-	paths, err := socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	largeVault(t, paths, n)
-	a, err := New(t.Context(), Config{Paths: paths, Version: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = a.Close() }()
-	passphrase, err := a.arena.Take([]byte(testPassphrase))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, proof := largeAgent(t, home, n)
 	begin := time.Now()
-	s, err := a.unlock(t.Context(), nil, vault.Proof{Passphrase: passphrase}, 0)
+	s, err := a.unlock(t.Context(), nil, proof, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

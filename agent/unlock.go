@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -31,6 +32,11 @@ func (a *Agent) door(seats chan struct{}) *keyring.Door {
 
 // openVaultAt is openVault with the seats at which the keyring is asked for it.
 func (a *Agent) openVaultAt(ctx context.Context, seats chan struct{}) (*vault.Vault, error) {
+	return a.openVaultWith(ctx, vault.Open, seats)
+}
+
+// openVaultWith is openVaultAt by vault.Open or vault.OpenHeld.
+func (a *Agent) openVaultWith(ctx context.Context, open func(context.Context, vault.Config) (*vault.Vault, error), seats chan struct{}) (*vault.Vault, error) {
 	if a.bundled != nil {
 		return nil, refuse(ErrNoVault, pb.CodeNoVault, "this agent serves a bundle and has no vault", "a bundle can be used, and not changed", "where the vault is:  nsagent grant new --bundle F")
 	}
@@ -38,7 +44,7 @@ func (a *Agent) openVaultAt(ctx context.Context, seats chan struct{}) (*vault.Va
 	if d := a.door(seats); d != nil {
 		cfg.Keyring = d
 	}
-	v, err := vault.Open(ctx, cfg)
+	v, err := open(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the vault: %w", err)
 	}
@@ -62,6 +68,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 		return nil, err
 	}
 	defer end()
+	defer a.arena.DelayRelease()() // many ask meanwhile
 	defer a.arena.ReleaseMemory()
 
 	s, err := a.openSession(ctx, proof)
@@ -118,6 +125,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	wake(a.erase)
 	wake(a.tend)
 	a.listenForGrants(ctx, s)
+	s.vault.Release()
 	return s, nil
 }
 
@@ -147,7 +155,7 @@ func (a *Agent) overruled(c *caller, e audit.Event) error {
 
 // openSession opens the vault and all its profiles.
 func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, error) {
-	v, err := a.openVault(ctx)
+	v, err := a.openVaultWith(ctx, vault.OpenHeld, a.keyrings)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, noVault()
 	}
@@ -159,8 +167,22 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		v.Lock()
 		return nil, err
 	}
-	err = v.Each(func(r vault.Record, signOnly secret.Bytes) error {
+	if err = v.Each(a.openRecords(s)); err != nil {
+		s.destroy()
+		return nil, fmt.Errorf("opening the profiles: %w", err)
+	}
+	s.rules.Store(readRules(v.Policy()))
+	a.learnIssuers(s.policy())
+	return s, nil
+}
+
+// openRecords returns what takes the records of the vault into s, several at once.
+func (a *Agent) openRecords(s *session) func(vault.Record, secret.Bytes) error {
+	var mu sync.Mutex // guards what s has
+	return func(r vault.Record, signOnly secret.Bytes) error {
 		if r.Kind == kindTOTP {
+			mu.Lock()
+			defer mu.Unlock()
 			return s.takeAuthenticator(r, signOnly)
 		}
 		p, err := a.codec.decodeRecord(r)
@@ -169,23 +191,18 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 			return err
 		}
 		l, err := newLive(a.arena, p, signOnly)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case p.For != "":
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if p.For != "" {
 			s.staged[p.For] = l
-		default:
+		} else {
 			s.profiles[p.Name] = l
 		}
 		return nil
-	})
-	if err != nil {
-		s.destroy()
-		return nil, fmt.Errorf("opening the profiles: %w", err)
 	}
-	s.rules.Store(readRules(v.Policy()))
-	a.learnIssuers(s.policy())
-	return s, nil
 }
 
 func noVault() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,13 +22,13 @@ func BenchmarkUnlock(b *testing.B) {
 	f := benchVault(b)
 	cpu(b)
 	for b.Loop() {
-		g := f.another()
+		g := f.anotherHeld()
 		if err := g.unlock(""); err != nil {
 			b.Fatal(err)
 		}
-		n := 0
-		if err := g.Each(func(_ Record, s secret.Bytes) error { n++; s.Destroy(); return nil }); err != nil || n != benchRecords {
-			b.Fatal(n, err)
+		var n atomic.Int64
+		if err := g.Each(func(_ Record, s secret.Bytes) error { n.Add(1); s.Destroy(); return nil }); err != nil || n.Load() != benchRecords {
+			b.Fatal(n.Load(), err)
 		}
 		g.Lock()
 	}

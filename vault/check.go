@@ -85,7 +85,7 @@ func (v *Vault) CheckRecords(ctx context.Context) (n int, faults map[string]erro
 	defer v.cfg.Arena.ReleaseMemory()
 	all := s.index.sorted()
 	found := make([]error, len(all))
-	err = parallel(s.keys, len(all), func(o *envelope.Opener, i int) error {
+	err = withOpeners(s.keys, len(all), func(o *envelope.Opener, i int) error {
 		if found[i] = s.checkEntry(o, all[i]); errors.Is(found[i], ErrLocked) {
 			return found[i]
 		}
@@ -218,7 +218,7 @@ func (v *Vault) check(ctx context.Context) error {
 	for id := range s.raw {
 		ids = append(ids, id)
 	}
-	return parallel(s.keys, len(ids), func(o *envelope.Opener, i int) error {
+	return withOpeners(s.keys, len(ids), func(o *envelope.Opener, i int) error {
 		r, err := s.parse(ids[i])
 		if err != nil {
 			return err

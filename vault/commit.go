@@ -43,6 +43,7 @@ func (v *Vault) commit(ctx context.Context, build func(*session) (*edit, error))
 func (v *Vault) commitLocked(ctx context.Context, build func(*session) (*edit, error)) error {
 	defer v.cfg.Arena.ReleaseMemory()
 	for attempt := 1; ; attempt++ {
+		v.Release()
 		s, err := v.refresh(ctx)
 		if err != nil {
 			return err

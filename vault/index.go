@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nsagent/nsagent/vault/envelope"
@@ -96,7 +93,7 @@ func openIndex(keys *envelope.Keys, s *snapshot, old *index) (*index, error) {
 	}
 	slices.SortFunc(ids, func(a, b store.ID) int { return bytes.Compare(a[:], b[:]) })
 	entries := make([]*entry, len(ids))
-	err := parallel(keys, len(ids), func(o *envelope.Opener, i int) error {
+	err := withOpeners(keys, len(ids), func(o *envelope.Opener, i int) error {
 		id := ids[i]
 		if e := old.byID[id]; e != nil && e.leaf == s.leaves[id] {
 			entries[i] = e
@@ -135,40 +132,4 @@ func newEntry(r *envelope.Record, m *envelope.Metadata, leaf envelope.Leaf) *ent
 		Created: time.Unix(int64(m.Created), 0).UTC(), Changed: versions[0].Created,
 		HasRaw: slices.Contains(m.Parts, envelope.PartRaw), Versions: versions,
 	}}
-}
-
-// perWorker is how many records make a goroutine of their own worth while.
-const perWorker = 64
-
-// parallel calls f for 0 to n-1, from a few goroutines that have an Opener each. It
-// returns the first error, and calls f no more after it.
-func parallel(keys *envelope.Keys, n int, f func(o *envelope.Opener, i int) error) error {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	workers := min(runtime.GOMAXPROCS(0), 4, n/perWorker+1)
-	errs := make([]error, workers)
-	for w := range workers {
-		wg.Go(func() {
-			o, err := keys.NewOpener()
-			if err != nil {
-				errs[w] = err
-				return
-			}
-			defer o.Close()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if err := f(o, i); err != nil {
-					errs[w] = err
-					next.Store(int64(n))
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

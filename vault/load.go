@@ -3,6 +3,8 @@ package vault
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/nsagent/nsagent/vault/envelope"
 	"github.com/nsagent/nsagent/vault/store"
@@ -15,6 +17,9 @@ type snapshot struct {
 	grants map[store.ID][]byte
 	policy map[store.ID][]byte        // at most one, see parsePolicy
 	leaves map[store.ID]envelope.Leaf // of all of them
+
+	// parsed are all records once parseAll was called, nil before.
+	parsed map[store.ID]*envelope.Record
 }
 
 // load reads the store and checks, in this order: root (form, signature, earlier
@@ -32,9 +37,9 @@ func (v *Vault) load(ctx context.Context) (*snapshot, error) {
 // what this process or, by the pin or AtLeast, this machine has seen. Errors: those of
 // load, ErrRollback.
 func (v *Vault) loadPinned(ctx context.Context) (*snapshot, pinCheck, error) {
-	for last := uint64(0); ; {
+	for last := uint64(0); ; v.Release() { // what v holds may be what is too old
 		seen := v.cfg.Memory.newest(v.id) // before the store is read: what comes after may be newer
-		s, err := v.load(ctx)
+		s, err := v.read(ctx, seen)
 		if err != nil {
 			return nil, pinCheck{}, err
 		}
@@ -90,8 +95,12 @@ func (s *snapshot) sort(all map[store.ID][]byte) {
 	}
 }
 
-// parse returns one record, which must be filed under its own id.
+// parse returns one record, which must be filed under its own id. It is shared, so not to
+// be changed.
 func (s *snapshot) parse(id store.ID) (*envelope.Record, error) {
+	if r := s.parsed[id]; r != nil {
+		return r, nil
+	}
 	r, err := envelope.DecodeRecord(s.raw[id])
 	if err != nil {
 		return nil, classify(fmt.Errorf("record %s: %w", id, err))
@@ -102,17 +111,25 @@ func (s *snapshot) parse(id store.ID) (*envelope.Record, error) {
 	return r, nil
 }
 
-// parseAll parses every object and keeps none.
+// parseAll parses every object, and keeps the records.
 func (s *snapshot) parseAll() error {
-	for id := range s.raw {
-		if _, err := s.parse(id); err != nil {
-			return err
-		}
+	ids := slices.Collect(maps.Keys(s.raw))
+	records := make([]*envelope.Record, len(ids))
+	err := parallel(len(ids), func(_, i int) (err error) {
+		records[i], err = s.parse(ids[i])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.parsed = make(map[store.ID]*envelope.Record, len(ids))
+	for i, id := range ids {
+		s.parsed[id] = records[i]
 	}
 	if _, err := s.allGrants(); err != nil {
 		return err
 	}
-	_, err := s.parsePolicy()
+	_, err = s.parsePolicy()
 	return err
 }
 
@@ -135,7 +152,7 @@ func (v *Vault) refresh(ctx context.Context) (*session, error) {
 	if keys == nil {
 		return nil, ErrLocked
 	}
-	s, err := v.load(ctx)
+	s, err := v.read(ctx, seen)
 	if err != nil {
 		return nil, err
 	}

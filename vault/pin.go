@@ -109,6 +109,7 @@ func (v *Vault) AtLeast(ctx context.Context, generation uint64) error {
 	if current {
 		return nil
 	}
+	v.Release()
 	if _, _, err := v.loadPinned(ctx); err != nil {
 		return fmt.Errorf("comparing the vault with what was seen: %w", err)
 	}

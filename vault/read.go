@@ -135,53 +135,21 @@ func (s *session) open(o *envelope.Opener, e *entry, part envelope.Part, number 
 	return b, nil
 }
 
-// batch is how many secrets Each has open that it has not yet handed over.
-const batch = 512
-
-// Each opens the sign-only part of every record and calls f with it, one after the
-// other in the order of the names. f owns signOnly, and may call the vault. An error
-// of f, or of opening, ends it; so does Lock.
+// Each opens the sign-only part of every record and calls f with it, from a few goroutines
+// at once and in no order. f owns signOnly, and may call the vault. An error of f, or of
+// opening, ends it; so does Lock. When Each returns, so have all calls of f.
 func (v *Vault) Each(f func(r Record, signOnly secret.Bytes) error) error {
 	s, err := v.current()
 	if err != nil {
 		return fmt.Errorf("opening the records: %w", err)
 	}
 	defer v.cfg.Arena.ReleaseMemory()
-	all := s.index.sorted()
-	for len(all) > 0 {
-		n := min(batch, len(all))
-		err := s.handOver(all[:n], func(r Record, b secret.Bytes) error {
-			if !v.holds(s.keys) {
-				b.Destroy()
-				return fmt.Errorf("opening the records: %w", ErrLocked)
-			}
-			return f(r, b)
-		})
+	all := values(s.index.byID)
+	return withOpeners(s.keys, len(all), func(o *envelope.Opener, i int) error {
+		b, err := s.open(o, all[i], envelope.PartSignOnly, all[i].Version)
 		if err != nil {
-			return err
+			return fmt.Errorf("opening record %q: %w", all[i].Name, err)
 		}
-		all = all[n:]
-	}
-	return nil
-}
-
-// handOver opens some records and calls f with each. What f did not get is destroyed.
-func (s *session) handOver(some []*entry, f func(Record, secret.Bytes) error) error {
-	open := make([]secret.Bytes, len(some))
-	err := parallel(s.keys, len(some), func(o *envelope.Opener, i int) error {
-		b, err := s.open(o, some[i], envelope.PartSignOnly, some[i].Version)
-		if err != nil {
-			return fmt.Errorf("opening record %q: %w", some[i].Name, err)
-		}
-		open[i] = b
-		return nil
+		return f(all[i].Record, b)
 	})
-	given := 0
-	for ; err == nil && given < len(some); given++ {
-		err = f(some[given].Record, open[given])
-	}
-	for _, b := range open[given:] {
-		b.Destroy()
-	}
-	return err
 }

@@ -94,6 +94,7 @@ type Vault struct {
 	index      *index         // nil while locked
 	locks      uint64         // how often Lock was called
 	least      uint64         // the oldest generation that is taken while locked; see AtLeast
+	held       *snapshot      // nil: nothing; see OpenHeld
 	protection string         // what RollbackProtection says
 }
 
@@ -174,15 +175,11 @@ func (v *Vault) createWith(ctx context.Context, keys *envelope.Keys, slots []Slo
 // locked. Whether the signature is the vault's own shows at Unlock. Errors:
 // store.ErrNotFound, store.ErrUnsafe, ErrDamaged, ErrNewer and those of the store.
 func Open(ctx context.Context, cfg Config) (*Vault, error) {
-	v := &Vault{cfg: cfg.withDefaults(), protection: protectionUnknown}
-	s, err := v.load(ctx)
+	v, err := OpenHeld(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("opening the vault: %w", err)
+		return nil, err
 	}
-	if err := s.parseAll(); err != nil {
-		return nil, fmt.Errorf("opening the vault: %w", err)
-	}
-	v.id, v.root = s.root.Vault, s.root
+	v.Release()
 	return v, nil
 }
 
@@ -195,7 +192,7 @@ func (v *Vault) Lock() {
 	if v.keys != nil {
 		v.keys.Destroy()
 	}
-	v.keys, v.index = nil, nil
+	v.keys, v.index, v.held = nil, nil, nil
 	v.cfg.Arena.ReleaseMemory()
 }
 
@@ -204,13 +201,6 @@ func (v *Vault) Locked() bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.keys == nil
-}
-
-// holds reports whether the vault is unlocked under these keys.
-func (v *Vault) holds(keys *envelope.Keys) bool {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.keys == keys
 }
 
 // ID returns the 16 bytes that name the vault. They are public and never change.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,7 +284,7 @@ func TestRotateAndDescribe(t *testing.T) {
 func TestEach(t *testing.T) {
 	ctx := context.Background()
 	f := newVault(t, nil)
-	const n = batch + batch/2
+	const n = 3 * perWorker
 	var records []NewRecord
 	one := f.bytesOf("0123456789abcdef")
 	for i := range n {
@@ -292,41 +294,44 @@ func TestEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := f.cfg.Arena.Info().Used
-	i := 0
+	var mu sync.Mutex
+	got := make(map[string]int)
 	err := f.Each(func(r Record, b secret.Bytes) error {
 		defer b.Destroy()
-		if r.Name != name(i) || !b.Equal(one) {
-			t.Errorf("record %d is %q", i, r.Name)
+		mu.Lock()
+		defer mu.Unlock()
+		if got[r.Name]++; !b.Equal(one) {
+			t.Errorf("record %q has another secret", r.Name)
 		}
-		i++
 		return nil
 	})
-	if err != nil || i != n {
-		t.Errorf("%d records, %v", i, err)
+	if err != nil || len(got) != n || got[name(0)] != 1 || got[name(n-1)] != 1 {
+		t.Errorf("%d records, %v", len(got), err)
+	}
+	if used := f.cfg.Arena.Info().Used; used != before {
+		t.Errorf("%d bytes of the arena in use, %d before", used, before)
+	}
+
+	// ends calls end in the third call of f, and returns how many there were.
+	ends := func(end func() error) (int64, error) {
+		var calls atomic.Int64
+		err := f.Each(func(_ Record, b secret.Bytes) error {
+			b.Destroy()
+			if calls.Add(1) == 3 {
+				return end()
+			}
+			return nil
+		})
+		return calls.Load(), err
 	}
 	stop := errors.New("enough")
-	i = 0
-	err = f.Each(func(_ Record, b secret.Bytes) error {
-		b.Destroy()
-		if i++; i == 3 {
-			return stop
-		}
-		return nil
-	})
-	if !errors.Is(err, stop) || i != 3 {
-		t.Errorf("stopped after %d with %v", i, err)
+	if calls, err := ends(func() error { return stop }); !errors.Is(err, stop) || calls > n/2 {
+		t.Errorf("stopped after %d with %v", calls, err)
 	}
-	i = 0
-	err = f.Each(func(_ Record, b secret.Bytes) error {
-		b.Destroy()
-		if i++; i == 3 {
-			f.Lock()
-		}
-		return nil
-	})
+	calls, err := ends(func() error { f.Lock(); return nil })
 	wantError(t, "locked meanwhile", err, ErrLocked)
-	if i != 3 {
-		t.Errorf("%d records handed over, %d of them after Lock", i, i-3)
+	if calls > int64(3+workers(n)) {
+		t.Errorf("%d records handed over, %d of them after Lock", calls, calls-3)
 	}
 	if used := f.cfg.Arena.Info().Used; used >= before {
 		t.Errorf("%d bytes of the arena in use after Lock, %d before", used, before)
