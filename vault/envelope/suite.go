@@ -65,11 +65,12 @@ func seal(rand io.Reader, key, aad, plaintext []byte) ([]byte, error) {
 // length of the plaintext. The error is ErrOpen, whatever was wrong; dst then
 // holds nothing of use.
 func open(dst, key, aad, sealed []byte) error {
-	return openWith(chacha20poly1305.NewX, dst, key, aad, sealed)
+	return openSeen(func() {}, dst, key, aad, sealed)
 }
 
-// openWith is open with the AEAD given, so that a test sees when it is made.
-func openWith(newAEAD func(key []byte) (cipher.AEAD, error), dst, key, aad, sealed []byte) error {
+// openSeen is open that calls committed once the commitment is found right, so that a test
+// sees it. The AEAD is made by a direct call, past which okm does not outlive the stack.
+func openSeen(committed func(), dst, key, aad, sealed []byte) error {
 	if len(sealed) < Overhead || len(dst) != len(sealed)-Overhead || sealed[0] != Suite1 {
 		return ErrOpen
 	}
@@ -83,7 +84,8 @@ func openWith(newAEAD func(key []byte) (cipher.AEAD, error), dst, key, aad, seal
 		if subtle.ConstantTimeCompare(okm[keySize:], commitment) != 1 {
 			return
 		}
-		aead, err := newAEAD(okm[:keySize])
+		committed()
+		aead, err := chacha20poly1305.NewX(okm[:keySize])
 		if err != nil {
 			return
 		}
