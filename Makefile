@@ -39,6 +39,9 @@ CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./inte
 # that show some.
 TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go
 SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithoutALedger|OnlyGrants|RotateAfter|Opened|Marking)
+# CALLS are the files of agent that decide on each call and count it, ASKED the tests of that.
+CALLS   ?= decide.go,caller.go,rules.go,quotas.go,counters.go,identify.go,grantlimits.go,obligations.go,evidence.go,approve.go
+ASKED    = ^Test(EveryUse|TimeLimits|Limits|PolicyDecides|CertificateExpires|Refreshed$$|Authorization|Grant(Narrows|IsNo|Shows|IsIn|SocketLimits)|Revoked|NoGrant|TokenIs|TokenOn|TokenWithAChanged|Life|Assertion$$|APISecret|Form$$|Approv|Obligations|Concurrency|UnlockAgain|Counters|Rate$$|Use|Reserve|Subjects|Quotas|Unreadable|PolicyOf|Evidence|ManyRules|Rules|Adopt|StepUp|Timeout|Fault|Caller|RedeemForAJob|IDToken|Identi|Issuers|BundleForAJob|InheritedConnection|ParentIn)
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -110,6 +113,7 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -files $(READS) ./agent/policy
 	$(GO) run ./internal/mutate -write -checks -files $(SAYS) ./agent/policy
 	$(GO) run ./internal/mutate -write -checks -files $(TOKENS) -run '$(SHOWN)' ./agent
+	$(GO) run ./internal/mutate -write -checks -files $(CALLS) -run '$(ASKED)' ./agent
 
 narrow: ## narrow unlock tokens at random, 1,600,000 comparisons: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 1h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'

@@ -11,8 +11,12 @@ import (
 
 	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // jobWorld is an agent that knows an issuer, and a token for jobs of one repository.
@@ -140,5 +144,75 @@ func (w *jobWorld) neverOnDisk(token []byte) {
 	}
 	if looked < 3 {
 		w.t.Errorf("looked at %d files only", looked)
+	}
+}
+
+// The issuers of a policy are learnt anew where one of them changes, in its keys too, and
+// else stay with the keys that were fetched of them; one that makes no sense leaves the
+// presets.
+func TestIssuersOfAPolicy(t *testing.T) {
+	w := startJobs(t)
+	jwks := string(w.issuer.JWKS(t))
+	learn := func(all ...policy.Issuer) *issuers {
+		w.agent.learnIssuers(&rules{policy: &policy.Policy{Issuers: all}})
+		return w.agent.issuers.Load()
+	}
+	one := policy.Issuer{URL: w.issuer.URL, JWKS: jwks}
+	was := learn(one)
+	if learn(one) != was {
+		t.Error("the same issuer was learnt anew")
+	}
+	other := learn(policy.Issuer{URL: w.issuer.URL, JWKS: string(oidctest.New(t).JWKS(t))})
+	if other == was || learn(policy.Issuer{URL: w.issuer.URL + "/x", JWKS: jwks}) == other {
+		t.Error("other keys, or another address, were not learnt")
+	}
+	if got := learn(policy.Issuer{URL: "nonsense"}); len(got.configured) != 0 {
+		t.Errorf("of one that makes no sense: got %v", got.configured)
+	}
+	w.agent.learnIssuers(&rules{fault: vault.ErrPolicy}) // of a policy that cannot be read: none
+	if got := w.agent.issuers.Load(); len(got.configured) != 0 {
+		t.Errorf("of no policy: got %v", got.configured)
+	}
+}
+
+// An ID token is taken only where it is noted as used, and the grant has its claims only
+// then.
+func TestIdentifyWithoutALedger(t *testing.T) {
+	w := startJobs(t)
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		open func() (*ledger, error)
+		want error
+	}{
+		"none":   {func() (*ledger, error) { return nil, broken }, broken},
+		"closed": {func() (*ledger, error) { l, _ := w.openedLedger(); return l, l.Ledger.Close() }, store.ErrClosed},
+	} {
+		g := w.agent.newGranted(mustRead(t, w.token))
+		token, err := w.agent.arena.Take(w.issuer.Sign(t, w.issuer.GitHub(w.audience, time.Now())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.agent.identify(t.Context(), g, token, c.open); !errors.Is(err, c.want) || g.issuer != "" || g.claims != nil {
+			t.Errorf("%s: got %v, %q", name, err, g.issuer)
+		}
+		token.Destroy()
+	}
+}
+
+// Keys that could not be had are the network's fault; an error of our own stays what it is.
+// A job is named by what cannot be somebody else's tomorrow.
+func TestIdentityWords(t *testing.T) {
+	if got := badIdentity(fmt.Errorf("%w: nobody answers", oidc.ErrKeys)); refusedWith(got) != pb.CodeNetwork || !errors.Is(got, ErrNetwork) {
+		t.Errorf("without keys: got %v", got)
+	}
+	other := errors.New("other")
+	if got := badIdentity(other); got != other { //nolint:errorlint // the very error
+		t.Errorf("another: got %v", got)
+	}
+	for name, ok := range map[string]bool{"repository_id": true, "repository": false} {
+		c := unlocktoken.Caveats{Identities: []unlocktoken.Identity{{Issuer: "https://token.actions.githubusercontent.com", Claims: []unlocktoken.Claim{{Name: name, Values: []string{"74"}}}}}}
+		if err := checkIdentities(c); (err == nil) != ok || err != nil && refusedWith(err) != pb.CodeRequest {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }

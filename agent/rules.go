@@ -126,7 +126,6 @@ func (a *Agent) machineKey(ctx context.Context, v *vault.Vault) *secret.HMACKey 
 	key, _, err := v.MachineKey(ctx)
 	if err != nil {
 		a.log.Warn("the policy cannot be read while the vault is locked", "error", err)
-		return nil
 	}
 	return key
 }
