@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -168,17 +167,15 @@ func (a *Agent) revokeAhead(ctx context.Context, v *vault.Vault, now int64) erro
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(g vault.Grant) bool {
-		_, grant, err := a.codec.decodeGrant(g.Meta)
-		return err != nil || !fromAhead(grant, now) // good refuses what cannot be read by itself
-	})
-	if len(all) == 0 {
-		return nil
-	}
 	var ahead []unlocktoken.ID
 	err = a.useLedger(ctx, v, func(l *ledger) error {
 		for _, g := range all {
-			if _, revoked := a.isRevoked(l, g); !revoked {
+			_, grant, err := a.codec.decodeGrant(g.Meta)
+			if err != nil {
+				continue // good refuses it by itself until its time
+			}
+			if _, revoked := a.isRevoked(l, g); !revoked && fromAhead(grant, now) {
+				a.stopServing(g.ID)
 				ahead = append(ahead, g.ID)
 			}
 		}
@@ -186,9 +183,6 @@ func (a *Agent) revokeAhead(ctx context.Context, v *vault.Vault, now int64) erro
 	})
 	if err != nil || len(ahead) == 0 {
 		return err
-	}
-	for _, id := range ahead {
-		a.stopServing(id)
 	}
 	if err := a.noteRevoked(ctx, callerOf(ctx), v, "made when the clock was ahead", ahead...); err != nil {
 		return err
