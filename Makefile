@@ -39,9 +39,15 @@ CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./inte
 # that show some.
 TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go
 SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithoutALedger|OnlyGrants|RotateAfter|Opened|Marking)
-# CALLS are the files of agent that decide on each call and count it, ASKED the tests of that.
-CALLS   ?= decide.go,caller.go,rules.go,quotas.go,counters.go,identify.go,grantlimits.go,obligations.go,evidence.go,approve.go
-ASKED    = ^Test(EveryUse|TimeLimits|Limits|PolicyDecides|CertificateExpires|Refreshed$$|Authorization|Grant(Narrows|IsNo|Shows|IsIn|SocketLimits)|Revoked|NoGrant|TokenIs|TokenOn|TokenWithAChanged|Life|Assertion$$|APISecret|Form$$|Approv|Obligations|Concurrency|UnlockAgain|Counters|Rate$$|Use|Reserve|Subjects|Quotas|Unreadable|PolicyOf|Evidence|ManyRules|Rules|Adopt|StepUp|Timeout|Fault|Caller|RedeemForAJob|IDToken|Identi|Issuers|BundleForAJob|InheritedConnection|ParentIn)
+# CALLS are the files of agent that decide on each call, COUNTS those that count it, and
+# WORDS those that say who asks, what the policy is, and whom to ask; ASKED, COUNTED and
+# TOLD are the tests of that.
+CALLS   ?= decide.go,caller.go,obligations.go
+ASKED    = ^Test(EveryUse|TimeLimits|LimitsHold|PolicyDecides|CertificateExpires|Refreshed$$|Authorization|Grant(Narrows|IsNo|Shows|IsIn)|Revoked|NoGrant|TokenIs|TokenOn|Life$$|Assertion$$|APISecret|Form$$|Approve$$|ApprovalIsNot|Obligations|Concurrency|Use|Caller|InheritedConnection|NoLog|QuotasOf|UnlockAgain)
+COUNTS  ?= quotas.go,counters.go,grantlimits.go
+COUNTED  = ^Test(Counters|Rate$$|Use|Reserve|Subjects|Quotas|Life|Limits|NewGrantRefuses)
+WORDS   ?= identify.go,rules.go,evidence.go,approve.go
+TOLD     = ^Test(Approv|ParentIn|Evidence|Rules|StepUp|Timeout|Fault|Unreadable|PolicyOf|Adopt|ManyRules|RedeemForAJob|IDToken|Identi|Issuers|BundleForAJob|TokenWithAChanged)
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -114,6 +120,8 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -files $(SAYS) ./agent/policy
 	$(GO) run ./internal/mutate -write -checks -files $(TOKENS) -run '$(SHOWN)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(CALLS) -run '$(ASKED)' ./agent
+	$(GO) run ./internal/mutate -write -checks -files $(COUNTS) -run '$(COUNTED)' ./agent
+	$(GO) run ./internal/mutate -write -checks -files $(WORDS) -run '$(TOLD)' ./agent
 
 narrow: ## narrow unlock tokens at random, 1,600,000 comparisons: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 1h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'
