@@ -8,6 +8,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -43,6 +44,22 @@ func TestSubjectsOfAGrant(t *testing.T) {
 	}
 	if _, err := reserve(l, limit(grant, 1)); err != nil {
 		t.Errorf("one that is counted already: %v", err)
+	}
+}
+
+// Who has used up a limit is told whose it was: a rule's of the policy, or the token's.
+func TestUsesThatAreUsedUp(t *testing.T) {
+	f := start(t)
+	l, _ := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	for grant, want := range map[unlocktoken.ID]pb.Code{{}: pb.CodeDenied, {1}: pb.CodeGrantScope} {
+		q := []quota{{subject: [32]byte{grant[0]}, grant: grant, uses: 1}}
+		if _, err := reserve(l, q); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reserve(l, q); refusedWith(err) != want || !errors.Is(err, ErrLimited) {
+			t.Errorf("of grant %v: got %v, want %s", grant, err, want)
+		}
 	}
 }
 
