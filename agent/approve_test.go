@@ -412,7 +412,7 @@ func TestParentIn(t *testing.T) {
 			t.Errorf("%q: got %d, %v, want %d", stat, got, err, want)
 		}
 	}
-	for _, stat := range []string{"", "12", "12 (cat)", "12 (cat) S", "12 (cat) S x", ")", "12 (cat) S 99999999999"} {
+	for _, stat := range []string{"", "12", "12 7 9", "12 (cat)", "12 (cat) S", "12 (cat) S x", ")", "12 (cat) S 99999999999"} {
 		if got, err := parentIn(stat); err == nil {
 			t.Errorf("%q: got %d", stat, got)
 		}

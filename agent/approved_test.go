@@ -9,6 +9,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -76,6 +77,17 @@ func TestApprovalWhileLocked(t *testing.T) {
 	_, err := p.rpc.Sign(t.Context(), &pb.SignRequest{Method: "POST", Url: sandboxURL})
 	if codeOf(err) != string(pb.CodeAsk) || !strings.Contains(whyOf(err), "while the vault is locked") || time.Since(begin) > 20*time.Second {
 		t.Errorf("got %v (%s) after %v", err, whyOf(err), time.Since(begin))
+	}
+}
+
+// Who waits when the vault is locked is told that, and not that somebody said no.
+func TestApprovalEndsWithTheSession(t *testing.T) {
+	f := startAsking(t)
+	done := f.signs(t.Context(), writing(1))
+	f.waiting(1, 1)
+	f.lock()
+	if err := <-done; !errors.Is(err, client.ErrLocked) {
+		t.Errorf("got %v, want ErrLocked", err)
 	}
 }
 
