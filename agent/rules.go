@@ -107,9 +107,7 @@ func (r *rules) status() *pb.PolicyStatus {
 
 // policyFault says what is wrong with a policy, as far as callers may know.
 func policyFault(err error) string {
-	switch e := (*policy.SyntaxError)(nil); {
-	case errors.As(err, &e):
-		return e.Place() + ": " + e.Why
+	switch {
 	case errors.Is(err, policy.ErrSyntax):
 		return reason(err, policy.ErrSyntax)
 	case errors.Is(err, vault.ErrPolicy):
