@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
 // A nil caller is the agent itself: it has the owner's own right, came by no socket, lives,
@@ -33,6 +34,31 @@ func TestCallerInTheLog(t *testing.T) {
 		c.fill(&e)
 		if e.Detail != want || e.Grant != "g_x" {
 			t.Errorf("got %+v, want detail %q", e, want)
+		}
+	}
+}
+
+// A caller may use what both its socket and its right leave.
+func TestCallerMayUse(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	s := f.agent.session
+	acme, other := s.profiles["acme"], s.profiles["other"]
+	both, first := f.grantOn(unlocktoken.Caveats{}, "acme", "other"), f.grantOn(unlocktoken.Caveats{}, "acme")
+	for _, c := range []struct {
+		socket      *grantSocket
+		grant       *granted
+		acme, other bool
+	}{
+		{nil, nil, true, true}, {&grantSocket{}, nil, true, true}, {&grantSocket{profile: "acme"}, nil, true, false},
+		{nil, both, true, true}, {nil, first, true, false}, {&grantSocket{profile: "other"}, both, false, true},
+		{&grantSocket{profile: "other"}, first, false, false},
+	} {
+		who := &caller{socket: c.socket, grant: c.grant}
+		if who.may(s, acme) != c.acme || who.may(s, other) != c.other {
+			t.Errorf("by %v with %v: acme %v, other %v", c.socket != nil, c.grant != nil, who.may(s, acme), who.may(s, other))
 		}
 	}
 }
