@@ -67,11 +67,13 @@ func TestChecksOf(t *testing.T) {
 // the files that are named are tried.
 func TestLeaveOut(t *testing.T) {
 	t.Chdir(t.TempDir())
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
 	for name, text := range map[string]string{
 		"go.mod":      "module example.org/m\n\ngo 1.26\n",
 		"p/f.go":      "package p\n\nfunc Small(n int) bool {\n\treturn n >= 0 && n < 10\n}\n",
 		"p/g.go":      "package p\n\nfunc other(c bool) bool { return c || !c }\n",
-		"p/f_test.go": "package p\n\nimport \"testing\"\n\nfunc TestSmall(t *testing.T) {\n\tif Small(10) || !Small(9) || !other(true) {\n\t\tt.Error(10)\n\t}\n}\n\nfunc TestFails(t *testing.T) { t.Error(1) }\n",
+		"p/f_test.go": "package p\n\nimport (\n\t\"os\"\n\t\"syscall\"\n\t\"testing\"\n)\n\nfunc TestSmall(t *testing.T) {\n\tvar most syscall.Rlimit\n\tif err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &most); err != nil || most.Cur > 1<<30 {\n\t\tt.Fatal(\"no bound\", most)\n\t}\n\t_, _ = os.MkdirTemp(\"\", \"left\")\n\tif Small(10) || !Small(9) || !other(true) {\n\t\tt.Error(10)\n\t}\n}\n\nfunc TestFails(t *testing.T) { t.Error(1) }\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -86,6 +88,9 @@ func TestLeaveOut(t *testing.T) {
 	}
 	if r.killed != 1 || len(r.lived) != 1 || r.lived[0].kind != "without n >= 0" || r.lived[0].file != "p/f.go" {
 		t.Errorf("got %+v", r)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("the tests leave %v, %v", left, err)
 	}
 	if want := "| `p/{f.go}`, a check left out | 2 | 1 | 1 | 0 | 50.0 % |\n"; r.score() != want {
 		t.Errorf("got %q, want %q", r.score(), want)

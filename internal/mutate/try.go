@@ -130,10 +130,22 @@ const (
 	lived  verdict = "lived"
 )
 
-// test runs the tests without the check of that number. A run without end is a failure.
+// maxFile is the longest file that tests may write, in blocks of 512 bytes: without a check
+// some write without end.
+const maxFile = 1 << 20
+
+// test runs the tests without the check of that number. A run without end is a failure, and
+// what it leaves is removed.
 func (t trial) test(ctx context.Context, check string) (verdict, []byte) {
-	c := exec.CommandContext(ctx, t.binary, slices.Concat(t.flags, []string{"-test.failfast", "-test.timeout", t.timeout.String(), "-test.run", t.tests, "-test.skip", t.skip})...)
-	c.Dir, c.Env = t.pkg, append(os.Environ(), switchVariable+"="+check)
+	tmp, err := os.MkdirTemp("", "mt")
+	if err != nil {
+		return killed, []byte(err.Error())
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	args := slices.Concat([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, maxFile), t.binary}, t.flags,
+		[]string{"-test.failfast", "-test.timeout", t.timeout.String(), "-test.run", t.tests, "-test.skip", t.skip})
+	c := exec.CommandContext(ctx, "sh", args...) // #nosec G204 -- the tests that were compiled
+	c.Dir, c.Env = t.pkg, append(os.Environ(), switchVariable+"="+check, "TMPDIR="+tmp)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		return killed, append(out, err.Error()...)
