@@ -38,7 +38,7 @@ CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./inte
 # TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests
 # that show some.
 TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go
-SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithoutALedger|OnlyGrants|RotateAfter|Opened|Marking)
+SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithout|OnlyGrants|RotateAfter|Opened|Marking)
 # CALLS are the files of agent that decide on each call, COUNTS those that count it, and
 # WORDS those that say who asks, what the policy is, and whom to ask; ASKED, COUNTED and
 # TOLD are the tests of that.

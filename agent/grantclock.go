@@ -181,7 +181,7 @@ func (a *Agent) revokeAhead(ctx context.Context, v *vault.Vault, now int64) erro
 		}
 		return nil
 	})
-	if err != nil || len(ahead) == 0 {
+	if len(ahead) == 0 {
 		return err
 	}
 	if err := a.noteRevoked(ctx, callerOf(ctx), v, "made when the clock was ahead", ahead...); err != nil {

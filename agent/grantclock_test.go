@@ -2,10 +2,12 @@ package agent
 
 import (
 	"errors"
+	"net"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/internal/peercred"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
@@ -173,6 +175,26 @@ func TestNewGrantWithoutALedger(t *testing.T) {
 	}
 	if err := f.agent.trustClock(t.Context(), v, time.Now().Unix()); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("with a damaged ledger: got %v", err)
+	}
+}
+
+// A new grant waits until those that were made ahead are written down as revoked.
+func TestNewGrantWithoutANoteOfOthers(t *testing.T) {
+	var ahead shifted
+	f := start(t, ahead.clock)
+	f.unlock()
+	f.addTBA("acme")
+	ahead.Store(int64(24 * time.Hour))
+	then, _ := f.mustGrant("acme")
+	ahead.Store(0)
+	here, there := net.Pipe()
+	defer func() { _ = there.Close() }()
+	// Its connection is closed between the looking and the writing.
+	conn := &countedConn{Conn: peercred.NewConn(here, livePeer(t, f))}
+	conn.onClose = func() { _ = os.WriteFile(f.paths.Ledger, []byte("no ledger"), 0o600) }
+	f.agent.presented.join(conn, f.agent.newGranted(mustRead(t, then)))
+	if err := f.agent.trustClock(t.Context(), f.agent.session.vault, time.Now().Unix()); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("got %v", err)
 	}
 }
 
