@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
@@ -56,7 +57,7 @@ func (a *Agent) mark(ctx context.Context, v *vault.Vault) error {
 		owed, err = a.unmarked(l, all)
 		return err
 	})
-	if err != nil || len(owed) == 0 {
+	if len(owed) == 0 {
 		return err
 	}
 	return v.EndGrants(ctx, owed)
@@ -96,21 +97,18 @@ func (a *Agent) settleRevocations(ctx context.Context, v *vault.Vault, k *ledger
 
 func (a *Agent) settle(ctx context.Context, v *vault.Vault, k *ledgerKey) error {
 	all, err := v.Grants()
-	if err != nil || len(all) == 0 {
+	if len(all) == 0 {
 		return err
 	}
 	var owed []vault.EndedGrant
 	err = k.use(ctx, func(l *ledger) (err error) {
-		if err := l.Append(a.unknown(l, all)...); err != nil {
-			return err
-		}
 		owed, err = a.unmarked(l, all)
-		return err
+		return errors.Join(err, l.Append(a.unknown(l, all)...))
 	})
-	if err != nil || len(owed) == 0 {
+	if len(owed) == 0 {
 		return err
 	}
-	if err := v.EndGrants(ctx, owed); err != nil { // it may ask the keyring
+	if err := errors.Join(err, v.EndGrants(ctx, owed)); err != nil { // it may ask the keyring
 		return err
 	}
 	return k.use(ctx, func(l *ledger) error { return a.noteGenerationIn(l, v) })

@@ -301,9 +301,17 @@ func TestMarkingADamagedVault(t *testing.T) {
 	if notes := f.agent.forgotten(v); notes != nil {
 		t.Errorf("of a vault without grants: got %q", notes)
 	}
+	k, _, err := f.agent.ledgerKeyOf(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Destroy()
 	f.whileDamaged(func() {
 		if err := f.agent.mark(t.Context(), v); !errors.Is(err, vault.ErrDamaged) {
 			t.Errorf("marking: got %v", err)
+		}
+		if err := f.agent.settle(t.Context(), v, k); !errors.Is(err, vault.ErrDamaged) {
+			t.Errorf("settling: got %v", err)
 		}
 	})
 }
