@@ -193,7 +193,7 @@ func TestNewGrantWithoutANoteOfOthers(t *testing.T) {
 	conn := &countedConn{Conn: peercred.NewConn(here, livePeer(t, f))}
 	conn.onClose = func() { _ = os.WriteFile(f.paths.Ledger, []byte("no ledger"), 0o600) }
 	f.agent.presented.join(conn, f.agent.newGranted(mustRead(t, then)))
-	if err := f.agent.trustClock(t.Context(), f.agent.session.vault, time.Now().Unix()); !errors.Is(err, store.ErrDamaged) {
+	if err := f.agent.revokeAhead(t.Context(), f.agent.session.vault, time.Now().Unix()); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("got %v", err)
 	}
 }
