@@ -8,10 +8,10 @@ import (
 	"github.com/nsagent/nsagent/vault/store"
 )
 
-// The audit log is pinned in the ledger at each unlock: how many entries its newest checkpoint covers,
-// and the first eight bytes of the hash of the last of them. An older copy of the whole
-// log, put back with its checkpoints and its key, is right by itself, and does not hold
-// that entry.
+// The audit log is pinned in the ledger at each unlock: how many entries its newest
+// checkpoint covers, and the first eight bytes of the hash of the last of them. An older
+// copy of the whole log, put back with its checkpoints and its key, is right by itself, and
+// does not hold that entry.
 
 // auditPin returns the entries of the ledger that pin the log as it is now: zeros while
 // there is no checkpoint.
@@ -23,9 +23,9 @@ func (a *Agent) auditPin(vaultID []byte) []store.Entry {
 	}
 }
 
-// notePin looks whether the log holds the entry that the ledger remembers, and notes in s where it
-// does not. That refuses nothing: to move a log aside that cannot be continued is what we
-// tell people to do ourselves.
+// notePin looks whether the log holds the entry that the ledger remembers, and notes in s
+// where it does not. That refuses nothing: to move a log aside that cannot be continued is
+// what we tell people to do ourselves.
 func (a *Agent) notePin(seen sightings, s *session) {
 	size, head := seen.auditSize, seen.auditHead
 	if size == 0 {

@@ -23,6 +23,17 @@ func (s *shifted) now() time.Time { return time.Now().Add(time.Duration(s.Load()
 // clock has an agent go by it.
 func (s *shifted) clock(c *Config) { c.Clock = s.now }
 
+// unlockedAhead returns an unlocked agent with a profile "acme", and what sets its clock
+// ahead.
+func unlockedAhead(t *testing.T) (*fixture, *shifted) {
+	t.Helper()
+	ahead := &shifted{}
+	f := start(t, ahead.clock)
+	f.unlock()
+	f.addTBA("acme")
+	return f, ahead
+}
+
 // TestClockJumps guards K-02: the clock of the machine is set forward by years and back
 // again. What goes to NetSuite and into the log has the time of the clock as it is then;
 // nothing that the agent waits for or limits is longer or shorter for it; and the log

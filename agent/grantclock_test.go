@@ -180,10 +180,7 @@ func TestNewGrantWithoutALedger(t *testing.T) {
 
 // A new grant waits until those that were made ahead are written down as revoked.
 func TestNewGrantWithoutANoteOfOthers(t *testing.T) {
-	var ahead shifted
-	f := start(t, ahead.clock)
-	f.unlock()
-	f.addTBA("acme")
+	f, ahead := unlockedAhead(t)
 	ahead.Store(int64(24 * time.Hour))
 	then, _ := f.mustGrant("acme")
 	ahead.Store(0)
@@ -201,10 +198,7 @@ func TestNewGrantWithoutANoteOfOthers(t *testing.T) {
 // What is revoked because the clock was ahead is what was made then, is told once, and
 // stays revoked since when it was.
 func TestOnlyGrantsOfTheFutureAreRevoked(t *testing.T) {
-	var ahead shifted
-	f := start(t, ahead.clock)
-	f.unlock()
-	f.addTBA("acme")
+	f, ahead := unlockedAhead(t)
 	_, now := f.mustGrant("acme")
 	ahead.Store(int64(24 * time.Hour))
 	_, then := f.mustGrant("acme")

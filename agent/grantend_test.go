@@ -163,10 +163,7 @@ func TestGrantEnds(t *testing.T) {
 
 // A clock that was far ahead ended the grants of its time; the owner's next grant works.
 func TestClockThatWasAhead(t *testing.T) {
-	var ahead shifted
-	f := start(t, ahead.clock)
-	f.unlock()
-	f.addTBA("acme")
+	f, ahead := unlockedAhead(t)
 	old, _ := f.mustGrant("acme")
 	ahead.Store(int64(50 * 365 * 24 * time.Hour))
 	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {

@@ -162,10 +162,7 @@ func TestRevocationWaitsForNobody(t *testing.T) {
 // TestGrantOfAClockThatWasAhead: a grant that was made while the clock was ahead, and has
 // ended by it, does not begin to live once more when the clock is right again.
 func TestGrantOfAClockThatWasAhead(t *testing.T) {
-	var ahead shifted
-	f := start(t, ahead.clock)
-	f.unlock()
-	f.addTBA("acme")
+	f, ahead := unlockedAhead(t)
 	ahead.Store(int64(365 * 24 * time.Hour))
 	old, _ := f.mustGrant("acme") // an hour
 	ahead.Store(int64(365*24*time.Hour + 2*time.Hour))

@@ -339,10 +339,7 @@ func TestRevokeAndRotate(t *testing.T) {
 // TestGrantsEnd: a grant is over at its end, listed for a month, and gone with the next.
 func TestGrantsEnd(t *testing.T) {
 	ctx := t.Context()
-	var ahead shifted
-	f := start(t, ahead.clock)
-	f.unlock()
-	f.addTBA("acme")
+	f, ahead := unlockedAhead(t)
 	s := f.spec("acme")
 	s.Limits = &pb.GrantLimits{NotBefore: time.Now().Add(30 * time.Minute).Unix()}
 	r, err := f.admin.NewGrant(ctx, f.passphrase(testPassphrase), s.NewGrant)

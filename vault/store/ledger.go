@@ -74,8 +74,8 @@ type ledgerValue struct {
 // creating it if there is none, and takes its lock until Close, for which it waits until
 // ctx ends. An append that was cut off by a crash is dropped.
 //
-// Errors: ErrBusy together with the error of ctx, ErrDamaged, ErrMAC, ErrNewer, ErrUnsafe, ErrTooLarge, or those
-// of the medium and of mac.
+// Errors: ErrBusy together with the error of ctx, ErrDamaged, ErrMAC, ErrNewer, ErrUnsafe,
+// ErrTooLarge, or those of the medium and of mac.
 func OpenLedger(ctx context.Context, path string, vaultID []byte, mac MAC) (*Ledger, error) {
 	l, err := openLedger(ctx, path, vaultID, mac)
 	if err != nil {
