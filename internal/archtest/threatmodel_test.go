@@ -10,7 +10,7 @@ import (
 
 // TestThreatModelNamesRealTests reads the last table of docs/threat-model.md: each
 // requirement is shown by a test function, written `dir.TestName`, or by a script
-// of the command line, written as its path.
+// of the command line, written as its path. Every fuzz target stands in one row.
 func TestThreatModelNamesRealTests(t *testing.T) {
 	page, err := os.ReadFile("../../docs/threat-model.md")
 	if err != nil {
@@ -22,6 +22,7 @@ func TestThreatModelNamesRealTests(t *testing.T) {
 	}
 	tests := testFunctions(t)
 	rows := 0
+	named := map[string]bool{}
 	for line := range strings.Lines(table) {
 		if !strings.HasPrefix(line, "|") {
 			break
@@ -37,6 +38,7 @@ func TestThreatModelNamesRealTests(t *testing.T) {
 			t.Errorf("nothing shows %s", strings.TrimSpace(cells[0]))
 		}
 		for _, name := range shown {
+			named[name] = true
 			if strings.HasSuffix(name, ".txtar") {
 				if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
 					t.Errorf("%s: there is no %s", strings.TrimSpace(cells[0]), name)
@@ -44,6 +46,11 @@ func TestThreatModelNamesRealTests(t *testing.T) {
 			} else if !tests[name] {
 				t.Errorf("%s: there is no test %s", strings.TrimSpace(cells[0]), name)
 			}
+		}
+	}
+	for name := range tests {
+		if strings.Contains(name, ".Fuzz") && !named[name] {
+			t.Errorf("no requirement names the fuzz target %s: add it to I-01", name)
 		}
 	}
 	if rows < 20 {

@@ -143,7 +143,7 @@ func TestBundleOpens(t *testing.T) {
 	}
 }
 
-// Requirement T-01: the share of one credential opens no other, whatever the program does
+// Requirement T-08: the share of one credential opens no other, whatever the program does
 // not check: keys are derived here for each place and tried on the sealed records
 // themselves.
 func TestShareOpensItsOwnAlone(t *testing.T) {
