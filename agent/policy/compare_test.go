@@ -15,6 +15,7 @@ func TestOperationsCompared(t *testing.T) {
 	}{
 		{"*", "passport", true, true}, {"*", "GET /**", true, true}, {"passport", "*", false, true}, {"GET /**", "*", false, true},
 		{"GET,PUT /a/*", "GET /a/b", true, true}, {"GET /a/b", "GET /a/*", false, true}, {"GET /a", "GET /b", false, false},
+		{"GET /a/!x", "GET /a/%21X", false, true}, {"GET /a/eid%3A*", "* /a/eid:1", false, true}, {"GET /a/*", "GET /a/%21", true, true}, {"GET /a/*1", "GET /a/%21", false, false},
 		{"GET /a", "PUT /a", false, false}, {"GET /a", "GET,PUT /a", false, true}, {"* /a", "GET /a", true, true}, {"GET /a", "* /a", false, true},
 		{"POST" + suiteqlPath, "suiteql", true, true}, {"*" + suiteqlPath, "suiteql", true, true}, {"POST /services/**", "suiteql", true, true},
 		{"GET" + suiteqlPath, "suiteql", false, false}, {"GET,POST" + suiteqlPath, "suiteql", true, true}, {"POST /app/**", "suiteql", false, false}, {"suiteql", "POST" + suiteqlPath, false, true},

@@ -1,10 +1,14 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
+)
 
 // index finds the rules that can match an attempt, in their order: by profile, then by
-// the operation, for which a path stands with its first segments, in lower case, then by
-// who asks.
+// the operation, for which a path stands with its first segments, folded, then by who
+// asks.
 //
 // A rule whose profiles are patterns, or that has very many, is kept under no profile.
 type index struct {
@@ -125,7 +129,7 @@ func (o *Operation) keys() []string {
 	case formSOAP:
 		return []string{keyKind(KindPassport), keyKind(KindConnectPassword), "/services"}
 	}
-	prefix, end := strings.ToLower(o.path.Prefix()), 0
+	prefix, end := pathglob.Fold(o.path.Prefix()), 0
 	for depth := 0; depth < maxDepth && end < len(prefix); depth++ {
 		end = segmentEnd(prefix, end)
 	}
@@ -148,10 +152,6 @@ type candidates struct {
 
 // find gathers the lists.
 func (c *candidates) find(x *index, s *sight) {
-	path := ""
-	if s.plain {
-		path = strings.ToLower(s.Path)
-	}
 	for _, profile := range [...]string{s.Profile, ""} {
 		keys := x.buckets[profile]
 		c.take(keys[keyAny], s.Attempt, x.claims)
@@ -162,9 +162,9 @@ func (c *candidates) find(x *index, s *sight) {
 			c.take(keys[keyOdd], s.Attempt, x.claims)
 		default:
 			c.take(keys[""], s.Attempt, x.claims)
-			for depth, end := 0, 0; depth < maxDepth && end < len(path); depth++ {
-				end = segmentEnd(path, end)
-				c.take(keys[path[:end]], s.Attempt, x.claims)
+			for depth, end := 0, 0; depth < maxDepth && end < len(s.folded); depth++ {
+				end = segmentEnd(s.folded, end)
+				c.take(keys[s.folded[:end]], s.Attempt, x.claims)
 			}
 		}
 	}

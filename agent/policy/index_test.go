@@ -8,6 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// spelled are entries of what with characters that may be escaped, or not.
+var spelled = []string{"* " + customers + "/eid:A!/x", "GET " + customers + "/eid%3AA%21/**", "* " + customers + "/eid%3Aa*/x"}
+
 // anyRule draws the table of a rule from what is near to what anyRuleAttempt draws.
 func anyRule(t *rapid.T) string {
 	pick := func(label string, some ...string) string { return rapid.SampledFrom(some).Draw(t, label) }
@@ -15,7 +18,7 @@ func anyRule(t *rapid.T) string {
 	what := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
 		"*", "suiteql", "restlet 1/1", "restlet customscript_a/*", "restlet */*", "soap get", "passport", "connect", "assertion", "token",
 		"GET /**", "* /services/**", "GET,PUT /services/rest/record/v1/customer/*", "* /services/rest/record/v1/employee/**", "POST /services/rest/record/v1/cust*",
-		"* /a/b/c/d/e/f/g/h/i/j/k/l/m/n/**", "* /a/b/c/d/e/f/g/h/i/j/k/l/m/n/o",
+		spelled[0], spelled[1], spelled[2], "* /a/b/c/d/e/f/g/h/i/j/k/l/m/n/**", "* /a/b/c/d/e/f/g/h/i/j/k/l/m/n/o",
 	}), 1, 3, func(s string) string { return s }).Draw(t, "what")
 	text += "what = [\"" + strings.Join(what, "\", \"") + "\"]\n"
 	if p := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"acme", "acme-prod", "acme-*", "*", "other"}), 0, 3, func(s string) string { return s }).Draw(t, "profiles"); len(p) > 0 {
@@ -40,7 +43,7 @@ func anyRuleAttempt(t *rapid.T) Attempt {
 		a.Environment = pick("environment7", "production", "sandbox")
 		a.Method = pick("method7", "GET", "POST", "PUT", "get")
 		a.Path = pick("path7", SuiteQLPath, RESTletPath, strings.ToUpper(RESTletPath), "/services/rest/record/v1/customer/1", "/services/rest/record/v1/Customer/1", "/services/rest/record/v1/employee/1/x",
-			"/services/rest/record/v1/customer", "/services/rest/record/v1/customer/../employee/1", "/services//rest", "/", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o", "/services/NetSuitePort_2025_2")
+			"/services/rest/record/v1/customer", "/services/rest/record/v1/customer/../employee/1", "/services//rest", "/", customers+"/eid:A!/x", customers+"/eid%3AA!/x", customers+"/eid%3aa%21/x", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o", "/services/NetSuitePort_2025_2")
 		a.Script = pick("script", "", "1/1", "customscript_a/2", "customscript_b/2")
 		a.Operation = pick("operation", "", "get", "GET", "delete")
 		a.Grant = pick("grant", "", "", "g_a")
@@ -84,6 +87,30 @@ func TestIndexDecidesAsTheListDoes(t *testing.T) {
 		got, want := p.Decide(a), p.plainly(a)
 		if got.Effect != want.Effect || got.Index != want.Index {
 			t.Fatalf("%+v\ngot  %+v\nwant %+v", a, got, want)
+		}
+	})
+}
+
+// What rules refuse, or ask for, does not depend on the spelling of a path.
+func TestSpellingsGetOneVerdict(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tables := append(anyPolicy(t), fmt.Sprintf("effect = %q\nwhat = %q", rapid.SampledFrom([]string{"deny", "ask"}).Draw(t, "effect7"), rapid.SampledFrom(spelled).Draw(t, "what7")))
+		for i := range tables {
+			tables[i] = strings.Replace(tables[i], `"allow"`, `"ask"`, 1)
+		}
+		p, err := Parse(textOf(append(tables, "effect = \"allow\"\nwhat = \"*\"")...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := writer("GET", "")
+		var first Decision
+		for i, path := range []string{"/eid:A!/x", "/eid%3AA!/x", "/eid%3aA%21/x", "/eid:A%21/x", "/EID%3Aa!/x"} {
+			a.Path = customers + path
+			if d := p.Decide(a); i == 0 {
+				first = d
+			} else if d.Effect != first.Effect || d.Index != first.Index {
+				t.Fatalf("%s: got %+v, and before %+v", path, d, first)
+			}
 		}
 	})
 }

@@ -107,7 +107,7 @@ func (s *Seen) operation() (string, bool) {
 	}
 	segments := strings.Split(s.Path, "/")
 	for i, part := range segments {
-		if part != "" && (isNumber(part) || strings.HasPrefix(part, "eid:")) {
+		if part != "" && (isNumber(part) || strings.HasPrefix(pathglob.Fold(part), "eid:")) {
 			segments[i] = "*"
 		}
 	}

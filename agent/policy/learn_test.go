@@ -10,7 +10,7 @@ import (
 func TestLearnedRequests(t *testing.T) {
 	long := func(n int) string { return "/" + strings.Repeat("a", n-len("GET /")) }
 	for _, c := range []struct{ method, path, want string }{
-		{"GET", customers + "/12", "GET " + customers + "/*"}, {"GET", customers + "/eid:ab", "GET " + customers + "/*"}, {"GET", customers + "/a12", "GET " + customers + "/a12"},
+		{"GET", customers + "/12", "GET " + customers + "/*"}, {"GET", customers + "/eid:ab", "GET " + customers + "/*"}, {"GET", customers + "/eid%3aA%26B", "GET " + customers + "/*"}, {"GET", customers + "/a12", "GET " + customers + "/a12"},
 		{"GET", "/", "GET /"}, {"POST", SuiteQLPath, "suiteql"}, {"GET", SuiteQLPath, "GET " + SuiteQLPath},
 		{"GET", long(maxString), "GET " + long(maxString)}, {"GET", long(maxString + 1), ""},
 		{"GET,PUT", "/a", ""}, {"*", "/a", ""}, {"get", "/a", ""}, {"", "/a", ""},

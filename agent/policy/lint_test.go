@@ -74,6 +74,7 @@ func TestLintOfDenyingBehind(t *testing.T) {
 		"everything, behind sandboxes":    {[]string{rule("allow", all, sandbox), rule("deny", all)}, "", false, 1},
 		"writes, behind sandboxes":        {[]string{rule("allow", all, sandbox), rule("deny", deletes)}, overlap, true, 1},
 		"more than was allowed":           {[]string{rule("allow", deletes), rule("deny", all)}, "", false, 1},
+		"in another spelling":             {[]string{rule("allow", "what = \"GET /a/%21x\"\n"), rule("deny", "what = \"GET /a/!x*\"\n"+who)}, overlap, true, 1},
 		"before":                          {[]string{rule("deny", deletes), rule("allow", all)}, "", false, 0},
 		"for other programs, too":         {[]string{rule("allow", all, who), rule("deny", deletes)}, overlap, true, 1},
 	} {

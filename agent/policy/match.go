@@ -40,6 +40,8 @@ type sight struct {
 	*Attempt
 	// request says that a request is signed or sent; plain that its path has one reading.
 	request, plain bool
+	// folded is what all spellings of a plain path have in common; empty for others.
+	folded string
 	// writes says that a profile limited to reading may not do it.
 	writes bool
 }
@@ -47,6 +49,9 @@ type sight struct {
 func see(a *Attempt) sight {
 	s := sight{Attempt: a, request: a.Kind == KindSign || a.Kind == KindSend}
 	s.plain = s.request && pathglob.Plain(a.Path)
+	if s.plain {
+		s.folded = pathglob.Fold(a.Path)
+	}
 	s.writes = whyNotReading(a) != ""
 	return s
 }

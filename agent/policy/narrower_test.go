@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,7 @@ var operationsNearby = []string{
 
 // attemptsNearby returns requests, and attempts of other kinds.
 func attemptsNearby() (all []Attempt) {
-	for _, path := range []string{SuiteQLPath, strings.ToUpper(SuiteQLPath), customers, "/rest/issuetoken", "/REST/issuetoken", "/x", "/a/../b"} {
+	for _, path := range []string{SuiteQLPath, strings.ToUpper(SuiteQLPath), customers, "/rest/issuetoken", "/REST/issuetoken", "/x", "/x/!a", "/x/%21a", "/x/%21A", "/a/../b"} {
 		for _, method := range []string{"GET", "POST", "post"} {
 			all = append(all, writer(method, path))
 		}
@@ -41,7 +42,7 @@ func TestNarrowerRulesGiveNoMore(t *testing.T) {
 	var all []*Policy
 	for _, effect := range []Effect{Allow, Deny, Ask} {
 		for _, environment := range []string{"", "environment = \"production\"", "environment = \"sandbox\""} {
-			for _, what := range operationsNearby {
+			for _, what := range append(slices.Clone(operationsNearby), "GET /x/*", "* /x/!a", "GET,POST /x/%21a", "GET /x/*1a") {
 				all = append(all, rules(t, fmt.Sprintf("effect = %q\nwhat = %q\n%s", effect, what, environment)))
 			}
 		}

@@ -112,8 +112,8 @@ func nameList(text string, ok func(string) bool) ([]string, error) {
 	return names, nil
 }
 
-// fits reports how well the attempt is this operation; generous takes letters of either
-// case for the same.
+// fits reports how well the attempt is this operation; generous takes all spellings of a
+// path, and letters of either case, for the same.
 func (o *Operation) fits(s *sight, generous bool) fit {
 	switch o.form {
 	case formAny:
@@ -128,8 +128,10 @@ func (o *Operation) fits(s *sight, generous bool) fit {
 		return no
 	case !s.plain:
 		return unclear
+	case o.form == formPath && generous:
+		return fits(o.hasMethod(s.Method, true) && o.path.MatchFolded(s.folded))
 	case o.form == formPath:
-		return fits(o.hasMethod(s.Method, generous) && o.path.MatchPlain(s.Path, generous))
+		return fits(o.hasMethod(s.Method, false) && o.path.MatchPlain(s.Path, s.folded))
 	case o.form == formSuiteQL && generous:
 		return fits(strings.EqualFold(s.Path, SuiteQLPath))
 	case o.form == formSuiteQL:

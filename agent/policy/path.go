@@ -3,6 +3,8 @@ package policy
 import (
 	"path"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
 )
 
 // SuiteQLPath is the path of SuiteQL queries. A query goes there by POST and reads only.
@@ -50,7 +52,7 @@ const maxDecoding = 3
 // more than maxDecoding rounds.
 func decodeAll(p string) (string, bool) {
 	for range maxDecoding + 1 {
-		q := decodeOnce(p)
+		q := pathglob.Decode(p)
 		if q == p {
 			return p, true
 		}
@@ -67,38 +69,6 @@ func resolve(p string) string {
 		segments[i], _, _ = strings.Cut(s, ";")
 	}
 	return path.Clean("/" + strings.Join(segments, "/"))
-}
-
-// decodeOnce decodes every percent-encoded octet of p and leaves what is not one.
-func decodeOnce(p string) string {
-	if !strings.Contains(p, "%") {
-		return p
-	}
-	out := make([]byte, 0, len(p))
-	for i := 0; i < len(p); i++ {
-		if p[i] == '%' && i+2 < len(p) {
-			hi, lo := unhex(p[i+1]), unhex(p[i+2])
-			if hi >= 0 && lo >= 0 {
-				out = append(out, byte(hi<<4|lo))
-				i += 2
-				continue
-			}
-		}
-		out = append(out, p[i])
-	}
-	return string(out)
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
 
 // mayHoldToken reports whether the word token may be in s, in any case. A few letters

@@ -88,18 +88,8 @@ func TestTokenEndpointsAreNotReading(t *testing.T) {
 	}
 }
 
-// What the decision rests on, by itself: a path is decoded octet by octet, and what is
-// no escape stays; nothing that may be a token endpoint takes the short way.
-func TestDecodeOnce(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "", "a%": "a%", "%2": "%2", "%7z": "%7z", "%z7": "%z7", "%zz": "%zz", "%00": "\x00", "%0f%F0": "\x0f\xf0", "%2541": "%41", "%%41": "%A", "x%4a": "xJ",
-	} {
-		if got := decodeOnce(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
+// What the decision rests on, by itself: nothing that may be a token endpoint takes the
+// short way.
 func TestMayHoldToken(t *testing.T) {
 	for s, want := range map[string]bool{
 		"": false, "t": false, "/rest/t": false, "/services/rest/record/v1/customer/1": false, "toke": false, "xtoke": false, "t-oken": false,

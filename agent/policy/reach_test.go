@@ -190,8 +190,8 @@ func TestLintOfExceptions(t *testing.T) {
 func TestPatternsOfTokenPaths(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"/**": "/rest/issuetoken", "/*/*": "/rest/issuetoken", "/rest/**": "/rest/revoketoken", "/rest/*": "/rest/requesttoken", "/rest/access*": "/rest/accesstoken",
-		"/REST/RevokeToken": "/REST/RevokeToken", "/re%c5%bft/*": "/re%c5%bft/issuetoken", "/rest/*%E2%84%AAen": "/rest/revo%E2%84%AAeto%E2%84%AAen", "/re*Ft/i*": "/re%C5%BFt/issuetoken", "/rest/i%C5%BFs*": "/rest/i%C5%BFsuetoken",
-		"/*": "", "/rest": "", "/rest/*/**": "", "/rest/record/**": "", "/*/x": "", "/re*/x": "", "/services/**": "", "/rest/issuetokens": "", "/rest/issue": "", "/re%C5%BEt/*": "", "/": "",
+		"/REST/RevokeToken": "/REST/RevokeToken", "/re%c5%bft/*": "/re%c5%bft/issuetoken", "/rest/*%E2%84%AAen": "/rest/revo%E2%84%AAeto%E2%84%AAen", "/re%C5*t/i*": "/re%C5%BFt/issuetoken", "/rest/i%C5%BFs*": "/rest/i%C5%BFsuetoken",
+		"/*": "", "/rest": "", "/rest/*/**": "", "/rest/record/**": "", "/*/x": "", "/re*/x": "", "/services/**": "", "/rest/issuetokens": "", "/rest/issue": "", "/re%C5%BEt/*": "", "/re*Ft/i*": "", "/": "",
 	} {
 		p, err := pathglob.Compile(pattern)
 		if err != nil {

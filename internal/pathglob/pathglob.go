@@ -5,8 +5,10 @@
 //
 // A path that could be read differently at the other end (dot segments, encoded letters
 // or slashes, doubled slashes, parameters) is not plain and matches no pattern, whatever
-// the pattern: who allows a path allows exactly what it says. A match takes time linear
-// in path and pattern.
+// the pattern: who allows a path allows exactly what it says. What is left are characters
+// like "!" and ":", which a client may escape and a server decodes (RFC 3986 section 2.2):
+// they are compared as written by who allows, and decoded by who refuses, so that all
+// spellings of a path are refused together. A match takes time linear in path and pattern.
 package pathglob
 
 import (
@@ -23,7 +25,8 @@ const MaxPattern = 1024
 
 // Pattern is a compiled pattern. Its zero value matches nothing.
 type Pattern struct {
-	segments []Word
+	// folded are segments as Fold makes them, one by one.
+	segments, folded []Word
 	// rest is set where the pattern ends in "/**".
 	rest bool
 }
@@ -52,32 +55,39 @@ func Compile(pattern string) (Pattern, error) {
 			return Pattern{}, fmt.Errorf("%w: more than one * in a segment; ** only stands at the end", ErrPattern)
 		}
 		p.segments = append(p.segments, w)
+		p.folded = append(p.folded, Word{Fold(w.before), Fold(w.after), w.star})
 	}
 	return p, nil
 }
 
-// Match reports whether path is plain and fits p, case and all.
-func (p Pattern) Match(path string) bool { return p.match(path, false) }
+// Match reports whether path is plain and fits p as it is written, case and all. No star
+// stands for a part of an escape.
+func (p Pattern) Match(path string) bool { return Plain(path) && p.MatchPlain(path, Fold(path)) }
 
-// MatchFold is Match with letters of either case taken for the same, for rules that
-// refuse: a server may not tell them apart.
-func (p Pattern) MatchFold(path string) bool { return p.match(path, true) }
+// MatchFold is Match in any spelling: escapes are decoded, and letters of either case are
+// taken for the same. It is for rules that refuse: a server decodes, and may not tell
+// letters apart.
+func (p Pattern) MatchFold(path string) bool { return Plain(path) && p.MatchFolded(Fold(path)) }
 
-func (p Pattern) match(path string, fold bool) bool {
-	return Plain(path) && p.MatchPlain(path, fold)
+// MatchPlain is Match for a path that Plain has seen, with what Fold makes of it: who
+// holds one path against many patterns asks that once.
+func (p Pattern) MatchPlain(path, folded string) bool {
+	return p.MatchFolded(folded) && match(p.segments, p.rest, path)
 }
 
-// MatchPlain is Match, or MatchFold, for a path that Plain has seen: who holds one path
-// against many patterns asks that once.
-func (p Pattern) MatchPlain(path string, fold bool) bool {
-	if len(p.segments) == 0 && !p.rest {
+// MatchFolded is MatchFold for what Fold makes of a plain path.
+func (p Pattern) MatchFolded(folded string) bool { return match(p.folded, p.rest, folded) }
+
+// match holds a path against segments, with more behind them or not.
+func match(segments []Word, rest bool, path string) bool {
+	if len(segments) == 0 && !rest {
 		return false
 	}
 	left := path[1:]
-	for i, s := range p.segments {
+	for i, s := range segments {
 		part, more, cut := strings.Cut(left, "/")
-		last := i == len(p.segments)-1
-		if !s.fits(part, fold) || !last && !cut || last && cut != p.rest {
+		last := i == len(segments)-1
+		if !s.Match(part) || !last && !cut || last && cut != rest {
 			return false
 		}
 		left = more
@@ -130,16 +140,4 @@ func needed(h, l byte) bool {
 
 func unreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	}
-	return -1
 }

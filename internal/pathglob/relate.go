@@ -23,7 +23,7 @@ func (p Pattern) Covers(q Pattern) bool {
 		return false
 	}
 	for i, s := range p.segments {
-		if !s.Covers(q.segments[i]) {
+		if !s.Covers(q.segments[i]) || !p.folded[i].Covers(q.folded[i]) {
 			return false
 		}
 	}
@@ -33,8 +33,7 @@ func (p Pattern) Covers(q Pattern) bool {
 	return !q.rest && len(q.segments) == len(p.segments)
 }
 
-// Overlaps reports whether some path fits both, letters of either case taken for the
-// same.
+// Overlaps reports whether some path fits both in any spelling, as of MatchFold.
 func (p Pattern) Overlaps(q Pattern) bool {
 	if len(p.segments) > len(q.segments) {
 		p, q = q, p
@@ -42,8 +41,8 @@ func (p Pattern) Overlaps(q Pattern) bool {
 	if len(p.segments) == 0 && !p.rest {
 		return false
 	}
-	for i, s := range p.segments {
-		if !s.Overlaps(q.segments[i]) {
+	for i, s := range p.folded {
+		if !s.overlaps(q.folded[i], false) {
 			return false
 		}
 	}

@@ -74,15 +74,17 @@ func (w Word) Covers(v Word) bool {
 
 // Overlaps reports whether some name fits both, letters of either case taken for the
 // same.
-func (w Word) Overlaps(v Word) bool {
+func (w Word) Overlaps(v Word) bool { return w.overlaps(v, true) }
+
+func (w Word) overlaps(v Word, fold bool) bool {
 	switch {
 	case !w.star:
-		return v.fits(w.before, true)
+		return v.fits(w.before, fold)
 	case !v.star:
-		return w.fits(v.before, true)
+		return w.fits(v.before, fold)
 	}
 	n, m := min(len(w.before), len(v.before)), min(len(w.after), len(v.after))
-	return same(w.before[:n], v.before[:n], true) && same(w.after[len(w.after)-m:], v.after[len(v.after)-m:], true)
+	return same(w.before[:n], v.before[:n], fold) && same(w.after[len(w.after)-m:], v.after[len(v.after)-m:], fold)
 }
 
 func same(a, b string, fold bool) bool {

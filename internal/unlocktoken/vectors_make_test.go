@@ -50,6 +50,7 @@ func newVectors(t *testing.T) vectors {
 	f.out.Issuer, f.out.MachineKey = hex.EncodeToString(f.issuer[32:]), hex.EncodeToString(f.bytes(32))
 	f.good()
 	f.bad()
+	f.spelled()
 	for i, v := range f.out.Tokens {
 		got := v.look(t, f.issuer[32:], unhex(t, f.out.MachineKey))
 		if got.Wrong != v.Wrong {
@@ -164,6 +165,15 @@ func (f *frozen) bad() {
 	f.add("a host in upper case", "caveats", f.token(f.rawAuthority(map[int]any{1: []ID{acme}, 3: []string{"A.example"}, 9: 1_800_000_000})))
 	f.add("bits behind a prefix", "caveats", f.token(f.rawAuthority(map[int]any{1: []ID{acme}, 9: 1_800_000_000, 12: []string{"192.0.2.1/24"}})))
 	f.add("a number in a longer head", "format", f.token(append([]byte{0x86}, f.longHead()...)))
+}
+
+// spelled is a token for paths with characters that may be escaped, or not.
+func (f *frozen) spelled() {
+	var requests []vectorRequest
+	for _, path := range []string{"/s/!x", "/s/%21x", "/s/%3Ay", "/s/%3ay", "/s/:y", "/s/%211", "/s/%21", "/s/%C3%A1", "/t/%21"} {
+		requests = append(requests, vectorRequest{Time: 1_795_000_000, Credential: hex.EncodeToString(acme[:]), Kind: "sign", Path: path})
+	}
+	f.add("paths as written", "", f.token(encode(f.authority(Attached, Caveats{Paths: []string{"/s/!x", "/s/%3Ay", "/s/*1", "/t/*"}})), acme), requests...)
 }
 
 // rawAuthority encodes an authority with caveats that this package would not make.

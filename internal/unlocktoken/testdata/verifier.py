@@ -213,7 +213,8 @@ def pattern(text):
     out = []
     for s in body[1:].split("/"):
         before, star, after = s.partition("*")
-        any_text = "" if not star else "[^/]+" if before == after == "" else "[^/]*"
+        one = "(?:[^/%]|%..)"  # an escape is never cut
+        any_text = "" if not star else one + ("+" if before == after == "" else "*")
         out.append(re.escape(before) + any_text + re.escape(after))
     return out, rest
 
