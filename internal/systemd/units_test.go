@@ -25,8 +25,8 @@ type packageOf struct {
 // packages are the units that people install.
 func packages() map[string]packageOf {
 	return map[string]packageOf{
-		"user":   {inRepository, []string{"--user"}, 59},
-		"system": {"../../contrib/systemd/system", nil, 4},
+		"user":   {inRepository, []string{"--user"}, 62},
+		"system": {"../../contrib/systemd/system", nil, 12},
 	}
 }
 
@@ -174,7 +174,7 @@ func TestEveryOmissionHasAReason(t *testing.T) {
 			name, _, _ = strings.Cut(name, " ")
 			for _, directive := range strings.Split(name, "/") {
 				directive, _, _ = strings.Cut(directive, "=")
-				// AF_UNIX is explained where it is allowed.
+				// The families are explained where they are allowed.
 				if directive != "RestrictAddressFamilies" && directive != "DynamicUser" && !strings.Contains(reasons, directive+"=") {
 					t.Errorf("%s is off, and the unit does not say why", directive)
 				}
@@ -182,6 +182,29 @@ func TestEveryOmissionHasAReason(t *testing.T) {
 		}
 		if missing == 0 {
 			t.Errorf("nothing is off:\n%s", out)
+		}
+	})
+}
+
+// TestUnitsLeaveTheNetwork: directives that the systemd of TestScript does not apply would
+// take NetSuite from the gateway all the same.
+func TestUnitsLeaveTheNetwork(t *testing.T) {
+	taken := func(s string) string {
+		return strings.Replace(s, "UMask=", "PrivateNetwork=yes\nIPAddressDeny=any\nUMask=", 1)
+	}
+	forEach(t, func(t *testing.T, p packageOf) {
+		asIs, err := p.analyze(t, asItIs, "security", "--offline=true")
+		without, err2 := p.analyze(t, taken, "security", "--offline=true")
+		if err != nil || err2 != nil {
+			t.Fatalf("%v\n%s\n%v\n%s", err, asIs, err2, without)
+		}
+		for _, directive := range []string{"PrivateNetwork=", "IPAddressDeny="} {
+			if !strings.Contains(asIs, "✗ "+directive) {
+				t.Errorf("%s takes the network from the service:\n%s", directive, asIs)
+			}
+			if !strings.Contains(without, "✓ "+directive) {
+				t.Errorf("%s goes unnoticed:\n%s", directive, without)
+			}
 		}
 	})
 }
