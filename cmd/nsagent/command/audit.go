@@ -104,7 +104,7 @@ func (r *seqRange) Type() string { return "numbers" }
 
 type queryOptions struct {
 	filterFlags
-	last int
+	last positive
 }
 
 func newAuditQuery(e *env) *cobra.Command {
@@ -121,7 +121,7 @@ With -o jsonl each line is as it stands in the log. -p picks a profile.`,
 		RunE: func(*cobra.Command, []string) error { return runAuditQuery(e, o) },
 	}
 	o.register(c.Flags())
-	c.Flags().IntVar(&o.last, "last", 0, "only the newest `N` that match")
+	c.Flags().Var(&o.last, "last", "only the newest `N` that match")
 	return c
 }
 
@@ -130,12 +130,9 @@ func runAuditQuery(e *env, o queryOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.last < 0 {
-		return usage("--last is negative", "it takes a number of entries", "")
-	}
 	p := newEntryPrinter(e)
 	if o.last > 0 {
-		kept, err := e.newest(f, o.last)
+		kept, err := e.newest(f, int(o.last)) // #nosec G115 -- Set bounds it
 		if err != nil {
 			return err
 		}

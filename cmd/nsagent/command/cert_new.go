@@ -14,18 +14,18 @@ import (
 // wishFlags say what key and certificate to make.
 type wishFlags struct {
 	key, name string
-	days      int
+	days      positive
 }
 
 func (w *wishFlags) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&w.key, "key", "", "make a key of `KIND` ec256 (default), ec384, ec521, rsa3072, rsa4096")
 	f.StringVar(&w.name, "name", "", "put `NAME` on the certificate (else that of the profile)")
-	f.IntVar(&w.days, "days", 0, "let it be valid for `N` days, at most 729 (two years if left out)")
+	f.Var(&w.days, "days", "let it be valid for `N` days, at most 729 (two years if left out)")
 }
 
 func (w wishFlags) wish() client.NewCertificate {
-	return client.NewCertificate{Key: w.key, Name: w.name, Days: w.days}
+	return client.NewCertificate{Key: w.key, Name: w.name, Days: int(w.days)} // #nosec G115 -- Set bounds it
 }
 
 type certNewOptions struct {

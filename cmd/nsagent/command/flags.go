@@ -98,9 +98,9 @@ func afterLast(s, sep string) string {
 // valueFault says what a flag takes, from the parser's complaint.
 func valueFault(cause string) string {
 	switch {
-	case slices.Contains([]string{errDuration.Error(), errMoment.Error(), errSeq.Error(), errBeginning.Error(), errRate.Error()}, cause):
+	case slices.Contains([]string{errDuration.Error(), errPositive.Error(), errMoment.Error(), errSeq.Error(), errBeginning.Error(), errRate.Error()}, cause):
 		return cause
-	case strings.Contains(cause, "ParseInt"):
+	case strings.Contains(cause, "ParseInt"), strings.Contains(cause, "ParseUint"):
 		return "it takes a number"
 	case strings.Contains(cause, "ParseBool"):
 		return "it takes true or false"
@@ -159,9 +159,8 @@ type moment time.Time
 
 // Set reads 8h, 30d, 2026-11-28, 2026-11-28T09:30, or a time with its zone.
 func (m *moment) Set(s string) error {
-	var ago duration
-	if err := ago.Set(s); err == nil {
-		*m = moment(time.Now().Add(-time.Duration(ago)))
+	if ago, err := parseSpan(s); err == nil {
+		*m = moment(time.Now().Add(-ago))
 		return nil
 	}
 	t, ok := parseDate(s)
@@ -196,25 +195,36 @@ func (m *moment) String() string {
 // Type names the value in the help.
 func (m *moment) Type() string { return "time" }
 
-// duration is a flag that also knows days.
+// duration is a flag that also knows days. It does not take 0, which would count as not
+// given.
 type duration time.Duration
 
 // Set reads a time such as 90s, 8h or 30d.
 func (d *duration) Set(s string) error {
+	v, err := parseSpan(s)
+	if err == nil && v == 0 {
+		err = errDuration
+	}
+	if err == nil {
+		*d = duration(v)
+	}
+	return err
+}
+
+// parseSpan reads a time such as 0s, 90s, 8h or 30d.
+func parseSpan(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return errDuration
+			return 0, errDuration
 		}
-		*d = duration(time.Duration(n) * 24 * time.Hour)
-		return nil
+		return time.Duration(n) * 24 * time.Hour, nil
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil || v < 0 {
-		return errDuration
+		return 0, errDuration
 	}
-	*d = duration(v)
-	return nil
+	return v, nil
 }
 
 // String returns the value as it is shown in the help.
@@ -227,6 +237,33 @@ func (d *duration) String() string {
 
 // Type names the value in the help.
 func (d *duration) Type() string { return "time" }
+
+// errPositive says what a number of things looks like.
+var errPositive = errors.New("it takes a number, 1 or more")
+
+// positive is a flag for a number of things. It does not take 0, which would count as not given.
+type positive uint64
+
+// Set reads a number.
+func (n *positive) Set(s string) error {
+	v, err := strconv.ParseUint(s, 10, strconv.IntSize-1)
+	if err != nil || v == 0 {
+		return errPositive
+	}
+	*n = positive(v)
+	return nil
+}
+
+// String returns the value as it is shown in the help.
+func (n *positive) String() string {
+	if *n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(*n), 10)
+}
+
+// Type names the value in the help.
+func (n *positive) Type() string { return "number" }
 
 // rotateAfter is a flag for an age, or never.
 type rotateAfter struct {

@@ -27,7 +27,7 @@ type limitFlags struct {
 
 	ttl       duration
 	notBefore beginning
-	uses      uint64
+	uses      positive
 	rate      rate
 	oidc      string
 }
@@ -44,8 +44,7 @@ func (f *limitFlags) register(c *cobra.Command) {
 	c.Flags().UintSliceVar(&f.uids, "uid", nil, "allow the user `ID` to ask")
 	c.Flags().Var(&f.ttl, "ttl", "end after a `TIME` such as 8h or 30d, at most 366d")
 	c.Flags().Var(&f.notBefore, "not-before", "begin at a `TIME` such as 2026-12-01T06:00")
-	c.Flags().Uint64Var(&f.uses, "uses", 0, "end after `N` uses")
-	c.Flags().Lookup("uses").DefValue = "0"
+	c.Flags().Var(&f.uses, "uses", "end after `N` uses")
 	c.Flags().Var(&f.rate, "rate", "allow `N/UNIT` uses: s, m, h or d, such as 200/h")
 	list(&f.jobs, "for", "allow CI jobs: `JOB` is github:ID or gitlab:ID of a repository, and @BRANCH")
 	c.Flags().StringVar(&f.oidc, "oidc", "", "allow jobs whose OIDC token says what `FILE` says")
@@ -55,7 +54,7 @@ func (f *limitFlags) register(c *cobra.Command) {
 func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 	c := unlocktoken.Caveats{
 		Kinds: f.kinds, Hosts: mapped(f.hosts, strings.ToLower), Methods: mapped(f.methods, strings.ToUpper), Paths: f.paths, Scripts: f.scripts,
-		Networks: f.networks, Uses: f.uses,
+		Networks: f.networks, Uses: uint64(f.uses),
 	}
 	if t := time.Time(f.notBefore); !t.IsZero() {
 		c.NotBefore = t.Unix()

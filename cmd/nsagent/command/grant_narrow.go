@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -102,6 +103,9 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	}
 	if e.profile != "" {
 		return usage("a token does not know the names of its profiles", "it names them by the IDs of their credentials", "keep some by --credential ID; see:  nsagent grant show -")
+	}
+	if len(o.credentials) == 0 && reflect.DeepEqual(caveats, unlocktoken.Caveats{}) {
+		return usage("it is not said what the token is narrowed to", "one that is narrowed to nothing can do as much as before", "say it:  --ttl 15m, or --method GET")
 	}
 	token, err := o.from.read(e)
 	if err != nil {

@@ -71,12 +71,15 @@ background signs with them, so that scripts never see a secret.`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			e.command, e.needsAgent = c.CommandPath(), needsAgent(c)
 			if c.Name() == execName {
 				e.failureCode = execFailed
 			} else if err := harden.Process(); err != nil { // a program of other people would inherit it
 				return fmt.Errorf("hardening the process: %w", err)
+			}
+			if err := refuseEmpty(c, args); err != nil {
+				return err
 			}
 			return e.checkGlobals()
 		},

@@ -1,0 +1,77 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsagent/nsagent/client"
+)
+
+// TestEmptyFlags: no flag of any command that takes text, or a number of things, counts as
+// not given where it was given empty or as 0.
+func TestEmptyFlags(t *testing.T) {
+	tried := 0
+	refused := func(c *cobra.Command, f *pflag.Flag, text string) {
+		tried++
+		if err := f.Value.Set(text); err == nil && !isEmpty(f.Value) {
+			t.Errorf("%s --%s=%q: is taken", c.CommandPath(), f.Name, text)
+		}
+	}
+	walk(newRoot(testEnv(&bytes.Buffer{})), func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() != "bool" {
+				refused(c, f, "")
+			}
+			switch f.Value.(type) {
+			case *positive, *duration, *rotateAfter:
+				refused(c, f, "0")
+			}
+		})
+	})
+	if tried < 100 {
+		t.Errorf("got %d flags, want more: are they walked?", tried)
+	}
+}
+
+// commandAt returns the command of a path, of a tree of its own.
+func commandAt(t *testing.T, path []string) *cobra.Command {
+	t.Helper()
+	c, rest, err := newRoot(testEnv(&bytes.Buffer{})).Find(path)
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("%q: %v", path, err)
+	}
+	return c
+}
+
+// TestEmptyInAList: one empty text in a list is refused as an empty list is, a full list
+// is not; exec alone has arguments without text.
+func TestEmptyInAList(t *testing.T) {
+	for _, test := range []struct {
+		path, flags, args []string
+		want              string
+	}{
+		{[]string{"grant", "new"}, []string{"-p", "acme", "-p", ""}, nil, "--profile is empty"},
+		{[]string{"grant", "new"}, []string{"-p", "acme", "--oidc", "f"}, nil, ""},
+		{[]string{"token"}, []string{"--scope", "restlets,,"}, nil, "--scope is empty"},
+		{[]string{"token"}, []string{"--scope", "restlets"}, nil, ""},
+		{[]string{"rotate"}, nil, []string{""}, "an argument is empty"},
+		{[]string{"rotate"}, nil, []string{"acme"}, ""},
+		{[]string{"exec"}, nil, []string{"printf", ""}, ""},
+	} {
+		c := commandAt(t, test.path)
+		if err := c.ParseFlags(test.flags); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if f := (*client.Error)(nil); errors.As(refuseEmpty(c, test.args), &f) {
+			got = f.Message
+		}
+		if got != test.want {
+			t.Errorf("%q %q %q: got %q, want %q", test.path, test.flags, test.args, got, test.want)
+		}
+	}
+}
