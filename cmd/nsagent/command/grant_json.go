@@ -24,7 +24,7 @@ type scopeJSON struct {
 	Operations  []string       `json:"operations,omitempty"`
 	NotBefore   string         `json:"not_before,omitempty"`
 	NotAfter    string         `json:"not_after,omitempty"`
-	Uses        uint64         `json:"uses,omitempty"`
+	Uses        uint64         `json:"uses,omitzero"`
 	Rate        string         `json:"rate,omitempty"`
 	Networks    []string       `json:"networks,omitempty"`
 	Identities  []identityJSON `json:"identities,omitempty"`

@@ -24,7 +24,7 @@ type ChecksJSON struct {
 type SurfaceJSON struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
-	Status  int32  `json:"status,omitempty"`
+	Status  int32  `json:"status"` // of HTTP; 0 where none came
 	Detail  string `json:"detail"`
 	Missing string `json:"missing,omitempty"`
 	Fix     string `json:"fix,omitempty"`
