@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -21,9 +20,7 @@ import (
 
 // limitFlags say what a grant, or a narrower token, allows.
 type limitFlags struct {
-	methods, paths, hosts, scripts, kinds, networks, executables, jobs []string
-
-	uids []uint
+	methods, paths, hosts, scripts, kinds, networks, executables, jobs, uids []string
 
 	ttl       duration
 	notBefore beginning
@@ -41,7 +38,7 @@ func (f *limitFlags) register(c *cobra.Command) {
 	list(&f.kinds, "kind", "allow `KIND`: sign, send, passport, connect-password, …")
 	list(&f.networks, "cidr", "allow requests from a `NETWORK`; a socket tells none")
 	list(&f.executables, "exe", "allow the executable at `PATH` to ask; evidence, no wall")
-	c.Flags().UintSliceVar(&f.uids, "uid", nil, "allow the user `ID` to ask")
+	list(&f.uids, "uid", "allow the user `ID` to ask")
 	c.Flags().Var(&f.ttl, "ttl", "end after a `TIME` such as 8h or 30d, at most 366d")
 	c.Flags().Var(&f.notBefore, "not-before", "begin at a `TIME` such as 2026-12-01T06:00")
 	c.Flags().Var(&f.uses, "uses", "end after `N` uses")
@@ -68,11 +65,12 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 	if len(f.executables)+len(f.uids) > 0 {
 		c.Peer = &unlocktoken.Peer{Executables: f.executables}
 	}
-	for _, id := range f.uids {
-		if id > math.MaxUint32 {
-			return c, usage("wrong value for --uid", "it takes the number of a user", "")
+	for _, user := range f.uids {
+		id, err := strconv.ParseUint(user, 10, 32)
+		if err != nil {
+			return c, usage("wrong value for --uid", "it takes the number of a user", "ask for it:  id -u NAME")
 		}
-		c.Peer.UIDs = append(c.Peer.UIDs, uint32(id))
+		c.Peer.UIDs = append(c.Peer.UIDs, uint32(id)) // #nosec G115 -- of 32 bits
 	}
 	for _, job := range f.jobs {
 		i, err := jobIdentity(job)
