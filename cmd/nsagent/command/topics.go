@@ -217,7 +217,8 @@ and no variable takes one. No name or account is in the vault in clear either.
 
 Not promised: protection from root, or from a program that runs as you and asks
 the agent while it is unlocked. What would help then: lock when you are done,
-profiles that only read, and a look into the log.
+profiles that only read, and a look into the log. Nor that a hostile CI runner
+keeps the limits of a bundle: what ends it is NetSuite's own revocation.
 
   nsagent lock
   nsagent audit query --since 24h
