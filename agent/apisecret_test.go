@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +146,67 @@ func TestAPISecret(t *testing.T) {
 	}
 	if err := f.admin.RemoveProfile(ctx, "api2"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMissingBlob: a long secret whose blob is gone is not said to open, and what is said
+// names the blob and what to do. It is the secrets after it that push it out of the vault
+// file, where a new one stands as well.
+func TestMissingBlob(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	a, err := secret.NewArena(secret.ArenaConfig{Size: 5 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	var blob string
+	for i := range 7 {
+		if _, err := f.admin.AddSecret(t.Context(), apiSecret(fmt.Sprint("long", i)), longSecret(a, strings.Repeat("\U0001d11e", maxValueChars))); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			all, err := filepath.Glob(f.paths.Vault + store.BlobSuffix + "/*")
+			if err != nil || len(all) != 1 {
+				t.Fatal(all, err)
+			}
+			blob = all[0]
+		}
+	}
+	look := func(name string) (record, value *pb.Check) {
+		t.Helper()
+		r, err := f.admin.TestProfile(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range r.GetChecks() {
+			switch c.GetName() {
+			case "record":
+				record = c
+			case "value":
+				value = c
+			}
+		}
+		return record, value
+	}
+	if err := os.Rename(blob, blob+".away"); err != nil {
+		t.Fatal(err)
+	}
+	record, value := look("long0")
+	if record.GetState() != checkProblem || !strings.Contains(record.GetDetail(), "is missing from the vault: blob "+filepath.Base(blob)+" is not there") || !strings.Contains(record.GetRemedy(), "put vault.nsv.blobs back from the backup") {
+		t.Errorf("without its blob: %v", record)
+	}
+	if value.GetState() != checkSkipped || strings.HasPrefix(value.GetDetail(), "opens") {
+		t.Errorf("the value of a blob that is missing: %v", value)
+	}
+	if record, value = look("long6"); record.GetState() != checkOK || value.GetState() != checkOK {
+		t.Errorf("another secret: %v, %v", record, value)
+	}
+	if err := os.Rename(blob+".away", blob); err != nil {
+		t.Fatal(err)
+	}
+	if record, value = look("long0"); record.GetState() != checkOK || value.GetState() != checkOK || !strings.HasPrefix(value.GetDetail(), "opens; ") {
+		t.Errorf("with its blob again: %v, %v", record, value)
 	}
 }
 

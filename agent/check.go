@@ -18,6 +18,7 @@ import (
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // States of a check.
@@ -102,6 +103,7 @@ type profileTest struct {
 	session *session
 	live    *live
 	now     time.Time
+	opens   bool // the record in the vault, with every version of its secret
 	checks
 }
 
@@ -135,7 +137,12 @@ func (t *profileTest) refresh() {
 // works with.
 func (t *profileTest) record() {
 	fault := func(err error) {
-		t.add("record", checkProblem, "the record in the vault does not open: "+refusalOf(err).Message, "check the vault:  nsagent vault fsck")
+		r, remedy := refusalOf(err), "check the vault:  nsagent vault fsck"
+		detail := "the record in the vault does not open: " + r.Message
+		if errors.Is(err, vault.ErrBlob) {
+			detail, remedy = detail+": "+r.Why, r.Next
+		}
+		t.add("record", checkProblem, detail, remedy)
 	}
 	if err := t.session.vault.CheckRecord(t.live.Name); err != nil {
 		fault(err)
@@ -159,6 +166,7 @@ func (t *profileTest) record() {
 	case !same:
 		t.add("record", checkProblem, "the vault holds another secret than the agent works with", "lock and unlock:  nsagent lock; nsagent unlock")
 	default:
+		t.opens = true
 		t.add("record", checkOK, fmt.Sprintf("opens; version %d of the secret is current", t.live.versions[0].Number), "")
 	}
 }
@@ -304,7 +312,12 @@ func (t *profileTest) certificateID(cert *x509.Certificate) {
 // apiSecret looks at what is known of an API secret without its value.
 func (t *profileTest) apiSecret() {
 	l := t.live
-	t.add("value", checkOK, "opens; it is kept for "+strings.Join(l.Hosts, ", ")+", and no call gives it out", "")
+	kept := "it is kept for " + strings.Join(l.Hosts, ", ") + ", and no call gives it out"
+	if t.opens {
+		t.add("value", checkOK, "opens; "+kept, "")
+	} else {
+		t.add("value", checkSkipped, kept+"; whether it opens is open, since its record does not", "")
+	}
 	switch left := time.Unix(l.Expires, 0).Sub(t.now); {
 	case l.Expires == 0:
 		t.add("expiry", checkNote, "when it ends is not known", `say it:  {"expires":"2027-03-01"} to  nsagent profile edit `+l.Name+" --from -")

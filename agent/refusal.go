@@ -47,6 +47,7 @@ func rows() []row {
 		{sentinel: vault.ErrNoSlot, code: pb.CodeNotFound, message: "the vault has no such key slot", open: true, next: "see what opens it:  nsagent key ls"},
 		{sentinel: vault.ErrSlot, code: pb.CodeRequest, message: "the key slots cannot be changed so", open: true, next: "see what opens the vault:  nsagent key ls"},
 		{sentinel: vault.ErrRollback, code: pb.CodeRollback, message: "the vault is older than one seen on this machine", why: "a copy was put back, or a sync service lost changes", next: restore},
+		{sentinel: vault.ErrBlob, code: pb.CodeDamaged, message: "a secret of more than 64 KiB is missing from the vault", open: true, next: "put vault.nsv.blobs back from the backup, then:  nsagent vault fsck"},
 		{sentinel: vault.ErrDamaged, code: pb.CodeDamaged, message: "the vault is damaged", why: "it does not match its signature", next: restore},
 		{sentinel: store.ErrDamaged, code: pb.CodeDamaged, message: "the vault is damaged", why: "a file of it does not match its checksum", next: restore},
 		{sentinel: store.ErrNewer, code: pb.CodeNewer, message: "the vault was written by a newer nsagent", next: "install that version"},

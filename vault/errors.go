@@ -39,6 +39,9 @@ var (
 	// ErrDamaged means that the vault was changed by something other than nsagent.
 	ErrDamaged = errors.New("vault: damaged")
 
+	// ErrBlob means that the file of a long secret is not there; it is an ErrDamaged too.
+	ErrBlob = errors.New("vault: a blob is missing")
+
 	// ErrNewer means that the vault was written by a newer nsagent.
 	ErrNewer = errors.New("vault: written by a newer nsagent")
 

@@ -80,7 +80,7 @@ func (w *ValueWriter) Close() { w.s.Close() }
 func (s *session) blobOf(h envelope.BlobHash) ([]byte, error) {
 	b, err := s.vault.cfg.Store.Blob(context.Background(), store.BlobHash(h))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: its blob %s is missing", ErrDamaged, store.BlobHash(h))
+		return nil, fmt.Errorf("%w: %w: blob %s is not there", ErrDamaged, ErrBlob, store.BlobHash(h))
 	}
 	return b, classify(err)
 }

@@ -138,6 +138,8 @@ func TestBlobDamage(t *testing.T) {
 	}
 	delete(s.blobs, a)
 	check("missing")
+	_, err = f.long("a")
+	wantError(t, "missing, as itself", err, ErrBlob)
 	s.blobs[a] = s.blobs[b]
 	check("another's")
 	s.blobs[a] = good[:len(good)-1]
