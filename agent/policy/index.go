@@ -7,8 +7,8 @@ import (
 )
 
 // index finds the rules that can match an attempt, in their order: by profile, then by
-// the operation, for which a path stands with its first segments, folded, then by who
-// asks.
+// the operation, for which a path stands with its first segments, folded, and a RESTlet
+// with its script, then by who asks.
 //
 // A rule whose profiles are patterns, or that has very many, is kept under no profile.
 type index struct {
@@ -42,6 +42,9 @@ const (
 	// keyOdd holds the rules that do not allow: a path that is not plain may be meant by
 	// any of them.
 	keyOdd = "?"
+	// keyIDs and keyNames hold the rules that do not allow, by whether they name a script by
+	// its id or its name: they may be meant for one that is known by the other.
+	keyIDs, keyNames = "#", "@"
 )
 
 func keyKind(k Kind) string { return "=" + string(k) }
@@ -70,9 +73,10 @@ func (x *index) add(n int, r *Rule, who []whoKey) {
 	}
 	var keys []string
 	for i := range r.What {
-		keys = append(keys, r.What[i].keys()...)
+		o := &r.What[i]
+		keys = append(keys, o.keys()...)
 		if r.Effect != Allow {
-			keys = append(keys, keyOdd)
+			keys = append(keys, o.doubtKeys()...)
 		}
 	}
 	for _, p := range profiles {
@@ -125,6 +129,9 @@ func (o *Operation) keys() []string {
 	case formSuiteQL:
 		return []string{SuiteQLPath}
 	case formRESTlet:
+		if o.script.Literal() {
+			return []string{strings.ToLower(o.script.String())} // no other key looks like it
+		}
 		return []string{RESTletPath}
 	case formSOAP:
 		return []string{keyKind(KindPassport), keyKind(KindConnectPassword), "/services"}
@@ -134,6 +141,24 @@ func (o *Operation) keys() []string {
 		end = segmentEnd(prefix, end)
 	}
 	return []string{prefix[:end]}
+}
+
+// doubtKeys returns where o is found besides, of a rule that does not allow, by attempts of
+// which it may be meant.
+func (o *Operation) doubtKeys() []string {
+	if o.form != formRESTlet {
+		return []string{keyOdd}
+	}
+	return []string{keyOdd, scriptKey(isNumber(o.script.String()))}
+}
+
+// scriptKey is where the rules that may be meant are found of scripts that are named by id,
+// or by name.
+func scriptKey(id bool) string {
+	if id {
+		return keyIDs
+	}
+	return keyNames
 }
 
 // segmentEnd returns where the segment of path ends that begins with the slash at start.
@@ -166,7 +191,26 @@ func (c *candidates) find(x *index, s *sight) {
 				end = segmentEnd(s.folded, end)
 				c.take(keys[s.folded[:end]], s.Attempt, x.claims)
 			}
+			c.takeScripts(keys, s, x.claims)
 		}
+	}
+}
+
+// takeScripts takes the rules about the one script that s is for, and those that may be
+// meant for it. A path of RESTlets is short, so that the lists stay within maxLists.
+func (c *candidates) takeScripts(keys map[string]*bucket, s *sight, claims []string) {
+	if s.folded != RESTletPath {
+		return
+	}
+	script, _, ok := strings.Cut(s.Script, "/")
+	if !ok {
+		c.take(keys[keyIDs], s.Attempt, claims)
+		c.take(keys[keyNames], s.Attempt, claims)
+		return
+	}
+	c.take(keys[scriptKey(!isNumber(script))], s.Attempt, claims)
+	if script != "" { // which is the key of all paths
+		c.take(keys[strings.ToLower(script)], s.Attempt, claims)
 	}
 }
 
@@ -190,6 +234,7 @@ func (c *candidates) take(b *bucket, a *Attempt, claims []string) {
 	}
 	c.push(b.who[whoKey{of: trait(FactHash), text: e.SHA256}])
 	c.push(b.who[whoKey{of: trait(FactCgroup), text: e.Unit}])
+	c.push(b.who[whoKey{of: trait(FactCgroup), text: e.Container}])
 	c.push(b.who[whoKey{text: a.Grant}])
 	c.push(b.who[whoKey{uid: a.UID}])
 	if a.Issuer == "" {

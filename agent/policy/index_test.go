@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func anyRule(t *rapid.T) string {
 	pick := func(label string, some ...string) string { return rapid.SampledFrom(some).Draw(t, label) }
 	text := "effect = \"" + pick("effect", "allow", "allow", "deny", "ask") + "\"\n"
 	what := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
-		"*", "suiteql", "restlet 1/1", "restlet customscript_a/*", "restlet */*", "soap get", "passport", "connect", "assertion", "token",
+		"*", "suiteql", "restlet 1/1", "restlet 12/1", "restlet 1*/1", "restlet customscript_a/*", "restlet customscript_B/2", "restlet */*", "soap get", "passport", "connect", "assertion", "token",
 		"GET /**", "* /services/**", "GET,PUT /services/rest/record/v1/customer/*", "* /services/rest/record/v1/employee/**", "POST /services/rest/record/v1/cust*",
 		spelled[0], spelled[1], spelled[2], "* /a/b/c/d/e/f/g/h/i/j/k/l/m/n/**", "* /a/b/c/d/e/f/g/h/i/j/k/l/m/n/o",
 	}), 1, 3, func(s string) string { return s }).Draw(t, "what")
@@ -26,7 +27,7 @@ func anyRule(t *rapid.T) string {
 	}
 	text += pick("environment", "", "environment = \"production\"\n", "environment = \"sandbox\"\n")
 	text += pick("hours", "", "", "hours = \"Mon-Fri 08:00-18:00 UTC\"\n")
-	text += pick("who", "", "", "who = { uid = 7 }\n", "who = { uid = 8 }\n", "who = { exe = \"/a\" }\n", "who = { grant = \"*\", tty = true }\n", "who = { unit = \"a*\" }\n",
+	text += pick("who", "", "", "who = { uid = 7 }\n", "who = { uid = 8 }\n", "who = { exe = \"/a\" }\n", "who = { grant = \"*\", tty = true }\n", "who = { unit = \"a*\" }\n", "who = { container = \"a.service\" }\n", "who = { unit = \"a.service\", container = [\"b\", \"c\"] }\n",
 		"who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n", "who = { oidc = { issuer = \"https://j\", ref = [\"dev\", \"main\"], x = \"1\" } }\n",
 		"who = { uid = [7, 8], grant = \"g_a\", exe = \"/a\", oidc = { issuer = \"https://i\", x = [\"1\", \"2\"], y = \"1\" } }\n",
 		// Claims that only rules of one value name are beyond those of the index.
@@ -44,14 +45,14 @@ func anyRuleAttempt(t *rapid.T) Attempt {
 		a.Method = pick("method7", "GET", "POST", "PUT", "get")
 		a.Path = pick("path7", SuiteQLPath, RESTletPath, strings.ToUpper(RESTletPath), "/services/rest/record/v1/customer/1", "/services/rest/record/v1/Customer/1", "/services/rest/record/v1/employee/1/x",
 			"/services/rest/record/v1/customer", "/services/rest/record/v1/customer/../employee/1", "/services//rest", "/", customers+"/eid:A!/x", customers+"/eid%3AA!/x", customers+"/eid%3aa%21/x", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o", "/services/NetSuitePort_2025_2")
-		a.Script = pick("script", "", "1/1", "customscript_a/2", "customscript_b/2")
+		a.Script = pick("script", "", "1/1", "12/2", "CUSTOMSCRIPT_A/1", "customscript_a/2", "customscript_b/2")
 		a.Operation = pick("operation", "", "get", "GET", "delete")
 		a.Grant = pick("grant", "", "", "g_a")
 		a.Issuer = pick("issuer", "", "https://i", "https://i", "https://j")
 		a.Claims = rapid.MapOfN(rapid.SampledFrom([]string{"ref", "x", "y", "z", "zz"}), rapid.SampledFrom([]string{"main", "dev", "1", "2"}), 0, 5).Draw(t, "claims")
 		a.Evidence = Evidence{
 			Known: Facts(rapid.IntRange(0, 15).Draw(t, "known")), Exe: pick("exe", "/a", "/b", "/a (deleted)"),
-			Unit: pick("unit", "", "a.service", "b.service"), TTY: rapid.Bool().Draw(t, "tty"),
+			Unit: pick("unit", "", "a.service", "b.service"), Container: pick("container", "", "a.service", "b"), TTY: rapid.Bool().Draw(t, "tty"),
 		}
 	}
 	return a
@@ -89,6 +90,51 @@ func TestIndexDecidesAsTheListDoes(t *testing.T) {
 			t.Fatalf("%+v\ngot  %+v\nwant %+v", a, got, want)
 		}
 	})
+}
+
+// A RESTlet is found by its script, whatever the rule and the request call it.
+func TestRESTletsAreFound(t *testing.T) {
+	scripts := []string{"", "1", "/1", "1/1", "1/2", "12/1", "12/customdeploy1", "customscript_a/1", "CUSTOMSCRIPT_A/1", "customscript_a/2", "a/1", "A/customdeploy1"}
+	what := []string{"1/1", "1/*", "1/customdeploy1", "12/1", "1*/1", "*1/1", "customscript_a/1", "customscript_A/*", "customscript_*/1", "a/1", "A/1", "*/*", "*/1"}
+	for _, effect := range []string{"allow", "deny", "ask"} {
+		for i, first := range what {
+			for _, second := range what[i:] {
+				rule := "effect = %q\nwhat = \"restlet %s\"\n"
+				p := rules(t, fmt.Sprintf(rule, effect, first)+"profiles = [\"acme\", \"b\"]", fmt.Sprintf(rule, "ask", second), "effect = \"allow\"\nwhat = \"* /app/**\"")
+				for _, script := range scripts {
+					for _, path := range []string{RESTletPath, strings.ToUpper(RESTletPath), RESTletPath + "/x", RESTletPath + "//"} {
+						a := with(writer("POST", path), func(a *Attempt) { a.Script = script })
+						if got, want := p.Decide(a), p.plainly(a); got.Effect != want.Effect || got.Index != want.Index {
+							t.Errorf("%s %s, then %s: %s of %q: got %+v, want %+v", effect, first, second, path, script, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		path, script string
+		want         int // rules
+	}{
+		{RESTletPath, "customscript3/1", 1}, {RESTletPath, "other/1", 0}, {RESTletPath, "3/1", 9}, {RESTletPath, "", 9}, {customers, "3/1", 0},
+	} {
+		p := rules(t, many(9, "effect = \"deny\"\nwhat = \"restlet customscript#/1\"")...)
+		a := with(writer("POST", c.path), func(a *Attempt) { a.Script = c.script })
+		s, n := see(&a), 0
+		var found candidates
+		for found.find(&p.index, &s); ; n++ {
+			if _, more := found.next(); !more {
+				break
+			}
+		}
+		if n != c.want {
+			t.Errorf("%s of %q: got %d rules to try, want %d", c.path, c.script, n, c.want)
+		}
+	}
+	p := rules(t, many(9, "what = \"restlet Customscript#/1\"")...)
+	if b := p.index.buckets[""]["customscript3"]; b == nil || !slices.Equal(b.any, []uint16{3}) || p.index.buckets[""][RESTletPath] != nil {
+		t.Errorf("got %+v", p.index.buckets[""])
+	}
 }
 
 // What rules refuse, or ask for, does not depend on the spelling of a path.
@@ -167,6 +213,14 @@ func TestNarrowedRuleNarrows(t *testing.T) {
 	})
 }
 
+// A rule for a path that is deeper than the index looks is found.
+func TestDeepPathIsFound(t *testing.T) {
+	deep := strings.Repeat("/a", maxDepth+1)
+	if d := rules(t, "effect = \"allow\"\nwhat = \"GET "+deep+"/*\"").Decide(writer("GET", deep+"/b")); d.Index != 0 {
+		t.Errorf("got %+v", d)
+	}
+}
+
 // Rules with very many profiles and operations stay within the index.
 func TestIndexIsBounded(t *testing.T) {
 	var names, what []string
@@ -203,6 +257,11 @@ func BenchmarkPolicy(b *testing.B) {
 		{"jobs", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
 		{"jobs of one grant and branch", "who={grant=\"g_a\",oidc={issuer=\"i\",b=\"m\",r=\"#\"}}\nwhat=\"*\"", "acme", "/s"},
 		{"jobs denied", "effect = \"deny\"\nwho.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
+		{"restlets", "what = \"restlet #/1\"", "acme", RESTletPath},
+		{"restlets denied", "effect = \"deny\"\nwhat = \"restlet customscript_#/1\"", "acme", RESTletPath},
+		{"containers", "who.container = \"c#\"\nwhat = \"GET /s*\"", "acme", "/s"},
+		{"profile patterns", "profiles = \"p#-*\"\nwhat = \"GET /s*\"", "p#-x", "/s"},
+		{"ends of paths", "what = \"GET /*/r#\"", "acme", "/a/r#"},
 		{"hours", "profiles = \"p#\"\nhours = \"Mon 01:00-23:00 Etc/UTC\"\nwhat = \"*\"", "p#", customers + "/1"},
 	} {
 		for _, n := range []int{100, 10_000} {
@@ -210,7 +269,10 @@ func BenchmarkPolicy(b *testing.B) {
 			last := fmt.Sprint(n - 1)
 			a := writer("GET", strings.ReplaceAll(c.path, "#", last))
 			a.Profile = strings.ReplaceAll(c.profile, "#", last)
-			a.Evidence = Evidence{Known: FactExe, Exe: "/bin/" + last}
+			a.Evidence = Evidence{Known: FactExe | FactCgroup, Exe: "/bin/" + last, Container: "c" + last}
+			if a.Script = last + "/1"; strings.Contains(c.table, "customscript_") {
+				a.Script = "customscript_" + a.Script
+			}
 			a.Grant, a.Issuer, a.Claims = "g_a", "i", map[string]string{"r": last, "b": "m"}
 			a.Time = a.Time.AddDate(0, 0, 1)
 			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
@@ -240,7 +302,7 @@ func TestEveryListAtOnce(t *testing.T) {
 	path := ""
 	for i := range maxDepth + 2 {
 		path += fmt.Sprintf("/%d", i)
-		for _, who := range []string{"uid = 7", "exe = \"/a\"", "exe_sha256 = \"" + strings.Repeat("0", 64) + "\"", "unit = \"u\"", "grant = \"g_a\"", "uid = [7, 8]",
+		for _, who := range []string{"uid = 7", "exe = \"/a\"", "exe_sha256 = \"" + strings.Repeat("0", 64) + "\"", "unit = \"u\"", "container = \"c\"", "grant = \"g_a\"", "uid = [7, 8]",
 			"oidc = { issuer = \"i\", a = \"1\" }", "oidc = { issuer = \"i\", b = \"1\" }", "oidc = { issuer = \"i\", c = \"1\" }", "oidc = { issuer = \"i\", d = \"1\" }", "oidc = { issuer = \"i\", e = \"1\" }"} {
 			for _, profile := range []string{"acme", "a*"} {
 				tables = append(tables, fmt.Sprintf("effect = \"allow\"\nprofiles = %q\nwho = { %s }\nhours = \"Mon 00:00-00:01 UTC\"\nwhat = [\"*\", \"GET /*/**\", \"GET %s/**\"]", profile, who, path))
@@ -249,7 +311,7 @@ func TestEveryListAtOnce(t *testing.T) {
 	}
 	tables = append(tables, "effect = \"allow\"\nwhat = \"*\"")
 	a := with(writer("GET", path+"/x"), func(a *Attempt) {
-		a.Grant, a.Evidence = "g_a", Evidence{Known: 15, Exe: "/a", SHA256: strings.Repeat("0", 64), Unit: "u"}
+		a.Grant, a.Evidence = "g_a", Evidence{Known: 15, Exe: "/a", SHA256: strings.Repeat("0", 64), Unit: "u", Container: "c"}
 		a.Issuer, a.Claims = "i", map[string]string{"a": "1", "b": "1", "c": "1", "d": "1", "e": "1"}
 	})
 	if d := rules(t, tables...).Decide(a); d.Index != len(tables)-1 {

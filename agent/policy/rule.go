@@ -120,7 +120,7 @@ func (p *Policy) Asks() Facts {
 // first rule that matches decides, and where none does a is denied.
 //
 // A rule that allows matches only what is known and exactly as it says. One that denies
-// or asks is generous: paths match in either case, and where it cannot be told whether
+// or asks is generous: paths match in any spelling, and where it cannot be told whether
 // it matches (a path that could be read in two ways, a fact about the process that is
 // not known), a is denied.
 //

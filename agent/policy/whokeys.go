@@ -55,6 +55,7 @@ func (w *Who) choices(claims []string) (lists [][]whoKey) {
 	texts(trait(FactExe), w.Exes)
 	texts(trait(FactHash), w.Hashes)
 	texts(trait(FactCgroup), literal(w.Units))
+	texts(trait(FactCgroup), literal(w.Containers)) // a unit of the same name does no harm
 	texts(traitCertain, literal(w.Grants))
 	if w.OIDC != nil {
 		for _, c := range w.OIDC.Claims {

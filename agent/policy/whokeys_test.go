@@ -15,6 +15,7 @@ func TestRarestPartOfWho(t *testing.T) {
 		{"programs", "who = { exe = \"/#\", grant = \"g_a\", uid = 7 }"},
 		{"users", "who = { exe = \"/a\", uid = # }"},
 		{"hashes", "who = { exe = \"/a\", exe_sha256 = \"000000000000000000000000000000000000000000000000000000000000000#\" }"},
+		{"containers", "who = { container = \"c#\", unit = \"u\" }"},
 		{"units", "who = { unit = \"u#\", oidc = { issuer = \"i\", ref = \"main\" } }"},
 	} {
 		tables := many(9, c.table+"\nwhat = \"suiteql\"")

@@ -15,12 +15,14 @@ import (
 
 const customers = "/services/rest/record/v1/customer"
 
-// differences are what rules of a policy differ in; # is the number of the rule.
-var differences = []struct{ name, rule string }{
-	{"their paths", "what = \"GET /services/rest/record/v1/type#/**\""},
-	{"their profiles", "profiles = \"p#\"\nwhat = \"GET /services/rest/**\""},
-	{"their programs", "who.exe = \"/bin/#\"\nwhat = \"GET /services/rest/**\""},
-	{"claims of a job", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"*\""},
+// differences are what rules of a policy differ in, and the path that is asked for; # is the
+// number of the rule.
+var differences = []struct{ name, rule, path string }{
+	{"their paths", "what = \"GET /services/rest/record/v1/type#/**\"", "/services/rest/record/v1/type#/1"},
+	{"their profiles", "profiles = \"p#\"\nwhat = \"GET /services/rest/**\"", customers},
+	{"their programs", "who.exe = \"/bin/#\"\nwhat = \"GET /services/rest/**\"", customers},
+	{"their RESTlets", "what = \"restlet #/1\"", policy.RESTletPath},
+	{"claims of a job", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"*\"", customers},
 }
 
 // decisionRows measures one decision, by the last rule, with few rules and with many.
@@ -44,7 +46,7 @@ func decisionRows(_ context.Context, w *world) ([]row, error) {
 			last := n - 1
 			a := policy.Attempt{
 				Profile: numbered("p#", last), Environment: "sandbox", Access: policy.Write, Kind: policy.KindSign, Method: "GET",
-				Path: numbered("/services/rest/record/v1/type#/1", last), Evidence: policy.Evidence{Known: policy.FactExe, Exe: numbered("/bin/#", last)},
+				Path: numbered(d.path, last), Script: numbered("#/1", last), Evidence: policy.Evidence{Known: policy.FactExe, Exe: numbered("/bin/#", last)},
 				Issuer: "i", Claims: map[string]string{"r": numbered("#", last)},
 			}
 			r, err := w.repeat(fmt.Sprintf("decision, %d rules that differ in %s", n, d.name), most, func() error {
