@@ -155,7 +155,7 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
-	for _, v := range []string{"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN_FILE=" + file, "NSAGENT_TOKEN_FD=3"} {
+	for _, v := range []string{"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN=" + string(text) + "\r\n", "NSAGENT_TOKEN_FILE=" + file, "NSAGENT_TOKEN_FD=3"} {
 		if out, err := run(v); err != nil || out != "1\n1\n" {
 			t.Errorf("%.20s: got %q, %v", v, out, err)
 		}
@@ -163,6 +163,7 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 	for name, env := range map[string][]string{
 		"empty": {"NSAGENT_TOKEN="}, "no file": {"NSAGENT_TOKEN_FILE=/nowhere"}, "no descriptor": {"NSAGENT_TOKEN_FD=99"},
 		"no number": {"NSAGENT_TOKEN_FD=x"}, "two": {"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN_FD=3"}, "garbage": {"NSAGENT_TOKEN=garbage"},
+		"two line ends": {"NSAGENT_TOKEN=" + string(text) + "\n\n"}, "a blank before it": {"NSAGENT_TOKEN= " + string(text)},
 	} {
 		if out, err := run(env...); err == nil || strings.Contains(out, "1\n") || strings.Contains(out, string(text)) {
 			t.Errorf("%s: got %q, %v", name, out, err)

@@ -3,6 +3,7 @@ package unlocktoken
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -38,7 +39,8 @@ type Caveats struct {
 	Uses uint64 `cbor:"10,keyasint,omitempty"`
 	// Rate is how many uses there may be in how many seconds.
 	Rate *Rate `cbor:"11,keyasint,omitempty"`
-	// Networks are prefixes (CIDR) of the address that the request comes from.
+	// Networks are prefixes (CIDR) of the address that the request comes from, which counts
+	// as one of IPv4 where it is an IPv4-mapped one.
 	Networks []string `cbor:"12,keyasint,omitempty"`
 	// Identities are OIDC identities.
 	Identities []Identity `cbor:"13,keyasint,omitempty"`
@@ -76,7 +78,7 @@ type Claim struct {
 type Peer struct {
 	_           struct{} `cbor:",toarray"`
 	UIDs        []uint32
-	Executables []string // absolute paths
+	Executables []string // absolute paths, as path.Clean gives them
 }
 
 // Limits of caveats.
@@ -134,6 +136,8 @@ func (c Caveats) ready() (limit, error) {
 		return bad("rate: at least one use, in one second to one year")
 	case c.Peer != nil && (len(c.Peer.UIDs)+len(c.Peer.Executables) == 0 || len(c.Peer.UIDs) > MaxList || repeats(c.Peer.UIDs) || !sound(c.Peer.Executables)):
 		return bad("peer: it names nobody, too many, or one twice")
+	case c.Peer != nil && slices.ContainsFunc(c.Peer.Executables, func(p string) bool { return !path.IsAbs(p) || path.Clean(p) != p }):
+		return bad("peer: executables as absolute paths, without . and ..")
 	case len(c.Identities) > MaxList || slices.ContainsFunc(c.Identities, func(i Identity) bool { return !i.sound() }):
 		return bad("identities: each with an issuer and at least one claim with a value")
 	}
@@ -146,8 +150,8 @@ func (c Caveats) ready() (limit, error) {
 	}
 	for _, n := range c.Networks {
 		prefix, err := netip.ParsePrefix(n)
-		if err != nil || prefix != prefix.Masked() || prefix.String() != n {
-			return bad("networks: as 192.0.2.0/24, without bits behind the prefix")
+		if err != nil || prefix != prefix.Masked() || prefix.String() != n || prefix.Addr().Is4In6() { // of those, none is asked about
+			return bad("networks: as 192.0.2.0/24 or 2001:db8::/32, without bits behind the prefix")
 		}
 		l.networks = append(l.networks, prefix)
 	}

@@ -51,6 +51,8 @@ func newVectors(t *testing.T) vectors {
 	f.good()
 	f.bad()
 	f.spelled()
+	f.edges()
+	f.beyond()
 	for i, v := range f.out.Tokens {
 		got := v.look(t, f.issuer[32:], unhex(t, f.out.MachineKey))
 		if got.Wrong != v.Wrong {

@@ -246,9 +246,10 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// A reader in another language, written from docs/unlock-tokens.md alone, makes the same
-// of the frozen tokens.
-func TestSecondImplementation(t *testing.T) {
+// inPython runs the second implementation, written from docs/unlock-tokens.md alone, on a
+// file of testdata, and reads its answer.
+func inPython(t *testing.T, file string, answer any, args ...string) {
+	t.Helper()
 	const python = "/usr/bin/python3"
 	if out, err := exec.Command(python, "-c", "import cbor2, nacl").CombinedOutput(); err != nil {
 		const advice = "apt-get install python3-cbor2 python3-nacl"
@@ -257,25 +258,50 @@ func TestSecondImplementation(t *testing.T) {
 		}
 		t.Skip("the second implementation needs Python packages: " + advice)
 	}
-	text, err := os.ReadFile(vectorFile)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(python, "testdata/verifier.py")
+	c := exec.Command(python, append([]string{"testdata/verifier.py"}, args...)...)
 	c.Stdin = bytes.NewReader(text)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
-	answer, err := c.Output()
+	out, err := c.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, stderr.Bytes())
 	}
+	if err := json.Unmarshal(out, answer); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// It tells RESTlets from paths and queries as agent/policy does, which has the same table.
+func TestSecondImplementationOfRESTlets(t *testing.T) {
+	const file = "testdata/restlets.json"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][3]string // path, query, script
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	inPython(t, file, &got, "restlets")
+	for i, want := range all {
+		if got[i] != want[2] {
+			t.Errorf("%s?%s: got %q, want %q", want[0], want[1], got[i], want[2])
+		}
+	}
+}
+
+// It makes the same of the frozen tokens.
+func TestSecondImplementation(t *testing.T) {
 	var all []struct {
 		vector
 		Allowed []bool `json:"allowed"`
 	}
-	if err := json.Unmarshal(answer, &all); err != nil {
-		t.Fatal(err)
-	}
+	inPython(t, vectorFile, &all)
 	for i, want := range readVectors(t).Tokens {
 		got := all[i]
 		if got.Wrong != want.Wrong || got.Grant != want.Grant || got.Mode != want.Mode || !reflect.DeepEqual(asJSON(t, got.Blocks), asJSON(t, want.Blocks)) || !maps.Equal(got.WrapKeys, want.WrapKeys) {

@@ -5,7 +5,8 @@ A second implementation, written from docs/unlock-tokens.md alone. It exists to 
 the page is enough.
 
 Standard input has the vectors as JSON; standard output gets, for each token, what it says
-and which requests it allows, or the class of what is wrong with it.
+and which requests it allows, or the class of what is wrong with it. With the argument
+"restlets", standard input has paths and queries, and standard output gets their RESTlets.
 
 Needs the Debian packages python3-cbor2 and python3-nacl.
 """
@@ -53,9 +54,9 @@ def decode(data):
 
 
 def plain(v):
-    """Nothing but what the page has: no tags, floats, booleans or null."""
+    """Nothing but what the page has: no tags, floats, booleans or null, no list over 64."""
     if isinstance(v, (list, tuple)):
-        return all(plain(e) for e in v)
+        return len(v) <= 64 and all(plain(e) for e in v)
     if isinstance(v, dict):
         return all(plain(k) and plain(e) for k, e in v.items())
     return isinstance(v, (bytes, str)) or (isinstance(v, int) and not isinstance(v, bool))
@@ -120,7 +121,7 @@ def read_blocks(chain):
     authority, all_caveats = decode(chain[0][0]), []
     need(isinstance(authority, list) and len(authority) == 6 and authority[0] == "nsagent/v1 grant")
     _, vault, grant, mode, issued, caveats = authority
-    need(is_bytes(vault, 16) and is_bytes(grant, 16) and isinstance(mode, str) and isinstance(issued, int))
+    need(is_bytes(vault, 16) and is_bytes(grant, 16) and isinstance(mode, str) and time(issued))
     all_caveats.append(check(caveats))
     need(mode in ("attached", "detached") and 1 in caveats and 9 in caveats and 0 < issued <= caveats[9], "caveats")
     for payload, _, _ in chain[1:]:
@@ -133,20 +134,26 @@ def read_blocks(chain):
 # Caveats
 
 def texts(v):
-    return isinstance(v, list) and 0 < len(v) <= 64 and len(set(v)) == len(v) and all(
-        isinstance(s, str) and 1 <= len(s) <= 1024 and all(" " <= c <= "~" for c in s) for s in v)
+    return isinstance(v, list) and len(v) > 0 and all(
+        isinstance(s, str) and 1 <= len(s) <= 1024 and all(" " <= c <= "~" for c in s) for s in v) and len(set(v)) == len(v)
 
 
 def positive(v):
     return isinstance(v, int) and v > 0
 
 
+def time(v):
+    return isinstance(v, int) and v < 2**63
+
+
 def check(caveats):
     need(isinstance(caveats, dict))
     for key, v in caveats.items():
         need(key in NAMES, "unknown")
+        need(v != 0 and v != [])  # it is left out
+        need(key not in (8, 9) or time(v))
         ok = {
-            1: lambda: isinstance(v, list) and 0 < len(v) <= 64 and all(is_bytes(i, 16) for i in v) and len(set(v)) == len(v),
+            1: lambda: isinstance(v, list) and all(is_bytes(i, 16) for i in v) and len(set(v)) == len(v),
             2: lambda: texts(v) and all(k in KINDS for k in v),
             3: lambda: texts(v) and all(h == h.lower() for h in v),
             4: lambda: texts(v) and all(re.fullmatch("[A-Z]{1,16}", m) for m in v),
@@ -158,7 +165,7 @@ def check(caveats):
             10: lambda: positive(v),
             11: lambda: isinstance(v, list) and len(v) == 2 and positive(v[0]) and positive(v[1]) and v[1] <= 366 * 86400,
             12: lambda: texts(v) and all(network(n) for n in v),
-            13: lambda: isinstance(v, list) and 0 < len(v) <= 64 and all(identity(i) for i in v),
+            13: lambda: isinstance(v, list) and all(identity(i) for i in v),
             14: lambda: isinstance(v, list) and len(v) == 2 and peer(*v),
         }[key]()
         need(ok, "caveats")
@@ -167,19 +174,26 @@ def check(caveats):
 
 def network(text):
     try:
-        return str(ipaddress.ip_network(text)) == text
+        n = ipaddress.ip_network(text)
     except ValueError:
         return False
+    mapped = n.version == 6 and n.subnet_of(ipaddress.ip_network("::ffff:0:0/96"))
+    return str(n) == text and "%" not in text and not mapped
+
+
+def unmapped(address):
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def identity(i):
-    return isinstance(i, list) and len(i) == 2 and texts([i[0]]) and isinstance(i[1], list) and 0 < len(i[1]) <= 64 and all(
+    return isinstance(i, list) and len(i) == 2 and texts([i[0]]) and isinstance(i[1], list) and len(i[1]) > 0 and all(
         isinstance(c, list) and len(c) == 2 and texts(c[1]) for c in i[1]) and texts([c[0] for c in i[1]])
 
 
 def peer(uids, executables):
-    return (uids is not None and all(isinstance(u, int) and 0 <= u < 2**32 for u in uids) and len(set(uids)) == len(uids) <= 64
-            and (not executables or texts(executables)) and bool(uids or executables))
+    need(isinstance(uids, list) and all(isinstance(u, int) and 0 <= u < 2**32 for u in uids))
+    return (len(set(uids)) == len(uids) and (not executables or texts(executables)) and bool(uids or executables)
+            and all(e == "/" or re.fullmatch(r"(/[^/]+)+", e) and not {".", ".."} & set(e.split("/")) for e in executables))
 
 
 # Paths
@@ -229,11 +243,38 @@ def fits(text, path):
     return re.fullmatch(expression, path) is not None
 
 
+# RESTlets
+
+def restlet(path, query):
+    """The script/deploy that a request calls; empty where it calls none."""
+    found = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name not in ("script", "deploy"):
+            if means_one(name):
+                return ""
+            continue
+        if name in found or re.fullmatch("[A-Za-z0-9_-]{1,63}", value) is None:
+            return ""
+        found[name] = value
+    whole = path == "/app/site/hosting/restlet.nl" and len(found) == 2
+    return found["script"] + "/" + found["deploy"] if whole else ""
+
+
+def means_one(name):
+    """Whether somebody may read a name as one of the two that it is not."""
+    data = name.replace("+", " ").encode()
+    for _ in range(4):
+        before = data
+        data = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes([int(m.group(1), 16)]), data)
+    return data != before or data.lower().strip() in (b"script", b"deploy")
+
+
 # What a block allows
 
 def allows(c, r):
     targeted = any(k in c for k in (3, 4, 5, 6, 7))
-    address = ipaddress.ip_address(r["address"]) if r.get("address") else None
+    address = unmapped(ipaddress.ip_address(r["address"])) if r.get("address") else None
     return all((
         1 not in c or bytes.fromhex(r["credential"]) in c[1],
         2 not in c or r["kind"] in c[2],
@@ -293,6 +334,9 @@ def look(token, issuer, machine_key):
 
 def main():
     vectors = json.load(sys.stdin)
+    if sys.argv[1:] == ["restlets"]:
+        json.dump([restlet(path, query) for path, query, _ in vectors], sys.stdout)
+        return
     out = []
     for token in vectors["tokens"]:
         try:
@@ -302,4 +346,5 @@ def main():
     json.dump(out, sys.stdout)
 
 
-main()
+if __name__ == "__main__":
+    main()
