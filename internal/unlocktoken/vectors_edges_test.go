@@ -78,3 +78,18 @@ func (f *frozen) beyond() {
 		with("the program "+e, "caveats", 14, peer([]int{}, []string{e}))
 	}
 }
+
+// paths freezes what is a pattern, and which paths fit.
+func (f *frozen) paths() {
+	path := func(p string) vectorRequest {
+		return vectorRequest{Time: 1_800_000_000, Credential: hex.EncodeToString(acme[:]), Kind: "sign", Path: p}
+	}
+	f.add("the root and what is below it", "", f.token(encode(f.authority(Attached, Caveats{Paths: []string{"/**"}})), acme),
+		path("/"), path("/a"), path("/A/%C3%A1/b"), path("/a/"), path("//"), path("/%7F"), path("/%1f"), path("/%5C"), path("/%3B"), path("/%25"), path("/%2e"), path("/%7E"), path("/%"), path("/%2"))
+	f.add("the root alone", "", f.token(encode(f.authority(Attached, Caveats{Paths: []string{"/"}})), acme), path("/"), path("/a"), path(""))
+	f.add("patterns with escapes", "", f.token(encode(f.authority(Attached, Caveats{Paths: []string{"/%3A*%3a", "/%20/**"}})), acme),
+		path("/%3A%3a"), path("/%3Ax%21%3a"), path("/%3A%3A"), path("/%3a%3a"), path("/%3A"), path("/%20/x"), path("/%20"))
+	for _, p := range []string{"", "a", "/a/", "/a//b", "/./a", "/a b", "/a;b", "/a?b", "/%61", "/%2F", "/%0a", "/%2*", "/%*1", "/a*b*", "/**/a", "/a/**b", "/**/**"} {
+		f.add("the pattern "+p, "caveats", f.token(f.rawAuthority(map[int]any{1: []ID{acme}, 5: []string{p}, 9: 1_800_000_000})))
+	}
+}
