@@ -93,3 +93,10 @@ func (f *frozen) paths() {
 		f.add("the pattern "+p, "caveats", f.token(f.rawAuthority(map[int]any{1: []ID{acme}, 5: []string{p}, 9: 1_800_000_000})))
 	}
 }
+
+// twice freezes the one list in which an entry may be there twice.
+func (f *frozen) twice() {
+	job := Identity{Issuer: "https://i", Claims: []Claim{{Name: "repository_id", Values: []string{"1"}}}}
+	f.add("an identity twice", "", f.token(encode(f.authority(Attached, Caveats{Identities: []Identity{job, job}})), acme),
+		vectorRequest{Time: 1_800_000_000, Credential: hex.EncodeToString(acme[:]), Kind: "sign", Issuer: "https://i", Claims: map[string]string{"repository_id": "1"}})
+}

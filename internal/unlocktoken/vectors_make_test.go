@@ -54,6 +54,7 @@ func newVectors(t *testing.T) vectors {
 	f.edges()
 	f.beyond()
 	f.paths()
+	f.twice()
 	for i, v := range f.out.Tokens {
 		got := v.look(t, f.issuer[32:], unhex(t, f.out.MachineKey))
 		if got.Wrong != v.Wrong {
