@@ -164,6 +164,9 @@ func (a *Agent) admit(c *caller) error {
 		a.auditRefusedPeer(c.peer)
 		return err
 	}
+	if err := a.heed(c.granted()); err != nil {
+		return err
+	}
 	_, err := a.goodFor(c, a.clock(), a.boottime())
 	return err
 }

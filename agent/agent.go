@@ -58,7 +58,9 @@ type Agent struct {
 	// calls and by what tokens do while the agent is locked. Together they are fewer than the
 	// helpers that the supervisor allows, one of which may be about to end.
 	keyrings, tokenKeyrings chan struct{}
-	ends                    chan struct{} // wakes watchGrants
+	ends, hear              chan struct{} // wake watchGrants and watchRevocations
+	learnt                  learnt
+	noticing                atomic.Bool // watchRevocations is woken when the ledger changes
 	logins                  *logins
 	approvals               *approval.Queue
 	codec                   profileCodec
@@ -165,7 +167,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.tokenSeals = newSealKeys(a.arena, a.boottime, maxTokenKeys)
 	a.uploads = newUploads(a.boottime)
 	a.presented, a.counters = newPresented(), newCounters()
-	a.ledgers, a.ends = make(chan struct{}, 1), make(chan struct{}, 1)
+	a.ledgers, a.ends, a.hear = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	a.looking, a.keyrings, a.tokenKeyrings = make(chan struct{}, 1), make(chan struct{}, 2), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
 	a.approvals = approval.New(a.boottime)
@@ -272,6 +274,8 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
 		a.recall,
 		a.watchExpiry,
 		a.watchGrants,
+		a.watchRevocations,
+		a.noticeChanges,
 		a.repairAudit,
 		a.tendPrompter,
 	}

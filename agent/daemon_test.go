@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,6 +92,24 @@ func emptyHome(t *testing.T, uid int) *daemon {
 	}
 	t.Cleanup(func() { _ = d.arena.Close() })
 	return d
+}
+
+// beside returns another agent for the vault of d, which is not started, with sockets and a
+// log of its own.
+func (d *daemon) beside() *daemon {
+	d.t.Helper()
+	o := &daemon{t: d.t, uid: d.uid, home: d.home, arena: d.arena}
+	env := map[string]string{"HOME": d.home, "XDG_RUNTIME_DIR": d.file("run2"), "XDG_STATE_HOME": d.file("state2")}
+	o.write("run2/", "")
+	o.env = slices.Clone(d.env)
+	for k, v := range env {
+		o.env = append(o.env, k+"="+v)
+	}
+	var err error
+	if o.paths, err = socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }}); err != nil {
+		d.t.Fatal(err)
+	}
+	return o
 }
 
 // startDaemon is newDaemon with the agent started, as the user who runs the tests.

@@ -125,12 +125,16 @@ func withoutWaiting(ctx context.Context) context.Context {
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
 func (a *Agent) decide(u *use, waits bool) (*session, *live, error) {
+	unknown := a.heed(u.caller.granted())
 	now, boot := a.clock(), a.boottime()
 	u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
 	u.evidence = a.evidenceOf(u.caller, boot)
 	a.mu.RLock()
 	s, p, d, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
+	if err == nil {
+		err = unknown
+	}
 	a.haveShownAgain(u.caller, err)
 	u.rule = d.Rule
 	if ask := (*asks)(nil); errors.As(err, &ask) {

@@ -43,6 +43,35 @@ func TestRevocationSurvivesAKill(t *testing.T) {
 	}
 }
 
+// TestRevocationReachesTheOtherAgent guards T-06: what an agent has said that it revoked,
+// another one on the vault serves no more, though the first is killed at once. In the sandbox
+// both are the product.
+func TestRevocationReachesTheOtherAgent(t *testing.T) {
+	d := newDaemon(t, os.Geteuid(), "")
+	d.start()
+	d.unlock()
+	d.addByFile("acme", sample(2), sample(4))
+	for _, locked := range []bool{true, false} {
+		token := d.mint(unlocktoken.Caveats{}, "acme")
+		o := d.beside()
+		o.start()
+		if !locked {
+			o.unlock()
+		}
+		c := o.show(token)
+		if _, err := c.Sign(t.Context(), client.Request{URL: sandboxURL}); err != nil {
+			t.Fatal(err)
+		}
+		d.must("grant", "revoke", grantNameOf(t, token))
+		d.kill()
+		if _, err := c.Sign(t.Context(), client.Request{URL: sandboxURL}); !errors.Is(err, client.ErrRevoked) {
+			t.Errorf("locked %v: got %v, want ErrRevoked", locked, err)
+		}
+		o.stop()
+		d.start()
+	}
+}
+
 // TestKilledAgentGivesNoMoreUses kills the agent again and again while a token of so many
 // uses is used, from several connections: in all there are never more, and a locked agent
 // that is started anew serves the token with nobody's help.

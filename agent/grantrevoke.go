@@ -74,6 +74,12 @@ func (a *Agent) watchGrants(ctx context.Context) error {
 	return keepLooking(ctx, a.ends, a.endGrants)
 }
 
+// watchFor has a right looked after that can be used from now on.
+func (a *Agent) watchFor() {
+	wake(a.ends)
+	wake(a.hear)
+}
+
 // endGrants closes the connections of grants that have ended, and returns when to look
 // again, at the latest after most.
 func (a *Agent) endGrants(most time.Duration) time.Duration {

@@ -28,7 +28,7 @@ func (a *Agent) listenOn(ctx context.Context, c *caller, v *vault.Vault, m *gran
 	if err := a.listenFor(ctx, s); err != nil {
 		return err
 	}
-	wake(a.ends)
+	a.watchFor()
 	e := audit.Event{Event: audit.EventSocketOpen, Outcome: audit.OutcomeOK, Grant: right.name, Detail: "socket=" + s.name}
 	if err := a.record(c, e); err != nil {
 		a.recordClosed(c, s)

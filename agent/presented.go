@@ -31,6 +31,19 @@ func (p *presented) flag(id unlocktoken.ID) *atomic.Bool {
 	return f
 }
 
+// revoke sets the flags of those of ids that somebody had to do with, and returns whose were
+// not set before.
+func (p *presented) revoke(ids []unlocktoken.ID) (news []unlocktoken.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if f := p.revoked[id]; f != nil && !f.Swap(true) {
+			news = append(news, id)
+		}
+	}
+	return news
+}
+
 // join gives a connection the right g, unless it has one or is gone.
 func (p *presented) join(c *countedConn, g *granted) bool {
 	p.mu.Lock()

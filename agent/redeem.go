@@ -86,7 +86,7 @@ func (a *Agent) admitTo(c *countedConn, g *granted, own *session, locks uint64) 
 		}
 		return taken()
 	}
-	wake(a.ends)
+	a.watchFor()
 	if own != nil {
 		if err := a.keepOwn(own, locks); err != nil {
 			return err

@@ -231,16 +231,11 @@ func (c *ledgerCodec) decodeEntries(base uint64, data []byte, each func(sequence
 	at := c.start(base)
 	again := make([]byte, 0, maxEntry)
 	for len(data) > 0 {
-		var le ledgerEntry
-		rest, err := c.dec.UnmarshalFirst(data[:min(len(data), maxEntry)], &le)
+		le, size, err := firstEntry(c.dec, data)
 		if err != nil {
 			return ledgerHead{}, damaged("ledger entry %d: %v", at.Count+1, err)
 		}
-		size := min(len(data), maxEntry) - len(rest)
 		e := Entry{Kind: le.Kind, Subject: le.Subject, Value: le.Value}
-		if err := e.check(); err != nil {
-			return ledgerHead{}, damaged("ledger entry %d: %v", at.Count+1, err)
-		}
 		// Encoding it anew checks sequence, chain, MAC and form at once.
 		again, err = c.appendEntry(again[:0], &at, e)
 		if err != nil {
@@ -253,6 +248,17 @@ func (c *ledgerCodec) decodeEntries(base uint64, data []byte, each func(sequence
 		data = data[size:]
 	}
 	return at, nil
+}
+
+// firstEntry returns the entry that data begins with, whose chain and MAC it does not check,
+// and how long it is.
+func firstEntry(dec cbor.DecMode, data []byte) (le ledgerEntry, size int, err error) {
+	data = data[:min(len(data), maxEntry)]
+	rest, err := dec.UnmarshalFirst(data, &le)
+	if err != nil {
+		return le, 0, err
+	}
+	return le, len(data) - len(rest), Entry{Subject: le.Subject}.check()
 }
 
 func (c *ledgerCodec) macOf(mac *hash, domain string, msg []byte) error {

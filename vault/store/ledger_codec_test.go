@@ -173,13 +173,17 @@ func FuzzDecodeLedger(f *testing.F) {
 			files = append(files, append(sealHead(t, data[:headBodySize]), data[sectorSize:]...))
 		}
 		for _, file := range files {
-			var entries []Entry
+			var entries, read []Entry
+			readErr := unproved(file, func(e Entry) { read = append(read, e) })
 			head, err := codec.decode(file, func(_ uint64, e Entry) { entries = append(entries, e) })
 			if err != nil {
 				if !isLedgerError(err) && !errors.Is(err, ErrNewer) {
 					t.Fatalf("an error of no kind: %v", err)
 				}
 				continue
+			}
+			if readErr != nil || len(read) < len(entries) || !sameEntries(read[:len(entries)], entries) {
+				t.Fatalf("without a key: got %v, %v, want %v", read, readErr, entries)
 			}
 			if again := encodeLedger(t, codec, head.Base, entries); !bytes.Equal(again, file[:len(again)]) {
 				t.Fatalf("got %x, want %x", again, file)

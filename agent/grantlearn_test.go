@@ -1,0 +1,212 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// closedWithin fails the test unless the agent closes the stream in that time.
+func closedWithin(t *testing.T, most time.Duration, streams ...pb.Signer_SignStreamClient) {
+	t.Helper()
+	begin := time.Now()
+	for _, s := range streams {
+		for {
+			if _, err := s.Recv(); err != nil {
+				break
+			}
+		}
+	}
+	if took := time.Since(begin); took > most {
+		t.Errorf("the last of %d streams was closed after %s", len(streams), took)
+	}
+}
+
+// idle opens a stream on which nothing is asked.
+func (p *presentation) idle() pb.Signer_SignStreamClient {
+	p.t.Helper()
+	s, err := p.rpc.SignStream(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}
+
+// withoutWatching has the agent of f notice nothing by itself until goOn is called.
+func (f *fixture) withoutWatching() (goOn func()) {
+	f.agent.sockets.mu.Lock() // where it looks for sockets to be closed, and waits
+	wake(f.agent.hear)
+	time.Sleep(20 * time.Millisecond)
+	return f.agent.sockets.mu.Unlock
+}
+
+// inTime is within what a revocation is to be everywhere on the machine; a race detector and
+// other tests beside this one get more.
+const inTime = 2 * time.Second
+
+// Requirement T-06: what one agent revokes, locked or not, another one on the same vault
+// serves no more, from the next request on, whatever state that is in; who is connected
+// there and asks for nothing is sent away.
+func TestTwoAgentsRevoke(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		here, beside bool // locked
+	}{{"both unlocked", false, false}, {"the other locked", false, true}, {"the first locked", true, false}, {"both locked", true, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			f := start(t)
+			f.unlock()
+			f.addTBA("acme")
+			g := f.beside()
+			token, info := f.mustGrant("acme")
+			kept, _ := f.mustGrant("acme")
+			if c.beside {
+				g.lock()
+			}
+			if c.here {
+				f.lock()
+			}
+			other := g.shown(kept)
+			before := g.agent.arena.Info().Used
+			asked := g.shown(token)
+			idle := []pb.Signer_SignStreamClient{asked.idle(), g.shown(token).idle()}
+			sign := func(p *presentation) error {
+				_, err := p.rpc.Sign(t.Context(), &pb.SignRequest{Url: sandboxURL})
+				return err
+			}
+			for _, p := range []*presentation{asked, other} {
+				if err := sign(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			goOn := g.withoutWatching()
+			if _, err := f.admin.RevokeGrant(t.Context(), info.GetId(), false); err != nil {
+				t.Fatal(err)
+			}
+			if err := sign(asked); codeOf(err) != string(pb.CodeRevoked) {
+				t.Errorf("the next request: got %v", err)
+			}
+			goOn()
+			closedWithin(t, inTime, idle...)
+			if _, err := g.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+				t.Errorf("shown again: got %v", err)
+			}
+			if err := sign(other); err != nil {
+				t.Errorf("of another grant: %v", err)
+			}
+			g.settles("after the end", before)
+		})
+	}
+}
+
+// TestTwoAgentsRevokeASocket: the socket that one agent has opened for a grant closes when
+// another one revokes it, and so does what an unlock token was shown for.
+func TestTwoAgentsRevokeASocket(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.beside()
+	path := filepath.Join(shortDir(t), "s")
+	listening, err := g.grantAt(path, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, shown := g.mustGrant("acme")
+	opened, err := g.show(token).OpenSocket(t.Context(), client.SocketRequest{Profile: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for grant, at := range map[string]string{listening.GetId(): path, shown.GetId(): opened.Opened.GetPath()} {
+		idle := pb.NewSignerClient(rawGRPC(t, at))
+		stream, err := idle.SignStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := signAt(t, at, "acme", "GET"); got != "ok" {
+			t.Fatalf("got %s", got)
+		}
+		goOn := g.withoutWatching()
+		if _, err := f.admin.RevokeGrant(t.Context(), grant, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := signAt(t, at, "acme", "GET"); got != string(pb.CodeRevoked) {
+			t.Errorf("the next request: got %s", got)
+		}
+		goOn()
+		closedWithin(t, inTime, stream)
+		g.wantGone(at)
+	}
+}
+
+// TestLedgerThatCannotBeRead: where nobody can tell what was revoked, nothing is done for a
+// grant, until that can be told again. The owner is served.
+func TestLedgerThatCannotBeRead(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token, _ := f.mustGrant("acme")
+	c := f.show(token)
+	sign := func() error { _, err := c.Sign(t.Context(), request("acme")); return err }
+	if err := os.Chmod(f.paths.Ledger, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Second)
+	if err := os.Chtimes(f.paths.Ledger, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign(); !errors.Is(err, &client.Error{Code: pb.CodeUnsafe}) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Profiles(t.Context()); !errors.Is(err, &client.Error{Code: pb.CodeUnsafe}) {
+		t.Errorf("another call: got %v", err)
+	}
+	f.sign("acme")
+	if err := os.Chmod(f.paths.Ledger, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign(); err != nil {
+		t.Errorf("it can be read again: %v", err)
+	}
+	if err := os.Rename(f.paths.Ledger, f.paths.Ledger+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign(); err != nil {
+		t.Errorf("without a ledger: %v", err)
+	}
+}
+
+// TestTwoAgentsRevokeWhoIsIdle: who is connected and calls nothing is sent away by the agent
+// that was not told of the revocation, when the system tells that the ledger changes, and
+// where it does not, as after its directory was moved.
+func TestTwoAgentsRevokeWhoIsIdle(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.beside()
+	dir := filepath.Dir(f.paths.Ledger)
+	for _, noticed := range []bool{true, false} {
+		if !noticed {
+			for _, paths := range [][2]string{{dir, dir + ".away"}, {dir + ".away", dir}} {
+				if err := os.Rename(paths[0], paths[1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		eventually(t, 5*time.Second, func() string {
+			if g.agent.noticing.Load() != noticed {
+				return "it does not know whether the system tells of changes"
+			}
+			return ""
+		})
+		token, info := f.mustGrant("acme")
+		idle := g.shown(token).idle()
+		if _, err := f.admin.RevokeGrant(t.Context(), info.GetId(), false); err != nil {
+			t.Fatal(err)
+		}
+		closedWithin(t, inTime, idle)
+	}
+}
