@@ -137,15 +137,23 @@ func noticeOf(g *unlocktoken.Grant, known []oidc.Issuer) (n bundleNotice) {
 	return n
 }
 
-// readNotice takes over the issuers that a bundle brings.
-func (a *Agent) readNotice(public []byte) error {
+// notice reads what a bundle says to everybody.
+func (c profileCodec) notice(public []byte) (issuers []oidc.Issuer, err error) {
 	var n bundleNotice
-	if err := a.codec.dec.Unmarshal(public, &n); err != nil {
-		return fmt.Errorf("%w: what it says to everybody", bundle.ErrFormat)
+	if err := c.dec.Unmarshal(public, &n); err != nil {
+		return nil, fmt.Errorf("%w: what it says to everybody", bundle.ErrFormat)
 	}
-	var issuers []oidc.Issuer
 	for _, i := range n.Issuers {
 		issuers = append(issuers, oidc.Issuer(i))
+	}
+	return issuers, nil
+}
+
+// readNotice takes over the issuers that a bundle brings.
+func (a *Agent) readNotice(public []byte) error {
+	issuers, err := a.codec.notice(public)
+	if err != nil {
+		return err
 	}
 	if err := a.knowIssuers(issuers); err != nil {
 		return fmt.Errorf("%w: %w", bundle.ErrFormat, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nsagent/nsagent/agent/oidc/oidctest"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -63,6 +64,38 @@ func FuzzProfileCodec(f *testing.F) {
 			t.Errorf("encode(decode(%x)): got %x, %v", b, again, err)
 		}
 		_ = p.message().GetEnvironment() // does not trust the account
+	})
+}
+
+// FuzzBundleNotice: what a bundle says to everybody reads as nothing else than it is, and
+// what makes no sense in it is refused without a panic.
+func FuzzBundleNotice(f *testing.F) {
+	c, err := newProfileCodec()
+	if err != nil {
+		f.Fatal(err)
+	}
+	i := oidctest.New(f)
+	for _, n := range []bundleNotice{
+		{}, {[]bundleIssuer{{URL: i.URL}}}, {[]bundleIssuer{{URL: i.URL, JWKS: i.JWKS(f)}}}, {[]bundleIssuer{{URL: i.URL, CA: i.CA}, {URL: "x", CA: "y"}}},
+	} {
+		b, err := c.enc.Marshal(n)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+	}
+	f.Add([]byte{0xa1, 0x01, 0x81, 0xa1, 0x03, 0x61, 'a'}) // a CA of nobody
+	f.Fuzz(func(t *testing.T, b []byte) {
+		issuers, err := c.notice(b)
+		if err != nil && issuers != nil {
+			t.Errorf("an error and %+v", issuers)
+		}
+		for _, i := range issuers {
+			if i.Check() == nil && !strings.HasPrefix(i.URL, "https://") {
+				t.Errorf("taken: %+v", i)
+			}
+		}
 	})
 }
 

@@ -37,14 +37,16 @@ func (a *Agent) learnIssuers(r *rules) {
 	var list []oidc.Issuer
 	if r.policy != nil {
 		for _, i := range r.policy.Issuers {
-			one := oidc.Issuer{URL: i.URL}
+			one := oidc.Issuer{URL: i.URL, CA: i.CA}
 			if i.JWKS != "" {
 				one.JWKS = []byte(i.JWKS)
 			}
 			list = append(list, one)
 		}
 	}
-	same := func(x, y oidc.Issuer) bool { return x.URL == y.URL && bytes.Equal(x.JWKS, y.JWKS) }
+	same := func(x, y oidc.Issuer) bool {
+		return x.URL == y.URL && bytes.Equal(x.JWKS, y.JWKS) && x.CA == y.CA
+	}
 	if slices.EqualFunc(list, a.issuers.Load().configured, same) {
 		return // keys that were fetched are kept
 	}

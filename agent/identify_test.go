@@ -169,6 +169,12 @@ func TestIssuersOfAPolicy(t *testing.T) {
 	if learn(policy.Issuer{URL: w.issuer.URL + "/x", JWKS: jwks}) == was {
 		t.Error("another address was not learnt")
 	}
+	fetched := policy.Issuer{URL: w.issuer.URL}
+	was = learn(fetched)
+	fetched.CA = w.issuer.CA
+	if got := learn(fetched); got == was || got.configured[0].CA != w.issuer.CA {
+		t.Error("a CA was not learnt")
+	}
 	if got := learn(policy.Issuer{URL: "nonsense"}); len(got.configured) != 0 {
 		t.Errorf("of one that makes no sense: got %v", got.configured)
 	}

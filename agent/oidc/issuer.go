@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"net/url"
@@ -13,8 +14,10 @@ const (
 	GitLab = "https://gitlab.com"
 )
 
-// maxURL is the most bytes of a URL of an issuer.
-const maxURL = 512
+const (
+	maxURL = 512      // bytes of the URL of an issuer
+	maxCA  = 16 << 10 // bytes of the certificates of an issuer
+)
 
 // Issuer is a service whose tokens are looked at. That makes nobody able to do anything:
 // a grant has to name it.
@@ -25,7 +28,7 @@ type Issuer struct {
 	// JWKS is its key set (RFC 7517). Nil means to fetch it, as OpenID Connect Discovery
 	// says.
 	JWKS []byte
-	// CA is one more certificate to trust where keys are fetched, as PEM; empty: none.
+	// CA are more certificates to trust where keys are fetched, as PEM; empty: none.
 	CA string
 }
 
@@ -36,6 +39,9 @@ func Presets() []Issuer { return []Issuer{{URL: GitHub}, {URL: GitLab}} }
 func (i Issuer) Check() error {
 	if err := checkURL(i.URL); err != nil {
 		return err
+	}
+	if i.CA != "" && (len(i.CA) > maxCA || !x509.NewCertPool().AppendCertsFromPEM([]byte(i.CA))) {
+		return fmt.Errorf("%w: the CA of an issuer is PEM certificates, at most %d bytes", ErrConfig, maxCA)
 	}
 	if i.JWKS == nil {
 		return nil

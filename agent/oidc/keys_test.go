@@ -100,6 +100,8 @@ func TestIssuersThatMakeNoSense(t *testing.T) {
 		"empty query":      {Issuer{URL: "https://ci.example?"}, ErrConfig},
 		"fragment":         {Issuer{URL: "https://ci.example#"}, ErrConfig},
 		"long":             {Issuer{URL: "https://ci.example/" + strings.Repeat("a", maxURL)}, ErrConfig},
+		"no CA in it":      {Issuer{URL: i.URL, CA: "-----BEGIN CERTIFICATE-----\n"}, ErrConfig},
+		"too large a CA":   {Issuer{URL: i.URL, CA: i.CA + strings.Repeat("\n", maxCA)}, ErrConfig},
 		"empty set":        {Issuer{URL: i.URL, JWKS: []byte{}}, ErrKeys},
 		"no keys":          {Issuer{URL: i.URL, JWKS: []byte(`{"keys":[]}`)}, ErrKeys},
 		"no JSON":          {Issuer{URL: i.URL, JWKS: []byte(`keys`)}, ErrKeys},

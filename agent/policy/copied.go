@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,13 +14,21 @@ func (p *Policy) Files() []string {
 		if i.JWKSFile != "" && i.JWKS == "" {
 			out = appendNew(out, i.JWKSFile)
 		}
+		if i.CAFile != "" && i.CA == "" {
+			out = appendNew(out, i.CAFile)
+		}
 	}
 	return out
 }
 
-// WithFile returns the text of a policy with the bytes of one of its Files behind it, in
-// the table copied.
-func WithFile(text, path, content string) (string, error) {
+// WithFile returns text, that of p, with the bytes of one of its Files behind it, in the
+// table copied. The error wraps ErrSyntax, and names the line of a CA that is at fault.
+func (p *Policy) WithFile(text, path, content string) (string, error) {
+	if slices.ContainsFunc(p.Issuers, func(i Issuer) bool { return i.CAFile == path }) {
+		if err := checkCA(content); err != nil {
+			return "", fmt.Errorf("%w: %.100q: %w", ErrSyntax, path, err)
+		}
+	}
 	const quote = "'''"
 	if strings.Contains(content, quote) || strings.ContainsAny(path, `"\`) {
 		return "", fmt.Errorf("%w: %.100q cannot be copied in", ErrSyntax, path)
@@ -32,7 +41,7 @@ func WithFile(text, path, content string) (string, error) {
 
 const copiedTable = "\n\n# The files as they were when the policy was adopted.\n[copied]\n"
 
-// readCopied gives issuers the keys that were copied in from their files.
+// readCopied gives issuers the keys and the CAs that were copied in from their files.
 func (p *Policy) readCopied(top *table) {
 	t := top.sub("copied")
 	if t == nil {
@@ -40,14 +49,22 @@ func (p *Policy) readCopied(top *table) {
 	}
 	for n := range p.Issuers {
 		i := &p.Issuers[n]
-		if i.JWKSFile == "" {
-			continue
-		}
-		if v, ok := t.get(i.JWKSFile); ok {
+		if v, ok := t.copied(i.JWKSFile); ok {
 			if i.JWKS, _ = v.(string); i.JWKS == "" {
 				t.fail(i.JWKSFile, "it is the content of that file")
 			}
 		}
+		if v, ok := t.copied(i.CAFile); ok {
+			i.CA = t.certificates(i.CAFile, v)
+		}
 	}
 	t.end()
+}
+
+// copied returns the content of a file; no file has none.
+func (t *table) copied(path string) (any, bool) {
+	if path == "" {
+		return nil, false
+	}
+	return t.get(path)
 }

@@ -52,15 +52,27 @@ func (d *diff) settings(old, next *Policy) {
 	if old.Approval != next.Approval {
 		d.add("~", true, "an approval comes within %v, was %v", next.Approval.Timeout, old.Approval.Timeout)
 	}
-	for _, i := range old.Issuers {
-		if !slices.Contains(next.Issuers, i) {
-			d.add("-", false, "jobs of %s", i.URL)
-		}
+	d.issuers(old.Issuers, next.Issuers)
+}
+
+// issuers compares whose tokens count, and by which keys: who has those says which job it
+// is.
+func (d *diff) issuers(old, next []Issuer) {
+	without := func(all, other []Issuer) []Issuer {
+		return slices.DeleteFunc(slices.Clone(all), func(i Issuer) bool { return slices.ContainsFunc(other, i.same) })
 	}
-	for _, i := range next.Issuers {
-		if !slices.Contains(old.Issuers, i) {
-			d.add("+", true, "jobs of %s", i.URL)
+	came := without(next, old)
+	for _, i := range without(old, next) {
+		n := slices.IndexFunc(came, func(c Issuer) bool { return c.URL == i.URL })
+		if n < 0 {
+			d.add("-", false, "jobs of %s", i.URL)
+			continue
 		}
+		d.add("~", true, "jobs of %s are known %s, and were %s", i.URL, came[n].keys(), i.keys())
+		came = slices.Delete(came, n, n+1)
+	}
+	for _, i := range came {
+		d.add("+", true, "jobs of %s, known %s", i.URL, i.keys())
 	}
 }
 

@@ -32,35 +32,6 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// A file that is copied in is there when the policy is read, and says so.
-func TestCopiedFiles(t *testing.T) {
-	const text = "version = 1\n[[issuer]]\nurl = \"https://h\"\n[[issuer]]\nurl = \"https://i\"\njwks_file = \"/etc/a.json\"\n[[issuer]]\nurl = \"https://j\"\njwks_file = \"/etc/b.json\"\n[[rule]]\nname = \"a\"\neffect = \"deny\"\nwhat = \"*\""
-	p, err := Parse(text)
-	if err != nil || strings.Join(p.Files(), " ") != "/etc/a.json /etc/b.json" {
-		t.Fatalf("got %v, %v", p, err)
-	}
-	whole := text
-	for path, content := range map[string]string{"/etc/a.json": "{\"keys\":\n[]}\n", "/etc/b.json": "{}"} {
-		if whole, err = WithFile(whole, path, content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p, err = Parse(whole)
-	if err != nil || len(p.Files()) != 0 || p.Issuers[0].JWKS != "" || p.Issuers[1].JWKS != "{\"keys\":\n[]}\n" || p.Issuers[2].JWKS != "{}" {
-		t.Errorf("got %+v, %v of\n%s", p, err, whole)
-	}
-	for _, bad := range [][2]string{{"/etc/a.json", "'''"}, {"/etc/\"", "{}"}} {
-		if _, err := WithFile(text, bad[0], bad[1]); !errors.Is(err, ErrSyntax) {
-			t.Errorf("%q: got %v", bad, err)
-		}
-	}
-	for more, want := range map[string]string{"\"/etc/c.json\" = \"{}\"": "unknown key", "\"\" = \"{}\"": "unknown key", "\"/etc/a.json\" = 1": "it is the content", "\"/etc/a.json\" = \"\"": "it is the content"} {
-		if _, err := Parse(text + "\n[copied]\n" + more); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v", more, err)
-		}
-	}
-}
-
 // FuzzUnpack: no bytes make it panic or give more than a policy may have.
 func FuzzUnpack(f *testing.F) {
 	packed, _ := Pack("version = 1")

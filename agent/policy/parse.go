@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -100,21 +99,6 @@ func (p *Policy) readSettings(top *table) {
 	for _, t := range top.subs("issuer", maxList) {
 		p.Issuers = append(p.Issuers, readIssuer(t))
 	}
-}
-
-func readIssuer(t *table) Issuer {
-	t.must("url")
-	i := Issuer{URL: t.text("url"), JWKSFile: absolute(t, "jwks_file")}
-	if u, err := url.Parse(i.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		t.fail("url", "it is the URL of an issuer: https, without query")
-	}
-	if v, ok := t.get("jwks"); ok {
-		if i.JWKS, _ = v.(string); i.JWKS == "" || i.JWKSFile != "" {
-			t.fail("jwks", "it is the JSON of a key set, and goes without jwks_file")
-		}
-	}
-	t.end()
-	return i
 }
 
 // absolute reads an absolute path.

@@ -185,6 +185,8 @@ func TestParseRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(full)
 	f.Add("version = 1\n[[rule]]\nname = \"a\"\neffect = \"allow\"\nwhat = [\"*\", \"soap get\"]\nhours = \"Sat,Sun 22:00-06:00 UTC\"\n")
+	f.Add(issuerWith("ca = '''\n" + testCA(f) + "'''\n"))
+	f.Add(issuerWith("ca_file = \"/ca.pem\"\n[copied]\n\"/ca.pem\" = '''\n" + testCA(f) + "'''\n"))
 	f.Add("a.b = {c = [1, {d = '''x''', \"e\" = \"\"\"\\\"\"\"\"}]}")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse(text)

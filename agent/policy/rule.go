@@ -44,16 +44,6 @@ type Approval struct {
 	Timeout time.Duration
 }
 
-// Issuer is one OIDC issuer.
-type Issuer struct {
-	// URL is the issuer, as its tokens say it.
-	URL string
-	// JWKSFile is the path of its keys, which are read when the policy is adopted; JWKS
-	// are its keys as JSON. At most one of them is set; with neither, the keys are
-	// fetched.
-	JWKSFile, JWKS string
-}
-
 // Rule is one rule: it matches an attempt where all of its parts do, and of each list
 // one entry.
 type Rule struct {

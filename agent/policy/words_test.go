@@ -178,7 +178,7 @@ func TestDiff(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {~ true an approval comes within 2m0s, was 0s} {- false jobs of https://i} {+ true jobs of https://j}]` {
+	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {~ true an approval comes within 2m0s, was 0s} {- false jobs of https://i} {+ true jobs of https://j, known by keys that are fetched}]` {
 		t.Errorf("settings: got %s", got)
 	}
 }

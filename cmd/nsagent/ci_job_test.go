@@ -1,10 +1,14 @@
 package main
 
 import (
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
-	"os"
-	"os/exec"
+	"math/big"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,66 +17,14 @@ import (
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
 )
 
-// jobRunner is the machine of a job: an empty home, a bundle, and what its CI service gives.
-type jobRunner struct {
-	*user
-	token string // unlock token
-}
-
-// exec runs a program with the bundle; env is added to its environment. It returns what was
-// said on both outputs, and the exit code.
-func (r *jobRunner) exec(env []string, args ...string) (out string, code int) {
-	r.t.Helper()
-	return r.run(env, "sh", append([]string{"-c", `exec "$NSAGENT" exec --no-input --bundle "$HOME/ci.bundle" -- "$@"`, "sh"}, args...)...)
-}
-
-// run runs a program in the runner's environment, with the unlock token.
-func (r *jobRunner) run(env []string, name string, args ...string) (out string, code int) {
-	r.t.Helper()
-	c := exec.Command(name, args...)
-	c.Env = append(append(r.command("").Env, "NSAGENT_TOKEN="+r.token, "NSAGENT="+filepath.Join(shared.bin, "nsagent"), "PATH="+os.Getenv("PATH")), env...)
-	b, err := c.CombinedOutput()
-	if err != nil && c.ProcessState == nil {
-		r.t.Fatal(err)
-	}
-	return string(b), c.ProcessState.ExitCode()
-}
-
-// mustGrantForJobs has an owner make a bundle for the jobs of an issuer whose keys the
-// policy has, and returns a runner with it and the audience of its ID tokens.
-func mustGrantForJobs(t *testing.T, issuer *oidctest.Issuer) (r *jobRunner, audience string) {
-	t.Helper()
-	u := newUser(t)
-	pass := randomHex()
-	u.must(pass, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
-	a, _ := u.startAgent(pass)
-	defer a.kill()
-	u.write("profile.json", fmt.Sprintf(`{"account":"1234567_SB1","auth":"tba","consumer_key":%q,"consumer_secret":%q,"token_id":%q,"token_secret":%q}`, randomHex(), randomHex(), randomHex(), randomHex()))
-	u.must("", "profile", "add", "acme-sb1", "--from", filepath.Join(u.home, "profile.json"))
-	u.write("keys.json", string(issuer.JWKS(t)))
-	u.write("policy.toml", fmt.Sprintf("version = 1\n[[issuer]]\nurl = %q\njwks_file = %q\n[[rule]]\nname = \"all\"\neffect = \"allow\"\nwhat = \"*\"\n", issuer.URL, filepath.Join(u.home, "keys.json")))
-	u.must(pass, "policy", "edit", "--from", filepath.Join(u.home, "policy.toml"), "--passphrase-fd", "0")
-	u.write("job.json", fmt.Sprintf(`{"issuer":%q,"claims":{"repository_id":"74","ref":"refs/heads/main"}}`, issuer.URL))
-	r = &jobRunner{user: newUser(t)}
-	var made struct{ ID, Token string }
-	if err := json.Unmarshal(u.must(pass, "grant", "new", "-p", "acme-sb1", "--oidc", filepath.Join(u.home, "job.json"), "--ttl", "30d",
-		"--bundle", filepath.Join(r.home, "ci.bundle"), "--passphrase-fd", "0", "-o", "json"), &made); err != nil {
-		t.Fatal(err)
-	}
-	var shown struct{ Audience string }
-	if err := json.Unmarshal(u.must("", "grant", "show", made.ID, "-o", "json"), &shown); err != nil {
-		t.Fatal(err)
-	}
-	r.token = made.Token
-	return r, shown.Audience
-}
-
 // TestBundleForOneJob: what is in users.md 5.2 of ID tokens, with the product: a bundle serves
 // the job that the grant is for, once for each ID token, from a file or a descriptor, and
 // says to others what is not right.
 func TestBundleForOneJob(t *testing.T) {
 	issuer := oidctest.New(t)
-	r, audience := mustGrantForJobs(t, issuer)
+	o := newJobOwner(t)
+	o.mustTrust(issuer, o.file("jwks_file", "keys.json", string(issuer.JWKS(t))))
+	r, audience := o.mustGrant(githubJob(issuer))
 	fresh := func(change func(oidctest.Claims) oidctest.Claims) string {
 		claims := issuer.GitHub(audience, time.Now())
 		if change != nil {
@@ -83,16 +35,15 @@ func TestBundleForOneJob(t *testing.T) {
 	with := func(name string, value any) func(oidctest.Claims) oidctest.Claims {
 		return func(c oidctest.Claims) oidctest.Claims { return c.With(name, value) }
 	}
-	job := []string{"sh", "-c", `$NSAGENT sign https://1234567-sb1.suitetalk.api.netsuite.com/x --format value -q && echo "id ${NSAGENT_OIDC_TOKEN_FILE-${NSAGENT_OIDC_TOKEN_FD-none}}"`}
 	file := []string{"NSAGENT_OIDC_TOKEN_FILE=" + filepath.Join(r.home, "id")}
 
 	good := fresh(nil)
 	r.write("id", good)
-	if out, code := r.exec(file, job...); code != 0 || !strings.Contains(out, "OAuth realm=") || !strings.Contains(out, "id none") {
+	if out, code := r.exec(file, signs...); code != 0 || !strings.Contains(out, "OAuth realm=") || !strings.Contains(out, "id none") {
 		t.Errorf("the job: exit %d\n%s", code, out)
 	}
 	r.write("id", fresh(nil))
-	fd := append([]string{"-c", `exec 7<"$HOME/id"; NSAGENT_OIDC_TOKEN_FD=7 exec "$NSAGENT" exec --no-input --bundle "$HOME/ci.bundle" -- "$@"`, "sh"}, job...)
+	fd := append([]string{"-c", `exec 7<"$HOME/id"; NSAGENT_OIDC_TOKEN_FD=7 exec "$NSAGENT" exec --no-input --bundle "$HOME/ci.bundle" -- "$@"`, "sh"}, signs...)
 	if out, code := r.run(nil, "sh", fd...); code != 0 || !strings.Contains(out, "OAuth realm=") {
 		t.Errorf("from a descriptor: exit %d\n%s", code, out)
 	}
@@ -118,4 +69,59 @@ func TestBundleForOneJob(t *testing.T) {
 	if out, code := r.exec(nil, "true"); code != 125 || !strings.Contains(out, "none was given") {
 		t.Errorf("without: exit %d\n%s", code, out)
 	}
+}
+
+// TestIssuerWithACAOfItsOwn: the keys of a self-hosted service are fetched over TLS that a
+// CA of the policy vouches for, also by the runner, to whom the bundle brings that CA. The
+// bytes count that the file had when the policy was adopted, and another CA is a change.
+func TestIssuerWithACAOfItsOwn(t *testing.T) {
+	issuer := oidctest.New(t)
+	o := newJobOwner(t)
+	if _, said, code := o.trust(issuer, o.file("ca_file", "ca.pem", issuer.CA+"-----BEGIN PRIVATE KEY-----\n")); code != 2 || !strings.Contains(said, "of the CA: only certificates in PEM may stand there") {
+		t.Errorf("a file with more than certificates: exit %d\n%s", code, said)
+	}
+	said := o.mustTrust(issuer, o.file("ca_file", "ca.pem", issuer.CA))
+	if want := fmt.Sprintf("+ jobs of %s, known by keys that are fetched, where a CA with SHA-256 %x counts too  (may allow more)\n", issuer.URL, sha256.Sum256([]byte(issuer.CA))); !strings.Contains(said, want) {
+		t.Errorf("said of the CA:\n%s\nwant %s", said, want)
+	}
+	if said := o.mustTrust(issuer, o.file("ca_file", "ca.pem", issuer.CA)); !strings.Contains(said, "nothing changes") {
+		t.Errorf("the same again:\n%s", said)
+	}
+	if shown := string(o.must("", "policy", "show")); !strings.Contains(shown, issuer.CA) {
+		t.Errorf("the policy in force:\n%s", shown)
+	}
+	good, audience := o.mustGrant(githubJob(issuer))
+	o.write("ca.pem", "this is no part of the policy any more\n")
+	if out, code := good.job(issuer.Sign(t, issuer.GitHub(audience, time.Now()))); code != 0 || !strings.Contains(out, "OAuth realm=") {
+		t.Errorf("the job: exit %d\n%s", code, out)
+	}
+	if issuer.Fetched() == 0 {
+		t.Error("the keys were not fetched")
+	}
+	said = o.mustTrust(issuer, o.file("ca_file", "ca.pem", otherCA(t)))
+	if !strings.Contains(said, "~ jobs of "+issuer.URL+" are known by keys that are fetched, where a CA with SHA-256 ") || !strings.Contains(said, "(may allow more)") {
+		t.Errorf("said of another CA:\n%s", said)
+	}
+	for name, ca := range map[string]string{"another CA": o.file("ca_file", "ca.pem", otherCA(t)), "none": ""} {
+		o.trust(issuer, ca)
+		r, audience := o.mustGrant(githubJob(issuer))
+		if out, code := r.job(issuer.Sign(t, issuer.GitHub(audience, time.Now()))); code != 125 || !strings.Contains(out, "[NSA-NETWORK]") {
+			t.Errorf("%s: exit %d\n%s", name, code, out)
+		}
+	}
+}
+
+// otherCA returns a certificate of somebody else.
+func otherCA(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

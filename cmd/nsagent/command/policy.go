@@ -105,7 +105,7 @@ func (e *env) withFiles(p *policy.Policy, text string) (string, error) {
 		if err != nil {
 			return "", usage("a file of the policy cannot be read", plain(err), "")
 		}
-		if text, err = policy.WithFile(text, path, string(content)); err != nil {
+		if text, err = p.WithFile(text, path, string(content)); err != nil {
 			return "", usage("a file of the policy cannot be copied in", plain(err), "")
 		}
 	}

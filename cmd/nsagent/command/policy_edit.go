@@ -129,8 +129,12 @@ func (n *newPolicyText) get(ctx context.Context, o policyEditOptions) (err error
 			return err
 		}
 	}
-	n.text, err = n.withFiles(n.policy, n.draft)
-	return err
+	if n.text, err = n.withFiles(n.policy, n.draft); err != nil {
+		return err
+	}
+	// With the files, whose bytes are rights too: the difference shows them.
+	n.policy, err = policy.Parse(n.text)
+	return notWellFormed("the policy with its files", err)
 }
 
 // show prints how the rights change, and which rules never decide.
