@@ -10,21 +10,35 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
+	"github.com/nsagent/nsagent/client/nstest"
 )
 
-// jobOwner has a vault with the profile acme-sb1, open, and makes bundles for CI jobs.
+// jobOwner has a vault, open, with the profile acme-sb1 at a NetSuite on this machine, and
+// makes bundles for CI jobs.
 type jobOwner struct {
 	*user
-	pass string
+	pass     string
+	url      string // to sign for
+	netsuite *nstest.Server
 }
 
 func newJobOwner(t *testing.T) *jobOwner {
 	t.Helper()
-	o := &jobOwner{newUser(t), randomHex()}
+	o := &jobOwner{user: newUser(t), pass: randomHex()}
+	integration := nstest.Integration{Name: "CI", ConsumerKey: randomHex(), ConsumerSecret: randomHex()}
+	token := nstest.Token{TokenID: randomHex(), TokenSecret: randomHex(), ConsumerKey: integration.ConsumerKey}
+	o.netsuite = nstest.New(nstest.Config{Accounts: []nstest.Account{{ID: "1234567_SB1", Integrations: []nstest.Integration{integration}, Tokens: []nstest.Token{token}}}})
+	site, err := o.netsuite.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = site.Close() })
+	o.url = site.URL + "/services/rest/record/v1/customer"
 	o.must(o.pass, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
 	a, _ := o.startAgent(o.pass)
 	t.Cleanup(a.kill)
-	o.write("profile.json", fmt.Sprintf(`{"account":"1234567_SB1","auth":"tba","consumer_key":%q,"consumer_secret":%q,"token_id":%q,"token_secret":%q}`, randomHex(), randomHex(), randomHex(), randomHex()))
+	o.write("profile.json", fmt.Sprintf(`{"account":"1234567_SB1","auth":"tba","endpoint":%q,"consumer_key":%q,"consumer_secret":%q,"token_id":%q,"token_secret":%q}`,
+		site.URL, integration.ConsumerKey, integration.ConsumerSecret, token.TokenID, token.TokenSecret))
 	o.must("", "profile", "add", "acme-sb1", "--from", filepath.Join(o.home, "profile.json"))
 	return o
 }
@@ -61,9 +75,14 @@ func (o *jobOwner) mustTrust(issuer *oidctest.Issuer, more string) string {
 	return said
 }
 
-// githubJob and gitlabJob are the jobs of the issuer's repository and branch.
+// githubJob are the jobs of the issuer's repository and branch.
 func githubJob(i *oidctest.Issuer) string {
 	return fmt.Sprintf(`{"issuer":%q,"claims":{"repository_id":"74","ref":"refs/heads/main"}}`, i.URL)
+}
+
+// gitlabJob are those of its project and branch.
+func gitlabJob(i *oidctest.Issuer) string {
+	return fmt.Sprintf(`{"issuer":%q,"claims":{"project_id":"22","ref":"main"}}`, i.URL)
 }
 
 // mustGrant makes a bundle for such jobs, and returns a runner with it and the audience of
@@ -71,7 +90,7 @@ func githubJob(i *oidctest.Issuer) string {
 func (o *jobOwner) mustGrant(job string) (r *jobRunner, audience string) {
 	o.t.Helper()
 	o.write("job.json", job)
-	r = &jobRunner{user: newUser(o.t)}
+	r = &jobRunner{user: newUser(o.t), url: o.url}
 	var made struct{ ID, Token string }
 	if err := json.Unmarshal(o.must(o.pass, "grant", "new", "-p", "acme-sb1", "--oidc", filepath.Join(o.home, "job.json"), "--ttl", "30d",
 		"--bundle", filepath.Join(r.home, "ci.bundle"), "--passphrase-fd", "0", "-o", "json"), &made); err != nil {
@@ -89,10 +108,11 @@ func (o *jobOwner) mustGrant(job string) (r *jobRunner, audience string) {
 type jobRunner struct {
 	*user
 	token string // unlock token
+	url   string // to sign for
 }
 
 // signs is a program that signs a request, and says where it would find an ID token.
-var signs = []string{"sh", "-c", `$NSAGENT sign https://1234567-sb1.suitetalk.api.netsuite.com/x --format value -q && echo "id ${NSAGENT_OIDC_TOKEN_FILE-${NSAGENT_OIDC_TOKEN_FD-none}}"`}
+var signs = []string{"sh", "-c", `$NSAGENT sign $URL --format value -q && echo "id ${NSAGENT_OIDC_TOKEN_FILE-${NSAGENT_OIDC_TOKEN_FD-none}}"`}
 
 // job runs signs with the bundle and an ID token.
 func (r *jobRunner) job(idToken []byte) (out string, code int) {
@@ -112,7 +132,7 @@ func (r *jobRunner) exec(env []string, args ...string) (out string, code int) {
 func (r *jobRunner) run(env []string, name string, args ...string) (out string, code int) {
 	r.t.Helper()
 	c := exec.Command(name, args...)
-	c.Env = append(append(r.command("").Env, "NSAGENT_TOKEN="+r.token, "NSAGENT="+filepath.Join(shared.bin, "nsagent"), "PATH="+os.Getenv("PATH")), env...)
+	c.Env = append(append(r.command("").Env, "NSAGENT_TOKEN="+r.token, "URL="+r.url, "NSAGENT="+filepath.Join(shared.bin, "nsagent"), "PATH="+os.Getenv("PATH")), env...)
 	b, err := c.CombinedOutput()
 	if err != nil && c.ProcessState == nil {
 		r.t.Fatal(err)

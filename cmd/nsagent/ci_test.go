@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,24 +96,30 @@ func ciFile(t *testing.T, name string) string {
 	return path
 }
 
-// release serves a release that holds a program with one line of output, and returns the
-// URL, the server's CA and the archive's SHA-256.
+// archive is the release: the program that was built, as releases have it.
+var archive = sync.OnceValues(func() ([]byte, error) {
+	program, err := os.ReadFile(filepath.Join(shared.bin, "nsagent"))
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	a := tar.NewWriter(z)
+	if err = a.WriteHeader(&tar.Header{Name: "nsagent", Mode: 0o755, Size: int64(len(program))}); err == nil {
+		_, err = a.Write(program)
+	}
+	err = errors.Join(err, a.Close(), z.Close())
+	return b.Bytes(), err
+})
+
+// release serves the release, and returns the URL, the server's CA and the archive's
+// SHA-256.
 func release(t *testing.T) (url, ca, sum string) {
 	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	a := tar.NewWriter(z)
-	program := "#!/bin/sh\necho the released nsagent\n"
-	if err := a.WriteHeader(&tar.Header{Name: "nsagent", Mode: 0o755, Size: int64(len(program))}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := a.Write([]byte(program))
-	if err == nil {
-		err = a.Close()
-	}
-	if err == nil {
-		err = z.Close()
-	}
+	b, err := archive()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +128,10 @@ func release(t *testing.T) (url, ca, sum string) {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = w.Write(b.Bytes())
+		_, _ = w.Write(b)
 	}))
 	t.Cleanup(s.Close)
-	digest := sha256.Sum256(b.Bytes())
+	digest := sha256.Sum256(b)
 	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})), hex.EncodeToString(digest[:])
 }
 
@@ -135,8 +143,13 @@ func TestCIInstall(t *testing.T) {
 	if out, code := r.run(install); code != 0 {
 		t.Fatalf("exit %d: %s", code, out)
 	}
-	if out, _ := r.run(filepath.Join(strings.TrimSpace(r.read("path")), "nsagent")); out != "the released nsagent\n" {
-		t.Errorf("got %q", out)
+	got, err := os.ReadFile(filepath.Join(strings.TrimSpace(r.read("path")), "nsagent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := os.ReadFile(filepath.Join(shared.bin, "nsagent"))
+	if err != nil || !bytes.Equal(got, built) {
+		t.Errorf("what is installed is not the release: %v", err)
 	}
 	for name, c := range map[string]struct {
 		env  string
@@ -205,25 +218,51 @@ func TestCIIDToken(t *testing.T) {
 }
 
 // GitLab's template moves the ID token to a file before anything else runs, and installs
-// as the action does. It runs in the shells that images have.
+// as the action does. It runs in the shells that images have, and leaves to the script of
+// the job, which comes in the same shell, its options and its umask.
 func TestCIGitLab(t *testing.T) {
 	url, ca, sum := release(t)
-	issuer := oidctest.New(t)
-	token := string(issuer.Sign(t, issuer.GitLab(ciAudience, time.Now())))
 	before := block(t, "gitlab/nsagent.gitlab-ci.yml", "before_script")
-	script := before + "\n" + `nsagent; cat "$NSAGENT_OIDC_TOKEN_FILE"; echo; stat -c %a "$NSAGENT_OIDC_TOKEN_FILE"; env | grep -c NSAGENT_ID_TOKEN || true` + "\n"
+	const set = `umask 027; set +u; was=$-` + "\n"
+	const script = "\n" + `nsagent version >/dev/null || echo no nsagent
+cat "$NSAGENT_OIDC_TOKEN_FILE"; echo; stat -c %a "$NSAGENT_OIDC_TOKEN_FILE"; env | grep -c NSAGENT_ID_TOKEN
+umask; [ "$-" = "$was" ] && echo as before; false; echo "goes on $of_nobody"` + "\n"
 	for _, shell := range []string{"bash", "dash"} {
 		if !installed("ci", shell) {
 			continue
 		}
-		r := newRunner(t, ca, "NSAGENT_ID_TOKEN="+token, "NSAGENT_VERSION=1.4.0", "NSAGENT_SHA256="+sum, "NSAGENT_BASE_URL="+url)
-		if out, code := r.run(shell, "-c", script); code != 0 || out != "the released nsagent\n"+token+"\n600\n0\n" {
+		env := []string{"NSAGENT_VERSION=1.4.0", "NSAGENT_SHA256=" + sum, "NSAGENT_BASE_URL=" + url}
+		r := newRunner(t, ca, append(env, "NSAGENT_ID_TOKEN=a.b.c")...)
+		if out, code := r.run(shell, "-c", set+before+script); code != 0 || out != "a.b.c\n600\n0\n0027\nas before\ngoes on \n" {
 			t.Errorf("%s: exit %d: %s", shell, code, out)
 		}
-		r = newRunner(t, ca, "NSAGENT_VERSION=1.4.0", "NSAGENT_SHA256="+strings.Repeat("0", 64), "NSAGENT_BASE_URL="+url)
-		if out, code := r.run(shell, "-c", before+"\nnsagent"); code != 1 || !strings.Contains(out, "another SHA-256") {
-			t.Errorf("%s, another checksum: exit %d: %s", shell, code, out)
+		for _, option := range []string{"+e", "-e"} { // as GitLab's runners have it: -e
+			r = newRunner(t, ca, append(env, "NSAGENT_SHA256="+strings.Repeat("0", 64))...)
+			if out, code := r.run(shell, option, "-c", before+"\necho went on"); code != 1 || !strings.Contains(out, "another SHA-256") || strings.Contains(out, "went on") {
+				t.Errorf("%s %s, another checksum: exit %d: %s", shell, option, code, out)
+			}
+			r = newRunner(t, ca, append(env, "NSAGENT_VERSION=9.9.9")...)
+			if out, code := r.run(shell, option, "-c", before+"\necho went on"); code == 0 || strings.Contains(out, "SHA-256") || strings.Contains(out, "went on") {
+				t.Errorf("%s %s, no such release: exit %d: %s", shell, option, code, out)
+			}
 		}
+	}
+}
+
+// Without an audience GitLab has no ID token to give: the job for such grants asks for
+// none, and the one with an ID token is the same for the rest.
+func TestCIGitLabWithoutIDToken(t *testing.T) {
+	b, err := os.ReadFile(ciFile(t, "gitlab/nsagent.gitlab-ci.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, with, found := strings.Cut(string(b), "\n.nsagent:\n  extends: .nsagent-without-id-token\n")
+	if !found || strings.Contains(without, "\n  id_tokens:") || with != "  id_tokens:\n    NSAGENT_ID_TOKEN:\n      aud: $NSAGENT_AUDIENCE\n" {
+		t.Errorf("got, with an ID token:\n%s", with)
+	}
+	r := newRunner(t, "")
+	if out, code := r.run("sh", "-uc", block(t, "gitlab/nsagent.gitlab-ci.yml", "before_script")+`echo "file ${NSAGENT_OIDC_TOKEN_FILE-none}"`); code != 0 || out != "file none\n" {
+		t.Errorf("neither token nor release: exit %d: %s", code, out)
 	}
 }
 
