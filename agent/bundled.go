@@ -77,7 +77,10 @@ func (a *Agent) startBundle(ctx context.Context) error {
 	}
 	defer b.idToken.Destroy()
 	err := a.identifyBundle(ctx, b)
-	e := audit.Event{Event: audit.EventGrantRedeem, Outcome: audit.OutcomeOK, Grant: b.name, Detail: "bundle"}
+	e := audit.Event{
+		Event: audit.EventGrantRedeem, Outcome: audit.OutcomeOK, Grant: b.name,
+		Detail: "bundle until=" + time.Unix(b.NotAfter(), 0).UTC().Format(time.RFC3339),
+	}
 	if err != nil {
 		e.Outcome, e.Reason = audit.OutcomeDenied, string(refusalOf(err).Code)
 	}

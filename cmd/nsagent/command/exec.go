@@ -45,7 +45,9 @@ Whoever is given the socket may use it, such as a container that it is mounted
 into. With an unlock token in NSAGENT_TOKEN, what that allows counts there.
 
 With --bundle no vault is needed, and no agent: one is started for the program,
-on what the token in NSAGENT_TOKEN opens of that file, and ends with it.
+on what the token in NSAGENT_TOKEN opens of that file, and ends with it. Where
+GITHUB_STEP_SUMMARY names a file, as in jobs of GitHub, a table of what the
+program did is appended to that.
 
 Signals are passed on. The exit code is that of the program, or 128 and the
 number of the signal that ended it; 127 if it is not found, 126 if it cannot be
@@ -113,6 +115,9 @@ func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
 	}, s)
 	if use, closed := s.Close(); closed == nil {
 		e.say("nsagent: %d signed, %d refused", use.GetMade(), use.GetRefused())
+	}
+	if o.bundle != "" {
+		e.summarize(ctx, cl, s.Opened)
 	}
 	if err != nil {
 		e.failureCode = execCannotRun
