@@ -3,6 +3,9 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +74,7 @@ func (g *granted) good(now time.Time) error {
 
 // clear returns an error where a caveat of the token does not hold for u on p, whose
 // record is id.
-func (g *granted) clear(u *use, id store.ID, now time.Time) error {
+func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
 	if g == nil {
 		return nil
 	}
@@ -84,14 +87,23 @@ func (g *granted) clear(u *use, id store.ID, now time.Time) error {
 	}
 	err := g.Clear(r)
 	if refused := (*unlocktoken.Refused)(nil); errors.As(err, &refused) {
-		return outside(refused.Why)
+		return g.outside(fmt.Sprintf("does not allow %.200q with profile %q", u.wanted(), p.Name), refused.Why)
 	}
 	return err
 }
 
-// outside is the refusal of what a token does not allow.
-func outside(why string) error {
-	return refuse(ErrGrantScope, pb.CodeGrantScope, "the unlock token does not allow this", why, "see what it allows:  nsagent grant show -")
+// wanted says for people what is asked for, without a query: that may hold anything.
+func (u *use) wanted() string {
+	if u.target == nil {
+		return string(u.kind)
+	}
+	return u.method + " " + u.target.Path()
+}
+
+// outside is the refusal of what a grant does not do. Whoever shows its token often has it
+// no more, as what exec runs has not, so that its owner is the one to look.
+func (g *granted) outside(doesNot, why string) error {
+	return refuse(ErrGrantScope, pb.CodeGrantScope, "grant "+g.name+" "+doesNot, why, "have its owner look at it:  nsagent grant show "+g.name)
 }
 
 // may reports whether the profile p of s is one of the grant's. All are the owner's.
@@ -101,6 +113,25 @@ func (g *granted) may(s *session, p *live) bool {
 	}
 	id, ok := s.credential(p.Name)
 	return ok && g.Covers(unlocktoken.ID(id))
+}
+
+// whom says which profiles of s the grant is for.
+func (g *granted) whom(s *session) string {
+	var names []string
+	for name, p := range s.profiles {
+		if g.may(s, p) {
+			names = append(names, strconv.Quote(name))
+		}
+	}
+	slices.Sort(names)
+	const most = 4
+	switch n := len(names); {
+	case n == 0:
+		return "none of its profiles is in this vault any more"
+	case n > most:
+		return fmt.Sprintf("it is for %s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return "it is for " + strings.Join(names, ", ")
 }
 
 // findFor is find among the profiles that c may use. What lies outside of a grant is
@@ -118,7 +149,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 		return p, s.opens(p)
 	}
 	if name != "" {
-		return nil, outside(fmt.Sprintf("it is not for a profile %.80q", name))
+		return nil, g.outside(fmt.Sprintf("is not for a profile %.80q", name), g.whom(s))
 	}
 	var only *live
 	for _, p := range s.profiles {
@@ -131,7 +162,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 		only = p
 	}
 	if only == nil {
-		return nil, outside("none of its profiles is in this vault any more")
+		return nil, g.outside("allows nothing", "none of its profiles is in this vault any more")
 	}
 	return only, s.opens(only)
 }

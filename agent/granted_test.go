@@ -93,6 +93,47 @@ func TestGrantNarrows(t *testing.T) {
 	}
 }
 
+// TestGrantSaysWhatItAllows: a refusal names grant, request and profile, and all that may be
+// asked for, in one line of bounded length and without the query.
+func TestGrantSaysWhatItAllows(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	f.addTBA("third")
+	peer := livePeer(t, f)
+	suiteql := unlocktoken.Caveats{Methods: []string{"POST"}, Paths: []string{"/services/rest/query/v1/suiteql"}}
+	for name, c := range map[string]struct {
+		grant              *granted
+		q                  *pb.SignRequest
+		doesNot, whyBegins string
+	}{
+		"another request": {f.grantOn(suiteql, "acme"), &pb.SignRequest{Url: sandboxURL + "?q=secret"},
+			`does not allow "GET /services/rest/record/v1/customer/1" with profile "acme"`, "it allows POST /services/rest/query/v1/suiteql"},
+		"another host": {f.grantOn(unlocktoken.Caveats{Methods: []string{"GET"}, Hosts: []string{"h"}}, "acme"), &pb.SignRequest{Url: sandboxURL},
+			`does not allow "GET /services/rest/record/v1/customer/1" with profile "acme"`, "it allows GET at h"},
+		"another process": {f.grantOn(unlocktoken.Caveats{Peer: &unlocktoken.Peer{Executables: []string{"/x"}}}, "acme"), &pb.SignRequest{Url: sandboxURL},
+			`does not allow "GET /services/rest/record/v1/customer/1" with profile "acme"`, "it is for another process"},
+		"another profile": {f.grantOn(unlocktoken.Caveats{}, "other", "acme"), &pb.SignRequest{Profile: "third", Url: sandboxURL},
+			`is not for a profile "third"`, `it is for "acme", "other"`},
+		"a long path": {f.grantOn(suiteql, "acme"), &pb.SignRequest{Url: sandboxURL + strings.Repeat("/x", 2000)},
+			`does not allow "GET /services/rest/record/v1/customer/1` + strings.Repeat("/x", 80) + `/" with profile "acme"`, "it allows POST /"},
+	} {
+		_, err := f.agent.sign(t.Context(), &caller{peer: peer, grant: c.grant}, c.q)
+		r := refusalOf(err)
+		if want := "grant " + c.grant.name + " " + c.doesNot; r.Message != want || !strings.HasPrefix(r.Why, c.whyBegins) {
+			t.Errorf("%s: got %q, %q, want %q, %q", name, r.Message, r.Why, want, c.whyBegins)
+		}
+		if want := "have its owner look at it:  nsagent grant show " + c.grant.name; r.Next != want {
+			t.Errorf("%s: got %q, want %q", name, r.Next, want)
+		}
+	}
+	_, err := f.agent.passport(t.Context(), &caller{peer: peer, grant: f.grantOn(suiteql, "acme")}, &pb.PassportRequest{})
+	if r := refusalOf(err); !strings.HasSuffix(r.Message, ` does not allow "passport" with profile "acme"`) {
+		t.Errorf("a passport: got %q", r.Message)
+	}
+}
+
 // What lies outside of a grant is refused in the same words, whether it is there or not.
 func TestGrantIsNoOracle(t *testing.T) {
 	f := start(t)
@@ -103,7 +144,7 @@ func TestGrantIsNoOracle(t *testing.T) {
 	_, there := f.agent.sign(t.Context(), c, &pb.SignRequest{Profile: "there", Url: sandboxURL})
 	_, absent := f.agent.sign(t.Context(), c, &pb.SignRequest{Profile: "absent", Url: sandboxURL})
 	a, b := refusalOf(there), refusalOf(absent)
-	if strings.ReplaceAll(a.Why, "there", "absent") != b.Why || a.Message != b.Message || a.Next != b.Next {
+	if strings.ReplaceAll(a.Message, "there", "absent") != b.Message || a.Why != b.Why || a.Next != b.Next {
 		t.Errorf("got %+v and %+v", a, b)
 	}
 }
@@ -167,7 +208,7 @@ func TestRevokedGrantDoesNothing(t *testing.T) {
 // No grant is the owner, from whom nothing is taken.
 func TestNoGrantTakesNothing(t *testing.T) {
 	var owner *granted
-	if err := owner.clear(nil, store.ID{}, time.Now()); err != nil {
+	if err := owner.clear(nil, nil, store.ID{}, time.Now()); err != nil {
 		t.Error(err)
 	}
 	if !owner.may(nil, nil) {

@@ -240,19 +240,19 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	names := make(map[unlocktoken.ID]string)
-	records, err := v.Records()
+	records := make(map[unlocktoken.ID]vault.Record)
+	there, err := v.Records()
 	if err != nil && !errors.Is(err, vault.ErrLocked) {
 		return nil, err
 	}
-	for _, r := range records {
-		names[unlocktoken.ID(r.ID)] = r.Name
+	for _, r := range there {
+		records[unlocktoken.ID(r.ID)] = r
 	}
 	all := make([]*pb.Grant, 0, len(grants))
 	for _, g := range grants {
 		m := &pb.Grant{Id: unlocktoken.GrantName(g.ID), State: grantLocked}
 		if g.Meta != nil {
-			if err := a.fillGrant(m, g, names, l); err != nil {
+			if err := a.fillGrant(m, g, records, l); err != nil {
 				a.log.Error("a grant of the vault cannot be read", "grant", m.GetId(), "error", err)
 				m = &pb.Grant{Id: m.GetId(), State: grantDamaged} // the others are told all the same
 			}
@@ -265,9 +265,9 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 	return all, nil
 }
 
-// fillGrant fills in what only the unlocked vault says. names are those of the records; l
+// fillGrant fills in what only the unlocked vault says. records are all of the vault's; l
 // counts the uses.
-func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]string, l *ledger) error {
+func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, records map[unlocktoken.ID]vault.Record, l *ledger) error {
 	meta, grant, err := a.codec.decodeGrant(g.Meta)
 	if err != nil {
 		return fmt.Errorf("%w: grant %s: %w", vault.ErrDamaged, m.GetId(), err)
@@ -289,16 +289,30 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, names map[unlocktoken.ID]s
 	}
 	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")
 	for i, id := range grant.Caveats.Credentials {
-		name, there := names[id]
-		if !there {
-			name = meta.Profiles[i]
-		}
 		opens := slices.ContainsFunc(g.Records, func(r [16]byte) bool { return bytes.Equal(r[:], id[:]) })
-		g := &pb.GrantProfile{Name: name, Credential: fmt.Sprintf("%x", id[:]), Opens: opens}
+		g := &pb.GrantProfile{Name: meta.Profiles[i], Credential: fmt.Sprintf("%x", id[:]), Opens: opens}
+		if r, there := records[id]; there {
+			g.Name = r.Name
+			g.Account, g.Environment = a.accountOf(r)
+		}
 		if len(meta.Certificates) > 0 {
 			g.CertificateId = meta.Certificates[i]
 		}
 		m.Profiles = append(m.Profiles, g)
 	}
 	return nil
+}
+
+// accountOf returns the account of a profile's record, and its environment; "" where it
+// cannot be read, which is told elsewhere.
+func (a *Agent) accountOf(r vault.Record) (id, environment string) {
+	p, err := a.codec.decode(r.Meta)
+	if err != nil {
+		return "", ""
+	}
+	l, err := describe(p)
+	if err != nil {
+		return "", ""
+	}
+	return l.Account, l.identity.Account.Environment()
 }

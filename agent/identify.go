@@ -78,7 +78,7 @@ func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, op
 	}
 	a.arena.ReleaseMemory()
 	if err != nil {
-		return badIdentity(err)
+		return g.badIdentity(err)
 	}
 	l, err := open()
 	if err != nil {
@@ -97,12 +97,12 @@ func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, op
 }
 
 // badIdentity says what is wrong with the ID token of a job.
-func badIdentity(err error) error {
+func (g *granted) badIdentity(err error) error {
 	r := (*oidc.Refused)(nil)
 	switch {
 	case errors.Is(err, oidc.ErrScope), errors.Is(err, oidc.ErrEvent):
 		errors.As(err, &r)
-		return refuse(errors.Join(ErrGrantScope, err), pb.CodeGrantScope, "the unlock token does not allow this job", r.Why, "see what it allows:  nsagent grant show -")
+		return refuse(errors.Join(ErrGrantScope, err), pb.CodeGrantScope, "grant "+g.name+" does not allow this job", r.Why, "have its owner look at it:  nsagent grant show "+g.name)
 	case errors.As(err, &r):
 		return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the ID token was not taken", r.Why, "see how to get one:  nsagent help ci")
 	case errors.Is(err, oidc.ErrKeys):

@@ -211,11 +211,11 @@ func TestIdentifyWithoutALedger(t *testing.T) {
 // Keys that could not be had are the network's fault; an error of our own stays what it is.
 // A job is named by what cannot be somebody else's tomorrow.
 func TestIdentityWords(t *testing.T) {
-	if got := badIdentity(fmt.Errorf("%w: nobody answers", oidc.ErrKeys)); refusedWith(got) != pb.CodeNetwork || !errors.Is(got, ErrNetwork) {
+	if got := (&granted{}).badIdentity(fmt.Errorf("%w: nobody answers", oidc.ErrKeys)); refusedWith(got) != pb.CodeNetwork || !errors.Is(got, ErrNetwork) {
 		t.Errorf("without keys: got %v", got)
 	}
 	other := errors.New("other")
-	if got := badIdentity(other); got != other { //nolint:errorlint // the very error
+	if got := (&granted{}).badIdentity(other); got != other { //nolint:errorlint // the very error
 		t.Errorf("another: got %v", got)
 	}
 	for name, ok := range map[string]bool{"repository_id": true, "repository": false} {

@@ -50,7 +50,7 @@ func usedUp(q quota) error {
 	if q.grant == (unlocktoken.ID{}) {
 		return refuse(errors.Join(ErrLimited, policy.ErrDenied), pb.CodeDenied, "policy does not allow this any more", why, next)
 	}
-	return refuse(errors.Join(ErrLimited, ErrGrantScope), pb.CodeGrantScope, "the unlock token does not allow this any more", why, next)
+	return refuse(errors.Join(ErrLimited, ErrGrantScope), pb.CodeGrantScope, "grant "+unlocktoken.GrantName(q.grant)+" does not allow this any more", why, next)
 }
 
 // reserveUses takes a block of uses from the ledger for each quota, durably.

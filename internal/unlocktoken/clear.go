@@ -77,13 +77,44 @@ func (g *Grant) Clear(r Request) error {
 	}
 	for i := range g.limits {
 		if err := g.limits[i].clear(&r); err != nil {
+			if err.Why == "" {
+				err.Why = "it allows " + g.targets()
+			}
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *limit) clear(r *Request) error {
+// targets says where requests may go: to what the first block that limits it names, and of
+// that to what the next one names.
+func (g *Grant) targets() string {
+	var all []string
+	for i := range g.limits {
+		if l := &g.limits[i]; l.onTarget() {
+			all = append(all, l.target())
+		}
+	}
+	return strings.Join(all, ", and of that ")
+}
+
+// target says where requests may go, such as "POST /services/rest/query/v1/suiteql".
+func (l *limit) target() string {
+	var parts []string
+	for _, p := range []struct {
+		before string
+		list   []string
+	}{{"", l.Methods}, {"", l.Paths}, {"at ", l.Hosts}, {"RESTlet ", l.Scripts}, {"SOAP ", l.Operations}} {
+		if p.list != nil {
+			parts = append(parts, p.before+listed(p.list))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// clear returns nil where every caveat of the block holds; Why is empty of one that limits
+// where requests go.
+func (l *limit) clear(r *Request) *Refused {
 	switch {
 	case l.NotBefore != 0 && r.Time < l.NotBefore:
 		return refused("not_before", "it begins at "+instant(l.NotBefore))
@@ -96,15 +127,15 @@ func (l *limit) clear(r *Request) error {
 	case l.onTarget() && r.Kind != "sign" && r.Kind != "send":
 		return refused("kinds", "it limits where requests go, and so allows sign and send only")
 	case l.Hosts != nil && !slices.Contains(l.Hosts, r.Host):
-		return refused("hosts", "it allows "+listed(l.Hosts))
+		return refused("hosts", "")
 	case l.Methods != nil && !slices.Contains(l.Methods, r.Method):
-		return refused("methods", "it allows "+listed(l.Methods))
+		return refused("methods", "")
 	case l.paths != nil && !l.fitsPath(r.Path):
-		return refused("paths", "it allows "+listed(l.Paths))
+		return refused("paths", "")
 	case l.Scripts != nil && !slices.Contains(l.Scripts, r.Script):
-		return refused("scripts", "it allows "+listed(l.Scripts))
+		return refused("scripts", "")
 	case l.Operations != nil && !slices.Contains(l.Operations, r.Operation):
-		return refused("operations", "it allows "+listed(l.Operations))
+		return refused("operations", "")
 	case l.networks != nil && !l.inNetwork(r.Address):
 		return refused("networks", "it allows requests from "+listed(l.Networks))
 	case l.Identities != nil && !slices.ContainsFunc(l.Identities, func(i Identity) bool { return i.is(r) }):
@@ -150,7 +181,7 @@ func (p *Peer) is(r *Request) bool {
 	return len(p.Executables) == 0 || slices.Contains(p.Executables, r.Executable)
 }
 
-func refused(caveat, why string) error { return &Refused{Caveat: caveat, Why: why} }
+func refused(caveat, why string) *Refused { return &Refused{Caveat: caveat, Why: why} }
 
 func instant(t int64) string { return time.Unix(t, 0).UTC().Format(time.RFC3339) }
 

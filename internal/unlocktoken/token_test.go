@@ -163,3 +163,22 @@ func TestTextRoundTrip(t *testing.T) {
 	}
 	t.Logf("%d characters", len(text))
 }
+
+// TestRefusalSaysAllTargets: where a request is refused for where it goes, all that limits
+// that is told, of all blocks, and not just what it missed first.
+func TestRefusalSaysAllTargets(t *testing.T) {
+	w := newWorld(t, Caveats{Methods: []string{"GET", "POST"}, Paths: []string{"/a/**"}, Hosts: []string{"h"}})
+	narrow, err := w.token.Narrow(Caveats{Methods: []string{"GET"}, Scripts: []string{"1/2"}}, nil, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := w.present(t, narrow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.Clear(Request{Time: now, Credential: acme, Kind: "sign", Host: "h", Method: "POST", Path: "/a/b"})
+	const want = "it allows GET, POST /a/** at h, and of that GET RESTlet 1/2"
+	if r := (*Refused)(nil); !errors.As(err, &r) || r.Caveat != "methods" || r.Why != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}

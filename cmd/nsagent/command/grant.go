@@ -68,6 +68,15 @@ func profileNames(g *pb.Grant) []string {
 	return names
 }
 
+// profilesOf names the profiles of a grant together with account and environment.
+func profilesOf(g *pb.Grant) []string {
+	var out []string
+	for _, p := range g.GetProfiles() {
+		out = append(out, inWhich(p.GetName(), p.GetAccount(), p.GetEnvironment()))
+	}
+	return out
+}
+
 func newGrantRevoke(e *env) *cobra.Command {
 	var rotate bool
 	c := &cobra.Command{
@@ -166,8 +175,9 @@ func runGrantShow(ctx context.Context, e *env, id string) error {
 			return e.printJSON(f)
 		}
 		rows := [][2]string{{"id", f.ID}, {"state", f.State}, {"made", day(g.GetCreatedAt(), "")}, {"made by", f.MadeBy}, {"ends", day(g.GetNotAfter(), "")}, {"revoked", day(g.GetRevokedAt(), "")}}
-		for _, p := range g.GetProfiles() {
-			rows = append(rows, [2]string{"profile", fmt.Sprintf("%s (credential %s)", p.GetName(), p.GetCredential())})
+		profiles := profilesOf(g)
+		for i, p := range g.GetProfiles() {
+			rows = append(rows, [2]string{"profile", fmt.Sprintf("%s (credential %s)", profiles[i], p.GetCredential())})
 			if id := p.GetCertificateId(); id != "" {
 				rows = append(rows, [2]string{"", "certificate " + id + ", of the bundle alone"})
 			}

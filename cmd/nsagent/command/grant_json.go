@@ -62,6 +62,9 @@ type grantProfileJSON struct {
 	Name       string `json:"name"`
 	Credential string `json:"credential"`
 	Opens      bool   `json:"opens_locked"`
+	// Account and Environment are left out where the profile is gone.
+	Account     string `json:"account,omitempty"`
+	Environment string `json:"environment,omitempty"`
 	// CertificateID is of the bundle's own certificate.
 	CertificateID string `json:"certificate_id,omitempty"`
 }
@@ -72,7 +75,7 @@ func grantForm(g *pb.Grant) grantJSON {
 		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Detached: g.GetDetached(), Audience: g.GetAudience(), Profiles: []grantProfileJSON{}, Listen: g.GetListen(),
 	}
 	for _, p := range g.GetProfiles() {
-		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens(), p.GetCertificateId()})
+		out.Profiles = append(out.Profiles, grantProfileJSON{p.GetName(), p.GetCredential(), p.GetOpens(), p.GetAccount(), p.GetEnvironment(), p.GetCertificateId()})
 	}
 	if l := g.GetLimits(); l != nil {
 		s := scopeForm(grantlimits.Caveats(l))
@@ -133,6 +136,18 @@ func (s *scopeJSON) rows() [][2]string {
 		rows = append(rows, [2]string{"OIDC identity", text})
 	}
 	return rows
+}
+
+// summary returns the scope for people, in one line.
+func (s *scopeJSON) summary() string {
+	var parts []string
+	for _, r := range filled(s.rows()) {
+		parts = append(parts, strings.Join(r[:], " "))
+	}
+	if parts == nil {
+		return "no limits of its own"
+	}
+	return strings.Join(parts, "; ")
 }
 
 // rateText returns a rate as it is typed, such as 200/h.

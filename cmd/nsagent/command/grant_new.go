@@ -229,7 +229,7 @@ func (e *env) printToken(g *pb.Grant, token *unlocktoken.Token) error {
 		defer clear(value)
 		return e.printJSON(tokenJSON{Schema: "nsagent.grant-new/v1", ID: f.ID, Token: value, ExpiresAt: rfc3339(g.GetNotAfter()), Scope: *f.Scope})
 	}
-	e.say("nsagent: %s · %s · until %s", g.GetId(), strings.Join(profileNames(g), ", "), day(g.GetNotAfter(), ""))
+	e.say("nsagent: %s · %s · %s · until %s", g.GetId(), strings.Join(profilesOf(g), ", "), grantForm(g).Scope.summary(), day(g.GetNotAfter(), ""))
 	if e.screen.columns > 0 {
 		e.note("the token is shown this once; put it where the job finds it as NSAGENT_TOKEN")
 	}

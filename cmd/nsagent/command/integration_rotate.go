@@ -68,7 +68,7 @@ func runIntegrationRotate(ctx context.Context, e *env, which string, o integrati
 		if err != nil {
 			return err
 		}
-		e.say("nsagent: %s · %s · %s", strings.Join(usersOf(record), " "), record.GetAccount(), strings.ToUpper(record.GetEnvironment()))
+		e.echo(strings.Join(usersOf(record), " "), record.GetAccount(), record.GetEnvironment())
 		key, b, err := e.newPair(arena, record, o.from)
 		if err != nil {
 			return err

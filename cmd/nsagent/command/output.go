@@ -163,7 +163,13 @@ func day(unix int64, missing string) string {
 
 // echo says on stderr which account a use was for.
 func (e *env) echo(profile, account, environment string) {
-	e.say("nsagent: %s · %s · %s", profile, account, strings.ToUpper(environment))
+	e.say("nsagent: %s", inWhich(profile, account, environment))
+}
+
+// inWhich names a profile, or several of one account, together with account and
+// environment, as far as they are known.
+func inWhich(profile, account, environment string) string {
+	return strings.Join(slices.DeleteFunc([]string{profile, account, strings.ToUpper(environment)}, func(s string) bool { return s == "" }), " · ")
 }
 
 // count returns "1 profile", "2 profiles", "1 entry", "2 entries".

@@ -7860,6 +7860,9 @@ type GrantProfile struct {
 	// Of an M2M profile in a bundle: the ID of the certificate that the bundle has of its
 	// own. It ends with the grant.
 	CertificateId string `protobuf:"bytes,4,opt,name=certificate_id,json=certificateId,proto3" json:"certificate_id,omitempty"`
+	// Account, and "production" or "sandbox"; empty where the profile is gone.
+	Account       string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	Environment   string `protobuf:"bytes,6,opt,name=environment,proto3" json:"environment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7918,6 +7921,20 @@ func (x *GrantProfile) GetOpens() bool {
 func (x *GrantProfile) GetCertificateId() string {
 	if x != nil {
 		return x.CertificateId
+	}
+	return ""
+}
+
+func (x *GrantProfile) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *GrantProfile) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
 	}
 	return ""
 }
@@ -9608,14 +9625,16 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\bdetached\x18\n" +
 	" \x01(\bR\bdetached\x12\x1a\n" +
 	"\baudience\x18\v \x01(\tR\baudience\x12\x1b\n" +
-	"\tuses_made\x18\f \x01(\x04R\busesMade\"\x7f\n" +
+	"\tuses_made\x18\f \x01(\x04R\busesMade\"\xbb\x01\n" +
 	"\fGrantProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x02 \x01(\tR\n" +
 	"credential\x12\x14\n" +
 	"\x05opens\x18\x03 \x01(\bR\x05opens\x12%\n" +
-	"\x0ecertificate_id\x18\x04 \x01(\tR\rcertificateId\"\x9c\x02\n" +
+	"\x0ecertificate_id\x18\x04 \x01(\tR\rcertificateId\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12 \n" +
+	"\venvironment\x18\x06 \x01(\tR\venvironment\"\x9c\x02\n" +
 	"\x0fNewGrantRequest\x12'\n" +
 	"\x05proof\x18\x01 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\x12\x1a\n" +
 	"\bprofiles\x18\x02 \x03(\tR\bprofiles\x12/\n" +
