@@ -61,7 +61,7 @@ terminal, and keeps what it opened in memory only.`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error { return runAgent(c.Context(), e, bundle) },
 	}
-	c.Flags().StringVar(&bundle, "bundle", "", "serve this bundle, opened by NSAGENT_TOKEN")
+	c.Flags().StringVar(&bundle, "bundle", "", "serve what NSAGENT_TOKEN opens of this `FILE`")
 	return c
 }
 
@@ -107,6 +107,7 @@ func runAgent(ctx context.Context, e *env, bundle string) error {
 		args = append(args, "--passed")
 	}
 	if bundle != "" {
+		e.noteReadable(e.getenv("NSAGENT_TOKEN_FILE"))
 		flags, files, err := e.bundle(bundle)
 		if err != nil {
 			return err

@@ -58,6 +58,7 @@ func (f *tokenFlags) text(e *env) ([]byte, error) {
 			return nil, usage("the unlock token cannot be read", err.Error(), "")
 		}
 		defer func() { _ = file.Close() }()
+		e.noteReadable(f.file)
 		source = file
 	}
 	text, err := io.ReadAll(io.LimitReader(source, unlocktoken.MaxText+3)) // with a line end, and one more

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // testEnv is an env that touches nothing of the world.
@@ -79,8 +80,13 @@ func checkShort(t *testing.T, name, short string) {
 func checkFlags(t *testing.T, c *cobra.Command) {
 	t.Helper()
 	usages := c.LocalFlags().FlagUsages()
-	if strings.Contains(usages, "  string   ") && c.HasParent() {
-		t.Errorf("%s: a flag does not name its value:\n%s", c.CommandPath(), usages)
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Value.Type() != "bool" && strings.Count(f.Usage, "`") != 2 {
+			t.Errorf("%s: --%s does not name its value: %q", c.CommandPath(), f.Name, f.Usage)
+		}
+	})
+	if strings.Contains(usages, "(default [])") {
+		t.Errorf("%s: an empty list is shown as a default:\n%s", c.CommandPath(), usages)
 	}
 	for line := range strings.Lines(usages) {
 		fields := strings.SplitN(strings.TrimSpace(line), "   ", 2)

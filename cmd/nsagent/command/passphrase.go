@@ -76,10 +76,16 @@ func (f *passphraseFlags) open(e *env) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fi, err := file.Stat(); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 {
-		e.note("other users may read %s; run:  chmod 600 %s", f.file, f.file)
-	}
+	e.noteReadable(f.file)
 	return file, nil
+}
+
+// noteReadable says so where others than its owner may read a file with a secret. It does
+// not open it: that may be a pipe.
+func (e *env) noteReadable(path string) {
+	if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 {
+		e.note("other users may read %[1]s; run:  chmod 600 %[1]s", oneLine(path))
+	}
 }
 
 // inherited reports whether a descriptor came from whoever started the program, and

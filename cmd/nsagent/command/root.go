@@ -81,7 +81,16 @@ background signs with them, so that scripts never see a secret.`,
 			if err := refuseEmpty(c, args); err != nil {
 				return err
 			}
-			return e.checkGlobals()
+			if err := refuseToken(c, args); err != nil {
+				return err
+			}
+			if err := e.checkGlobals(); err != nil {
+				return err
+			}
+			if e.needsAgent { // before package client reads it, and takes the variable away
+				e.noteReadable(e.getenv("NSAGENT_TOKEN_FILE"))
+			}
+			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if version && len(args) == 0 {
