@@ -192,7 +192,14 @@ func destroyAll(all []*live) {
 	}
 }
 
+// exists refuses to add a profile that is there.
 func exists(name string) error {
 	return refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q exists already", name), "a profile is never replaced by adding it again",
 		"change it:  nsagent profile edit "+name)
+}
+
+// nameTaken refuses to give a profile the name of another.
+func nameTaken(name string) error {
+	return refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q exists already", name), "renaming never replaces a profile",
+		"take another name, or remove that one first:  nsagent profile rm "+name)
 }

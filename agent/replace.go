@@ -32,7 +32,7 @@ func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, e
 	_, taken := s.profiles[to]
 	a.mu.RUnlock()
 	if taken {
-		return nil, exists(to)
+		return nil, nameTaken(to)
 	}
 	p := *old.profile
 	p.Name = to
@@ -83,7 +83,7 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 			return e, nil
 		})
 		if errors.Is(err, vault.ErrExists) {
-			return exists(next.Name)
+			return nameTaken(next.Name)
 		}
 		if err != nil {
 			return err
