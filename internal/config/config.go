@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,12 +49,10 @@ type Config struct {
 	StartByHand bool
 }
 
-// Load reads the file at path. A missing file is no error: nothing is set then.
+// Load reads the file at path. Where it is missing the error is fs.ErrNotExist: whether
+// that is one is for who knows who named the file.
 func Load(path string) (Config, error) {
 	f, err := os.Open(path) // #nosec G304 -- the user's own configuration
-	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, nil
-	}
 	if err != nil {
 		return Config{}, fmt.Errorf("opening the configuration: %w", err)
 	}

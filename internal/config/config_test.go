@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,8 +42,8 @@ func TestStartOnDemandIsOn(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
-	if c, err := Load(filepath.Join(dir, "none.toml")); err != nil || c != (Config{}) {
-		t.Errorf("missing file: got %+v, %v", c, err)
+	if c, err := Load(filepath.Join(dir, "none.toml")); !errors.Is(err, fs.ErrNotExist) || c != (Config{}) {
+		t.Errorf("missing file: got %+v, %v, want fs.ErrNotExist", c, err)
 	}
 	big := filepath.Join(dir, "big.toml")
 	if err := os.WriteFile(big, make([]byte, maxSize+1), 0o600); err != nil {

@@ -43,6 +43,8 @@ type Paths struct {
 	LogFile    string // of an agent in the background
 	PIDFile    string // lock file of the running agent, beside the socket Agent
 
+	// ConfigNamed is true where NSAGENT_CONFIG named ConfigFile: it has to be there then.
+	ConfigNamed bool
 	// SocketNamed is true where --socket or NSAGENT_SOCK named the agent's socket:
 	// no agent is started on demand then.
 	SocketNamed bool
@@ -80,6 +82,7 @@ func Find(o Options) (Paths, error) {
 
 	p.ConfigFile = filepath.Join(p.ConfigDir, "config.toml")
 	if name := o.Getenv("NSAGENT_CONFIG"); name != "" {
+		p.ConfigNamed = true
 		if p.ConfigFile, err = absolute("NSAGENT_CONFIG", name); err != nil {
 			return Paths{}, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 
 	"github.com/nsagent/nsagent/client"
@@ -77,13 +78,18 @@ func (e *env) paths() (socketpath.Paths, error) {
 	}
 }
 
-// config returns the settings of config.toml.
+// config returns the settings of config.toml. Nothing is set where it is missing, unless
+// NSAGENT_CONFIG names it: what it should say would silently not hold.
 func (e *env) config(p socketpath.Paths) (config.Config, error) {
 	c, err := config.Load(p.ConfigFile)
-	if errors.Is(err, syscall.ENOTDIR) {
-		return c, nil // a home such as /dev/null has no configuration
-	}
-	if err != nil {
+	// A home such as /dev/null has no configuration.
+	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	switch {
+	case missing && p.ConfigNamed:
+		return c, usage("the configuration cannot be used", "NSAGENT_CONFIG names "+p.ConfigFile+", which is not there", "put it there, or do without:  unset NSAGENT_CONFIG")
+	case missing:
+		return c, nil
+	case err != nil:
 		return c, usage("the configuration cannot be used", plain(err), "edit it, or remove it:  "+p.ConfigFile)
 	}
 	return c, nil

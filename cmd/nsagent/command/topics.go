@@ -77,7 +77,7 @@ const helpEnvironment = `Variables
   NSAGENT_TOKEN        unlock token: its right counts, and not one's own
   NSAGENT_TOKEN_FILE   file with the unlock token
   NSAGENT_TOKEN_FD     descriptor from which to read it
-  NSAGENT_CONFIG       configuration file
+  NSAGENT_CONFIG       configuration file, which has to be there then
   NSAGENT_OIDC_TOKEN_FILE   ID token of a CI job, or NSAGENT_OIDC_TOKEN_FD
   NSAGENT_NO_INPUT     never ask
 

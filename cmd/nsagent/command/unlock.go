@@ -39,7 +39,7 @@ the latest; config.toml can say otherwise.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runUnlock(c, e, o) },
 	}
 	o.register(c)
-	c.Flags().Var(&o.hard, "for", "lock again after `TIME` at the latest, such as 8h")
+	c.Flags().Var(&o.hard, "for", "lock again after `TIME`, such as 8h; hard_lock is the most")
 	return c
 }
 
@@ -55,6 +55,9 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	})
 	if err != nil {
 		return err
+	}
+	if at := time.Duration(r.GetHardSeconds()) * time.Second; hard >= at+time.Second {
+		e.note("it locks after %s at the latest, and not after the %s of --for: hard_lock in config.toml is the most", seconds(r.GetHardSeconds()), seconds(int64(hard/time.Second)))
 	}
 	if e.verbose || o.byCode() {
 		for _, w := range r.GetWarnings() {
