@@ -31,9 +31,17 @@ func needsAgent(c *cobra.Command) bool {
 	return c.HasParent()
 }
 
-// reach connects by dial. Where there is no agent it starts one, and connects to
+// reach connects by connect. Where there is no agent it starts one, and connects to
 // that, unless the command is one that does without.
-func reach[T any](ctx context.Context, e *env, p socketpath.Paths, dial func() (T, error)) (c T, err error) {
+func reach[T any](ctx context.Context, e *env, p socketpath.Paths, connect func() (T, error)) (c T, err error) {
+	dial := func() (T, error) {
+		begun := time.Now()
+		c, err := connect()
+		if err == nil {
+			e.connected(p.Agent, begun)
+		}
+		return c, err
+	}
 	if !e.needsAgent {
 		if err := e.asleep(p); err != nil {
 			return c, err

@@ -111,6 +111,8 @@ func addCompletions(e *env, c *cobra.Command) {
 			return e.knownProfiles(), cobra.ShellCompDirectiveNoFileComp
 		case word == "CODE":
 			return codeNames(), cobra.ShellCompDirectiveNoFileComp
+		case word == "KIND":
+			return slotKinds(), cobra.ShellCompDirectiveNoFileComp
 		case c.Name() == "help":
 			return helpNames(c.Root(), args), cobra.ShellCompDirectiveNoFileComp
 		case word == "FILE" || word == "PATH" || word == "DIR":

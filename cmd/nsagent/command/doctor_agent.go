@@ -116,7 +116,7 @@ func judgeAgent(r *pb.StatusResponse) []doctor.Finding {
 		if strings.Contains(w, "audit log") || strings.Contains(w, "the keyring alone") {
 			continue // a finding of its own
 		}
-		add(doctor.Warn, "agent.note", w, "", "see what opens the vault, and how well:  nsagent help modes")
+		add(doctor.Warn, "agent.note", w, "", "see what opens the vault, how well, and what the machine key is:  nsagent help modes")
 	}
 	return out
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/config"
@@ -58,6 +60,18 @@ func (e *env) say(format string, args ...any) {
 
 // note prints something that people should know although it all went well.
 func (e *env) note(format string, args ...any) { e.say("nsagent: note: "+format, args...) }
+
+// detail prints a line for people who asked for more: places and times, nothing else.
+func (e *env) detail(format string, args ...any) {
+	if e.verbose {
+		e.say("nsagent: "+format, args...)
+	}
+}
+
+// connected tells of a connection to the agent that was begun at a time.
+func (e *env) connected(path string, begun time.Time) {
+	e.detail("connected to the agent in %s within %s", filepath.Dir(path), time.Since(begun).Round(time.Millisecond/10))
+}
 
 // paths returns where everything is.
 func (e *env) paths() (socketpath.Paths, error) {

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -45,10 +46,13 @@ func newKeyAdd(e *env) *cobra.Command {
 	return c
 }
 
+// slotKinds are the kinds that can be added, in the order of the help.
+func slotKinds() []string {
+	return []string{kindRecovery, kindKeyFile, kindPassphrase, kindKeyring, kindBoth, kindTOTP}
+}
+
 func (o keyAddOptions) check(kind string) error {
-	switch kind {
-	case kindRecovery, kindKeyFile, kindPassphrase, kindKeyring, kindBoth, kindTOTP:
-	default:
+	if !slices.Contains(slotKinds(), kind) {
 		return usage(fmt.Sprintf("unknown kind of key slot %.40q", kind), "it is recovery, key-file, passphrase, keyring, keyring+passphrase or totp", "see:  nsagent key add --help")
 	}
 	for _, f := range []struct {

@@ -37,10 +37,12 @@ func (e *env) signQuickly(ctx context.Context, path string, r client.Request) (s
 	if e.getenv("NSAGENT_SOCK_UID") != "" || !utf8.Valid(r.Body) || client.UnlockTokenNamed() {
 		return signed, false, nil
 	}
+	begun := time.Now()
 	conn, ok := dialOwn(ctx, path, uint32(os.Geteuid())) // #nosec G115 -- a uid fits
 	if !ok {
 		return signed, false, nil
 	}
+	e.connected(path, begun)
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if conn.SetDeadline(time.Now().Add(quickTime)) != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ func Main(args []string) int {
 		return 1
 	}
 	harden.Name("nsagent")
+	begun := time.Now()
 	// A reader that has gone is a failed write, with an exit code. A command that
 	// starts programs of other people has to give them the default back.
 	signal.Ignore(syscall.SIGPIPE)
@@ -36,7 +38,9 @@ func Main(args []string) int {
 		addCompletions(e, root)
 	}
 	root.SetArgs(dashedIDsLast(root, args))
-	return e.exit(root.ExecuteContext(context.Background()))
+	err := root.ExecuteContext(context.Background())
+	e.detail("all of it took %s", time.Since(begun).Round(time.Millisecond/10)) // an error comes last
+	return e.exit(err)
 }
 
 // interruptible returns a context that SIGINT and SIGTERM end, for commands that
@@ -106,7 +110,7 @@ background signs with them, so that scripts never see a secret.`,
 	f.StringVarP(&e.profile, "profile", "p", "", "use the profile `NAME` (else NSAGENT_PROFILE, default_profile, the only one)")
 	f.StringVarP(&e.output, "output", "o", "text", "how to print: `FORMAT` is text, json or jsonl")
 	f.BoolVarP(&e.quiet, "quiet", "q", false, "say nothing on stderr but errors")
-	f.BoolVarP(&e.verbose, "verbose", "v", false, "say more on stderr")
+	f.BoolVarP(&e.verbose, "verbose", "v", false, "say more on stderr: where the agent is, and how long it took")
 	f.BoolVar(&e.noInput, "no-input", false, "never ask (also NSAGENT_NO_INPUT)")
 	f.StringVar(&e.socket, "socket", "", "the agent's socket is `PATH` (else NSAGENT_SOCK)")
 	root.Flags().BoolVar(&version, "version", false, "print the version")

@@ -142,7 +142,16 @@ When the keyring does not help
   no share for this vault         the vault comes from another machine, or the
                                   keyring was reset:  nsagent key recover
 
-There is never a vault that opens without any of these.
+The machine key
+
+Apart from the vault there is a key of this machine, under which the ledger
+beside it stands: uses of grants, revocations, wrong passphrases. It opens no
+vault. It is in the OS keyring where one answers when the key is first needed,
+and otherwise, for good, in the file machine.key beside the vault: who can copy
+that can forge the ledger. Where there is no keyring there is nothing better;
+keep the file to yourself, and out of copies that others get.
+
+There is never a vault that opens without any of the modes above.
 `
 
 const helpClients = `Any program signs through the agent's socket, as JSON over HTTP:
