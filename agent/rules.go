@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -87,10 +86,10 @@ func (s *session) stepUp() bool {
 
 // timeout returns how long a caller waits for an approval.
 func (r *rules) timeout() time.Duration {
-	if r.policy != nil && r.policy.Approval.Timeout > 0 {
-		return r.policy.Approval.Timeout
+	if r.policy == nil {
+		return policy.DefaultTimeout
 	}
-	return approval.Timeout
+	return r.policy.Approval.Within()
 }
 
 // status tells of the rules.

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/vault"
 )
@@ -68,7 +67,7 @@ func TestTimeoutOfRules(t *testing.T) {
 		rules *rules
 		want  time.Duration
 	}{
-		{&rules{}, approval.Timeout}, {&rules{policy: &policy.Policy{}}, approval.Timeout},
+		{&rules{}, 2 * time.Minute}, {&rules{policy: &policy.Policy{}}, 2 * time.Minute},
 		{&rules{policy: &policy.Policy{Approval: policy.Approval{Timeout: time.Second}}}, time.Second},
 	} {
 		if got := c.rules.timeout(); got != c.want {

@@ -12,7 +12,7 @@ func TestCaps(t *testing.T) {
 	ask := func(uid uint32, n int) error {
 		w := question(n)
 		w.UID = uid
-		_, _, err := q.Ask(w, Caller{PID: n}, Timeout)
+		_, _, err := q.Ask(w, Caller{PID: n}, timeout)
 		return err
 	}
 	for n := range maxOfUser {
@@ -67,7 +67,7 @@ func TestSocketsLeavePlaces(t *testing.T) {
 	ask := func(socket string, uid uint32, n int) error {
 		w := question(n)
 		w.Socket, w.UID = socket, uid
-		_, _, err := q.Ask(w, Caller{}, Timeout)
+		_, _, err := q.Ask(w, Caller{}, timeout)
 		return err
 	}
 	fill := func(socket string) (n int) {

@@ -9,9 +9,6 @@ import (
 )
 
 const (
-	// Timeout is how long a request waits where policy does not say.
-	Timeout = 2 * time.Minute
-
 	maxRequests = 48  // by all sockets of grants together; the owner's own have places beside
 	maxOfSocket = 24  // requests by one of them
 	maxOfUser   = 16  // requests of one user by one socket

@@ -13,6 +13,9 @@ import (
 )
 
 // bubble runs f in a bubble of its own time, on a queue whose boot clock it is.
+// timeout is how long the requests of these tests wait.
+const timeout = 2 * time.Minute
+
 func bubble(t *testing.T, f func(t *testing.T, q *Queue)) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -39,7 +42,7 @@ type outcome struct {
 // wait has a caller wait in a goroutine of its own.
 func wait(ctx context.Context, t *testing.T, q *Queue, what Question, pid int) <-chan outcome {
 	t.Helper()
-	w, _, err := q.Ask(what, Caller{PID: pid}, Timeout)
+	w, _, err := q.Ask(what, Caller{PID: pid}, timeout)
 	if err != nil {
 		t.Fatalf("Ask: %v", err)
 	}
@@ -69,7 +72,7 @@ func TestOneRequestForAll(t *testing.T) {
 			all = append(all, wait(t.Context(), t, q, question(1), i))
 		}
 		r := only(t, q)
-		if len(r.Callers) != n || r.Question != question(1) || !regexp.MustCompile(`^[a-z2-7]{6}$`).MatchString(r.ID) || r.Ends-r.Since != Timeout {
+		if len(r.Callers) != n || r.Question != question(1) || !regexp.MustCompile(`^[a-z2-7]{6}$`).MatchString(r.ID) || r.Ends-r.Since != timeout {
 			t.Errorf("got %+v", r)
 		}
 		if err := q.Approve(r.ID, Once); err != nil {
@@ -111,7 +114,7 @@ func TestOtherQuestions(t *testing.T) {
 			if approved(q, other) {
 				t.Errorf("another %s is approved too", name)
 			}
-			if _, first, err := q.Ask(other, Caller{}, Timeout); err != nil || !first {
+			if _, first, err := q.Ask(other, Caller{}, timeout); err != nil || !first {
 				t.Errorf("another %s: first %v, %v", name, first, err)
 			}
 		}
@@ -170,14 +173,14 @@ func TestDeny(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		if _, _, err := q.Ask(question(1), Caller{}, Timeout); !errors.Is(err, ErrDenied) {
+		if _, _, err := q.Ask(question(1), Caller{}, timeout); !errors.Is(err, ErrDenied) {
 			t.Errorf("asked again at once: got %v", err)
 		}
-		if _, first, err := q.Ask(question(2), Caller{}, Timeout); err != nil || !first {
+		if _, first, err := q.Ask(question(2), Caller{}, timeout); err != nil || !first {
 			t.Errorf("another question: %v, %v", first, err)
 		}
 		time.Sleep(quiet)
-		if _, first, err := q.Ask(question(1), Caller{}, Timeout); err != nil || !first {
+		if _, first, err := q.Ask(question(1), Caller{}, timeout); err != nil || !first {
 			t.Errorf("asked again later: %v, %v", first, err)
 		}
 	})
@@ -186,7 +189,7 @@ func TestDeny(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T, q *Queue) {
 		first := wait(t.Context(), t, q, question(1), 1)
-		time.Sleep(Timeout - time.Second)
+		time.Sleep(timeout - time.Second)
 		second := wait(t.Context(), t, q, question(1), 2) // has a second, not two minutes
 		r := only(t, q)
 		a, b := <-first, <-second
@@ -203,11 +206,11 @@ func TestTimeout(t *testing.T) {
 func TestApprovedTooLateByTheBootClock(t *testing.T) {
 	var now time.Duration
 	q := New(func() time.Duration { return now })
-	if _, _, err := q.Ask(question(1), Caller{}, Timeout); err != nil {
+	if _, _, err := q.Ask(question(1), Caller{}, timeout); err != nil {
 		t.Fatal(err)
 	}
 	id := only(t, q).ID
-	now = Timeout
+	now = timeout
 	if _, err := q.Find(id); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Find: got %v", err)
 	}
@@ -252,7 +255,7 @@ func TestDropAndCancel(t *testing.T) {
 		if x, y := <-a, <-b; !errors.Is(x.err, ErrDropped) || !errors.Is(y.err, ErrDropped) {
 			t.Errorf("got %v, %v", x.err, y.err)
 		}
-		w, _, err := q.Ask(question(3), Caller{}, Timeout)
+		w, _, err := q.Ask(question(3), Caller{}, timeout)
 		if err != nil {
 			t.Fatal(err)
 		}

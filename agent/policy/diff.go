@@ -49,8 +49,8 @@ func (d *diff) settings(old, next *Policy) {
 	if old.StepUp != next.StepUp {
 		d.add(map[bool]string{true: "+", false: "-"}[next.StepUp.Admin], old.StepUp.Admin, "proofs of administration want a one-time code")
 	}
-	if old.Approval != next.Approval {
-		d.add("~", true, "an approval comes within %v, was %v", next.Approval.Timeout, old.Approval.Timeout)
+	if was, is := old.Approval.Within(), next.Approval.Within(); was != is {
+		d.add("~", is > was, "an approval comes within %v, was %v", is, was)
 	}
 	d.issuers(old.Issuers, next.Issuers)
 }

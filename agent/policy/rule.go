@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/pathglob"
@@ -40,9 +41,15 @@ type StepUp struct{ Admin bool }
 
 // Approval is the table approval.
 type Approval struct {
-	// Timeout is how long an attempt waits; zero means the default of who waits.
+	// Timeout is how long an attempt waits; zero means DefaultTimeout.
 	Timeout time.Duration
 }
+
+// DefaultTimeout is how long an attempt waits for an approval where no policy says.
+const DefaultTimeout = 2 * time.Minute
+
+// Within returns how long an attempt waits.
+func (a Approval) Within() time.Duration { return cmp.Or(a.Timeout, DefaultTimeout) }
 
 // Rule is one rule: it matches an attempt where all of its parts do, and of each list
 // one entry.

@@ -178,8 +178,25 @@ func TestDiff(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {~ true an approval comes within 2m0s, was 0s} {- false jobs of https://i} {+ true jobs of https://j, known by keys that are fetched}]` {
+	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {- false jobs of https://i} {+ true jobs of https://j, known by keys that are fetched}]` {
 		t.Errorf("settings: got %s", got)
+	}
+	for timeout, wider := range map[string]bool{"3s": false, "3m": true} {
+		p, err := Parse("version = 1\n[approval]\ntimeout = \"" + timeout + "\"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			old, next *Policy
+			want      Change
+		}{
+			{nil, p, Change{"~", wider, fmt.Sprintf("an approval comes within %v, was 2m0s", p.Approval.Timeout)}},
+			{p, nil, Change{"~", !wider, fmt.Sprintf("an approval comes within 2m0s, was %v", p.Approval.Timeout)}},
+		} {
+			if got := Diff(c.old, c.next); len(got) != 2 || got[1] != c.want {
+				t.Errorf("timeout of %s: got %+v, want %+v", timeout, got, c.want)
+			}
+		}
 	}
 }
 

@@ -55,7 +55,14 @@ func runPolicyLearn(e *env, o learnOptions) error {
 	if len(seen) == 0 {
 		e.note("the log shows nothing to learn from; with --used also what was allowed counts")
 	}
-	_, err = fmt.Fprint(e.stdout, policy.Learn(seen))
+	text := policy.Learn(seen)
+	if e.json() {
+		return e.printJSON(struct {
+			Schema string `json:"schema"`
+			Policy string `json:"policy"`
+		}{"nsagent.policy-learn/v1", text})
+	}
+	_, err = fmt.Fprint(e.stdout, text)
 	return err
 }
 
