@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,26 +22,7 @@ func TestDisksOfTheAgent(t *testing.T) {
 	h := newHistory(t)
 	mounts := map[string]string{"vault": filepath.Dir(h.d.paths.Vault), "log": h.d.paths.StateDir}
 	for _, dir := range mounts {
-		moved := dir + ".moved"
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(dir, moved); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=0700"); err != nil {
-			t.Skip("needs root: may not mount: " + err.Error())
-		}
-		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-		if err := os.CopyFS(dir, os.DirFS(moved)); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("chmod", "-R", "go=", dir).CombinedOutput(); err != nil { // #nosec G204 -- of the test
-			t.Fatalf("%v: %s", err, out)
-		}
+		onDisk(t, dir)
 	}
 	h.begin()
 	for which, dir := range mounts {
@@ -61,14 +44,10 @@ func TestDisksOfTheAgent(t *testing.T) {
 			spoil, fix func()
 		}{
 			{"full", fill, func() { _ = os.Remove(ballast) }},
-			{"read-only", func() {
-				if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-					t.Fatal(err)
-				}
-			}, func() { _ = syscall.Mount("", dir, "", syscall.MS_REMOUNT, "") }},
+			{"read-only", func() { remount(t, dir, syscall.MS_RDONLY) }, func() { remount(t, dir, 0) }},
 		} {
 			if which == "log" && c.name == "read-only" {
-				continue // it is open for writing, and so cannot become read-only
+				continue // it is open for writing: the kernel lets it become that between two agents only
 			}
 			before := len(h.promises().stored)
 			c.spoil()
@@ -84,6 +63,70 @@ func TestDisksOfTheAgent(t *testing.T) {
 		}
 	}
 	h.check()
+}
+
+// onDisk moves what is in dir to a file system of its own, of 8 MiB.
+func onDisk(t *testing.T, dir string) {
+	t.Helper()
+	moved := dir + ".moved"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=0700"); err != nil {
+		t.Skip("needs root: may not mount: " + err.Error())
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	if err := os.CopyFS(dir, os.DirFS(moved)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chmod", "-R", "go=", dir).CombinedOutput(); err != nil { // #nosec G204 -- of the test
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// remount makes the disk read-only, or lets it be written again.
+func remount(t *testing.T, dir string, flags uintptr) {
+	t.Helper()
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStartOnReadOnlyLog guards A-02 from the first moment: an agent whose log is on a
+// read-only disk does not start, says why and makes no socket, so that nothing is unlocked
+// or signed; what is in the log can be read all the same. Once the disk can be written it
+// starts, and the chain goes on.
+func TestStartOnReadOnlyLog(t *testing.T) {
+	needsRoot(t, "mounts")
+	d := newDaemon(t, os.Geteuid(), "")
+	onDisk(t, d.paths.StateDir)
+	remount(t, d.paths.StateDir, syscall.MS_RDONLY)
+	out, err := d.command("agent", "run").CombinedOutput()
+	if code := new(exec.ExitError); !errors.As(err, &code) || code.ExitCode() != 1 {
+		t.Errorf("agent run: got %v, want exit code 1", err)
+	}
+	for _, want := range []string{"opening the audit log", "read-only file system", "make it writable"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("agent run does not say %q: %s", want, out)
+		}
+	}
+	if _, err := os.Lstat(d.paths.Agent); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a socket: %v", err)
+	}
+	d.must("audit", "verify")
+	remount(t, d.paths.StateDir, 0)
+	d.start()
+	d.unlock()
+	d.addByFile("acme", sample(2), sample(4))
+	d.must("sign", "-p", "acme", sandboxURL)
+	d.stop()
+	d.must("audit", "verify")
 }
 
 // refusedForLackOfALog unlocks and signs until that is refused, as it has to be once
