@@ -126,7 +126,7 @@ func (s adminService) Unlock(ctx context.Context, q *pb.UnlockRequest) (*pb.Unlo
 	return &pb.UnlockResponse{
 		Profiles:    int32(n), // #nosec G115 -- the vault has at most 100,000
 		IdleSeconds: int64(open.idle / time.Second), HardSeconds: int64(open.hard / time.Second),
-		Warnings: s.status().GetWarnings(),
+		Warnings: append(s.status().GetWarnings(), s.warningsOfProfiles()...), Missing: s.missingSecrets(),
 	}, nil
 }
 

@@ -74,6 +74,7 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 	if c.granted() != nil || c.by() != nil {
 		a.narrowStatus(out, c)
 	} else {
+		out.Warnings = append(out.Warnings, a.warningsOfProfiles()...)
 		out.GrantSockets = a.sockets.report(a.boottime(), a.clock())
 	}
 	return out, nil
@@ -99,7 +100,19 @@ func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 	}
 }
 
-// status collects what the agent knows of itself. Nothing in it is secret.
+// warningsOfProfiles are those that name profiles, which are for the owner alone.
+func (a *Agent) warningsOfProfiles() []string {
+	out := a.missingSecrets()
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if s, err := a.currentLocked(); err == nil {
+		out = append(out, a.tending.warnings(s.profiles)...)
+	}
+	return out
+}
+
+// status collects what the agent knows of itself. Nothing in it is secret, and no profile
+// is named in its warnings.
 func (a *Agent) status() *pb.StatusResponse {
 	mem := a.arena.Info()
 	p := a.cfg.Paths
@@ -125,7 +138,7 @@ func (a *Agent) status() *pb.StatusResponse {
 			IdleLeft: int64(idle / time.Second), HardLeft: int64(hard / time.Second),
 		}
 		out.Expiring, out.Policy = s.expiring(a.clock()), s.policy().status()
-		out.Warnings = append(append(out.Warnings, s.warnings()...), a.tending.warnings(s.profiles)...)
+		out.Warnings = append(out.Warnings, s.warnings()...)
 	}
 	if err := a.audit.Err(); err != nil {
 		out.Warnings = append(out.Warnings, "the audit log cannot be written; nothing is signed")

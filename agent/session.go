@@ -33,6 +33,9 @@ type session struct {
 	weakMachineKey bool
 	// notes are sentences about how the vault was opened, for status.
 	notes []string
+	// missing are the blobs of secrets in use that were not there at the unlock, as after a
+	// copy of the vault file without them.
+	missing map[store.BlobHash]bool
 	// auditCut names the entry that the audit log should hold and does not; empty if it does.
 	auditCut string
 

@@ -171,6 +171,7 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		s.destroy()
 		return nil, fmt.Errorf("opening the profiles: %w", err)
 	}
+	a.noteMissing(ctx, s)
 	s.rules.Store(readRules(v.Policy()))
 	a.learnIssuers(s.policy())
 	return s, nil

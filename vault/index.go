@@ -45,8 +45,9 @@ func (r Record) Previous() Version {
 // opened: as long as that is the same, so is the record.
 type entry struct {
 	Record
-	leaf  envelope.Leaf
-	blobs []envelope.BlobHash // that it names, nil mostly
+	leaf    envelope.Leaf
+	blobs   []envelope.BlobHash // that it names, nil mostly
+	current []envelope.BlobHash // of those, what holds a version in use
 }
 
 // index is the open metadata of all records. It is not changed once made.
@@ -127,7 +128,7 @@ func newEntry(r *envelope.Record, m *envelope.Metadata, leaf envelope.Leaf) *ent
 	for i, v := range m.Versions {
 		versions[i] = Version{Number: v.Number, Created: time.Unix(int64(v.Created), 0).UTC()}
 	}
-	return &entry{leaf: leaf, blobs: r.Blobs(), Record: Record{
+	return &entry{leaf: leaf, blobs: r.Blobs(), current: r.CurrentBlobs(), Record: Record{
 		ID: store.ID(r.ID), Name: m.Name, Kind: m.Kind, Meta: m.Meta, Version: m.Current(),
 		Created: time.Unix(int64(m.Created), 0).UTC(), Changed: versions[0].Created,
 		HasRaw: slices.Contains(m.Parts, envelope.PartRaw), Versions: versions,

@@ -85,6 +85,27 @@ func (s *session) blobOf(h envelope.BlobHash) ([]byte, error) {
 	return b, classify(err)
 }
 
+// CurrentBlobs returns the blobs of the versions that are in use, by the name of their
+// record; nil for a locked vault, and for most others.
+func (v *Vault) CurrentBlobs() map[string][]store.BlobHash {
+	v.mu.RLock()
+	ix := v.index
+	v.mu.RUnlock()
+	if ix == nil {
+		return nil
+	}
+	var all map[string][]store.BlobHash
+	for name, e := range ix.byName {
+		for _, h := range e.current {
+			if all == nil {
+				all = make(map[string][]store.BlobHash)
+			}
+			all[name] = append(all[name], store.BlobHash(h))
+		}
+	}
+	return all
+}
+
 // openBlob opens a blob as a whole.
 func (s *session) openBlob(b envelope.Blob) (secret.Bytes, error) {
 	sealed, err := s.blobOf(b.Hash)

@@ -56,6 +56,17 @@ func (r *Record) Blobs() []BlobHash {
 	return all
 }
 
+// CurrentBlobs returns those of Blobs that hold a version in use.
+func (r *Record) CurrentBlobs() []BlobHash {
+	var all []BlobHash
+	for i := range r.Parts {
+		if l := r.Parts[i].Versions; len(l) > 0 && l[0].blob() {
+			all = append(all, BlobHash(l[0].Content))
+		}
+	}
+	return all
+}
+
 // format returns the format that r has to be encoded in.
 func (r *Record) format() uint64 {
 	if len(r.Blobs()) > 0 {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/atomicfile"
@@ -91,6 +92,29 @@ func (f *File) BlobFile(h BlobHash) ([]byte, error) {
 		return nil, fmt.Errorf("reading blob %s: %w", h, translate(err))
 	}
 	return b, nil
+}
+
+// HasBlobFile reports whether there is a file of that blob, whatever it holds.
+func (f *File) HasBlobFile(h BlobHash) bool {
+	_, err := os.Lstat(f.blobPath(h))
+	return err == nil
+}
+
+// Lacking returns those of some blobs that neither a file nor the snapshot has. It reads
+// no blob, and the snapshot only where a file is missing. Errors as of Load.
+func (f *File) Lacking(ctx context.Context, blobs []BlobHash) ([]BlobHash, error) {
+	lacking := slices.DeleteFunc(slices.Clone(blobs), f.HasBlobFile)
+	if len(lacking) == 0 {
+		return nil, nil
+	}
+	s, err := f.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("looking for blobs: %w", err)
+	}
+	return slices.DeleteFunc(lacking, func(h BlobHash) bool {
+		_, recent := s.recent[h]
+		return recent
+	}), nil
 }
 
 // Blobs returns the blobs that there are files of, in no order.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -185,9 +186,46 @@ func TestRecentBlobsAreBounded(t *testing.T) {
 	}
 }
 
-// TestCopyWhileWriting guards P9 for backups: a plain recursive copy of the
-// directory, made at any moment while blobs come and go, holds a snapshot together
-// with every blob that it names.
+func (f *File) blobAnywhere(h BlobHash) ([]byte, error) { return f.Blob(context.Background(), h) }
+
+// TestLacking shows that a blob is missed where neither its file nor the snapshot has
+// it, and not before.
+func TestLacking(t *testing.T) {
+	f, now := blobStore(t)
+	a, ha := blobOf(1, 100_000)
+	b, hb := blobOf(2, 100_000)
+	named := map[BlobHash]bool{ha: true, hb: true}
+	f.mustCommit(t, 0, Change{Blobs: map[BlobHash][]byte{ha: a, hb: b}, Named: named})
+	want := func(what string, want ...BlobHash) {
+		t.Helper()
+		got, err := f.Lacking(t.Context(), []BlobHash{ha, hb})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, %v, want %v", what, got, err, want)
+		}
+	}
+	want("both are there")
+	if err := os.Remove(f.blobPath(hb)); err != nil {
+		t.Fatal(err)
+	}
+	want("the snapshot has it")
+	*now = now.Add(copyTime + time.Second)
+	f.mustCommit(t, 1, Change{Named: named})
+	want("the snapshot has it no more", hb)
+	if f.HasBlobFile(hb) || !f.HasBlobFile(ha) {
+		t.Error("the files are not told apart")
+	}
+	if err := os.Remove(f.path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Lacking(t.Context(), []BlobHash{hb}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("no snapshot: %v", err)
+	}
+}
+
+// TestCopyWhileWriting guards P9 for backups: a plain copy, made at any moment while
+// blobs come and go, holds a snapshot together with every blob that it names: one of the
+// whole directory, and one of the vault file and then its blobs. What is copied in that
+// order has the blobs as files, and does not need the snapshot for them.
 func TestCopyWhileWriting(t *testing.T) {
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -231,15 +269,22 @@ func TestCopyWhileWriting(t *testing.T) {
 			continue
 		}
 		to := filepath.Join(t.TempDir(), "copy")
+		from, blob := []string{dir}, (*File).blobAnywhere
+		if i%2 == 1 {
+			from, blob = []string{f.path, f.blobDir()}, (*File).BlobFile
+			if err := os.Mkdir(to, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
 		// cp grumbles about temporary files that go while it runs; that is no matter.
-		_ = exec.CommandContext(ctx, "cp", "-a", dir, to).Run() // #nosec G204 -- of the test
+		_ = exec.CommandContext(ctx, "cp", slices.Concat([]string{"-a"}, from, []string{to})...).Run() // #nosec G204 -- of the test
 		copied := NewFile(filepath.Join(to, "vault.nsv"))
 		s, err := copied.Load(ctx)
 		if err != nil {
 			t.Fatalf("copy %d: %v", i, err)
 		}
 		for rest := s.Root; len(rest) > 0; rest = rest[sha256.Size:] {
-			if _, err := copied.Blob(ctx, BlobHash(rest[:sha256.Size])); err != nil {
+			if _, err := blob(copied, BlobHash(rest[:sha256.Size])); err != nil {
 				t.Errorf("copy %d, generation %d: %v", i, s.Generation, err)
 			}
 		}

@@ -59,10 +59,12 @@ func runUnlock(c *cobra.Command, e *env, o unlockOptions) error {
 	if at := time.Duration(r.GetHardSeconds()) * time.Second; hard >= at+time.Second {
 		e.note("it locks after %s at the latest, and not after the %s of --for: hard_lock in config.toml is the most", seconds(r.GetHardSeconds()), seconds(int64(hard/time.Second)))
 	}
+	notes := r.GetMissing()
 	if e.verbose || o.byCode() {
-		for _, w := range r.GetWarnings() {
-			e.note("%s", w)
-		}
+		notes = r.GetWarnings()
+	}
+	for _, w := range notes {
+		e.note("%s", w)
 	}
 	if e.json() {
 		return e.printJSON(struct {

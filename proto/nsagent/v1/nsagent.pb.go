@@ -2744,8 +2744,10 @@ type UnlockResponse struct {
 	// Seconds.
 	IdleSeconds int64 `protobuf:"varint,2,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
 	// Seconds.
-	HardSeconds   int64    `protobuf:"varint,3,opt,name=hard_seconds,json=hardSeconds,proto3" json:"hard_seconds,omitempty"`
-	Warnings      []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	HardSeconds int64    `protobuf:"varint,3,opt,name=hard_seconds,json=hardSeconds,proto3" json:"hard_seconds,omitempty"`
+	Warnings    []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// What of the vault is not there; also among the warnings. Whoever unlocks should see it.
+	Missing       []string `protobuf:"bytes,5,rep,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2804,6 +2806,13 @@ func (x *UnlockResponse) GetHardSeconds() int64 {
 func (x *UnlockResponse) GetWarnings() []string {
 	if x != nil {
 		return x.Warnings
+	}
+	return nil
+}
+
+func (x *UnlockResponse) GetMissing() []string {
+	if x != nil {
+		return x.Missing
 	}
 	return nil
 }
@@ -9261,12 +9270,13 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"passphrase\x12\x1f\n" +
 	"\vfor_seconds\x18\x02 \x01(\x03R\n" +
 	"forSeconds\x12$\n" +
-	"\x03key\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x03key\"\x8e\x01\n" +
+	"\x03key\x18\x03 \x01(\v2\x12.nsagent.v1.SealedR\x03key\"\xa8\x01\n" +
 	"\x0eUnlockResponse\x12\x1a\n" +
 	"\bprofiles\x18\x01 \x01(\x05R\bprofiles\x12!\n" +
 	"\fidle_seconds\x18\x02 \x01(\x03R\vidleSeconds\x12!\n" +
 	"\fhard_seconds\x18\x03 \x01(\x03R\vhardSeconds\x12\x1a\n" +
-	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"~\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\x12\x18\n" +
+	"\amissing\x18\x05 \x03(\tR\amissing\"~\n" +
 	"\aKeySlot\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1d\n" +
