@@ -234,7 +234,8 @@ func some(from int) []site {
 // signature is without its entry, and without faults it goes on.
 //
 // Where a round has several calls at a site, the first gets all four, and each later one
-// another. The short form takes every third step of the write path.
+// another. The short form takes every third step of the write path, with one of the four
+// in turn.
 func TestSystemCallsOfTheAgentFail(t *testing.T) {
 	s, whole := newSweep(t, asItIs)
 	pid := s.d.pid
@@ -251,8 +252,9 @@ func TestSystemCallsOfTheAgentFail(t *testing.T) {
 		s.wantHits(whole.sites(), faults...)
 	} else {
 		for i, at := range some(0) {
-			s.try(plan{at: at, nth: 1, errno: faults[i%2]})
-			s.wantHits([]site{at}, faults[i%2])
+			f := faults[i%len(faults)]
+			s.try(plan{at: at, nth: 1, errno: f})
+			s.wantHits([]site{at}, f)
 		}
 		if now, err := s.d.ask(); err != nil || now != pid {
 			t.Errorf("the agent is process %d, %v; it was %d", now, err, pid)

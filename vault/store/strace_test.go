@@ -61,7 +61,7 @@ func parseTrace(t *testing.T, path string) []call {
 // injection is a fault at the when-th call of that name in a thread.
 type injection struct {
 	call  string
-	fault string // error=EIO, error=ENOSPC or signal=KILL
+	fault string // error=EIO and the like, or signal=KILL
 	when  int
 }
 
@@ -195,10 +195,14 @@ func wantNoLeftovers(t *testing.T, path string) {
 	}
 }
 
-// wantNoRepeatedFsync fails if a descriptor is fsynced again after a failed fsync.
-func wantNoRepeatedFsync(t *testing.T, calls []call) {
+// wantNoRepeatedFsync fails if a descriptor is fsynced again after a failed fsync. One
+// that was interrupted has not failed, and may be.
+func wantNoRepeatedFsync(t *testing.T, calls []call, fault injection) {
 	t.Helper()
 	failed := map[string]bool{}
+	if fault.fault == "error=EINTR" {
+		return
+	}
 	for _, c := range calls {
 		fd := fdArgument.FindString(c.args)
 		switch {
@@ -274,8 +278,14 @@ func planInjections(calls []call, path string) []injection {
 		if perName[c.name] > most && !long() {
 			continue
 		}
-		faults := []string{"error=EIO", "error=ENOSPC", "signal=KILL"}
-		if slices.Contains([]string{"fstat", "newfstatat", "close", "lseek", "fadvise64"}, c.name) && !long() {
+		faults := errnosOf(c.name)
+		if !long() { // some of them, other ones each time
+			n := perName[c.name]
+			faults = []string{faults[(n-1)%len(faults)], faults[n%len(faults)]}
+		}
+		if long() || !harmless(c.name) {
+			faults = append(faults, "signal=KILL")
+		} else {
 			faults = faults[:1]
 		}
 		for _, fault := range faults {
@@ -285,9 +295,28 @@ func planInjections(calls []call, path string) []injection {
 	return plan
 }
 
-// TestEverySystemCallMayFail lets each system call of a write fail with EIO and
-// ENOSPC, and kills the writer at each. What is left must be old or new, what was
-// acknowledged must be new, and no descriptor may be fsynced again after a failure.
+// harmless reports whether a call changes nothing.
+func harmless(name string) bool {
+	return slices.Contains([]string{"fstat", "newfstatat", "close", "lseek", "fadvise64"}, name)
+}
+
+// errnosOf returns what a call of that name is made to fail with: a full or broken disk
+// any of them, and further only what the kernel gives.
+func errnosOf(name string) []string {
+	faults := []string{"error=EIO", "error=ENOSPC"}
+	if slices.Contains([]string{"openat", "flock", "read", "write", "pwrite64", "fsync", "ftruncate", "close"}, name) {
+		faults = append(faults, "error=EINTR")
+	}
+	if name == "openat" {
+		faults = append(faults, "error=EMFILE")
+	}
+	return faults
+}
+
+// TestEverySystemCallMayFail lets each system call of a write fail with EIO, ENOSPC, and
+// where it can give them EINTR and EMFILE, and kills the writer at each. What is left must
+// be old or new, what was acknowledged must be new, and no descriptor may be fsynced again
+// after a failure. The short form gives each call two of the errors in turn.
 func TestEverySystemCallMayFail(t *testing.T) {
 	needStrace(t)
 	for _, scene := range straceScenes() {
@@ -305,17 +334,18 @@ func TestEverySystemCallMayFail(t *testing.T) {
 					for _, c := range calls {
 						if c.injected && strings.Contains(c.args, filepath.Dir(path)) {
 							hit[c.name]++
+							hit[fault.fault]++
 						}
 					}
 					if fault.fault == "signal=KILL" && !acknowledged {
 						hit["kill"]++
 					}
-					wantNoRepeatedFsync(t, calls)
+					wantNoRepeatedFsync(t, calls, fault)
 					scene.check(t, path, acknowledged)
 				})
 			}
 			t.Logf("%d faults; failed on our files: %v", len(plan), hit)
-			for _, name := range []string{"openat", "fsync", "kill"} {
+			for _, name := range []string{"openat", "fsync", "kill", "error=EIO", "error=ENOSPC", "error=EINTR", "error=EMFILE"} {
 				if hit[name] == 0 {
 					t.Errorf("no %s was made to fail", name)
 				}
