@@ -166,11 +166,15 @@ The answer has the header's value as "authorization", and the URL to send as
                    nsagent sign -X POST "$URL" --format curl
   Go               package client: its Transport is an http.RoundTripper that
                    signs each request, and anew when it is sent again
-  Python, Node     an HTTP connection over the Unix socket, as above
+                   client.AccessToken, oauth2adapter for golang.org/x/oauth2
+  Python           package nsagent: NSAgentAuth for requests and httpx
+  Node.js          package nsagent: a fetch, and an interceptor for axios
   SOAP             nsagent passport puts out the tokenPassport element
   ODBC, JDBC       user TBA, password from nsagent connect-password
-  OAuth 2.0 M2M    nsagent assertion puts out the client_assertion to post to
-                   the token endpoint
+  OAuth 2.0        nsagent token puts out an access token, which the agent keeps
+                   until shortly before its end; POST /v1/token in JSON
+                   nsagent assertion puts out the client_assertion (M2M), for
+                   a program that goes to the token endpoint itself
 
 A header is good for one send within five minutes, for its method and URL only.
 A library that sends again has to sign again. To try without an account:
@@ -215,7 +219,8 @@ const helpSecurity = `A script can get, while the vault is unlocked and within t
   an OAuth header for one method and URL, for five minutes
   a SOAP TokenPassport for one use
   a password for one SuiteAnalytics Connect session
-  a client assertion, for one access token
+  a client assertion (M2M), which buys one access token
+  an OAuth 2.0 access token, with all rights of its role until it ends
   names, accounts and limits of the profiles
 
 It cannot get a stored secret by any call, a signature over bytes of its own
