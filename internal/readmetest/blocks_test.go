@@ -101,6 +101,26 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestPagesAreListed fails for a page that docs/README.md does not lead to.
+func TestPagesAreListed(t *testing.T) {
+	index, err := os.ReadFile("../../docs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"*.md", "*/*.md"} {
+		pages, err := filepath.Glob("../../docs/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			page, _ = strings.CutPrefix(page, "../../docs/")
+			if page != "README.md" && !strings.Contains(string(index), "]("+page+")") {
+				t.Errorf("docs/README.md does not list %s", page)
+			}
+		}
+	}
+}
+
 func TestTranscriptIsShort(t *testing.T) {
 	for _, b := range readme(t) {
 		if n := strings.Count(b.text, "\n"); b.language == "console" && n > 8 {
