@@ -58,7 +58,7 @@ REQUIREMENTS = $(if $(filter ./...,$(PKGS)),-requirements docs/threat-model.md)
 # goroutine, or run the program as shipped. `make plain` runs all of them without it.
 PLAIN   ?= ./internal/secret ./internal/memscan ./signer ./cmd/...
 
-.PHONY: all build test race plain fuzz script bench abuse faults soak compat mutate narrow lint generate generate-check \
+.PHONY: all build test race plain fuzz script bench abuse faults soak compat mutate narrow lint vuln generate generate-check \
 	tidy-check deps deps-check man man-check cover install clean check demo help
 
 all: build
@@ -126,7 +126,7 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 narrow: ## narrow unlock tokens 1,000,000 times at random: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 2h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'
 
-check: lint test ## what CI runs
+check: lint vuln test ## what CI runs
 
 lint: generate-check tidy-check deps-check man-check ## gofmt, vet, staticcheck, gosec and the generated files
 	@tools/setup test
@@ -136,6 +136,9 @@ lint: generate-check tidy-check deps-check man-check ## gofmt, vet, staticcheck,
 	$(TOOL) staticcheck ./...
 	@$(GO) build -C tools -o ../bin/gosec ./gosec
 	bin/gosec ./...
+
+vuln: ## known vulnerabilities in what is called, where their database can be reached
+	@tools/vuln
 
 generate: ## write the Go code of proto/, and the codes for Python and Node
 	@tools/setup test
