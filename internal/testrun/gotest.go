@@ -19,7 +19,7 @@ import (
 
 // testTimeout bounds the tests of one package. The longest takes half of it on a slow
 // machine.
-const testTimeout = 15 * time.Minute
+const testTimeout = 30 * time.Minute
 
 // event is one line of go test -json, as cmd/test2json describes it.
 type event struct {
