@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/approval"
+	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
@@ -123,9 +124,14 @@ func TestApprovalThatIsNotGiven(t *testing.T) {
 		}
 	}
 	done := make(chan error, 1)
-	ask.within = 300 * time.Millisecond
+	ask.within = 2 * time.Second
 	go func() { done <- f.agent.awaitApproval(t.Context(), u, f.agent.session, p, ask) }()
-	f.waiting(1, 1)
+	eventually(t, 10*time.Second, func() string { // the question is recorded after it waits
+		if all := f.entries(); all[len(all)-1].Event != audit.EventApprovalAsk {
+			return "the question is not in the log"
+		}
+		return ""
+	})
 	if err := f.agent.audit.Close(); err != nil {
 		t.Fatal(err)
 	}
