@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -120,18 +118,14 @@ func (g *granted) whom(s *session) string {
 	var names []string
 	for name, p := range s.profiles {
 		if g.may(s, p) {
-			names = append(names, strconv.Quote(name))
+			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	const most = 4
-	switch n := len(names); {
-	case n == 0:
+	if len(names) == 0 {
 		return "none of its profiles is in this vault any more"
-	case n > most:
-		return fmt.Sprintf("it is for %s and %d more", strings.Join(names[:most], ", "), n-most)
 	}
-	return "it is for " + strings.Join(names, ", ")
+	slices.Sort(names)
+	return "it is for " + someOf(names)
 }
 
 // findFor is find among the profiles that c may use. What lies outside of a grant is
