@@ -161,7 +161,7 @@ func (f *fixture) waitLocked() {
 
 // TestBackoff guards the pause after wrong passphrases, which outlives the agent.
 func TestBackoff(t *testing.T) {
-	f := start(t)
+	f := start(t, func(c *Config) { c.Clock = func() time.Time { return time.Unix(1_700_000_000, 0) } })
 	ctx := t.Context()
 	for i := range freeTries {
 		if _, err := f.admin.Unlock(ctx, f.sealer("wrong"), 0); !errors.Is(err, client.ErrPassphrase) {

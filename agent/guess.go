@@ -32,8 +32,9 @@ type guess struct {
 }
 
 // counted calls try with proof unless too many wrong passphrases came before, and v is no
-// older than what was seen. Where the passphrase is wrong, it counts; where it is right, more
-// is noted. All that is durable before counted returns.
+// older than what was seen. Where the passphrase is wrong, it counts, and the pause begins:
+// how long looking took shortens none. Where it is right, more is noted. All that is durable
+// before counted returns.
 func (a *Agent) counted(ctx context.Context, v *vault.Vault, k *ledgerKey, seen sightings, proof vault.Proof, try func(context.Context, vault.Proof) error, more ...store.Entry) error {
 	if err := v.AtLeast(ctx, seen.generation); err != nil {
 		return fmt.Errorf("opening the vault: %w", err)
@@ -47,6 +48,13 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, k *ledgerKey, seen 
 	defer cancel()
 	switch {
 	case errors.Is(err, vault.ErrPassphrase):
+		now := unixMilliseconds(a.clock())
+		werr := k.use(ctx, func(l *ledger) error {
+			return l.Append(store.Entry{Kind: ledgerLastFailure, Subject: k.vault, Value: now})
+		})
+		if werr != nil {
+			a.log.Warn("the pause after a wrong passphrase counts from when it was typed", "error", werr)
+		}
 		if !slices.ContainsFunc(v.Slots(), func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyringPassphrase }) {
 			return refuse(err, pb.CodePassphrase, "the vault did not open", "the passphrase is wrong", "try again:  nsagent unlock")
 		}

@@ -206,7 +206,8 @@ func TestGuessesAtOnce(t *testing.T) {
 // A try counts while its passphrase is looked at, and not after it where that did not come
 // to an end; what another agent has written down meanwhile stays.
 func TestGuessIsCountedFirst(t *testing.T) {
-	f := start(t)
+	var ahead shifted
+	f := start(t, ahead.clock)
 	f.unlock()
 	f.lock()
 	v, err := f.agent.openVault(t.Context())
@@ -265,6 +266,7 @@ func TestGuessIsCountedFirst(t *testing.T) {
 			if c.meanwhile != nil {
 				c.meanwhile(cancel)
 			}
+			ahead.Add(int64(time.Hour)) // looking takes long
 			if count, _, _ := state(); count != c.during {
 				t.Errorf("%s: while it is looked at the count is %d, want %d", what, count, c.during)
 			}
@@ -274,6 +276,9 @@ func TestGuessIsCountedFirst(t *testing.T) {
 		count, last, now := state()
 		if !errors.Is(err, c.comes) || count != c.after {
 			t.Errorf("%s: got %v and %d, want %v and %d", what, err, count, c.comes, c.after)
+		}
+		if ended := unixMilliseconds(ahead.now().Add(-time.Minute)); errors.Is(c.comes, vault.ErrPassphrase) && last < ended {
+			t.Errorf("%s: the pause counts from %d, want from the end of it, after %d", what, last, ended)
 		}
 		if count == 1 && last != 7 {
 			t.Errorf("%s: the time of the last wrong one is %d, want 7", what, last)
