@@ -31,6 +31,8 @@ type use struct {
 	check func(*live) error
 	// fault is what was wrong with the request before the profile was known.
 	fault error
+	// unheard is why nobody can say what other agents have revoked; nil: that is known.
+	unheard error
 
 	// What authorize says of it: the rule of the policy that decided, and whether it has
 	// a place among the uses of that rule that are under way, until endUse.
@@ -125,16 +127,13 @@ func withoutWaiting(ctx context.Context) context.Context {
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
 func (a *Agent) decide(u *use, waits bool) (*session, *live, error) {
-	unknown := a.heed(u.caller.granted())
+	u.unheard = a.heed(u.caller.granted())
 	now, boot := a.clock(), a.boottime()
 	u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
 	u.evidence = a.evidenceOf(u.caller, boot)
 	a.mu.RLock()
 	s, p, d, err := a.decideLocked(u, now, boot)
 	a.mu.RUnlock()
-	if err == nil {
-		err = unknown
-	}
 	a.haveShownAgain(u.caller, err)
 	u.rule = d.Rule
 	if ask := (*asks)(nil); errors.As(err, &ask) {
@@ -206,6 +205,9 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 	p, err = s.findFor(u.caller, u.name)
 	if err != nil {
 		return nil, nil, d, err
+	}
+	if u.unheard != nil {
+		return s, p, d, u.unheard
 	}
 	if u.fault != nil {
 		return s, p, d, u.fault

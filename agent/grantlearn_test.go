@@ -143,11 +143,9 @@ func TestTwoAgentsRevokeASocket(t *testing.T) {
 }
 
 // TestLedgerThatCannotBeRead: where nobody can tell what was revoked, nothing is done for a
-// grant, until that can be told again. The owner is served.
+// grant, nor is anybody asked to approve it, until that can be told again. The owner is served.
 func TestLedgerThatCannotBeRead(t *testing.T) {
-	f := start(t)
-	f.unlock()
-	f.addTBA("acme")
+	f := startAsking(t)
 	token, _ := f.mustGrant("acme")
 	c := f.show(token)
 	sign := func() error { _, err := c.Sign(t.Context(), request("acme")); return err }
@@ -163,6 +161,9 @@ func TestLedgerThatCannotBeRead(t *testing.T) {
 	}
 	if _, err := c.Profiles(t.Context()); !errors.Is(err, &client.Error{Code: pb.CodeUnsafe}) {
 		t.Errorf("another call: got %v", err)
+	}
+	if _, err := c.Sign(t.Context(), writing(1)); !errors.Is(err, &client.Error{Code: pb.CodeUnsafe}) {
+		t.Errorf("a call that somebody has to approve: got %v", err)
 	}
 	f.sign("acme")
 	if err := os.Chmod(f.paths.Ledger, 0o600); err != nil {
