@@ -34,7 +34,7 @@ MUTATE  ?= ./internal/pathglob ./internal/grantlimits ./internal/totp
 DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
 READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go
 SAYS    ?= diff.go,compare.go,words.go,lint.go,reach.go,learn.go,explain.go,cases.go,errors.go
-CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./internal/unlocktoken ./vault/bundle
+CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./agent/approval ./internal/unlocktoken ./vault/bundle
 # TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests
 # that show some.
 TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go

@@ -34,13 +34,28 @@ func TestCaps(t *testing.T) {
 	if err := ask(2, 0); err != nil {
 		t.Errorf("somebody else: %v", err)
 	}
-	for n := range 3 * maxRemember {
+}
+
+// Of too many answers those are kept that count the longest, and the new one.
+func TestFirstToEndMakesRoom(t *testing.T) {
+	q := New(func() time.Duration { return 0 })
+	remember := func(n int, ends time.Duration) {
 		q.mu.Lock()
-		q.rememberLocked(q.denied, question(n), answer{"x", time.Hour + time.Duration(n)})
-		q.mu.Unlock()
+		defer q.mu.Unlock()
+		q.rememberLocked(q.denied, question(n), answer{"x", ends})
 	}
-	if _, last := q.denied[question(3*maxRemember-1)]; len(q.denied) != maxRemember || !last {
-		t.Errorf("%d denials are kept, the last %v", len(q.denied), last)
+	const all = 3 * maxRemember
+	for n := range all {
+		remember(n, time.Hour+time.Duration(n))
+	}
+	for n := range all {
+		if _, kept := q.denied[question(n)]; kept != (n >= all-maxRemember) {
+			t.Errorf("denial %d of %d is kept: %v", n, all, kept)
+		}
+	}
+	remember(all, time.Minute)
+	if _, kept := q.denied[question(all)]; !kept || len(q.denied) != maxRemember {
+		t.Errorf("%d denials are kept, the new one %v", len(q.denied), kept)
 	}
 }
 
@@ -85,6 +100,11 @@ func TestSocketsLeavePlaces(t *testing.T) {
 	}
 	if err := ask("b", 1, 0); err != nil {
 		t.Errorf("another socket: %v", err)
+	}
+	for n := range maxOfUser {
+		if err := ask("", 100000, n); err != nil { // who has many by a socket
+			t.Fatalf("one user's request %d by another way: %v", n, err)
+		}
 	}
 	if n := fill("b") + fill("c"); n != maxRequests-maxOfSocket-1 {
 		t.Errorf("all sockets have %d requests more, want %d", n, maxRequests-maxOfSocket-1)

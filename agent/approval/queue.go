@@ -55,8 +55,8 @@ func New(boottime func() time.Duration) *Queue {
 func (q *Queue) Approved(what Question) (id string, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	a, ok := q.approved[what]
-	return a.id, ok && q.boottime() < a.until
+	a := q.approved[what] // none: it ended as the machine started
+	return a.id, q.boottime() < a.until
 }
 
 // Ask has a caller wait for the answer to a question. first tells that nobody waited for it
@@ -65,7 +65,7 @@ func (q *Queue) Ask(what Question, c Caller, within time.Duration) (w *Waiting, 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.boottime()
-	if a, ok := q.denied[what]; ok && now < a.until {
+	if now < q.denied[what].until {
 		return nil, false, ErrDenied
 	}
 	var same *request
