@@ -111,7 +111,7 @@ func TestStartOnReadOnlyLog(t *testing.T) {
 	if code := new(exec.ExitError); !errors.As(err, &code) || code.ExitCode() != 1 {
 		t.Errorf("agent run: got %v, want exit code 1", err)
 	}
-	for _, want := range []string{"opening the audit log", "read-only file system", "make it writable"} {
+	for _, want := range []string{"the audit log cannot be opened", "read-only file system", "make it writable", "[NSA-AUDIT]"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("agent run does not say %q: %s", want, out)
 		}

@@ -85,6 +85,7 @@ func rows() []row {
 		{sentinel: audit.ErrInUse, code: pb.CodeRunning, message: "an agent is running already", why: "another process has the audit log open", next: "see it:  nsagent status"},
 		{sentinel: audit.ErrBroken, code: pb.CodeAuditBad, message: "the audit log was changed", open: true, next: "check it, then move its directory aside:  nsagent audit verify"},
 		{sentinel: audit.ErrUnsafe, code: pb.CodeUnsafe, message: "the audit log is not safe to use", open: true},
+		{sentinel: audit.ErrOpen, code: pb.CodeAudit, message: "the audit log cannot be opened", open: true},
 		{sentinel: socketpath.ErrTooLong, code: pb.CodeSocket, message: "the socket path is too long", open: true},
 		{sentinel: socketpath.ErrUnsafe, code: pb.CodeUnsafe, message: "a directory is not safe to use", open: true},
 		{sentinel: ErrNetwork, code: pb.CodeNetwork, message: "NetSuite was not reached", open: true, next: "try again"},

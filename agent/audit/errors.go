@@ -14,6 +14,10 @@ var (
 	// ErrBroken means that the end of the log has been changed: it cannot be continued.
 	// The damage that a crash leaves is repaired instead and is no error.
 	ErrBroken = errors.New("audit: log was changed")
+
+	// ErrOpen means that the system does not let the log be opened for writing, as on a
+	// disk that is full or read-only.
+	ErrOpen = errors.New("audit: log cannot be opened")
 )
 
 // Errors of appending.

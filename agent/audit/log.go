@@ -66,7 +66,7 @@ type Log struct {
 // If a crash has left an incomplete line, or zeros that a power cut leaves, that part
 // is moved to a file audit.torn-N beside the log and an audit.recovered entry, fsynced,
 // says so. A line at the end that was changed is an error that wraps ErrBroken. Other
-// errors wrap ErrInUse, ErrUnsafe or that of the system.
+// errors wrap ErrInUse, ErrUnsafe, or ErrOpen and that of the system.
 func Open(dir string, opts Options) (*Log, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -75,6 +75,9 @@ func Open(dir string, opts Options) (*Log, error) {
 	l := &Log{dir: dir, opts: opts, settled: make(chan struct{}, 1)}
 	w, err := openWriter(dir, opts, l.settled)
 	if err != nil {
+		if !errors.Is(err, ErrInUse) && !errors.Is(err, ErrUnsafe) && !errors.Is(err, ErrBroken) {
+			err = fmt.Errorf("%w: %w", ErrOpen, err)
+		}
 		return nil, err
 	}
 	l.current.Store(w)

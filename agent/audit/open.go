@@ -20,7 +20,7 @@ func openWriter(dir string, opts Options, settled chan struct{}) (_ *writer, err
 	path := filepath.Join(dir, fileName)
 	f, created, err := openAppend(path)
 	if err != nil {
-		return nil, fmt.Errorf("audit: opening the log: %w", err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {

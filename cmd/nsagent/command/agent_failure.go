@@ -1,6 +1,8 @@
 package command
 
 import (
+	"cmp"
+
 	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/client"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -12,6 +14,7 @@ func agentFailure(what string, err error) error {
 	code, message, why, next := agent.Explain(err)
 	switch {
 	case code != pb.CodeInternal:
+		next = cmp.Or(next, system(err))
 	case what != "":
 		message, why, next = what, plain(err), system(err)
 	default:
