@@ -127,7 +127,7 @@ func TestCaveatsWithoutSense(t *testing.T) {
 		{Methods: []string{strings.Repeat("A", 17)}}, {Methods: []string{""}}, {Paths: []string{"a"}}, {Scripts: []string{"1"}}, {Scripts: []string{"/1"}}, {Scripts: []string{"1/"}}, {Scripts: []string{"1/1/1"}},
 		{Scripts: []string{"1 /1"}}, {Operations: []string{""}}, {NotBefore: -1}, {NotAfter: -1}, {NotBefore: 6, NotAfter: 5}, {Rate: &Rate{Count: 0, Seconds: 60}}, {Rate: &Rate{Count: 1, Seconds: 0}},
 		{Rate: &Rate{Count: 1, Seconds: year + 1}}, {Networks: []string{"192.0.2.0"}}, {Networks: []string{"192.0.2.1/24"}}, {Networks: []string{"2001:DB8::/32"}}, {Networks: []string{"::ffff:192.0.2.0/120"}}, {Peer: &Peer{}}, {Peer: &Peer{UIDs: uids}},
-		{Peer: &Peer{UIDs: []uint32{7, 7}}}, {Peer: &Peer{Executables: []string{""}}},
+		{Peer: &Peer{UIDs: []uint32{7, 7}}}, {Peer: &Peer{Executables: []string{""}}}, {Peer: &Peer{Executables: []string{"/a", "/a"}}}, {Peer: &Peer{Executables: []string{"/a\n"}}},
 		{Peer: &Peer{Executables: []string{"python3"}}}, {Peer: &Peer{Executables: []string{"/a", "./a"}}}, {Peer: &Peer{Executables: []string{"/a/../b"}}}, {Peer: &Peer{Executables: []string{"/a/"}}}, {Peer: &Peer{Executables: []string{"//a"}}},
 		{Identities: identities}, identity("", claim("1")), identity("https://i", nil), identity("https://i", claims),
 		identity("https://i", claim()), identity("https://i", claim("")), identity("https://i", []Claim{{Name: "", Values: []string{"1"}}}), identity("https://i", []Claim{claims[0], claims[0]}),
