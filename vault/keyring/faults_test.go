@@ -66,6 +66,15 @@ func TestBrokenKeyrings(t *testing.T) {
 					launch, ended := launcher(env, roleHelper)
 					start := time.Now()
 					err := op(New(a, launch))
+					for range 2 { // the limit may pass on a machine that is busy with something else
+						if test.want == ErrTimeout || !errors.Is(err, ErrTimeout) {
+							break
+						}
+						<-ended
+						launch, ended = launcher(env, roleHelper)
+						start = time.Now()
+						err = op(New(a, launch))
+					}
 					took := time.Since(start)
 					if !errors.Is(err, test.want) {
 						t.Errorf("%s: got %v, want %v", name, err, test.want)
@@ -79,7 +88,7 @@ func TestBrokenKeyrings(t *testing.T) {
 						if err != nil && test.want != ErrTimeout {
 							t.Errorf("%s: the helper ended with %v", name, err)
 						}
-					case <-time.After(2 * time.Second):
+					case <-time.After(10 * time.Second):
 						t.Errorf("%s: the helper still runs", name)
 					}
 				})
