@@ -32,7 +32,7 @@ MUTATE  ?= ./internal/pathglob ./internal/grantlimits ./internal/totp
 # DECIDES are the files of agent/policy that decide, READS those that read a policy and
 # find its rules, SAYS those that compare, explain and propose rules.
 DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
-READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go
+READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go,issuer.go,ca.go
 SAYS    ?= diff.go,compare.go,words.go,lint.go,reach.go,learn.go,explain.go,cases.go,errors.go
 CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./agent/approval ./internal/unlocktoken ./vault/bundle
 # TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests

@@ -27,7 +27,7 @@ func checkCA(text string) error {
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(line, " \t\r")
 		switch line = lines[i]; {
-		case begin < 0 && line == "":
+		case line == "":
 		case begin < 0 && line == beginPEM:
 			begin = i
 		case begin < 0:

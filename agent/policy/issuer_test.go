@@ -81,7 +81,7 @@ func TestCopiedFiles(t *testing.T) {
 func TestCAOfAnIssuer(t *testing.T) {
 	ca := testCA(t)
 	for name, text := range map[string]string{
-		"one": ca, "two, with blank lines": "\n" + ca + "\n \n" + testCA(t) + "\n", "line ends of Windows": strings.ReplaceAll(ca, "\n", "\r\n"),
+		"one": ca, "two, with blank lines": "\n" + ca + "\n \n" + testCA(t) + "\n", "a blank line within": strings.Replace(ca, endPEM, "\n"+endPEM, 1), "line ends of Windows": strings.ReplaceAll(ca, "\n", "\r\n"),
 		"no line end": strings.TrimSuffix(ca, "\n"),
 	} {
 		if err := checkCA(text); err != nil {
@@ -103,6 +103,7 @@ func TestCAOfAnIssuer(t *testing.T) {
 		"one in another":       {beginPEM + "\n" + ca, "line 1 of the CA: the certificate that begins there cannot be read"},
 		"headers":              {strings.Replace(ca, beginPEM, beginPEM+"\nA: b\n", 1), "line 1 of the CA: the certificate"},
 		"not base64":           {beginPEM + "\n!!\n" + endPEM, "line 1 of the CA: the certificate"},
+		"more behind base64":   {strings.Replace(ca, endPEM, "!\n"+endPEM, 1), "line 1 of the CA: the certificate"},
 		"no certificate in it": {"\n" + beginPEM + "\nAAAA\n" + endPEM, "line 2 of the CA: the certificate"},
 		"another's bytes":      {broken, "line 1 of the CA: the certificate"},
 		"too large":            {strings.Repeat(ca, maxCA/len(ca)+1), "larger than 16384 bytes"},
