@@ -48,6 +48,12 @@ COUNTS  ?= quotas.go,counters.go,grantlimits.go
 COUNTED  = ^Test(Counters|Rate$$|Use|Reserve|Subjects|Quotas|Life|Limits|NewGrantRefuses)
 WORDS   ?= identify.go,rules.go,evidence.go,approve.go
 TOLD     = ^Test(Approv|ParentIn|Evidence|Rules|StepUp|Timeout|Fault|Unreadable|PolicyOf|Adopt|ManyRules|RedeemForAJob|IDToken|Identi|Issuers|BundleForAJob|TokenWithAChanged)
+# OPENS are the files of vault that keep grants and the policy, and SEALS those of vault/envelope
+# that seal them; OPENED and SEALED are the tests of that.
+OPENS   ?= grant.go,granted.go,policy.go
+OPENED   = ^Test(OpenGranted|Grant(s$$|Follows|sUnpinned|sWithoutRoom|Rollback|AtLeast|Needs)|Policy|EndGrants|GoldenGrant|Forged|Misplaced|Unreadable|Proved|LaterObjects|LargestGrant|Rekey)
+SEALS   ?= grant.go,grant_seal.go,policy.go
+SEALED   = ^Test(Grant|SealGrant|DecodeGrant|Rekey|Policy)
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -122,6 +128,8 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -files $(CALLS) -run '$(ASKED)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(COUNTS) -run '$(COUNTED)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(WORDS) -run '$(TOLD)' ./agent
+	$(GO) run ./internal/mutate -write -checks -files $(OPENS) -run '$(OPENED)' ./vault
+	$(GO) run ./internal/mutate -write -checks -files $(SEALS) -run '$(SEALED)' ./vault/envelope
 
 narrow: ## narrow unlock tokens 1,000,000 times at random: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 2h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'

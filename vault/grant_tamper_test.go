@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/secret"
@@ -163,9 +164,14 @@ func TestMisplacedObjects(t *testing.T) {
 		edit  func(*store.Snapshot)
 		opens bool // until Check
 	}{
-		"a grant under another id":      {func(s *store.Snapshot) { s.Records[store.ID{1}] = s.Records[testGrant] }, false},
-		"a grant under a record's id":   {func(s *store.Snapshot) { s.Records[v.a] = s.Records[testGrant] }, false},
-		"a policy under another id":     {func(s *store.Snapshot) { s.Records[store.ID{1}] = s.Records[own]; delete(s.Records, own) }, false},
+		"a grant under another id":    {func(s *store.Snapshot) { s.Records[store.ID{1}] = s.Records[testGrant] }, false},
+		"a grant under a record's id": {func(s *store.Snapshot) { s.Records[v.a] = s.Records[testGrant] }, false},
+		"a policy under another id":   {func(s *store.Snapshot) { s.Records[store.ID{1}] = s.Records[own]; delete(s.Records, own) }, false},
+		"a policy of another id": {func(s *store.Snapshot) {
+			p := must(envelope.DecodePolicy(s.Records[own]))
+			p.ID[0] ^= 1
+			s.Records[own] = p.Encode()
+		}, false},
 		"two policies":                  {func(s *store.Snapshot) { s.Records[store.ID{1}] = s.Records[own] }, false},
 		"a grant in the policy's place": {func(s *store.Snapshot) { s.Records[own] = s.Records[testGrant] }, false},
 		"a grant of another issuer":     {grant(func(g *envelope.Grant) { g.Issuer[0] ^= 1 }), true},
@@ -187,6 +193,87 @@ func TestMisplacedObjects(t *testing.T) {
 		delete(v.keyring.items, v.item(itemPin))
 	}
 	v.mem.snap = copySnapshot(v.good)
+}
+
+// TestUnreadableObjects: what the vault's own key has signed and nobody can read is damage,
+// to whoever needs it, and nothing is changed around it.
+func TestUnreadableObjects(t *testing.T) {
+	ctx := context.Background()
+	longer := func(id store.ID) func(*victim) {
+		return func(v *victim) { v.mem.snap.Records[id] = append(v.mem.snap.Records[id], 0) }
+	}
+	for name, c := range map[string]struct {
+		edit  func(*victim)
+		fails []string
+	}{
+		"a grant": {longer(testGrant), []string{"listing", "listing, locked", "listing without the pin", "opening", "removing a record"}},
+		"its issuer": {func(v *victim) {
+			g := must(envelope.DecodeGrant(v.mem.snap.Records[testGrant]))
+			g.Issuer[0] ^= 1
+			v.mem.snap.Records[testGrant] = g.Encode()
+		}, []string{"listing"}},
+		"a record": {func(v *victim) { longer(v.a)(v) }, []string{"listing", "opening", "removing a record", "the policy"}},
+		"its name": {func(v *victim) {
+			r := must(envelope.DecodeRecord(v.mem.snap.Records[v.a]))
+			r.Metadata[40] ^= 1
+			v.mem.snap.Records[v.a] = r.Encode()
+		}, []string{"listing", "removing a record", "the policy"}},
+		"its content": {func(v *victim) {
+			r := must(envelope.DecodeRecord(v.mem.snap.Records[v.a]))
+			r.Parts[0].Versions[0].Content[40] ^= 1
+			v.mem.snap.Records[v.a] = r.Encode()
+		}, []string{"opening"}},
+		"the policy": {func(v *victim) { longer(store.ID(v.root.Vault))(v) }, []string{"the policy", "the policy, locked"}},
+	} {
+		v, machine := newGrantVictim(t)
+		locked := v.another()
+		c.edit(v)
+		v.sign()
+		for doing, do := range map[string]func() error{
+			"listing":                 func() error { return second(v.Grants()) },
+			"listing, locked":         func() error { return second(locked.Grants()) },
+			"listing without the pin": func() error { return second(locked.GrantsUnpinned(ctx)) },
+			"opening":                 func() error { return second(locked.granted(testGrant, map[store.ID]string{v.a: "a"})) },
+			"removing a record":       func() error { return v.Remove(ctx, "b") },
+			"the policy":              func() error { return third(v.Policy()) },
+			"the policy, locked":      func() error { return third(locked.PolicyBy(ctx, machine)) },
+		} {
+			var want error
+			if slices.Contains(c.fails, doing) {
+				want = ErrDamaged
+			}
+			if doing == "opening" && name == "its name" {
+				want = ErrGrant // no key is told from another than by what it opens
+			}
+			if err := do(); !errors.Is(err, want) {
+				t.Errorf("%s, %s: got %v, want %v", name, doing, err, want)
+			}
+		}
+	}
+}
+
+// TestProvedNeverGoesBack: what opens proves a state, and takes neither a newer one nor what
+// an unlocked vault knows of its records away.
+func TestProvedNeverGoesBack(t *testing.T) {
+	ctx := context.Background()
+	v, _ := newGrantVictim(t)
+	locked, other, older := v.another(), v.unlocked(), v.root
+	if err := other.Remove(ctx, "b"); err != nil {
+		t.Fatal(err)
+	}
+	newer := other.Vault.root
+	locked.proved(newer)
+	locked.proved(older)
+	if got := locked.Generation(); got != newer.Generation() {
+		t.Errorf("locked: at generation %d after %d", got, newer.Generation())
+	}
+	v.proved(newer)                       // as by a call of a grant that began before the unlock
+	if _, err := v.Grants(); err != nil { // which reads the store
+		t.Fatal(err)
+	}
+	if names := v.names(); len(names) != 1 {
+		t.Errorf("unlocked: it has %q, of which one was removed", names)
+	}
 }
 
 // TestLaterObjects: an object of a type that is not known says that the vault is newer,
@@ -248,6 +335,9 @@ func TestGrantNeedsThePin(t *testing.T) {
 			t.Errorf("%v: listing: %v", failure, err)
 		}
 	}
-	v.keyring.fail = nil
+	v.forge()
+	v.keyring.fail = map[string]error{"get pin": keyring.ErrTimeout}
+	wantError(t, "another vault, without the pin", second(locked.granted(testGrant, keys)), ErrDamaged)
+	v.keyring.fail, v.mem.snap = nil, copySnapshot(v.good)
 	v.integrity()
 }

@@ -14,14 +14,14 @@ func (k *Keys) SealGrant(id ID, meta []byte) (*Grant, error) {
 		return nil, fmt.Errorf("%w: grant with metadata of %d bytes, at most %d", ErrTooLarge, len(meta), MaxGrantMeta)
 	}
 	g := &Grant{ID: id}
-	var err error
-	if g.Issuer, err = k.GrantKey(); err != nil {
-		return nil, err
-	}
-	err = k.withGrantMetaKey(func(key secret.Bytes) error {
+	err := k.withGrantMetaKey(func(key secret.Bytes) (err error) {
 		g.Meta, err = sealText(k.rand, key, grantMetaContext(k.vault, id), meta)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	g.Issuer, err = k.GrantKey()
 	return g, err
 }
 
@@ -37,16 +37,16 @@ func (k *Keys) AddWrap(g *Grant, r *Record, key secret.Bytes) error {
 	case g.wrap(r.ID) != nil:
 		return fmt.Errorf("%w: a record twice in one grant", ErrInput)
 	}
-	public, err := k.PublicKey()
-	if err != nil {
-		return err
-	}
 	part := r.part(PartSignOnly)
 	ck, err := openKey(k.arena, k.vrk, ckContext(k.vault, r.ID, part.Name), part.CK)
 	if err != nil {
 		return err
 	}
 	defer ck.Destroy()
+	public, err := k.PublicKey()
+	if err != nil {
+		return err
+	}
 	sealed, err := sealKey(k.rand, key, grantCKContext(k.vault, public, g.ID, r.ID), ck)
 	if err != nil {
 		return err

@@ -100,6 +100,9 @@ func TestGrantOpensNoRawPart(t *testing.T) {
 	if _, err := o.Check(r); !errors.Is(err, ErrOpen) {
 		t.Errorf("all of it: %v", err)
 	}
+	if err := o.unwrap(o.ck, r, PartRaw); !errors.Is(err, ErrOpen) {
+		t.Errorf("its key: %v", err)
+	}
 	// The CK itself, against everything that is sealed in the raw part.
 	if err := o.unwrap(o.ck, r, PartSignOnly); err != nil {
 		t.Fatal(err)
@@ -242,6 +245,11 @@ func TestSealGrantRefuses(t *testing.T) {
 	if err := k.AddWrap(g, other, take(t, k.arena, []byte("short"))); !errors.Is(err, ErrInput) {
 		t.Errorf("a short key: %v", err)
 	}
+	changed := clone(t, other)
+	changed.Parts[0].CK[20] ^= 1
+	if err := k.AddWrap(g, changed, wrapKey(t, k.arena, "1")); !errors.Is(err, ErrOpen) {
+		t.Errorf("a record that does not open: %v", err)
+	}
 	full := grantOf(t, k, ID{9})
 	for i := range MaxWraps {
 		full.Wraps = append(full.Wraps, Wrap{ID{byte(i)}, make([]byte, sealedKeySize)})
@@ -253,6 +261,9 @@ func TestSealGrantRefuses(t *testing.T) {
 		t.Errorf("as many as there may be: %v", err)
 	}
 }
+
+// tooLong has the shape of sealed text that is longer than max.
+func tooLong(max int) []byte { return make([]byte, paddedLen(paddedLen(max))+Overhead) }
 
 // TestDecodeGrantRefuses: what no nsagent writes, and what a later one does.
 func TestDecodeGrantRefuses(t *testing.T) {
@@ -276,6 +287,7 @@ func TestDecodeGrantRefuses(t *testing.T) {
 		want error
 	}{
 		"a record":         {a.Encode(), ErrFormat},
+		"too much meta":    {wire(func(w *wireGrant) { w.Meta = tooLong(MaxGrantMeta) }), ErrFormat},
 		"a later type":     {wire(func(w *wireGrant) { w.Type = TypePolicy + 1 }), ErrNewer},
 		"a later format":   {wire(func(w *wireGrant) { w.Format++ }), ErrNewer},
 		"format 0":         {wire(func(w *wireGrant) { w.Format = 0 }), ErrFormat},

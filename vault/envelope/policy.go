@@ -93,15 +93,15 @@ func (k *Keys) SealPolicy(text []byte, machine *secret.HMACKey) (*Policy, error)
 }
 
 func (k *Keys) sealForMachine(machine *secret.HMACKey, key secret.Bytes) ([]byte, error) {
-	public, err := k.PublicKey()
-	if err != nil {
-		return nil, err
-	}
 	outer, err := policyMachineKey(k.arena, k.vault, machine)
 	if err != nil {
 		return nil, err
 	}
 	defer outer.Destroy()
+	public, err := k.PublicKey()
+	if err != nil {
+		return nil, err
+	}
 	return sealKey(k.rand, outer, policyMachineContext(k.vault, public), key)
 }
 

@@ -133,10 +133,16 @@ func TestPolicyRefuses(t *testing.T) {
 		"a grant":                {func(w *wirePolicy) { w.Type = TypeGrant }, ErrFormat},
 		"a key cut":              {func(w *wirePolicy) { w.Key = w.Key[1:] }, ErrFormat},
 		"a key of the machine's": {func(w *wirePolicy) { w.MachineKey = make([]byte, 3) }, ErrFormat},
+		"too much text":          {func(w *wirePolicy) { w.Text = tooLong(MaxPolicy) }, ErrFormat},
 		"text of no shape":       {func(w *wirePolicy) { w.Text = w.Text[1:] }, ErrFormat},
 	} {
 		if p, err := DecodePolicy(wire(c.edit)); !errors.Is(err, c.want) || p != nil {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+	for name, b := range map[string][]byte{"nothing": nil, "cut": p.Encode()[1:], "more of it": append(p.Encode(), 0), "not canonical": append([]byte{majorArray<<5 | 24, 6}, p.Encode()[1:]...)} {
+		if p, err := DecodePolicy(b); !errors.Is(err, ErrFormat) || p != nil {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
