@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -166,7 +167,7 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		p.refusedWith(agent, admin)
 	})
 	t.Run("of another user", func(t *testing.T) {
-		needsRoot(t, "gives a socket away")
+		needs.Root(t, "gives a socket away")
 		p := newPlace(t)
 		mkdir(t, filepath.Dir(p.paths.Agent))
 		agent, admin := private().bind(t, p.paths.Agent), private().bind(t, p.paths.Admin)

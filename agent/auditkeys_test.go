@@ -19,6 +19,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -28,7 +29,7 @@ import (
 // and the keys that have signed are nowhere. The test knows them since it can open the
 // key file.
 func TestCheckpointKeysAfterLock(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	d := startDaemon(t, "memory = \"mlock\"\n")
 	admin := d.dialAdmin()
 	used := d.arenaUsed()

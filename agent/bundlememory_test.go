@@ -9,13 +9,14 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
 // An agent that serves a bundle holds in locked memory what it signs with, and nowhere
 // the token that opened it; after a lock it holds nothing.
 func TestMemoryOfABundle(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	f := start(t)
 	f.unlock()
 	c := newCanaries(t, rand.Text())

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/calltrap"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // site is a place of the write path: a system call and the file that it is about, without
@@ -240,7 +241,7 @@ func TestSystemCallsOfTheAgentFail(t *testing.T) {
 	s, whole := newSweep(t, asItIs)
 	pid := s.d.pid
 	faults := []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EINTR, syscall.EMFILE}
-	if long() {
+	if needs.Long() {
 		for _, at := range whole.sites() {
 			for _, f := range faults {
 				s.try(plan{at: at, nth: 1, errno: f})
@@ -295,7 +296,7 @@ func TestCleaningUpFails(t *testing.T) {
 // is whole, and the log holds. The short form takes every third step of the write path.
 func TestKilledAtEachCall(t *testing.T) {
 	s, whole := newSweep(t, asItIs)
-	if long() {
+	if needs.Long() {
 		for _, at := range whole.sites() {
 			for n := range whole.calls[at] {
 				s.try(plan{at: at, nth: n + 1})

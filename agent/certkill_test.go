@@ -16,6 +16,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -179,7 +180,7 @@ func TestKilledWhileRotating(t *testing.T) {
 	}
 
 	rounds := 2
-	if long() {
+	if needs.Long() {
 		rounds = 60
 	}
 	for range rounds {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestRotationCutAnywhere cuts each answer of a rotation after each byte. Whatever comes of
@@ -18,7 +19,7 @@ import (
 func TestRotationCutAnywhere(t *testing.T) {
 	const token, certificates = "/services/rest/auth/oauth2/v1/token", certificatesPath + "*"
 	step := 61
-	if long() {
+	if needs.Long() {
 		step = 1
 	}
 	for name, test := range map[string]struct {

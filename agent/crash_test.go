@@ -15,6 +15,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestKilledWhileSigning guards A-01, C-01 and P9 with the product: the agent is
@@ -24,7 +25,7 @@ import (
 func TestKilledWhileSigning(t *testing.T) {
 	const clients = 6
 	rounds := 8
-	if long() {
+	if needs.Long() {
 		rounds = 200
 	}
 	d := newDaemon(t, os.Geteuid(), "")

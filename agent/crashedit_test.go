@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestKilledWhileEditing guards C-01 and P9 for edits and long secrets: the agent is
@@ -22,7 +23,7 @@ import (
 // under way is what is there.
 func TestKilledWhileEditing(t *testing.T) {
 	rounds := 6
-	if long() {
+	if needs.Long() {
 		rounds = 150
 	}
 	d := newDaemon(t, os.Geteuid(), "")

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -103,7 +104,7 @@ func remount(t *testing.T, dir string, flags uintptr) {
 // or signed; what is in the log can be read all the same. Once the disk can be written it
 // starts, and the chain goes on.
 func TestStartOnReadOnlyLog(t *testing.T) {
-	needsRoot(t, "mounts")
+	needs.Root(t, "mounts")
 	d := newDaemon(t, os.Geteuid(), "")
 	onDisk(t, d.paths.StateDir)
 	remount(t, d.paths.StateDir, syscall.MS_RDONLY)

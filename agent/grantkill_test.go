@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
@@ -84,7 +85,7 @@ func TestKilledAgentGivesNoMoreUses(t *testing.T) {
 	token := d.mint(unlocktoken.Caveats{Uses: uses}, "acme")
 	var made atomic.Int64
 	kills := 4
-	if long() {
+	if needs.Long() {
 		kills = 60
 	}
 	for range kills {

@@ -11,6 +11,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/granttest"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -41,7 +42,7 @@ func (d *daemon) show(token *unlocktoken.Token) *client.Client {
 // none anywhere once the connection has closed, somebody has locked, or the grant has
 // ended.
 func TestMemoryOfTokens(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	d := startDaemon(t, "memory = \"mlock\"\n") // the other mode, root cannot read at all
 	c := newCanaries(t, testPassphrase)
 	admin := d.dialAdmin()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -63,7 +64,7 @@ func (h *history) note(change func(*promised)) {
 // its home.
 func newHistory(t *testing.T) *history {
 	t.Helper()
-	needsRoot(t, "traces, or mounts for, a process that is not dumpable")
+	needs.Root(t, "traces, or mounts for, a process that is not dumpable")
 	return &history{d: newDaemon(t, os.Geteuid(), ""), arena: longArena(t), now: promised{stored: map[string]bool{"acme": true}}}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/rawhttp2"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -18,7 +19,7 @@ import (
 // TestGrantSocketStrangers: who connects needs to be nobody in particular; who gets at the
 // path is for the directory to say.
 func TestGrantSocketStrangers(t *testing.T) {
-	needsRoot(t, "starts a process of another user")
+	needs.Root(t, "starts a process of another user")
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")

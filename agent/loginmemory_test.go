@@ -27,6 +27,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -135,9 +136,9 @@ func (d *codeDaemon) through(p *wiretap) (at func(*pb.Profile) *pb.Profile, seal
 // client secret, consumer secret, verifier or token secret is outside locked memory of the
 // agent; after a lock none is anywhere, nor in what the agent printed or wrote.
 func TestMemoryAfterLogins(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	rounds := 5
-	if long() {
+	if needs.Long() {
 		rounds = 100
 	}
 	d, p := startTapped(t)
@@ -186,7 +187,7 @@ func TestMemoryAfterLogins(t *testing.T) {
 // NetSuite ends them, and the processes that make them; of what they were about nothing is
 // left in the agent.
 func TestMemoryAfterLockInTheMiddle(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	d, p := startTapped(t)
 	at, seal := d.through(p)
 	for name, clientID := range map[string]string{"public": publicID22(), "confidential": confidentialID()} {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -21,7 +22,7 @@ import (
 func TestLoginCutAnywhere(t *testing.T) {
 	const oauth2 = "/services/rest/auth/oauth2/v1/"
 	steps := 5
-	if long() {
+	if needs.Long() {
 		steps = 1000
 	}
 	again := func(flow, name string) client.Login {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,42 +69,6 @@ func productPath(t testing.TB) string {
 		t.Fatal(p.err)
 	}
 	return p.path
-}
-
-// required reports whether NSAGENT_TEST_REQUIRE names a part or "all".
-func required(part string) bool {
-	for _, r := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if r == part || r == "all" {
-			return true
-		}
-	}
-	return false
-}
-
-// long reports whether the long form of sweeps was asked for.
-func long() bool { return os.Getenv("NSAGENT_LONG") != "" }
-
-// needsRoot skips a test that has to be another user, or to look into a process
-// that lets nobody of its own user do so.
-func needsRoot(t *testing.T, why string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: " + why)
-	}
-}
-
-// needs returns the path of a program, or skips.
-func needs(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if required(name) {
-		t.Fatal(err)
-	}
-	t.Skip("needs " + name)
-	return ""
 }
 
 // eventually waits until check returns "", or fails with what it last said.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -64,7 +65,7 @@ func none(r memscan.Report) bool         { return r.Total.Unlocked+r.Total.Locke
 // from it is outside locked memory; after lock there is none anywhere. That the scan
 // finds what is there shows in the midstates that locked memory has to hold.
 func TestMemoryAfterSigning(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	d := startDaemon(t, "memory = \"mlock\"\n") // the other mode, root cannot read at all
 	c := newCanaries(t, testPassphrase)
 	admin := d.dialAdmin()
@@ -107,7 +108,7 @@ func (d *daemon) erases() bool {
 		d.t.Fatal(err)
 	}
 	erases := strings.Contains(s.GetMemory().GetGrade(), "runtime/secret")
-	if !erases && required("runtimesecret") {
+	if !erases && needs.Required("runtimesecret") {
 		d.t.Fatalf("built without GOEXPERIMENT=runtimesecret: %v", s.GetMemory())
 	}
 	return erases
@@ -133,7 +134,7 @@ func stopUnderLoad(t *testing.T, d *daemon, needles []memscan.Needle) {
 		}
 	})
 	stops := 5
-	if long() {
+	if needs.Long() {
 		stops = 200
 	}
 	for range stops {

@@ -13,13 +13,14 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // scannedDaemon is an unlocked daemon that erases what comes in, with memory that root
 // can read.
 func scannedDaemon(t *testing.T) (*daemon, *client.Admin) {
 	t.Helper()
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	d := startDaemon(t, "memory = \"mlock\"\n")
 	admin := d.dialAdmin()
 	if _, err := admin.Unlock(t.Context(), sealWith(d.arena, testPassphrase), 0); err != nil {

@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // TestOtherUser guards S-03: a process of another user gets not a byte from either
 // socket, even where every mode on the way was opened, and it is on record.
 func TestOtherUser(t *testing.T) {
-	needsRoot(t, "starts a process of another user")
+	needs.Root(t, "starts a process of another user")
 	f := start(t)
 	for _, path := range []string{filepath.Dir(filepath.Dir(f.paths.Agent)), filepath.Dir(f.paths.Agent), f.paths.Agent, f.paths.Admin} {
 		if err := os.Chmod(path, 0o777); err != nil { // #nosec G302 -- that is the test
@@ -55,7 +56,7 @@ func TestOtherUser(t *testing.T) {
 // TestSocketsKeepOthersOut guards S-01: with the modes as they are another user
 // does not even get a connection.
 func TestSocketsKeepOthersOut(t *testing.T) {
-	needsRoot(t, "starts a process of another user")
+	needs.Root(t, "starts a process of another user")
 	f := start(t)
 	for _, path := range []string{f.paths.Agent, f.paths.Admin} {
 		got := startRole(t, nobody, roleVisit, path).rest()
@@ -68,7 +69,7 @@ func TestSocketsKeepOthersOut(t *testing.T) {
 // TestNothingListensElsewhere guards S-08: of all sockets that supervisor and agent
 // hold none is an IP socket, and the Unix ones that have a name are the two.
 func TestNothingListensElsewhere(t *testing.T) {
-	needsRoot(t, "reads the descriptors of a process that is not dumpable")
+	needs.Root(t, "reads the descriptors of a process that is not dumpable")
 	d := startDaemon(t, "")
 	d.unlock()
 	inodes := make(map[string]bool)
@@ -121,7 +122,7 @@ func TestNothingListensElsewhere(t *testing.T) {
 
 // TestDescriptorsStay guards S-12: no descriptor of the agent would pass an exec.
 func TestDescriptorsStay(t *testing.T) {
-	needsRoot(t, "reads the descriptors of a process that is not dumpable")
+	needs.Root(t, "reads the descriptors of a process that is not dumpable")
 	d := startDaemon(t, "")
 	d.unlock()
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fdinfo", d.pid))

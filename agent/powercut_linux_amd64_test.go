@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
@@ -63,7 +64,7 @@ func TestPowerCutOfTheAgent(t *testing.T) {
 	}
 	started := 0
 	for i, c := range cuts {
-		if long() || i%8 == 0 || i == len(cuts)-1 {
+		if needs.Long() || i%8 == 0 || i == len(cuts)-1 {
 			started++
 			h.startsFrom(c)
 		}

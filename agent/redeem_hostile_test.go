@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -224,7 +225,7 @@ func TestDamagedChains(t *testing.T) {
 	p := f.present()
 	whole := token.Chain.Encode()
 	step := 7
-	if long() {
+	if needs.Long() {
 		step = 1
 	}
 	for i := 0; i < len(whole); i += step {

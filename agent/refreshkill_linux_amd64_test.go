@@ -17,6 +17,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
 	"github.com/nsagent/nsagent/internal/calltrap"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -146,7 +147,7 @@ func (d *codeDaemon) watched(kill func(moment) bool, do func()) func() moment {
 //
 // The short form takes the calls around each of these moments.
 func TestKilledInRefresh(t *testing.T) {
-	needsRoot(t, "stops the system calls of another process")
+	needs.Root(t, "stops the system calls of another process")
 	d := &codeDaemon{daemon: newDaemon(t, 0, "")}
 	d.listen(t)
 	d.again()
@@ -166,7 +167,7 @@ func TestKilledInRefresh(t *testing.T) {
 		"at the write":     func(m moment) bool { return m.storing },
 		"after the write":  func(m moment) bool { return m.stored },
 	}
-	if long() {
+	if needs.Long() {
 		for n := range whole.calls {
 			points[fmt.Sprintf("at call %d", n+1)] = func(m moment) bool { return m.calls == n+1 }
 		}

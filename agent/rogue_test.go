@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // rogue is a listener that counts what it is given.
@@ -78,7 +79,7 @@ func listenAs(t *testing.T, uid int, ours bool) rogue {
 // gets not a byte of a client, whoever owns the socket by its mode; a link to the
 // right socket is no way round.
 func TestRogueListener(t *testing.T) {
-	needsRoot(t, "listens as another user")
+	needs.Root(t, "listens as another user")
 	for _, c := range []struct {
 		name string
 		uid  int

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // fillLog brings the log of a daemon that does not run to within some entries of the size
@@ -75,7 +76,7 @@ func TestCallsOfARollFail(t *testing.T) {
 			t.Errorf("control: %d of %s in a round; there are\n%v", whole.calls[p.at], p.at, whole.sites())
 		}
 		for j, errno := range []syscall.Errno{0, syscall.EIO, syscall.ENOSPC, syscall.EINTR, syscall.EMFILE} {
-			if !long() && (i != 5 || j > 0) {
+			if !needs.Long() && (i != 5 || j > 0) {
 				continue
 			}
 			p.errno = errno

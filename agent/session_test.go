@@ -10,6 +10,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -278,7 +279,7 @@ func TestAddRacesLock(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	const clients = 20
 	rounds := 2
-	if long() {
+	if needs.Long() {
 		rounds = 50
 	}
 	f := start(t)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -127,7 +128,7 @@ func TestUnsafeSocketDirectory(t *testing.T) {
 		p.refused(pb.CodeUnsafe, parent)
 	})
 	t.Run("of another user", func(t *testing.T) {
-		needsRoot(t, "gives a directory away")
+		needs.Root(t, "gives a directory away")
 		p := newPlace(t)
 		dir := filepath.Dir(p.paths.Agent)
 		if err := os.Mkdir(dir, 0o700); err != nil {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -51,9 +52,9 @@ func (d *daemon) gatewayPID() int {
 // nowhere after a lock, also those that callers got; the private key never is in the
 // gateway.
 func TestMemoryAfterExchanges(t *testing.T) {
-	needsRoot(t, "scans the memory of another process")
+	needs.Root(t, "scans the memory of another process")
 	rounds := 4 // of seven exchanges
-	if long() {
+	if needs.Long() {
 		rounds = 29
 	}
 	var mu sync.Mutex // guards tokens

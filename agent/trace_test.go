@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // systemCall is one line of strace.
@@ -21,7 +23,7 @@ type systemCall struct {
 // traces, one file a thread.
 func traced(t *testing.T, calls string) (d *daemon, dir string) {
 	t.Helper()
-	strace := needs(t, "strace")
+	strace := needs.Program(t, "strace")
 	d = newDaemon(t, os.Geteuid(), "")
 	dir = t.TempDir()
 	d.wrap = []string{strace, "-f", "-ff", "-ttt", "-e", "trace=" + calls, "-e", "signal=none", "-o", filepath.Join(dir, "t")}

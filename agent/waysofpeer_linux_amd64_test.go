@@ -17,6 +17,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/calltrap"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -26,7 +27,7 @@ import (
 // its own user is served, the heir of a process that ended is refused call by call, and
 // another user gets not a byte.
 func TestBothWaysToAPeer(t *testing.T) {
-	needsRoot(t, "traces a process that is not dumpable, and starts one of another user")
+	needs.Root(t, "traces a process that is not dumpable, and starts one of another user")
 	d := startDaemon(t, "")
 	d.unlock()
 	d.addByFile("acme", sample(2), sample(4))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // load signs from many goroutines until it is told to stop. It keeps account: each
@@ -305,9 +306,7 @@ func TestSignStreamRefusals(t *testing.T) {
 // that is gone: it is not even connected to. Once the agent is back, on a socket
 // made anew, the same client goes on.
 func TestReconnectChecksAnew(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: gives a socket to another user")
-	}
+	needs.Root(t, "gives a socket to another user")
 	t.Parallel()
 	d := startDaemon(t)
 	c := d.dial(t)

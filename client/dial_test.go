@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -99,9 +100,7 @@ func serve(t *testing.T, path string, f func(net.Conn)) {
 // TestDialForeignSocket gives the path to another user: it is not even connected
 // to, unless that user is trusted.
 func TestDialForeignSocket(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: gives a socket to another user")
-	}
+	needs.Root(t, "gives a socket to another user")
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "nsc")
 	if err != nil {
@@ -131,9 +130,7 @@ func TestDialForeignSocket(t *testing.T) {
 // TestDialForeignServer connects to a path that is ours, behind which a process of
 // another user listens. It gets not a byte.
 func TestDialForeignServer(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: runs a server as another user")
-	}
+	needs.Root(t, "runs a server as another user")
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "nsc")
 	if err != nil {

@@ -6,10 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestGuide keeps docs/clients.md true: its Go stands in example_test.go, which
@@ -112,21 +113,12 @@ func flat(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// run runs a command that has to succeed. What it needs may only be missing where
-// nobody requires it.
-func run(t *testing.T, needs string, args ...string) {
+// run runs a command that has to succeed, where the program is there that it needs.
+func run(t *testing.T, program string, args ...string) {
 	t.Helper()
-	if _, err := exec.LookPath(needs); err != nil && !required(needs) {
-		t.Skip("needs " + needs)
-	}
+	needs.Program(t, program)
 	out, err := exec.Command(args[0], args[1:]...).CombinedOutput() // #nosec G204 -- a page of this repository
 	if err != nil {
 		t.Errorf("%s: %v\n%s", args[len(args)-1], err, out)
 	}
-}
-
-// required reports whether NSAGENT_TEST_REQUIRE names a part or "all".
-func required(part string) bool {
-	parts := strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",")
-	return slices.Contains(parts, part) || slices.Contains(parts, "all")
 }

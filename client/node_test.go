@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestNode runs the tests of the Node package with the real axios, and the
@@ -74,7 +76,7 @@ func TestNodePackage(t *testing.T) {
 func needNode(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(name); err != nil && !required("node") {
+		if _, err := exec.LookPath(name); err != nil && !needs.Required("node") {
 			t.Skip("needs " + name)
 		}
 	}

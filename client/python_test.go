@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nsagent/nsagent/internal/needs"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -32,7 +33,7 @@ func TestPython(t *testing.T) {
 // TestPythonTypes holds the package against its own annotations.
 func TestPythonTypes(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("mypy"); err != nil && !required("mypy") {
+	if _, err := exec.LookPath("mypy"); err != nil && !needs.Required("mypy") {
 		t.Skip("needs mypy")
 	}
 	c := exec.Command("mypy", "--config-file", "pyproject.toml", "--cache-dir", t.TempDir(), "nsagent")
@@ -74,9 +75,7 @@ func TestPythonInstall(t *testing.T) {
 
 func needPython(t *testing.T, module string) {
 	t.Helper()
-	if exec.Command(debianPython, "-c", "import "+module).Run() != nil && !required("python3") { // #nosec G204 -- names of this file
-		t.Skip("needs Debian's python3 with " + module)
-	}
+	needs.Python(t, module)
 }
 
 func pythonPath(t *testing.T) string {

@@ -2,9 +2,10 @@ package signer
 
 import (
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // generator makes requests on which oauthlib and we must agree: no kind of input that
@@ -17,7 +18,7 @@ func newGenerator(seed uint64) generator {
 
 // generated is how many requests a differential test makes.
 func generated(short int) int {
-	if os.Getenv("NSAGENT_LONG") == "1" {
+	if needs.Long() {
 		return 20 * short
 	}
 	return short

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // debianPython is the interpreter that sees Debian's python3-oauthlib, whatever PATH
@@ -38,7 +40,7 @@ type oauthlibAnswer struct {
 func startOAuthlib(t *testing.T) *oauthlib {
 	t.Helper()
 	if out, err := exec.Command(debianPython, "-c", "import oauthlib.oauth1").CombinedOutput(); err != nil {
-		if required("oauthlib") {
+		if needs.Required("oauthlib") {
 			t.Fatalf("needs python3-oauthlib: %v: %s", err, out)
 		}
 		t.Skip("needs python3-oauthlib (apt-get install python3-oauthlib)")

@@ -182,14 +182,3 @@ func mustAccount(t testing.TB, s string) Account {
 	}
 	return account
 }
-
-// required reports whether NSAGENT_TEST_REQUIRE, a list with commas or "all", names a
-// real part that must not be missing.
-func required(part string) bool {
-	for name := range strings.SplitSeq(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if name == part || name == "all" {
-			return true
-		}
-	}
-	return false
-}

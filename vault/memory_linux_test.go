@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault/keyring"
 	"github.com/nsagent/nsagent/vault/store"
@@ -27,9 +28,7 @@ import (
 // after Lock they are nowhere. A process that keeps one content on the heap is the
 // control.
 func TestMemory(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: reads the memory of another process")
-	}
+	needs.Root(t, "reads the memory of another process")
 	if !newArena(t).Info().RuntimeSecret {
 		t.Skip("needs root and GOEXPERIMENT=runtimesecret: freed memory is erased by it alone")
 	}

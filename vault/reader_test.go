@@ -9,29 +9,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/slotkey"
 )
 
-// python returns the interpreter that Debian's packages belong to. Without it, or
-// without the packages, the test is skipped, unless NSAGENT_TEST_REQUIRE asks for it.
+// python returns the interpreter of the second implementation.
 func python(t *testing.T) string {
 	t.Helper()
-	const path = "/usr/bin/python3"
-	out, err := exec.Command(path, "-c", "import cbor2, nacl, argon2").CombinedOutput()
-	if err == nil {
-		return path
-	}
-	const advice = "apt-get install python3-cbor2 python3-nacl python3-argon2"
-	required := strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",")
-	if slices.Contains(required, "python") || slices.Contains(required, "all") {
-		t.Fatalf("the second implementation cannot run (%s): %v\n%s", advice, err, out)
-	}
-	t.Skipf("the second implementation needs Python packages: %s", advice)
-	return ""
+	return needs.Python(t, "cbor2", "nacl", "argon2")
 }
 
 // read runs the second implementation on a vault.

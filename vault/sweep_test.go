@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/vault/store"
 )
 
@@ -22,7 +23,7 @@ import (
 //
 // The short form flips one bit of each byte; NSAGENT_LONG=1 flips all.
 func TestSweep(t *testing.T) {
-	long := os.Getenv("NSAGENT_LONG") == "1"
+	long := needs.Long()
 	path := filepath.Join(t.TempDir(), "vault.nsv")
 	f := newVaultWith(t, store.NewFile(path), SlotPassphrase)
 	f.add("a")

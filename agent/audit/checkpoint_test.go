@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // signedLog returns the directory of a closed log of n entries with checkpoints, made in
@@ -239,7 +241,7 @@ func TestCrashWhileACheckpointIsKept(t *testing.T) {
 func TestKillWhileCheckpointing(t *testing.T) {
 	dir := newDir(t)
 	most, kills := uint64(0), 15
-	if os.Getenv("NSAGENT_LONG") != "" {
+	if needs.Long() {
 		kills = 150
 	}
 	var held []Checkpoint

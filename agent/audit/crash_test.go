@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // Every number that a killed process had printed must be in the file, and the chain
@@ -16,7 +17,7 @@ import (
 // child also continues what the one before has left.
 func TestKillAtRandomPoints(t *testing.T) {
 	kills := 100
-	if os.Getenv("NSAGENT_LONG") != "" {
+	if needs.Long() {
 		kills = 500
 	}
 	dir := newDir(t)

@@ -5,16 +5,16 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // A full disk, for real: a tmpfs of 64 KiB.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: mounts a small tmpfs")
-	}
+	needs.Root(t, "mounts a small tmpfs")
 	mount := t.TempDir()
 	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
-		needs(t, "root", "to mount a small tmpfs: "+err.Error())
+		needs.Missing(t, "root", "to mount a small tmpfs: "+err.Error())
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(mount, syscall.MNT_DETACH); err != nil {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -137,15 +136,4 @@ func entries(t testing.TB, r io.Reader) []Entry {
 		all = append(all, e)
 	}
 	return all
-}
-
-// needs skips the test, or fails it where NSAGENT_TEST_REQUIRE names what is missing.
-func needs(t *testing.T, part, why string) {
-	t.Helper()
-	for _, p := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if p == part || p == "all" {
-			t.Fatalf("required %q is not here: %s", part, why)
-		}
-	}
-	t.Skipf("needs %s: %s", part, why)
 }

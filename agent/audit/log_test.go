@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 func TestAppendThenVerifyAcrossReopen(t *testing.T) {
@@ -199,9 +201,7 @@ func TestUnsafePlacesAreRefused(t *testing.T) {
 		})
 	}
 	t.Run("other owner", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("needs root: gives a file to another user")
-		}
+		needs.Root(t, "gives a file to another user")
 		for _, what := range []string{"", fileName} {
 			dir := place(t, nil)
 			if err := os.Chown(filepath.Join(dir, what), 65534, -1); err != nil {

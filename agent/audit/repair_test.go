@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // tornParts returns the torn parts that were kept in dir, by name.
@@ -34,7 +36,7 @@ func TestCutsOfTheLastLine(t *testing.T) {
 	last := splitLines(log)[3]
 	whole := len(log) - len(last)
 	step := 7
-	if os.Getenv("NSAGENT_LONG") != "" {
+	if needs.Long() {
 		step = 1
 	}
 	for n := 0; n < len(last); n += step {

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // updateGolden writes the golden log anew. A released golden log is never changed: a new
@@ -33,14 +34,10 @@ type second struct {
 }
 
 // startSecond starts Debian's Python, with Debian's packages. Without the package that it
-// needs, the test is skipped, unless NSAGENT_TEST_REQUIRE asks for it.
+// needs, the test is skipped, unless it is required.
 func startSecond(t *testing.T) *second {
 	t.Helper()
-	const python = "/usr/bin/python3"
-	if out, err := exec.Command(python, "-c", "import nacl").CombinedOutput(); err != nil {
-		needs(t, "python", fmt.Sprintf("apt-get install python3-nacl: %v: %s", err, out))
-	}
-	c := exec.Command(python, "testdata/verify.py", "-")
+	c := exec.Command(needs.Python(t, "nacl"), "testdata/verify.py", "-")
 	c.Stderr = t.Output()
 	in, err := c.StdinPipe()
 	if err != nil {

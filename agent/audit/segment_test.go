@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // small lets a log roll after a few entries.
@@ -284,7 +286,7 @@ func TestRollIsPutOff(t *testing.T) {
 func TestKillWhileRolling(t *testing.T) {
 	dir := newDir(t)
 	most, kills := uint64(0), 20
-	if os.Getenv("NSAGENT_LONG") != "" {
+	if needs.Long() {
 		kills = 200
 	}
 	for range kills {

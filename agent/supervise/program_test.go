@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // nobody is the user of supervisor, agent and poller: root may read everything.
@@ -150,9 +152,7 @@ func caught(t *testing.T, how string) int {
 // What a process of the same user opens while the agent comes up stays open when the
 // agent has hardened itself; so there must be no such time.
 func TestAgentIsUnreadableFromTheStart(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: runs supervisor and poller as another user")
-	}
+	needs.Root(t, "runs supervisor and poller as another user")
 	if b, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && strings.TrimSpace(string(b)) != "0" {
 		t.Log("this kernel restricts ptrace by itself: the control cannot show much")
 	} else if n := caught(t, "plain"); n == 0 {

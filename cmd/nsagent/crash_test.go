@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // user is somebody at the command line, with a home of their own.
@@ -124,7 +126,7 @@ func (a agentProcess) kill() {
 func TestKillDuringAdd(t *testing.T) {
 	points := 25
 	switch {
-	case long():
+	case needs.Long():
 		points = 500
 	case raceEnabled:
 		points = 5

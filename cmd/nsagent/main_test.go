@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/keyringtest"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // world is what all tests of this package share.
@@ -68,7 +69,7 @@ func (w *world) prepare() error {
 		err = keyring.Stop()
 	}
 	w.missing = err
-	if w.missing != nil && required("keyring") {
+	if w.missing != nil && needs.Required("keyring") {
 		return w.missing
 	}
 	return nil

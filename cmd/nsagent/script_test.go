@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // scripts is where the scripts are. The first line of each says what it shows.
@@ -156,26 +158,16 @@ func condition(name string) (bool, error) {
 	case "sshd":
 		return installed("sshd", "/usr/sbin/sshd", "ssh", "ssh-keygen"), nil
 	case "container":
-		return exec.Command("unshare", "-Urmpf", "mount", "-t", "tmpfs", "tmpfs", "/mnt").Run() == nil || required("container"), nil
+		return exec.Command("unshare", "-Urmpf", "mount", "-t", "tmpfs", "tmpfs", "/mnt").Run() == nil || needs.Required("container"), nil
 	case "netns":
-		return exec.Command("unshare", "--map-current-user", "--net", "true").Run() == nil || required("netns"), nil
+		return exec.Command("unshare", "--map-current-user", "--net", "true").Run() == nil || needs.Required("netns"), nil
 	case "race":
 		return raceEnabled, nil
 	case "long":
-		return long(), nil
+		return needs.Long(), nil
 	default:
 		return false, fmt.Errorf("unknown condition %q", name)
 	}
-}
-
-// required reports whether NSAGENT_TEST_REQUIRE wants what a test would do without.
-func required(name string) bool {
-	for want := range strings.SplitSeq(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if want == name || want == "all" {
-			return true
-		}
-	}
-	return false
 }
 
 func exists(path string) bool {
@@ -188,14 +180,11 @@ func exists(path string) bool {
 func installed(name string, programs ...string) bool {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			return required(name)
+			return needs.Required(name)
 		}
 	}
 	return true
 }
-
-// long reports whether sweeps run in their long form.
-func long() bool { return os.Getenv("NSAGENT_LONG") == "1" }
 
 func randomHex() string {
 	b := make([]byte, 32)

@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // ErrMissing means that Chromium or its driver is not installed.
@@ -46,10 +48,7 @@ func Start(tb testing.TB) *Browser {
 	tb.Helper()
 	for _, program := range []string{"chromium", "chromedriver"} {
 		if _, err := exec.LookPath(program); err != nil {
-			if !required() {
-				tb.Skip(ErrMissing)
-			}
-			tb.Fatal(ErrMissing)
+			needs.Missing(tb, "browser", ErrMissing.Error())
 		}
 	}
 	b := &Browser{tb: tb, web: &http.Client{Timeout: callTime, Transport: &http.Transport{}}}
@@ -57,16 +56,6 @@ func Start(tb testing.TB) *Browser {
 		tb.Fatalf("starting Chromium: %v", err)
 	}
 	return b
-}
-
-// required says whether NSAGENT_TEST_REQUIRE wants the browser.
-func required() bool {
-	for name := range strings.SplitSeq(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if name == "browser" || name == "all" {
-			return true
-		}
-	}
-	return false
 }
 
 var portLine = regexp.MustCompile(`started successfully on port (\d+)`)

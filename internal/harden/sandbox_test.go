@@ -19,6 +19,8 @@ import (
 	"github.com/elastic/go-seccomp-bpf/arch"
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // needsLandlock skips where the kernel has none; it fails where that is required.
@@ -28,20 +30,10 @@ func needsLandlock(t *testing.T) {
 	if err == nil && abi > 0 {
 		return
 	}
-	if required("landlock") {
+	if needs.Required("landlock") {
 		t.Fatalf("Landlock is required and not there: %v", err)
 	}
 	t.Skipf("needs Landlock: %v", err)
-}
-
-// required says whether NSAGENT_TEST_REQUIRE names a part.
-func required(part string) bool {
-	for _, name := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if name == part || name == "all" {
-			return true
-		}
-	}
-	return false
 }
 
 // What is denied to a confined process works in one that is not: without the

@@ -14,10 +14,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // Kind says what is on the bus.
@@ -61,8 +62,8 @@ type Session struct {
 func Start(tb testing.TB, kind Kind) *Session {
 	tb.Helper()
 	s, err := New(kind)
-	if errors.Is(err, ErrMissing) && !required() {
-		tb.Skip(err)
+	if errors.Is(err, ErrMissing) {
+		needs.Missing(tb, "keyring", err.Error())
 	}
 	if err != nil {
 		tb.Fatal(err)
@@ -183,14 +184,4 @@ func (s *Session) dial() (*dbus.Conn, error) {
 		return nil, fmt.Errorf("connecting to the test's bus: %w", err)
 	}
 	return conn, nil
-}
-
-// required says whether NSAGENT_TEST_REQUIRE wants the keyring.
-func required() bool {
-	for name := range strings.SplitSeq(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if name == "keyring" || name == "all" {
-			return true
-		}
-	}
-	return false
 }

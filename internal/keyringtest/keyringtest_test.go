@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 func TestKinds(t *testing.T) {
@@ -43,7 +45,7 @@ func TestKinds(t *testing.T) {
 
 func TestStopLeavesNothing(t *testing.T) {
 	s, err := New(Unlocked)
-	if errors.Is(err, ErrMissing) && !required() {
+	if errors.Is(err, ErrMissing) && !needs.Required("keyring") {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -69,14 +71,5 @@ func TestMissingPrograms(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if s, err := New(Unlocked); !errors.Is(err, ErrMissing) {
 		t.Errorf("got %v, %v, want %v", s, err, ErrMissing)
-	}
-}
-
-func TestRequired(t *testing.T) {
-	for value, want := range map[string]bool{"": false, "x": false, "keyrings": false, "keyring": true, "x,keyring": true, "all": true} {
-		t.Setenv("NSAGENT_TEST_REQUIRE", value)
-		if got := required(); got != want {
-			t.Errorf("%q: got %v, want %v", value, got, want)
-		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // childEnv makes this test binary play the process that is scanned.
@@ -90,18 +92,12 @@ func start(t *testing.T, input ...[]byte) int {
 	return cmd.Process.Pid
 }
 
-func needsRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: scans the memory of another process")
-	}
-}
+const scans = "scans the memory of another process"
 
 // A secret in ordinary memory is found there, one in a locked page only there,
 // and one that the process never saw not at all.
-
 func TestScanProcess(t *testing.T) {
-	needsRoot(t)
+	needs.Root(t, scans)
 	plain, locked, foreign, mask := random(t, 32), random(t, 32), random(t, 32), random(t, 32)
 	masked := make([]byte, 32)
 	for i := range masked {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // paths are the two ways to a pidfd: with the connection, and by number.
@@ -23,8 +25,8 @@ var paths = []struct {
 	{"by number", true, func(int, *unix.Ucred) (int, error) { return -1, unix.ENOPROTOOPT }},
 }
 
-// needs skips a way to a pidfd that this kernel lacks.
-func needs(t *testing.T, weaker bool) {
+// needsPidfd skips a way to a pidfd that this kernel lacks.
+func needsPidfd(t *testing.T, weaker bool) {
 	t.Helper()
 	l := listen(t)
 	c := start(t, l, roleConnect, strconv.Itoa(os.Getuid()))
@@ -39,7 +41,7 @@ func needs(t *testing.T, weaker bool) {
 func TestIdentify(t *testing.T) {
 	for _, path := range paths {
 		t.Run(path.name, func(t *testing.T) {
-			needs(t, path.weaker)
+			needsPidfd(t, path.weaker)
 			l := listen(t)
 			c := start(t, l, roleConnect, strconv.Itoa(os.Getuid()))
 			p, err := identify(c.conn, path.pidfd)
@@ -93,12 +95,10 @@ func TestIdentify(t *testing.T) {
 }
 
 func TestIdentifyOtherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: connects as another user")
-	}
+	needs.Root(t, "connects as another user")
 	for _, path := range paths {
 		t.Run(path.name, func(t *testing.T) {
-			needs(t, path.weaker)
+			needsPidfd(t, path.weaker)
 			c := start(t, listen(t), roleConnect, "65534")
 			p, err := identify(c.conn, path.pidfd)
 			if err != nil {
@@ -120,7 +120,7 @@ func TestIdentifyOtherUser(t *testing.T) {
 func TestInheritedDescriptor(t *testing.T) {
 	for _, path := range paths {
 		t.Run(path.name, func(t *testing.T) {
-			needs(t, path.weaker)
+			needsPidfd(t, path.weaker)
 			c := start(t, listen(t), roleLeave)
 			early, earlyErr := identify(c.conn, path.pidfd) // may see the parent, or be too late
 			if err := c.cmd.Wait(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 )
 
@@ -93,9 +94,7 @@ func askNaive(program string) error {
 // TestMemory guards M-12: a passphrase that a pinentry gave leaves no copy in the process
 // that asked for it. The same scan finds what reading lines leaves behind.
 func TestMemory(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: scans the memory of another process")
-	}
+	needs.Root(t, "scans the memory of another process")
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

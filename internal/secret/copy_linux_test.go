@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestScanCopies: a secret that is copied within the arena while signals come leaves no part
 // of it on a signal stack. The same scan finds what the builtin leaves there.
 func TestScanCopies(t *testing.T) {
-	needsRoot(t)
+	needs.Root(t, scans)
 	for how, control := range map[string]bool{"clone": false, "builtin": true} {
 		t.Run(how, func(t *testing.T) {
 			p := start(t, "copy", false, "MODE="+string(ModeMlock), "HOW="+how)

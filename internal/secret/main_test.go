@@ -2,9 +2,9 @@ package secret
 
 import (
 	"crypto/sha256"
-	"os"
-	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 func newArena(t testing.TB, cfg ArenaConfig) *Arena {
@@ -30,20 +30,10 @@ func modes(t testing.TB) []Mode {
 		_ = a.Close()
 		return []Mode{ModeMemfdSecret, ModeMlock}
 	}
-	if required("memfd_secret") {
+	if needs.Required("memfd_secret") {
 		t.Fatal(err)
 	}
 	return []Mode{ModeMlock}
-}
-
-// required reports whether NSAGENT_TEST_REQUIRE names a part or "all".
-func required(part string) bool {
-	for _, r := range strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",") {
-		if r == part || r == "all" {
-			return true
-		}
-	}
-	return false
 }
 
 // useHeapDigests turns a's workers into the fallback for a Go whose SHA-256 does
@@ -66,6 +56,3 @@ func allZero(p []byte) bool {
 	}
 	return true
 }
-
-// long reports whether the long form of sweeps was asked for.
-func long() bool { return os.Getenv("NSAGENT_LONG") != "" }

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 const canary = "canary-7d1f0c3b9a"
@@ -97,7 +99,7 @@ func TestMarshalRefuses(t *testing.T) {
 func TestCompareDoesNotCompile(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
-		if required("go") {
+		if needs.Required("go") {
 			t.Fatal(err)
 		}
 		t.Skip("needs the go command")

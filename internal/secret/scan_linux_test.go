@@ -15,12 +15,12 @@ import (
 	"io"
 	"math/big"
 	mrand "math/rand/v2"
-	"os"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // snapshots is how often a child under load is stopped and looked at.
@@ -28,19 +28,15 @@ func snapshots() int {
 	switch {
 	case raceEnabled:
 		return 3
-	case long():
+	case needs.Long():
 		return 300
 	default:
 		return 20
 	}
 }
 
-func needsRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: scans the memory of another process")
-	}
-}
+// scans is why these tests need root.
+const scans = "scans the memory of another process"
 
 // scan looks for needles in the child, which must be there.
 func (p *process) scan(needles []memscan.Needle) memscan.Report {
@@ -90,7 +86,7 @@ func (p *process) sendKeys() (needles []memscan.Needle) {
 // midstate outside locked memory, neither afterwards nor at 20 moments under
 // load. The same scan of a process that signs with crypto/hmac finds thousands.
 func TestScanMAC(t *testing.T) {
-	needsRoot(t)
+	needs.Root(t, scans)
 	t.Run("control", func(t *testing.T) {
 		p := start(t, "naive", false)
 		needles := p.sendKeys()
@@ -149,7 +145,7 @@ func checkLocked(t *testing.T, mode Mode, rep memscan.Report, form string) {
 // 20 secrets that came sealed are nowhere but in the arena. Without
 // runtime/secret the last few may have left a piece on a stack.
 func TestScanHPKE(t *testing.T) {
-	needsRoot(t)
+	needs.Root(t, scans)
 	a := newArena(t, ArenaConfig{})
 	for _, mode := range modes(t) {
 		t.Run(string(mode), func(t *testing.T) {
@@ -194,7 +190,7 @@ func TestScanHPKE(t *testing.T) {
 // released, nor does making the key. The same scan of a process that keeps its
 // key parsed finds the numbers.
 func TestScanPrivateKey(t *testing.T) {
-	needsRoot(t)
+	needs.Root(t, scans)
 	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
 		key := newECDSA(t, curve)
 		t.Run(curve.Params().Name, func(t *testing.T) { scanKey(t, pkcs8(t, key), keyNeedles(t, key)) })
@@ -206,13 +202,13 @@ func TestScanPrivateKey(t *testing.T) {
 // A key that was made here was never anywhere but in the arena, once memory was released.
 // The control of TestScanPrivateKey shows that the scanner sees such keys.
 func TestScanGeneratedKey(t *testing.T) {
-	needsRoot(t)
+	needs.Root(t, scans)
 	if !runtimeSecret {
 		t.Skip("needs GOEXPERIMENT=runtimesecret: without it what made the key stays on the heap")
 	}
 	for _, kind := range []KeyKind{KeyEC256, KeyEC384, KeyEC521, KeyRSA3072} {
 		for _, mode := range modes(t) {
-			if kind == KeyRSA3072 && mode != ModeMlock && !long() {
+			if kind == KeyRSA3072 && mode != ModeMlock && !needs.Long() {
 				continue // takes seconds
 			}
 			t.Run(string(kind)+" "+string(mode), func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/socketpath"
 )
 
@@ -153,9 +154,7 @@ func TestEnsureDirFollowsOwnLinks(t *testing.T) {
 }
 
 func TestEnsureDirOwners(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: makes directories of another user")
-	}
+	needs.Root(t, "makes directories of another user")
 	const other = 65534
 	chown := func(path string) { must(t, os.Lchown(path, other, other)) }
 

@@ -7,10 +7,11 @@ package unlocktoken
 import (
 	"crypto/rand"
 	"net/netip"
-	"os"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // seldom draws whether a caveat is there: of too many, no request meets all.
@@ -87,7 +88,7 @@ func anyRequest(t *rapid.T) Request {
 // does, who looks at none: both read the same blocks by the same code.
 func TestNarrowingNeverWidens(t *testing.T) {
 	wanted, requests, every := 1, 40, 1
-	if os.Getenv("NSAGENT_LONG") != "" {
+	if needs.Long() {
 		wanted, requests, every = 1_000_000, 4, 100
 	}
 	tb, chains, narrowed, allowed, compared := t, 0, 0, 0, 0

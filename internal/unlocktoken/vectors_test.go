@@ -1,27 +1,22 @@
 package unlocktoken
 
 import (
-	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
 	"maps"
 	"net/netip"
-	"os"
-	"os/exec"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/vectortest"
 )
 
 const vectorFile = "testdata/vectors.json"
-
-var updateVectors = flag.Bool("update-vectors", false, "write the frozen tokens anew")
 
 // vectors are frozen tokens, with keys that everybody knows, and what they say.
 type vectors struct {
@@ -97,18 +92,6 @@ func unhex(t *testing.T, s string) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func readVectors(t *testing.T) (v vectors) {
-	t.Helper()
-	b, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 // look returns what this package makes of a frozen token.
@@ -226,16 +209,8 @@ func asJSON(t *testing.T, v any) any {
 
 // Tokens of every release are read for ever: these are frozen.
 func TestVectors(t *testing.T) {
-	if *updateVectors {
-		b, err := json.MarshalIndent(newVectors(t), "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(vectorFile, append(b, '\n'), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	v := readVectors(t)
+	vectortest.Renew(t, vectorFile, func() vectors { return newVectors(t) })
+	v := vectortest.Read[vectors](t, vectorFile)
 	if len(v.Tokens) < 15 {
 		t.Fatalf("%d frozen tokens", len(v.Tokens))
 	}
@@ -246,49 +221,18 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// inPython runs the second implementation, written from docs/unlock-tokens.md alone, on a
-// file of testdata, and reads its answer.
-func inPython(t *testing.T, file string, answer any, args ...string) {
+// inPython returns the answer of the second implementation, written from
+// docs/unlock-tokens.md alone, to a file of testdata.
+func inPython[T any](t *testing.T, file string, args ...string) T {
 	t.Helper()
-	const python = "/usr/bin/python3"
-	if out, err := exec.Command(python, "-c", "import cbor2, nacl").CombinedOutput(); err != nil {
-		const advice = "apt-get install python3-cbor2 python3-nacl"
-		if required := strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ","); slices.Contains(required, "python") || slices.Contains(required, "all") {
-			t.Fatalf("the second implementation cannot run (%s): %v\n%s", advice, err, out)
-		}
-		t.Skip("the second implementation needs Python packages: " + advice)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(python, append([]string{"testdata/verifier.py"}, args...)...)
-	c.Stdin = bytes.NewReader(text)
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, stderr.Bytes())
-	}
-	if err := json.Unmarshal(out, answer); err != nil {
-		t.Fatal(err)
-	}
+	return vectortest.Answer[T](t, file, vectortest.Script{Path: "testdata/verifier.py", Modules: []string{"cbor2", "nacl"}}, args...)
 }
 
 // It tells RESTlets from paths and queries as agent/policy does, which has the same table.
 func TestSecondImplementationOfRESTlets(t *testing.T) {
 	const file = "testdata/restlets.json"
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][3]string // path, query, script
-	if err := json.Unmarshal(b, &all); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	inPython(t, file, &got, "restlets")
-	for i, want := range all {
+	got := inPython[[]string](t, file, "restlets")
+	for i, want := range vectortest.Read[[][3]string](t, file) { // path, query, script
 		if got[i] != want[2] {
 			t.Errorf("%s?%s: got %q, want %q", want[0], want[1], got[i], want[2])
 		}
@@ -297,12 +241,11 @@ func TestSecondImplementationOfRESTlets(t *testing.T) {
 
 // It makes the same of the frozen tokens.
 func TestSecondImplementation(t *testing.T) {
-	var all []struct {
+	all := inPython[[]struct {
 		vector
 		Allowed []bool `json:"allowed"`
-	}
-	inPython(t, vectorFile, &all)
-	for i, want := range readVectors(t).Tokens {
+	}](t, vectorFile)
+	for i, want := range vectortest.Read[vectors](t, vectorFile).Tokens {
 		got := all[i]
 		if got.Wrong != want.Wrong || got.Grant != want.Grant || got.Mode != want.Mode || !reflect.DeepEqual(asJSON(t, got.Blocks), asJSON(t, want.Blocks)) || !maps.Equal(got.WrapKeys, want.WrapKeys) {
 			t.Errorf("%s:\ngot  %v\nwant %v", want.Name, asJSON(t, got), asJSON(t, want))

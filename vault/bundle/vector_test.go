@@ -1,24 +1,17 @@
 package bundle
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"flag"
-	"os"
-	"os/exec"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	"github.com/nsagent/nsagent/internal/vectortest"
 )
 
 const vectorFile = "testdata/bundles.json"
-
-var updateVectors = flag.Bool("update-vectors", false, "write the frozen bundles anew")
 
 // vector is a frozen bundle of throw-away secrets, with a token. Bytes are hexadecimal.
 type vector struct {
@@ -36,18 +29,6 @@ type vectorEntry struct {
 	Kind     string `json:"kind"`
 	Meta     string `json:"meta"`
 	SignOnly string `json:"sign_only"`
-}
-
-func readVectors(t *testing.T) (all []vector) {
-	t.Helper()
-	b, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &all); err != nil {
-		t.Fatal(err)
-	}
-	return all
 }
 
 // look returns what this package makes of a frozen bundle. What is the agent's to demand
@@ -108,16 +89,8 @@ func hexOf(t *testing.T, o *Opened) (text string) {
 
 // Bundles of every release are read for ever: these are frozen.
 func TestVectors(t *testing.T) {
-	if *updateVectors {
-		b, err := json.MarshalIndent(newVectors(t), "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(vectorFile, append(b, '\n'), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, want := range readVectors(t) {
+	vectortest.Renew(t, vectorFile, func() []vector { return newVectors(t) })
+	for _, want := range vectortest.Read[[]vector](t, vectorFile) {
 		if got := want.look(t); !reflect.DeepEqual(got, want) && (len(got.Opens)+len(want.Opens) > 0 || got.Wrong != want.Wrong) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", want.Name, got, want)
 		}
@@ -128,34 +101,12 @@ func TestVectors(t *testing.T) {
 // alone, makes the same of the frozen bundles. Of all pairs of share and entry, each share
 // opens its own entry and no other, whichever credential the key is derived for.
 func TestSecondImplementation(t *testing.T) {
-	const python = "/usr/bin/python3"
-	if out, err := exec.Command(python, "-c", "import cbor2, nacl, argon2").CombinedOutput(); err != nil {
-		const advice = "apt-get install python3-cbor2 python3-nacl python3-argon2"
-		if required := strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ","); slices.Contains(required, "python") || slices.Contains(required, "all") {
-			t.Fatalf("the second implementation cannot run (%s): %v\n%s", advice, err, out)
-		}
-		t.Skip("the second implementation needs Python packages: " + advice)
-	}
-	text, err := os.ReadFile(vectorFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(python, "testdata/opener.py")
-	var stderr bytes.Buffer
-	c.Stdin, c.Stderr = bytes.NewReader(text), &stderr
-	answer, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, stderr.Bytes())
-	}
-	var all []struct {
+	all := vectortest.Answer[[]struct {
 		vector
 		Pairs   [][3]string `json:"pairs"` // share, whose key, entry
 		Issuers []string    `json:"issuers"`
-	}
-	if err := json.Unmarshal(answer, &all); err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range readVectors(t) {
+	}](t, vectorFile, vectortest.Script{Path: "testdata/opener.py", Modules: []string{"cbor2", "nacl", "argon2"}})
+	for i, want := range vectortest.Read[[]vector](t, vectorFile) {
 		got := all[i]
 		if got.Wrong != want.Wrong || len(got.Opens)+len(want.Opens) > 0 && !reflect.DeepEqual(got.Opens, want.Opens) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", want.Name, got, want)

@@ -5,13 +5,13 @@ package keyring
 import (
 	"bufio"
 	"errors"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/keyringtest"
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 )
 
@@ -154,9 +154,7 @@ func TestConcurrentCalls(t *testing.T) {
 
 // The process behind a door has the value in locked memory and nowhere else.
 func TestNoCopyOutsideTheArena(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: reads the memory of another process")
-	}
+	needs.Root(t, "reads the memory of another process")
 	s, d, a := session(t, keyringtest.Unlocked)
 	plain := make([]byte, 32)
 	share := random(t, a, len(plain))

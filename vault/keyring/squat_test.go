@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/keyringtest"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 const (
@@ -79,9 +80,7 @@ func greet(conn net.Conn) {
 // user was told.
 func squat(t *testing.T, s busSocket, uid uint32) (stop func() []byte) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: runs the bus of another user")
-	}
+	needs.Root(t, "runs the bus of another user")
 	cmd := command(nil, roleSquatter, s.dialName())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	cmd.Stderr = os.Stderr

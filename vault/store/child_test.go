@@ -10,9 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -66,20 +64,6 @@ func childCommand(t testing.TB, task, path string, number int, prefix ...string)
 	cmd.Env = append(os.Environ(), childTask+"="+task, childPath+"="+path, childNumber+"="+strconv.Itoa(number), "GOMAXPROCS=2")
 	cmd.Stderr = os.Stderr
 	return cmd
-}
-
-// long says whether sweeps run in their long form.
-func long() bool { return os.Getenv("NSAGENT_LONG") == "1" }
-
-// skipUnlessRequired skips the test for want of what, or fails it if
-// NSAGENT_TEST_REQUIRE asks for that.
-func skipUnlessRequired(t *testing.T, what string, err error) {
-	t.Helper()
-	required := strings.Split(os.Getenv("NSAGENT_TEST_REQUIRE"), ",")
-	if slices.Contains(required, what) || slices.Contains(required, "all") {
-		t.Fatalf("%s is required: %v", what, err)
-	}
-	t.Skipf("%s does not work here: %v", what, err)
 }
 
 // testMAC stands in for the machine key.

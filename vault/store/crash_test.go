@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // killWriter starts a writing child, kills it (SIGKILL) at a random moment after
@@ -46,7 +48,7 @@ func killWriter(t *testing.T, task, path string, number int) (acknowledged uint3
 }
 
 func kills() int {
-	if long() {
+	if needs.Long() {
 		return 500
 	}
 	return 100

@@ -11,19 +11,19 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestFullDiskKeepsTheOldState writes to a small tmpfs, in a mount namespace of
 // the child's own.
 func TestFullDiskKeepsTheOldState(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: mounts a tmpfs")
-	}
+	needs.Root(t, "mounts a tmpfs")
 	cmd := childCommand(t, "full-disk", privateDir(t), 0)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := cmd.Output()
 	if errors.Is(err, syscall.EPERM) {
-		skipUnlessRequired(t, "mount", err) // a container without the capability
+		needs.Missing(t, "mount", err.Error()) // a container without the capability
 	}
 	t.Logf("%s", out)
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // tracedCalls are the system calls of a write.
@@ -92,7 +94,7 @@ func needStrace(t *testing.T) {
 	if err == nil {
 		return
 	}
-	skipUnlessRequired(t, "strace", err)
+	needs.Missing(t, "strace", err.Error())
 }
 
 // straceScene is a write under test.
@@ -275,15 +277,15 @@ func planInjections(calls []call, path string) []injection {
 			continue
 		}
 		perName[c.name]++
-		if perName[c.name] > most && !long() {
+		if perName[c.name] > most && !needs.Long() {
 			continue
 		}
 		faults := errnosOf(c.name)
-		if !long() { // some of them, other ones each time
+		if !needs.Long() { // some of them, other ones each time
 			n := perName[c.name]
 			faults = []string{faults[(n-1)%len(faults)], faults[n%len(faults)]}
 		}
-		if long() || !harmless(c.name) {
+		if needs.Long() || !harmless(c.name) {
 			faults = append(faults, "signal=KILL")
 		} else {
 			faults = faults[:1]

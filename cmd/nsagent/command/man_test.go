@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // manDir is where the pages are kept.
@@ -39,13 +41,7 @@ func TestManPages(t *testing.T) {
 
 // TestManPagesAreWellFormed has mandoc look at each.
 func TestManPagesAreWellFormed(t *testing.T) {
-	mandoc, err := exec.LookPath("mandoc")
-	if err != nil {
-		if strings.Contains(os.Getenv("NSAGENT_TEST_REQUIRE"), "all") {
-			t.Fatal(err)
-		}
-		t.Skip("needs mandoc")
-	}
+	mandoc := needs.Program(t, "mandoc")
 	pages := manPages(newRoot(testEnv(&bytes.Buffer{})))
 	if len(pages) < 15 {
 		t.Errorf("got %d pages", len(pages))
