@@ -54,6 +54,10 @@ OPENS   ?= grant.go,granted.go,policy.go
 OPENED   = ^Test(OpenGranted|Grant(s$$|Follows|sUnpinned|sWithoutRoom|Rollback|AtLeast|Needs)|Policy|EndGrants|GoldenGrant|Forged|Misplaced|Unreadable|Proved|LaterObjects|LargestGrant|Rekey)
 SEALS   ?= grant.go,grant_seal.go,policy.go
 SEALED   = ^Test(Grant|SealGrant|DecodeGrant|Rekey|Policy)
+# SHOWS are the files of client that show unlock tokens and ID tokens, and GIVEN the tests of
+# that.
+SHOWS   ?= unlocktoken.go,idtoken.go,redeem.go
+GIVEN    = ^Test(Token|BadToken|ForeignToken|Redeem)
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -130,6 +134,7 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -files $(WORDS) -run '$(TOLD)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(OPENS) -run '$(OPENED)' ./vault
 	$(GO) run ./internal/mutate -write -checks -files $(SEALS) -run '$(SEALED)' ./vault/envelope
+	$(GO) run ./internal/mutate -write -checks -files $(SHOWS) -run '$(GIVEN)' ./client
 
 narrow: ## narrow unlock tokens 1,000,000 times at random: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 2h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'

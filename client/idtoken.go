@@ -49,7 +49,9 @@ func (t *idToken) take() ([]byte, error) {
 // ambientIDToken returns the ID token that the environment of this process names; nil
 // where it names none. As ambientToken it takes the variables away and is the state of a
 // process.
-var ambientIDToken = sync.OnceValues(func() (*idToken, error) {
+var ambientIDToken = sync.OnceValues(readIDToken)
+
+func readIDToken() (*idToken, error) {
 	var from, value string
 	for _, name := range []string{idTokenFileVariable, idTokenFDVariable} {
 		v, ok := os.LookupEnv(name)
@@ -72,4 +74,4 @@ var ambientIDToken = sync.OnceValues(func() (*idToken, error) {
 		return nil, err
 	}
 	return &idToken{text: bytes.TrimRight(text, "\r\n")}, nil
-})
+}

@@ -112,6 +112,7 @@ const roleEnvironment = "token-from-environment"
 // its own would inherit.
 func environmentRole() error {
 	ctx := context.Background()
+	fmt.Println("named", client.UnlockTokenNamed())
 	for range 2 { // the second Dial has the token as well
 		c, err := client.Dial(ctx)
 		if err != nil {
@@ -150,23 +151,36 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 		}
 		defer func() { _ = f.Close() }()
 		c := exec.Command(self, roleEnvironment) // #nosec G204 -- this test
-		c.Env = append([]string{"NSAGENT_SOCK=" + d.socket(), "HOME=/"}, env...)
+		c.Env = append(append(os.Environ(), "NSAGENT_SOCK="+d.socket(), "HOME=/"), env...)
 		c.ExtraFiles = []*os.File{f}
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
 	for _, v := range []string{"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN=" + string(text) + "\r\n", "NSAGENT_TOKEN_FILE=" + file, "NSAGENT_TOKEN_FD=3"} {
-		if out, err := run(v); err != nil || out != "1\n1\n" {
+		if out, err := run(v); err != nil || out != "named true\n1\n1\n" {
 			t.Errorf("%.20s: got %q, %v", v, out, err)
 		}
 	}
-	for name, env := range map[string][]string{
-		"empty": {"NSAGENT_TOKEN="}, "no file": {"NSAGENT_TOKEN_FILE=/nowhere"}, "no descriptor": {"NSAGENT_TOKEN_FD=99"},
-		"no number": {"NSAGENT_TOKEN_FD=x"}, "two": {"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN_FD=3"}, "garbage": {"NSAGENT_TOKEN=garbage"},
-		"two line ends": {"NSAGENT_TOKEN=" + string(text) + "\n\n"}, "a blank before it": {"NSAGENT_TOKEN= " + string(text)},
+	if out, err := run(); err != nil || !strings.HasPrefix(out, "named false\n") {
+		t.Errorf("no token: got %q, %v", out, err)
+	}
+	for name, c := range map[string]struct {
+		env  []string
+		want string
+	}{
+		"empty":             {[]string{"NSAGENT_TOKEN="}, "NSAGENT_TOKEN is set, and empty"},
+		"no name":           {[]string{"NSAGENT_TOKEN_FILE="}, "NSAGENT_TOKEN_FILE is set, and empty"},
+		"no file":           {[]string{"NSAGENT_TOKEN_FILE=/nowhere"}, "the file that NSAGENT_TOKEN_FILE names cannot be read"},
+		"a directory":       {[]string{"NSAGENT_TOKEN_FILE=/"}, "what NSAGENT_TOKEN_FILE names cannot be read"},
+		"no descriptor":     {[]string{"NSAGENT_TOKEN_FD=99"}, "what NSAGENT_TOKEN_FD names cannot be read"},
+		"no number":         {[]string{"NSAGENT_TOKEN_FD=x"}, "NSAGENT_TOKEN_FD is not the number of a descriptor"},
+		"two":               {[]string{"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN_FD=3"}, "more than one unlock token is named"},
+		"garbage":           {[]string{"NSAGENT_TOKEN=garbage"}, "in NSAGENT_TOKEN: "},
+		"two line ends":     {[]string{"NSAGENT_TOKEN=" + string(text) + "\n\n"}, "in NSAGENT_TOKEN: "},
+		"a blank before it": {[]string{"NSAGENT_TOKEN= " + string(text)}, "in NSAGENT_TOKEN: "},
 	} {
-		if out, err := run(env...); err == nil || strings.Contains(out, "1\n") || strings.Contains(out, string(text)) {
-			t.Errorf("%s: got %q, %v", name, out, err)
+		if out, err := run(c.env...); err == nil || !strings.HasPrefix(out, "named true\n") || !strings.Contains(out, c.want) || strings.Contains(out, "1\n") || strings.Contains(out, string(text)) {
+			t.Errorf("%s: got %q, %v, want %q", name, out, err, c.want)
 		}
 	}
 }
