@@ -38,12 +38,12 @@ CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./inte
 # TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests
 # that show some.
 TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go
-SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation|Grant(Narrows|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithout|OnlyGrants|RotateAfter|Opened|Marking)
+SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation(s|$$|Outlives|Waits)|Grant(Narrows|Says|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithout|OnlyGrants|RotateAfter|Opened|Marking)
 # CALLS are the files of agent that decide on each call, COUNTS those that count it, and
 # WORDS those that say who asks, what the policy is, and whom to ask; ASKED, COUNTED and
 # TOLD are the tests of that.
 CALLS   ?= decide.go,caller.go,obligations.go
-ASKED    = ^Test(EveryUse|TimeLimits|LimitsHold|PolicyDecides|CertificateExpires|Refreshed$$|Authorization|Grant(Narrows|IsNo|Shows|IsIn)|Revoked|NoGrant|TokenIs|TokenOn|Life$$|Assertion$$|APISecret|Form$$|Approve$$|ApprovalIsNot|Obligations|Concurrency|Use|Caller|InheritedConnection|NoLog|QuotasOf|UnlockAgain)
+ASKED    = ^Test(EveryUse|TimeLimits|LimitsHold|PolicyDecides|CertificateExpires|Refreshed$$|Authorization|Grant(Narrows|IsNo|Shows|IsIn)|Revoked|NoGrant|TokenIs|TokenOn|Life$$|Assertion$$|APISecret|Form$$|Approve$$|ApprovalIsNot|Obligations|Concurrency|Use|Caller|InheritedConnection|NoLog|QuotasOf|UnlockAgain|LedgerThatCannot)
 COUNTS  ?= quotas.go,counters.go,grantlimits.go
 COUNTED  = ^Test(Counters|Rate$$|Use|Reserve|Subjects|Quotas|Life|Limits|NewGrantRefuses)
 WORDS   ?= identify.go,rules.go,evidence.go,approve.go

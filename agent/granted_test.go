@@ -116,6 +116,8 @@ func TestGrantSaysWhatItAllows(t *testing.T) {
 			`does not allow "GET /services/rest/record/v1/customer/1" with profile "acme"`, "it is for another process"},
 		"another profile": {f.grantOn(unlocktoken.Caveats{}, "other", "acme"), &pb.SignRequest{Profile: "third", Url: sandboxURL},
 			`is not for a profile "third"`, `it is for "acme", "other"`},
+		"a profile of none that are there": {f.grantOn(unlocktoken.Caveats{Credentials: []unlocktoken.ID{{9}}}), &pb.SignRequest{Profile: "acme", Url: sandboxURL},
+			`is not for a profile "acme"`, "none of its profiles is in this vault any more"},
 		"a long path": {f.grantOn(suiteql, "acme"), &pb.SignRequest{Url: sandboxURL + strings.Repeat("/x", 2000)},
 			`does not allow "GET /services/rest/record/v1/customer/1` + strings.Repeat("/x", 80) + `/" with profile "acme"`, "it allows POST /"},
 	} {

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -177,6 +179,20 @@ func TestLedgerThatCannotBeRead(t *testing.T) {
 	}
 	if err := sign(); err != nil {
 		t.Errorf("without a ledger: %v", err)
+	}
+}
+
+// TestRevocationsThatAreNews: of all that the ledger has, what somebody here had to do with is
+// news, and once.
+func TestRevocationsThatAreNews(t *testing.T) {
+	p := newPresented()
+	known, stranger := unlocktoken.ID{1}, unlocktoken.ID{2}
+	flag := p.flag(known)
+	if news := p.revoke([]unlocktoken.ID{stranger, known}); !slices.Equal(news, []unlocktoken.ID{known}) || !flag.Load() {
+		t.Errorf("got %v", news)
+	}
+	if news := p.revoke([]unlocktoken.ID{stranger, known}); len(news) > 0 || !flag.Load() {
+		t.Errorf("a second time: got %v", news)
 	}
 }
 
