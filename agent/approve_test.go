@@ -94,7 +94,7 @@ func (f *fixture) events(kinds ...string) []string {
 // One approval frees all that wait for the same, and no other.
 func TestApprove(t *testing.T) {
 	f := startAsking(t)
-	ctx := t.Context()
+	ctx := answered(t)
 	if _, err := f.signer.Sign(ctx, client.Request{Profile: "acme", URL: sandboxURL}); err != nil {
 		t.Fatalf("a rule that allows: %v", err)
 	}
@@ -190,7 +190,7 @@ func TestApprove(t *testing.T) {
 // An approval for a session holds for the same and nothing else, and ends with the session.
 func TestApprovalForASession(t *testing.T) {
 	f := startAsking(t)
-	ctx := t.Context()
+	ctx := answered(t)
 	for _, span := range []string{"5m", "session"} {
 		c := f.signs(ctx, writing(1))
 		if err := f.approve(f.waiting(1, 1)[0].GetId(), span); err != nil {
@@ -252,7 +252,7 @@ func TestApprovalTimesOut(t *testing.T) {
 func TestApprovalWithACode(t *testing.T) {
 	p := newPhone()
 	f := startAsking(t, p.clock)
-	ctx := t.Context()
+	ctx := answered(t)
 	remove := client.Request{Profile: "acme", Method: "DELETE", URL: sandboxURL}
 	c := f.signs(ctx, remove)
 	r := f.waiting(1, 1)[0]
@@ -294,7 +294,7 @@ func TestApprovalOfAForm(t *testing.T) {
 		r.ContentType, r.Body = "application/x-www-form-urlencoded", []byte(body)
 		return r
 	}
-	done := f.signs(t.Context(), form("amount=1"))
+	done := f.signs(answered(t), form("amount=1"))
 	m := f.waiting(1, 1)[0]
 	if m.GetFormBytes() != 8 || m.GetFormSha256() != fmt.Sprintf("%x", sha256.Sum256([]byte("amount=1"))) {
 		t.Errorf("shown is %v", m)
@@ -302,11 +302,11 @@ func TestApprovalOfAForm(t *testing.T) {
 	if err := f.approve(m.GetId(), "5m"); err != nil || <-done != nil {
 		t.Fatalf("got %v", err)
 	}
-	if err := <-f.signs(t.Context(), form("amount=1")); err != nil {
+	if err := <-f.signs(answered(t), form("amount=1")); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 	for _, r := range []client.Request{form("amount=1000000"), writing(1)} {
-		done := f.signs(t.Context(), r)
+		done := f.signs(answered(t), r)
 		if err := f.admin.Deny(t.Context(), f.waiting(1, 1)[0].GetId()); err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +320,7 @@ func TestApprovalOfAForm(t *testing.T) {
 // container say, though user and path are the same.
 func TestApprovalIsOfOneSocket(t *testing.T) {
 	f := startAsking(t)
-	done := f.signs(t.Context(), writing(1))
+	done := f.signs(answered(t), writing(1))
 	if err := f.approve(f.waiting(1, 1)[0].GetId(), "5m"); err != nil || <-done != nil {
 		t.Fatalf("got %v", err)
 	}

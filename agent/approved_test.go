@@ -15,6 +15,14 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
+// answered is a context of calls that somebody answers while the test runs: one that waits
+// in vain ends before the minutes of an approval are over.
+func answered(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // asked is what a rule that asks has asked of u.
 func (f *fixture) asked(u *use, p *live) *asks {
 	f.t.Helper()
@@ -75,7 +83,7 @@ func TestApprovalWhileLocked(t *testing.T) {
 	f.lock()
 	p := f.shown(token)
 	begin := time.Now()
-	_, err := p.rpc.Sign(t.Context(), &pb.SignRequest{Method: "POST", Url: sandboxURL})
+	_, err := p.rpc.Sign(answered(t), &pb.SignRequest{Method: "POST", Url: sandboxURL})
 	if codeOf(err) != string(pb.CodeAsk) || !strings.Contains(whyOf(err), "while the vault is locked") || time.Since(begin) > 20*time.Second {
 		t.Errorf("got %v (%s) after %v", err, whyOf(err), time.Since(begin))
 	}
@@ -84,7 +92,7 @@ func TestApprovalWhileLocked(t *testing.T) {
 // Who waits when the vault is locked is told that, and not that somebody said no.
 func TestApprovalEndsWithTheSession(t *testing.T) {
 	f := startAsking(t)
-	done := f.signs(t.Context(), writing(1))
+	done := f.signs(answered(t), writing(1))
 	f.waiting(1, 1)
 	f.lock()
 	if err := <-done; !errors.Is(err, client.ErrLocked) {
@@ -100,7 +108,7 @@ func TestApprovalOfASessionThatIsOver(t *testing.T) {
 	u := &use{caller: &caller{peer: livePeer(t, f)}, kind: policy.KindSign, method: "POST"}
 	ask := f.asked(u, p)
 	f.lock()
-	if err := f.agent.awaitApproval(t.Context(), u, s, p, ask); err != nil || u.approval != "" {
+	if err := f.agent.awaitApproval(answered(t), u, s, p, ask); err != nil || u.approval != "" {
 		t.Errorf("got %v, approval %q", err, u.approval)
 	}
 	if all, _ := f.agent.approvals.Requests(); len(all) != 0 {

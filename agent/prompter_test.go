@@ -68,7 +68,7 @@ func (p *prompters) none(t *testing.T) {
 func TestPrompter(t *testing.T) {
 	f, p := startPrompted(t, false)
 	p.none(t)
-	first, second := f.signs(t.Context(), writing(1)), f.signs(t.Context(), writing(2))
+	first, second := f.signs(answered(t), writing(1)), f.signs(answered(t), writing(2))
 	conn := <-p.started
 	all := f.waiting(2, 2)
 	p.none(t)
@@ -82,7 +82,7 @@ func TestPrompter(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.Close() // it has nothing more to ask
-	third := f.signs(t.Context(), writing(3))
+	third := f.signs(answered(t), writing(3))
 	conn = <-p.started // at once
 	if said := p.said(); !strings.Contains(said, `error="no screen"`) || len(said) > 8<<10 {
 		t.Errorf("%d bytes were logged: %.300q", len(said), said)
@@ -101,7 +101,7 @@ func TestPrompter(t *testing.T) {
 func TestPrompterFails(t *testing.T) {
 	for _, fails := range []bool{true, false} {
 		f, p := startPrompted(t, fails)
-		done := f.signs(t.Context(), writing(1))
+		done := f.signs(answered(t), writing(1))
 		_ = (<-p.started).Close()
 		r := f.waiting(1, 1)[0]
 		p.none(t)
