@@ -13,28 +13,9 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/secrettest"
 	"github.com/nsagent/nsagent/vault/store"
 )
-
-// leaveRoom fills an arena but for so many blocks of 32 bytes, until empty is called.
-func leaveRoom(a *secret.Arena, blocks int) (empty func()) {
-	var all []secret.Bytes
-	room, _ := a.Alloc(32 * blocks)
-	for size := 256 << 10; size >= 32; size /= 2 {
-		for full := error(nil); full == nil; {
-			var b secret.Bytes
-			if b, full = a.Alloc(size); full == nil {
-				all = append(all, b)
-			}
-		}
-	}
-	room.Destroy()
-	return func() {
-		for _, b := range all {
-			b.Destroy()
-		}
-	}
-}
 
 // Wherever the room in locked memory ends, that is what is said, and nothing else comes of
 // it: no grant in part, and no secret of one.
@@ -114,7 +95,7 @@ func TestGrantsWithoutRoom(t *testing.T) {
 	} {
 		before := f.Generation()
 		for blocks := 0; ; blocks++ {
-			empty := leaveRoom(f.cfg.Arena, blocks)
+			empty := secrettest.LeaveRoom(f.cfg.Arena, blocks)
 			err := c.do()
 			empty()
 			if err == nil && c.look != nil {

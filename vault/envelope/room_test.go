@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/secrettest"
 )
 
 // attempts returns what is done with grants and policies, on a grant and a policy of k. Each
@@ -72,33 +73,13 @@ func attempts(t *testing.T, k *Keys) map[string]func(*Keys) (look func() error, 
 	}
 }
 
-// leaveRoom fills an arena but for so many blocks of 32 bytes, until empty is called.
-func leaveRoom(a *secret.Arena, blocks int) (empty func()) {
-	var all []secret.Bytes
-	room, _ := a.Alloc(32 * blocks)
-	for size := 32 << 10; size >= 32; size /= 2 {
-		for full := error(nil); full == nil; {
-			var b secret.Bytes
-			if b, full = a.Alloc(size); full == nil {
-				all = append(all, b)
-			}
-		}
-	}
-	room.Destroy()
-	return func() {
-		for _, b := range all {
-			b.Destroy()
-		}
-	}
-}
-
 // Wherever the room in locked memory ends, that is what is said, and nothing else comes of
 // it.
 func TestGrantsAndPoliciesWithoutRoom(t *testing.T) {
 	k := newKeys(t)
 	for name, do := range attempts(t, k) {
 		for blocks := 0; ; blocks++ {
-			empty := leaveRoom(k.arena, blocks)
+			empty := secrettest.LeaveRoom(k.arena, blocks)
 			look, err := do(k)
 			empty()
 			if err == nil {
