@@ -48,6 +48,10 @@ COUNTS  ?= quotas.go,counters.go,grantlimits.go
 COUNTED  = ^Test(Counters|Rate$$|Use|Reserve|Subjects|Quotas|Life|Limits|NewGrantRefuses)
 WORDS   ?= identify.go,rules.go,evidence.go,approve.go
 TOLD     = ^Test(Approv|ParentIn|Evidence|Rules|StepUp|Timeout|Fault|Unreadable|PolicyOf|Adopt|ManyRules|RedeemForAJob|IDToken|Identi|Issuers|BundleForAJob|TokenWithAChanged)
+# LEARNS are the files of agent that read what a grant says of itself, and learn of those that
+# others end; LEARNT are the tests of that.
+LEARNS  ?= grantmeta.go,grantlearn.go
+LEARNT   = ^Test(GrantMetaIs|GrantOfAnOdd|LedgerIs(Known|LookedAt)|LedgerThatCannotBeReadIs|RevocationsAre)
 # OPENS are the files of vault that keep grants and the policy, and SEALS those of vault/envelope
 # that seal them; OPENED and SEALED are the tests of that.
 OPENS   ?= grant.go,granted.go,policy.go
@@ -132,6 +136,7 @@ mutate: ## the table of docs/mutation.md: do tests notice changed code, and chec
 	$(GO) run ./internal/mutate -write -checks -files $(CALLS) -run '$(ASKED)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(COUNTS) -run '$(COUNTED)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(WORDS) -run '$(TOLD)' ./agent
+	$(GO) run ./internal/mutate -write -checks -files $(LEARNS) -run '$(LEARNT)' ./agent
 	$(GO) run ./internal/mutate -write -checks -files $(OPENS) -run '$(OPENED)' ./vault
 	$(GO) run ./internal/mutate -write -checks -files $(SEALS) -run '$(SEALED)' ./vault/envelope
 	$(GO) run ./internal/mutate -write -checks -files $(SHOWS) -run '$(GIVEN)' ./client

@@ -2,15 +2,20 @@ package agent
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // closedWithin fails the test unless the agent closes the stream in that time.
@@ -225,5 +230,140 @@ func TestTwoAgentsRevokeWhoIsIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		closedWithin(t, inTime, idle)
+	}
+}
+
+// The ledger is read again where anything of its file is another, and only then.
+func TestLedgerIsKnown(t *testing.T) {
+	read := unix.Stat_t{Dev: 1, Ino: 2, Size: 3, Mtim: unix.Timespec{Sec: 4, Nsec: 5}}
+	var l learnt
+	if l.is(&read) {
+		t.Error("before it was read")
+	}
+	l.file.Store(&read)
+	for name, c := range map[string]struct {
+		edit func(*unix.Stat_t)
+		same bool
+	}{
+		"another device": {func(s *unix.Stat_t) { s.Dev++ }, false},
+		"another file":   {func(s *unix.Stat_t) { s.Ino++ }, false},
+		"another size":   {func(s *unix.Stat_t) { s.Size++ }, false},
+		"another time":   {func(s *unix.Stat_t) { s.Mtim.Nsec++ }, false},
+		"the very same":  {func(s *unix.Stat_t) { s.Nlink++ }, true},
+	} {
+		now := read
+		c.edit(&now)
+		if got := l.is(&now); got != c.same {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+// What a ledger has of other kinds, or of no grant, revokes none.
+func TestRevocationsAreOfGrants(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	c := f.show(token)
+	id := grantIDOf(t, token)
+	l, _ := f.openedLedger()
+	err := l.Append(store.Entry{Kind: ledgerUses, Subject: id[:], Value: 1}, store.Entry{Kind: ledgerGrantRevoked, Subject: append(id[:], id[:]...), Value: 1})
+	if err := errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What another agent has revoked is learnt of at the next call. Where the system does not tell
+// of changes, somebody has to look often, while it matters to anybody.
+func TestLedgerIsLookedAt(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.beside()
+	const most = time.Hour
+	g.agent.noticing.Store(false)
+	if got := g.agent.endRevoked(most); got != most {
+		t.Errorf("nobody is connected: got %s", got)
+	}
+	token, info := f.mustGrant("acme")
+	c := g.show(token)
+	if got := g.agent.endRevoked(most); got != learnEvery {
+		t.Errorf("somebody is: got %s", got)
+	}
+	g.agent.noticing.Store(true)
+	if got := g.agent.endRevoked(most); got != most {
+		t.Errorf("the system tells: got %s", got)
+	}
+	if _, err := f.admin.RevokeGrant(t.Context(), info.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrRevoked) && !errors.Is(err, client.ErrAgent) {
+		t.Errorf("revoked: got %v", err)
+	}
+	if _, err := g.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("shown again: got %v", err)
+	}
+}
+
+// That nobody can tell what was revoked is said once, each time that it begins.
+func TestLedgerThatCannotBeReadIsLoggedOnce(t *testing.T) {
+	var said output
+	f := start(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	later := time.Now()
+	learn := func(good bool) {
+		later = later.Add(time.Second)
+		if err := os.Chtimes(f.paths.Ledger, later, later); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.agent.learn(); (err == nil) != good {
+			t.Errorf("it can be read: %v; got %v", good, err)
+		}
+	}
+	for turn := range 3 {
+		learn(true)
+		f.unreadableLedger(t, func() {
+			learn(false)
+			learn(false)
+			if err := f.agent.heed(nil); err != nil {
+				t.Errorf("the owner: got %v", err)
+			}
+		})
+		learn(true)
+		if n := strings.Count(said.String(), "grants give nothing"); n != turn+1 {
+			t.Errorf("it was said %d times, want %d:\n%s", n, turn+1, said.String())
+		}
+	}
+	if err := os.Rename(f.paths.Ledger, f.paths.Ledger+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.agent.learn(); err != nil {
+		t.Errorf("without a ledger: got %v", err)
+	}
+}
+
+// Whoever looks for the end of a bundle's grant notes the time.
+func TestGrantTimeIsNoted(t *testing.T) {
+	text, token := owner(t).mintBundle(unlocktoken.Caveats{}, nil, "acme")
+	r := newRunner(t)
+	r.mustServe(text, token.Text())
+	size := func() int64 {
+		fi, err := os.Stat(r.agent.cfg.Paths.Ledger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fi.Size()
+	}
+	before := size()
+	r.clock.Store(int64(30 * time.Minute))
+	r.agent.endGrants(time.Minute)
+	if size() == before {
+		t.Error("the time is not noted")
 	}
 }

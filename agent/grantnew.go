@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -120,9 +119,7 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 	case len(q.GetProfiles()) == 0 || len(q.GetProfiles()) > unlocktoken.MaxShares:
 		return nil, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a grant is for 1 to %d profiles", unlocktoken.MaxShares), "", "name them:  nsagent grant new -p NAME")
 	}
-	if _, err := io.ReadFull(rand.Reader, n.Grant[:]); err != nil {
-		return nil, fmt.Errorf("drawing a grant id: %w", err)
-	}
+	_, _ = rand.Read(n.Grant[:]) // never fails, crypto/rand says
 	return n, nil
 }
 
@@ -189,14 +186,14 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 	if err := a.trustClock(ctx, s.vault, n.IssuedAt); err != nil {
 		return nil, err
 	}
-	issuer, err := s.vault.GrantKey()
-	if err != nil {
-		return nil, err
-	}
 	chain, err := unlocktoken.NewChain(n.Authority, n.next, s.vault.SignGrant)
 	if errors.Is(err, unlocktoken.ErrCaveats) {
 		return nil, badCaveats(err)
 	}
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := s.vault.GrantKey()
 	if err != nil {
 		return nil, err
 	}
@@ -244,12 +241,12 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 		return nil, err
 	}
 	r := &pb.NewGrantResponse{Chain: meta.Chain, Issuer: issuer[:], Bundle: text}
+	made := vault.Grant{ID: n.Grant, Issuer: issuer, Meta: encoded}
 	for _, id := range n.Caveats.Credentials {
 		r.Credentials = append(r.Credentials, id[:])
-	}
-	made, err := grantCalled(s.vault, unlocktoken.GrantName(n.Grant))
-	if err != nil {
-		return nil, err
+		if len(wraps) > 0 {
+			made.Records = append(made.Records, id)
+		}
 	}
 	r.Grant, err = a.describeGrant(ctx, s.vault, made)
 	return r, err
@@ -309,10 +306,7 @@ func (n *newGrant) events(by string) []audit.Event {
 
 // grantsOver returns the grants that ended long ago. What cannot be read stays.
 func (a *Agent) grantsOver(s *session) (over [][16]byte) {
-	all, err := s.vault.Grants()
-	if err != nil {
-		return nil
-	}
+	all, _ := s.vault.Grants()
 	before := a.clock().Add(-keptAfterEnd).Unix()
 	for _, v := range all {
 		if _, g, err := a.codec.decodeGrant(v.Meta); err == nil && g.NotAfter() < before {

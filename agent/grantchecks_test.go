@@ -1,0 +1,404 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
+)
+
+// What the vault keeps of a grant is read in one form, and with a name for each credential.
+func TestGrantMetaIsRefused(t *testing.T) {
+	codec, err := newProfileCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	sign := func(m []byte) ([]byte, error) { return ed25519.Sign(key, m), nil }
+	a := unlocktoken.Authority{Vault: unlocktoken.ID{1}, Grant: unlocktoken.ID{2}, Mode: unlocktoken.Attached, IssuedAt: 1, Caveats: unlocktoken.Caveats{NotAfter: 2, Credentials: []unlocktoken.ID{{3}}}}
+	chain, err := unlocktoken.NewChain(a, ed25519.PublicKey(key[32:]), sign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unreadable := unlocktoken.Chain{chain[0]}
+	unreadable[0].Payload = []byte("no caveats")
+	good := grantMeta{Chain: chain.Encode(), Profiles: []string{"acme"}, Proof: "passphrase"}
+	encode := func(edit func(*grantMeta)) []byte {
+		m := good
+		edit(&m)
+		b, err := codec.enc.Marshal(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if _, _, err := codec.decodeGrant(encode(func(m *grantMeta) { m.Certificates = []string{""} })); err != nil {
+		t.Fatal(err)
+	}
+	plain := encode(func(*grantMeta) {})
+	for name, b := range map[string][]byte{
+		"nothing":            nil,
+		"more of it":         append(encode(func(*grantMeta) {}), 0),
+		"not canonical":      append([]byte{0xb8, plain[0] & 0x1f}, plain[1:]...),
+		"no chain":           encode(func(m *grantMeta) { m.Chain = []byte{1} }),
+		"a chain of nothing": encode(func(m *grantMeta) { m.Chain = unreadable.Encode() }),
+		"a name too few":     encode(func(m *grantMeta) { m.Profiles = nil }),
+		"a name too many":    encode(func(m *grantMeta) { m.Profiles = []string{"acme", "two"} }),
+		"certificates":       encode(func(m *grantMeta) { m.Certificates = []string{"a", "b"} }),
+	} {
+		if m, g, err := codec.decodeGrant(b); err == nil || m != nil || g != nil {
+			t.Errorf("%s: got %v, %v, %v", name, m, g, err)
+		}
+	}
+}
+
+// The start of a name stands for a grant where it is long enough, and of no other.
+func TestGrantIsCalled(t *testing.T) {
+	all := []vault.Grant{{ID: [16]byte{1}}, {ID: [16]byte{2}}, {ID: [16]byte{2, 15: 1}}}
+	name := func(i int) string { return unlocktoken.GrantName(all[i].ID) }
+	for _, c := range []struct {
+		name  string
+		want  error
+		found int
+		why   string
+	}{
+		{name(0), nil, 0, ""}, {strings.ToUpper(name(0)[:shortestName]), nil, 0, ""}, {name(2), nil, 2, ""},
+		{name(0)[:shortestName-1], vault.ErrNotFound, 0, "at least 6 characters"}, {"g_7777777", vault.ErrNotFound, 0, ""},
+		{name(1)[:shortestName], ErrRequest, 0, ""},
+	} {
+		g, err := called(all, c.name)
+		if !errors.Is(err, c.want) || err == nil && g.ID != all[c.found].ID || err != nil && !strings.Contains(refusalOf(err).Why, c.why) {
+			t.Errorf("%s: got %x, %v", c.name, g.ID, err)
+		}
+	}
+}
+
+// planned returns a grant of acme that is proved, and its share.
+func (f *fixture) planned(t *testing.T, detached bool) (*newGrant, secret.Bytes) {
+	t.Helper()
+	s := f.spec("acme")
+	n, err := f.agent.planGrant(&pb.NewGrantRequest{Profiles: s.Profiles, TtlSeconds: 3600, Next: s.Next, Detached: detached})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.agent.chooseProfiles(f.agent.session, n, s.Profiles); err != nil {
+		t.Fatal(err)
+	}
+	share, err := f.agent.arena.Take(s.shares)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, share
+}
+
+// Wherever the room in locked memory ends, that is what is said, and no grant comes of it, in
+// part either; where it suffices the grant is whole.
+func TestNewGrantWithoutRoom(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	for _, detached := range []bool{false, true} {
+		n, share := f.planned(t, detached)
+		before := len(f.grants(t))
+		for blocks := 0; ; blocks++ {
+			empty := f.leaveRoom(blocks)
+			r, err := f.agent.storeGrant(t.Context(), f.agent.session, n, share, "passphrase")
+			empty()
+			if err == nil {
+				if (len(r.GetBundle()) > 0) != detached || r.GetGrant().GetProfiles()[0].GetOpens() == detached || r.GetGrant().GetState() != grantActive {
+					t.Errorf("with room for %d blocks: got %v", blocks, r.GetGrant())
+				}
+				break
+			}
+			if now := len(f.grants(t)); !errors.Is(err, secret.ErrFull) || now != before && blocks < 20 {
+				t.Fatalf("detached %v, with room for %d blocks: got %v, and %d grants", detached, blocks, err, now-before)
+			}
+		}
+	}
+}
+
+// leaveRoom fills the agent's locked memory but for so many blocks, until empty is called.
+func (f *fixture) leaveRoom(blocks int) (empty func()) {
+	var all []secret.Bytes
+	room, _ := f.agent.arena.Alloc(32 * blocks)
+	for size := 1 << 20; size >= 32; size /= 2 {
+		for full := error(nil); full == nil; {
+			var b secret.Bytes
+			if b, full = f.agent.arena.Alloc(size); full == nil {
+				all = append(all, b)
+			}
+		}
+	}
+	room.Destroy()
+	return func() {
+		for _, b := range all {
+			b.Destroy()
+		}
+	}
+}
+
+func (f *fixture) grants(t *testing.T) []vault.Grant {
+	t.Helper()
+	all, err := f.agent.session.vault.Grants()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// What does not go through leaves no grant, and says why.
+func TestNewGrantThatFails(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	_, old := f.mustGrant("acme")
+	s := f.agent.session
+	store := func(edit func(*newGrant)) error {
+		n, share := f.planned(t, false)
+		defer share.Destroy()
+		edit(n)
+		_, err := f.agent.storeGrant(t.Context(), s, n, share, "passphrase")
+		return err
+	}
+	for name, c := range map[string]struct {
+		edit func(*newGrant)
+		want error
+	}{
+		"an id that is taken":    {func(n *newGrant) { n.Grant = f.grants(t)[0].ID }, vault.ErrExists},
+		"issued after its end":   {func(n *newGrant) { n.IssuedAt = n.Caveats.NotAfter + 1 }, ErrRequest},
+		"a profile that is gone": {func(n *newGrant) { n.profiles[0] = &live{profile: &profile{Name: "nobody"}} }, vault.ErrNotFound},
+	} {
+		if err := store(c.edit); !errors.Is(err, c.want) || errors.Is(c.want, ErrRequest) && refusedWith(err) != pb.CodeRequest {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+	f.unreadableLedger(t, func() {
+		if err := store(func(*newGrant) {}); refusedWith(err) != pb.CodeUnsafe {
+			t.Errorf("without the ledger: got %v", err)
+		}
+	})
+	if all := f.grants(t); len(all) != 1 || unlocktoken.GrantName(all[0].ID) != old.GetId() {
+		t.Errorf("%d grants are there", len(all))
+	}
+	n, share := f.planned(t, false)
+	f.lock()
+	if _, err := f.agent.storeGrant(t.Context(), s, n, share, "passphrase"); !errors.Is(err, vault.ErrLocked) {
+		t.Errorf("locked: got %v", err)
+	}
+}
+
+// unreadableLedger calls do while nobody can tell what was revoked.
+func (f *fixture) unreadableLedger(t *testing.T, do func()) {
+	t.Helper()
+	if err := os.Chmod(f.paths.Ledger, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	do()
+	if err := os.Chmod(f.paths.Ledger, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A request that contradicts itself is refused before anybody is asked for a proof.
+func TestNewGrantRefusesByItself(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	ask := func(edit func(*pb.NewGrantRequest)) error {
+		q := &pb.NewGrantRequest{Profiles: []string{"acme"}, TtlSeconds: 3600, Next: make([]byte, ed25519.PublicKeySize)}
+		edit(q)
+		_, err := f.agent.planGrant(q)
+		return err
+	}
+	for says, edit := range map[string]func(*pb.NewGrantRequest){
+		"a bundle has no socket": func(q *pb.NewGrantRequest) { q.Detached, q.Listen = true, "/tmp/s" },
+		"bundle": func(q *pb.NewGrantRequest) {
+			q.Detached, q.TtlSeconds = true, int64((366*24*time.Hour-time.Minute)/time.Second)
+		},
+		"repository": func(q *pb.NewGrantRequest) {
+			q.Limits = &pb.GrantLimits{Identities: []*pb.GrantIdentity{{Issuer: "https://token.actions.githubusercontent.com", Claims: []*pb.GrantClaim{{Name: "repository", Values: []string{"a/b"}}}}}}
+		},
+	} {
+		if err := ask(edit); refusedWith(err) != pb.CodeRequest || !strings.Contains(fmt.Sprint(err, refusalOf(err)), says) {
+			t.Errorf("want %q: got %v", says, err)
+		}
+	}
+	for name, edit := range map[string]func(*pb.NewGrantRequest){
+		"neither": func(*pb.NewGrantRequest) {}, "a socket": func(q *pb.NewGrantRequest) { q.Listen = "/tmp/s" }, "a bundle": func(q *pb.NewGrantRequest) { q.Detached = true },
+	} {
+		if err := ask(edit); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// What changed while a grant was made is looked at again: the profile, and the vault that
+// somebody else has changed.
+func TestNewGrantOfWhatHasChanged(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	s := f.agent.session
+	n := &newGrant{}
+	n.lent = []*lent{nil}
+	if err := f.agent.chooseProfiles(s, n, []string{"acme"}); err != nil {
+		t.Errorf("of which nothing was lent: got %v", err)
+	}
+	own := *s.profiles["acme"].profile
+	own.Auth = authM2M
+	n.lent[0] = &lent{profile: &own}
+	if err := f.agent.chooseProfiles(s, n, []string{"acme"}); !errors.Is(err, ErrBusy) {
+		t.Errorf("of which another was lent: got %v", err)
+	}
+	if err := s.vault.Remove(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.agent.chooseProfiles(s, &newGrant{}, []string{"acme"}); refusedWith(err) != pb.CodeNoProfile {
+		t.Errorf("which is gone: got %v", err)
+	}
+}
+
+// A grant that cannot be read hides no other, and stays when those go that ended.
+func TestGrantThatCannotBeReadStays(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: []byte{1}}); err != nil {
+		t.Fatal(err)
+	}
+	f.mustGrant("acme")
+	if all := f.grants(t); len(all) != 2 {
+		t.Errorf("%d grants are there", len(all))
+	}
+}
+
+// Where the vault or the ledger cannot be read nothing is told of grants, and that is said:
+// a grant would look good, or gone.
+func TestGrantsWithoutVaultOrLedger(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	_, g := f.mustGrant("acme")
+	v := f.agent.session.vault
+	calls := map[string]func() error{
+		"list":   func() error { _, err := f.admin.Grants(t.Context()); return err },
+		"show":   func() error { _, err := f.admin.Grant(t.Context(), g.GetId()); return err },
+		"revoke": func() error { _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); return err },
+	}
+	f.unreadableLedger(t, func() {
+		for name, call := range calls {
+			if err := call(); errorCode(err) != string(pb.CodeUnsafe) {
+				t.Errorf("%s without the ledger: got %v", name, err)
+			}
+		}
+		if _, err := f.agent.endGrant(t.Context(), &pb.RevokeGrantRequest{Id: g.GetId()}); err == nil || !strings.HasPrefix(err.Error(), "revoking a grant") {
+			t.Errorf("got %v", err)
+		}
+	})
+	empty := f.leaveRoom(0)
+	if _, err := f.agent.describeGrants(t.Context(), v, nil); !errors.Is(err, secret.ErrFull) {
+		t.Errorf("without room for the key of the ledger: got %v", err)
+	}
+	empty()
+	away := f.paths.Vault + ".away"
+	for _, locked := range []bool{false, true} {
+		if locked {
+			f.lock()
+		}
+		if err := os.Rename(f.paths.Vault, away); err != nil {
+			t.Fatal(err)
+		}
+		for name, call := range calls {
+			if err := call(); err == nil || errorCode(err) == string(pb.CodeInternal) || errors.Is(err, client.ErrNotFound) || locked && errorCode(err) != string(pb.CodeNoVault) {
+				t.Errorf("%s without the vault, locked %v: got %v", name, locked, err)
+			}
+		}
+		if err := os.Rename(away, f.paths.Vault); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whoever has the turn for long keeps a grant from being looked at, and not from being
+// revoked.
+func TestGrantsWaitForTheTurn(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token, g := f.mustGrant("acme")
+	end, err := f.agent.beginAdmin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if v, _, err := f.agent.anyVault(gone); err == nil || v != nil {
+		t.Errorf("got %v", err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := f.agent.endGrant(soon, &pb.RevokeGrantRequest{Id: g.GetId()}); !errors.As(err, new(*recorded)) {
+		t.Errorf("got %v", err)
+	}
+	end()
+	if _, err := f.dialWith(token); !errors.Is(err, client.ErrRevoked) {
+		t.Errorf("shown: got %v", err)
+	}
+}
+
+// A record that cannot be read is told of a grant by its name of then, and gets no new keys.
+func TestGrantOfAnUnreadableRecord(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	v := f.agent.session.vault
+	codec := f.agent.codec
+	odd, err := codec.encode(&profile{Auth: authTBA, Account: "no account"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, meta := range map[string][]byte{"garbage": {1}, "no account": odd} {
+		if _, err := v.Edit(t.Context(), "acme", func(r vault.Record) (vault.Edit, error) { return vault.Edit{Name: r.Name, Meta: meta}, nil }); err != nil {
+			t.Fatal(err)
+		}
+		all, err := f.admin.Grants(t.Context())
+		if err != nil || len(all) != 1 || all[0].GetState() != grantActive || all[0].GetProfiles()[0].GetName() != "acme" || all[0].GetProfiles()[0].GetAccount() != "" {
+			t.Errorf("%s: got %v, %v", name, all, err)
+		}
+		if name != "garbage" {
+			continue
+		}
+		before := v.Generation()
+		if names, _, err := f.agent.rekeyGrant(t.Context(), v, f.grants(t)[0]); err == nil || names != nil || v.Generation() != before {
+			t.Errorf("new keys: got %v, %v", names, err)
+		}
+	}
+}
+
+// A grant whose profiles are gone has nothing that could get new keys.
+func TestGrantOfNothingGetsNoKeys(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	f.mustGrant("acme")
+	if err := f.admin.RemoveProfile(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	v := f.agent.session.vault
+	before := v.Generation()
+	if names, affected, err := f.agent.rekeyGrant(t.Context(), v, f.grants(t)[0]); err != nil || names != nil || affected != nil || v.Generation() != before {
+		t.Errorf("got %v, %v, %v", names, affected, err)
+	}
+}
