@@ -231,47 +231,6 @@ func TestBundleGetsNoCertificate(t *testing.T) {
 	}
 }
 
-// While NetSuite is asked the vault may be locked and profiles removed, and what was planned
-// before is no more.
-func TestBundleOfWhatHasChanged(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(w *certWorld) error
-		want   error
-	}{
-		"a profile": {func(w *certWorld) error { return w.admin.RemoveProfile(t.Context(), "acme") }, client.ErrNoProfile},
-		"the lock":  {func(w *certWorld) error { return w.admin.Lock(t.Context()) }, client.ErrLocked},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := startCert(t)
-			w.addTBA("acme")
-			w.inject(nstest.Fault{Kind: "drip", DelayMS: 2, Path: "/services/rest/auth/oauth2/v1/token", Skip: 1}) // the new certificate is tried
-			done := make(chan error, 1)
-			go func() {
-				_, _, err := w.bundle("m2m", "acme")
-				done <- err
-			}()
-			eventually(t, 10*time.Second, func() string {
-				if !slices.ContainsFunc(w.netsuite.Verdicts(), func(v nstest.Verdict) bool { return v.Method == "POST" && strings.Contains(v.URL, certificatesPath) }) {
-					return "no certificate was uploaded"
-				}
-				return ""
-			})
-			if err := c.change(w); err != nil {
-				t.Error(err)
-			}
-			if err := <-done; !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
-			}
-			if name == "the lock" {
-				w.unlock()
-			}
-			if all, err := w.admin.Grants(t.Context()); err != nil || len(all) != 0 {
-				t.Errorf("%d grants, %v", len(all), err)
-			}
-		})
-	}
-}
-
 // TestBundlesTakePlaces: NetSuite has five places for certificates. Bundles keep theirs: a
 // rotation never takes one away, and a sixth is refused with a way out.
 func TestBundlesTakePlaces(t *testing.T) {
