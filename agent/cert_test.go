@@ -20,8 +20,9 @@ import (
 // a NetSuite that knows it.
 type certWorld struct {
 	*tokenWorld
-	netsuite *nstest.Server
-	endpoint *nstest.Endpoint
+	netsuite  *nstest.Server
+	endpoint  *nstest.Endpoint
+	key, cert string // of the profile "m2m"
 }
 
 const certificatesPath = "/services/rest/auth/oauth2/v1/clients/"
@@ -30,12 +31,11 @@ const certificatesPath = "/services/rest/auth/oauth2/v1/clients/"
 func startCert(t *testing.T, change ...func(*nstest.Config)) *certWorld {
 	t.Helper()
 	w := &certWorld{tokenWorld: &tokenWorld{}}
-	var key, cert string
-	w.netsuite, w.endpoint, key, cert = certNetSuite(t, change...)
+	w.netsuite, w.endpoint, w.key, w.cert = certNetSuite(t, change...)
 	w.fixture = start(t, func(c *Config) { c.Gateway = w.gateways.start })
 	w.agent.probePause = 0
 	w.unlock()
-	w.addM2M("m2m", key, cert, w.endpoint.URL, string(w.endpoint.CAPEM))
+	w.addM2M("m2m", w.key, w.cert, w.endpoint.URL, string(w.endpoint.CAPEM))
 	return w
 }
 

@@ -2,10 +2,14 @@ package agent
 
 import (
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,6 +231,47 @@ func TestBundleGetsNoCertificate(t *testing.T) {
 			}
 			w.tended("nothing granted", "current active", "current active, revoked")
 			w.works("the profile itself")
+		})
+	}
+}
+
+// While NetSuite is asked the vault may be locked and profiles removed, and what was planned
+// before is no more.
+func TestBundleOfWhatHasChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(w *certWorld) error
+		want   error
+	}{
+		"a profile": {func(w *certWorld) error { return w.admin.RemoveProfile(t.Context(), "acme") }, client.ErrNoProfile},
+		"the lock":  {func(w *certWorld) error { return w.admin.Lock(t.Context()) }, client.ErrLocked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := startCert(t)
+			w.addTBA("acme")
+			var uploaded, changed atomic.Bool
+			front := httptest.NewTLSServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+				if uploaded.Load() && !changed.Swap(true) { // the new certificate is tried
+					if err := c.change(w); err != nil {
+						t.Error(err)
+					}
+				}
+				if r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, certificatesPath) {
+					uploaded.Store(true)
+				}
+				w.netsuite.ServeHTTP(out, r)
+			}))
+			t.Cleanup(front.Close)
+			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+			w.addM2M("front", w.key, w.cert, front.URL, string(ca))
+			if _, _, err := w.bundle("front", "acme"); !errors.Is(err, c.want) || !changed.Load() {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if name == "the lock" {
+				w.unlock()
+			}
+			if all, err := w.admin.Grants(t.Context()); err != nil || len(all) != 0 {
+				t.Errorf("%d grants, %v", len(all), err)
+			}
 		})
 	}
 }
