@@ -119,7 +119,7 @@ func (d *daemon) erases() bool {
 func (d *daemon) needsErasing() {
 	d.t.Helper()
 	if !d.erases() {
-		d.t.Skip("needs a build with GOEXPERIMENT=runtimesecret, as make makes it")
+		needs.Missing(d.t, "runtimesecret", "a build with GOEXPERIMENT=runtimesecret, as make makes it")
 	}
 }
 

@@ -75,11 +75,8 @@ func TestNodePackage(t *testing.T) {
 
 func needNode(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(name); err != nil && !needs.Required("node") {
-			t.Skip("needs " + name)
-		}
-	}
+	needs.Program(t, "node")
+	needs.Program(t, "npm")
 }
 
 // nodePackage returns a copy of the package with its development dependencies, in

@@ -33,10 +33,7 @@ func TestPython(t *testing.T) {
 // TestPythonTypes holds the package against its own annotations.
 func TestPythonTypes(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("mypy"); err != nil && !needs.Required("mypy") {
-		t.Skip("needs mypy")
-	}
-	c := exec.Command("mypy", "--config-file", "pyproject.toml", "--cache-dir", t.TempDir(), "nsagent")
+	c := exec.Command(needs.Program(t, "mypy"), "--config-file", "pyproject.toml", "--cache-dir", t.TempDir(), "nsagent")
 	c.Dir = "python"
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // load is the program of a job: it signs a request with what exec gives it, and sends it.
@@ -24,9 +25,7 @@ print("NetSuite says", urllib.request.urlopen(r).status)
 // repository checked out: bundle and program.
 func (r *runner) loads(job *jobRunner) {
 	r.t.Helper()
-	if !installed("ci", "/usr/bin/python3") {
-		r.t.Skip("needs Python")
-	}
+	needs.Program(r.t, "/usr/bin/python3")
 	bundle, err := os.ReadFile(filepath.Join(job.home, "ci.bundle"))
 	if err != nil {
 		r.t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 const ciAudience = "nsagent:000102030405060708090a0b0c0d0e0f"
@@ -37,14 +38,11 @@ type runner struct {
 // newRunner returns one whose curl is the system's, and notes its arguments.
 func newRunner(t *testing.T, ca string, env ...string) *runner {
 	t.Helper()
-	if !installed("ci", "bash", "curl", "sha256sum", "tar") {
-		t.Skip("needs bash, curl, sha256sum and tar")
+	for _, program := range []string{"bash", "sha256sum", "tar"} {
+		needs.Program(t, program)
 	}
 	r := &runner{t: t, home: t.TempDir()}
-	curl, err := exec.LookPath("curl")
-	if err != nil {
-		t.Fatal(err)
-	}
+	curl := needs.Program(t, "curl")
 	if err := os.Mkdir(filepath.Join(r.home, "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}

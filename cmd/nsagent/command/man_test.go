@@ -64,10 +64,7 @@ func TestManPagesAreWellFormed(t *testing.T) {
 
 // TestManEscapes wants that text comes out of roff as it went in.
 func TestManEscapes(t *testing.T) {
-	mandoc, err := exec.LookPath("mandoc")
-	if err != nil {
-		t.Skip("needs mandoc")
-	}
+	mandoc := needs.Program(t, "mandoc")
 	text := ".begins with a dot\n'and with a quote\nback\\\\slash \\fB --flag 'x' `y` ~/^ … é \"z\""
 	cmd := exec.Command(mandoc, "-Tutf8", "-Kutf-8")
 	cmd.Stdin = strings.NewReader(".TH T 1\n.SH NAME\nt\n.SH X\n.nf\n" + roff(text) + "\n.fi\n")
