@@ -26,42 +26,8 @@ FUZZTIME ?= 20s
 SOAKTIME ?= 30m
 # FAULTS are the tests that make faults: a call that fails, a kill, a power cut, a flip.
 FAULTS   = Kill|Crash|SystemCall|CleaningUp|Roll|PowerCut|MayFail|Disk|Sweep|FlipAndCut|Writers
-# MUTATE lists the packages that `make mutate` changes, CHECKS those of which it leaves
-# out every check.
-MUTATE  ?= ./internal/pathglob ./internal/grantlimits ./internal/totp
-# DECIDES are the files of agent/policy that decide, READS those that read a policy and
-# find its rules, SAYS those that compare, explain and propose rules.
-DECIDES ?= decide.go,match.go,who.go,whokeys.go,rule.go,hours.go
-READS   ?= operation.go,path.go,index.go,parse.go,scan.go,table.go,pack.go,copied.go,issuer.go,ca.go
-SAYS    ?= diff.go,compare.go,words.go,lint.go,reach.go,learn.go,explain.go,cases.go,errors.go
-CHECKS  ?= ./internal/pathglob ./internal/grantlimits ./internal/grantkey ./internal/totp ./agent/oidc ./agent/approval ./internal/unlocktoken ./vault/bundle
-# TOKENS are the files of agent that take unlock tokens and open bundles, SHOWN the tests
-# that show some.
-TOKENS  ?= bundleopen.go,redeem.go,granted.go,own.go,presented.go,grantclock.go,grantmarks.go
-SHOWN    = ^Test(Bundle(Serves|Narrowed|IsRefused|ForAJob|ClockSetBack|HasNoVault|SignsTheSame|Belongs|Opens|Parts|InA|Without)|Words|Redeem|Token(On|Is|Across|After|With|While|That|Opens|Whose|InAnother)|Hostile(Tokens|Shares)|DamagedChains|UnknownCaveat|Presentation|StreamBefore|MadeUp|Revocation(s|$$|Outlives|Waits)|Grant(Narrows|Says|IsNo|Shows|From|Socket$$|sThat|Clock|OfAClock|Ends)|RevokedGrant|NoGrant|VaultOfState|ClockThatWasAhead|Own|Rights|NewGrantWithout|OnlyGrants|RotateAfter|Opened|Marking)
-# CALLS are the files of agent that decide on each call, COUNTS those that count it, and
-# WORDS those that say who asks, what the policy is, and whom to ask; ASKED, COUNTED and
-# TOLD are the tests of that.
-CALLS   ?= decide.go,caller.go,obligations.go
-ASKED    = ^Test(EveryUse|TimeLimits|LimitsHold|PolicyDecides|CertificateExpires|Refreshed$$|Authorization|Grant(Narrows|IsNo|Shows|IsIn)|Revoked|NoGrant|TokenIs|TokenOn|Life$$|Assertion$$|APISecret|Form$$|Approve$$|ApprovalIsNot|Obligations|Concurrency|Use|Caller|InheritedConnection|NoLog|QuotasOf|UnlockAgain|LedgerThatCannot)
-COUNTS  ?= quotas.go,counters.go,grantlimits.go
-COUNTED  = ^Test(Counters|Rate$$|Use|Reserve|Subjects|Quotas|Life|Limits|NewGrantRefuses)
-WORDS   ?= identify.go,rules.go,evidence.go,approve.go
-TOLD     = ^Test(Approv|ParentIn|Evidence|Rules|StepUp|Timeout|Fault|Unreadable|PolicyOf|Adopt|ManyRules|RedeemForAJob|IDToken|Identi|Issuers|BundleForAJob|TokenWithAChanged)
-# LEARNS are the files of agent that read what a grant says of itself, and learn of those that
-# others end; LEARNT are the tests of that.
-LEARNS  ?= grantmeta.go,grantlearn.go
-LEARNT   = ^Test(GrantMetaIs|GrantOfAnOdd|LedgerIs(Known|LookedAt)|LedgerThatCannotBeReadIs|RevocationsAre)
-# OPENS are the files of vault that keep grants and the policy, and SEALS those of vault/envelope
-# that seal them; OPENED and SEALED are the tests of that.
-OPENS   ?= grant.go,granted.go,policy.go
-OPENED   = ^Test(OpenGranted|Grant(s$$|Follows|sUnpinned|sWithoutRoom|Rollback|AtLeast|Needs)|Policy|EndGrants|GoldenGrant|Forged|Misplaced|Unreadable|Proved|LaterObjects|LargestGrant|Rekey)
-SEALS   ?= grant.go,grant_seal.go,policy.go
-SEALED   = ^Test(Grant|SealGrant|DecodeGrant|Rekey|Policy)
-# SHOWS are the files of client that show unlock tokens and ID tokens, and GIVEN the tests of
-# that.
-SHOWS   ?= unlocktoken.go,idtoken.go,redeem.go
-GIVEN    = ^Test(Token|BadToken|ForeignToken|Redeem)
+# ROWS are those of tools/mutation.toml that `make mutate` tries: all.
+ROWS    ?=
 # PKGS limits test, race and fuzz: make test PKGS=./vault/...
 PKGS    ?= ./...
 # A whole run is held against the table of docs/threat-model.md.
@@ -127,19 +93,7 @@ compat: ## the tables of docs/compat.md: client libraries, current and older one
 	@git diff --stat -- docs/compat.md
 
 mutate: ## the table of docs/mutation.md: do tests notice changed code, and checks left out?
-	$(GO) run ./internal/mutate -write $(MUTATE)
-	$(GO) run ./internal/mutate -write -checks -skip '^TestEvery(BitCounts|ChangeIsRefused)$$$$' $(CHECKS)
-	$(GO) run ./internal/mutate -write -checks -files $(DECIDES) ./agent/policy
-	$(GO) run ./internal/mutate -write -checks -files $(READS) ./agent/policy
-	$(GO) run ./internal/mutate -write -checks -files $(SAYS) ./agent/policy
-	$(GO) run ./internal/mutate -write -checks -files $(TOKENS) -run '$(SHOWN)' ./agent
-	$(GO) run ./internal/mutate -write -checks -files $(CALLS) -run '$(ASKED)' ./agent
-	$(GO) run ./internal/mutate -write -checks -files $(COUNTS) -run '$(COUNTED)' ./agent
-	$(GO) run ./internal/mutate -write -checks -files $(WORDS) -run '$(TOLD)' ./agent
-	$(GO) run ./internal/mutate -write -checks -files $(LEARNS) -run '$(LEARNT)' ./agent
-	$(GO) run ./internal/mutate -write -checks -files $(OPENS) -run '$(OPENED)' ./vault
-	$(GO) run ./internal/mutate -write -checks -files $(SEALS) -run '$(SEALED)' ./vault/envelope
-	$(GO) run ./internal/mutate -write -checks -files $(SHOWS) -run '$(GIVEN)' ./client
+	$(GO) run ./internal/mutate -write $(ROWS)
 
 narrow: ## narrow unlock tokens 1,000,000 times at random: none may widen
 	NSAGENT_LONG=1 $(GO) test -count=1 -timeout 2h -v -run '^TestNarrowingNeverWidens$$' ./internal/unlocktoken | grep -E 'comparisons|^(---|ok|FAIL)'

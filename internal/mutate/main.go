@@ -1,14 +1,14 @@
 // Command mutate changes the code of packages in small ways, one at a time, and runs
 // their tests on each: a change that no test notices says what the tests do not look
-// at. It prints the score of each package, and every change that lived.
+// at. It prints the score of each row of tools/mutation.toml, or of those that are named,
+// and every change that lived.
 //
 // docs/mutation.md says of each of those why it does no harm. One that is not on the
 // page fails the run, and so does one on the page that lives no longer. With -write the
-// scores on the page are those of the run.
+// page gets the score of a row once each of its changes is accounted for.
 //
-// The changes are made by gremlins, which tools/go.mod pins. With -checks they are of
-// another kind: each check is left out, one at a time, those in the conditions of a
-// case, too, which gremlins does not try.
+// Each check is left out, one at a time, those in the conditions of a case, too; or the
+// changes are those of gremlins, which tools/go.mod pins and which does not try that.
 //
 // It is a tool of the Makefile and no part of the product.
 package main
@@ -23,7 +23,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -39,53 +38,52 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	name := flags.String("page", "docs/mutation.md", "page with scores and survivors")
+	table := flags.String("rows", "tools/mutation.toml", "what is tried")
 	workers := flags.Int("workers", 2, "how many changes are tried at once")
 	write := flags.Bool("write", false, "write the scores of the run to the page")
-	checks := flags.Bool("checks", false, "leave out one check at a time instead")
-	files := flags.String("files", "", "with -checks: only those of these files, such as a.go,b.go")
-	tests := flags.String("run", "", "with -checks: only the tests that match")
-	skip := flags.String("skip", "", "with -checks: without the tests that match")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	text, err := os.ReadFile(*name)
+	rows, err := readRows(*table, flags.Args())
 	if err != nil {
 		return failed(stderr, err)
 	}
-	page, err := parsePage(string(text))
-	if err != nil {
-		return failed(stderr, err)
-	}
-	right := true
-	for _, pkg := range flags.Args() {
-		var r report
-		if *checks {
-			r, err = trial{pkg: pkg, files: strings.FieldsFunc(*files, isComma), tests: *tests, skip: *skip, workers: *workers}.leaveOut(ctx, stderr)
-		} else {
-			r, err = unleash(ctx, pkg, *workers, stderr)
-		}
+	code := 0
+	for _, row := range rows {
+		r, err := row.try(ctx, *workers, stderr)
 		if err != nil {
 			return failed(stderr, err)
 		}
 		fmt.Fprint(stdout, r.score())
-		for _, line := range page.judge(r) {
-			fmt.Fprintln(stdout, line)
-			right = false
-		}
-		page.scores[r.name()] = r.score()
-	}
-	if *write {
-		if err := os.WriteFile(*name, []byte(page.String()), 0o644); err != nil { // #nosec G306 G703 -- a page, where its caller wants it
+		wrong, err := account(*name, r, *write)
+		if err != nil {
 			return failed(stderr, err)
 		}
+		for _, line := range wrong {
+			fmt.Fprintln(stdout, line)
+			code = 1
+		}
 	}
-	if !right {
-		return 1
-	}
-	return 0
+	return code
 }
 
-func isComma(r rune) bool { return r == ',' }
+// account returns what is wrong between a report and the page of that name. If nothing is,
+// and write is set, the page has the score from then on.
+func account(name string, r report, write bool) (wrong []string, err error) {
+	text, err := os.ReadFile(name) // #nosec G304 -- a page of this module
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePage(string(text))
+	if err != nil {
+		return nil, err
+	}
+	if wrong = p.judge(r); len(wrong) > 0 || !write {
+		return wrong, nil
+	}
+	p.scores[r.name()] = r.score()
+	return nil, os.WriteFile(name, []byte(p.String()), 0o644) // #nosec G306 G703 -- a page, where its caller wants it
+}
 
 func failed(stderr io.Writer, err error) int {
 	fmt.Fprintln(stderr, "mutate:", err)
