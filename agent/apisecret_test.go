@@ -2,8 +2,10 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,8 +152,8 @@ func TestAPISecret(t *testing.T) {
 }
 
 // TestMissingBlob: a long secret whose blob is gone is not said to open, and what is said
-// names the blob and what to do. It is the secrets after it that push it out of the vault
-// file, where a new one stands as well.
+// names the blob and what to do. A new blob stands in the vault file as well, until others
+// push it out: of those of one second, any.
 func TestMissingBlob(t *testing.T) {
 	f := start(t)
 	f.unlock()
@@ -160,19 +162,37 @@ func TestMissingBlob(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Close() })
-	var blob string
+	file := store.NewFile(f.paths.Vault)
+	of := map[store.BlobHash]string{} // profiles, by their blobs
 	for i := range 7 {
-		if _, err := f.admin.AddSecret(t.Context(), apiSecret(fmt.Sprint("long", i)), longSecret(a, strings.Repeat("\U0001d11e", maxValueChars))); err != nil {
+		name := fmt.Sprint("long", i)
+		if _, err := f.admin.AddSecret(t.Context(), apiSecret(name), longSecret(a, strings.Repeat("\U0001d11e", maxValueChars))); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 {
-			all, err := filepath.Glob(f.paths.Vault + store.BlobSuffix + "/*")
-			if err != nil || len(all) != 1 {
-				t.Fatal(all, err)
+		all, err := file.Blobs(t.Context())
+		if err != nil || len(all) != i+1 {
+			t.Fatal(all, err)
+		}
+		for _, b := range all {
+			if of[b.Hash] == "" {
+				of[b.Hash] = name
 			}
-			blob = all[0]
 		}
 	}
+	dir := f.paths.Vault + store.BlobSuffix
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	pushed, err := file.Lacking(t.Context(), slices.Collect(maps.Keys(of)))
+	if err != nil || len(pushed) != 1 {
+		t.Fatal(pushed, err)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	blob, name := filepath.Join(dir, pushed[0].String()), of[pushed[0]]
+	delete(of, pushed[0])
+	another := slices.Collect(maps.Values(of))[0]
 	look := func(name string) (record, value *pb.Check) {
 		t.Helper()
 		r, err := f.admin.TestProfile(t.Context(), name)
@@ -192,20 +212,20 @@ func TestMissingBlob(t *testing.T) {
 	if err := os.Rename(blob, blob+".away"); err != nil {
 		t.Fatal(err)
 	}
-	record, value := look("long0")
-	if record.GetState() != checkProblem || !strings.Contains(record.GetDetail(), "is missing from the vault: blob "+filepath.Base(blob)+" is not there") || !strings.Contains(record.GetRemedy(), "put vault.nsv.blobs back from the backup") {
+	record, value := look(name)
+	if record.GetState() != checkProblem || !strings.Contains(record.GetDetail(), "is missing from the vault: blob "+pushed[0].String()+" is not there") || !strings.Contains(record.GetRemedy(), "put vault.nsv.blobs back from the backup") {
 		t.Errorf("without its blob: %v", record)
 	}
 	if value.GetState() != checkSkipped || strings.HasPrefix(value.GetDetail(), "opens") {
 		t.Errorf("the value of a blob that is missing: %v", value)
 	}
-	if record, value = look("long6"); record.GetState() != checkOK || value.GetState() != checkOK {
+	if record, value = look(another); record.GetState() != checkOK || value.GetState() != checkOK {
 		t.Errorf("another secret: %v, %v", record, value)
 	}
 	if err := os.Rename(blob+".away", blob); err != nil {
 		t.Fatal(err)
 	}
-	if record, value = look("long0"); record.GetState() != checkOK || value.GetState() != checkOK || !strings.HasPrefix(value.GetDetail(), "opens; ") {
+	if record, value = look(name); record.GetState() != checkOK || value.GetState() != checkOK || !strings.HasPrefix(value.GetDetail(), "opens; ") {
 		t.Errorf("with its blob again: %v, %v", record, value)
 	}
 }
