@@ -51,7 +51,7 @@ func (v *Vault) Policy() (text []byte, ok bool, err error) {
 // openPolicy returns the text of the policy, nil if there is none.
 func (s *session) openPolicy() ([]byte, error) {
 	p, err := s.parsePolicy()
-	if p == nil {
+	if err != nil || p == nil {
 		return nil, err
 	}
 	text, err := s.keys.OpenPolicy(p)
@@ -72,7 +72,7 @@ func (v *Vault) PolicyBy(ctx context.Context, machine *secret.HMACKey) (text []b
 		return nil, false, fmt.Errorf("reading the policy: %w", err)
 	}
 	p, err := s.parsePolicy()
-	if p == nil {
+	if err != nil || p == nil {
 		return nil, false, err
 	}
 	text, err = p.OpenBy(v.cfg.Arena, s.root, machine)
