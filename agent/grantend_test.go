@@ -161,6 +161,26 @@ func TestGrantEnds(t *testing.T) {
 	}
 }
 
+// The end of a grant is noted when its connection is closed for it, locked or not. So a clock
+// that is set back gives it to nobody again, though nobody met its end.
+func TestGrantEndsUnused(t *testing.T) {
+	for _, locked := range []bool{false, true} {
+		var ahead shifted
+		f, token := lockedWith(t, unlocktoken.Caveats{}, ahead.clock)
+		if !locked {
+			f.unlock()
+		}
+		f.shown(token)
+		ahead.Store(int64(2 * time.Hour))
+		f.agent.endGrants(time.Minute)
+		ahead.Store(0)
+		f.restart()
+		if _, err := f.dialWith(token); !errors.Is(err, client.ErrExpired) {
+			t.Errorf("locked %v, after a restart: got %v", locked, err)
+		}
+	}
+}
+
 // A clock that was far ahead ended the grants of its time; the owner's next grant works.
 func TestClockThatWasAhead(t *testing.T) {
 	f, ahead := unlockedAhead(t)

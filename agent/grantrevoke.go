@@ -80,26 +80,27 @@ func (a *Agent) watchFor() {
 // endGrants closes the connections of grants that have ended, and returns when to look
 // again, at the latest after most.
 func (a *Agent) endGrants(most time.Duration) time.Duration {
-	now, next := a.clock(), most
+	now, next, over := a.clock(), most, false
 	var v *vault.Vault
 	ended := func(g *granted) bool {
 		left := time.Unix(g.NotAfter()+1, 0).Sub(a.grantClock.at(g.IssuedAt, g.clock.at(now)))
-		if left > 0 {
-			next = min(next, left)
-		}
 		if g.vault != nil {
 			v = g.vault
 		}
-		return left <= 0
+		if left > 0 {
+			next = min(next, left)
+			return false
+		}
+		over = true
+		return true
 	}
-	over := a.presented.which(ended)
-	a.closeAll(over)
+	a.closeAll(a.presented.which(ended))
 	a.closeListeners(ended)
 	if a.bundled != nil {
 		_, _ = a.goodAt(a.bundled.granted, now) // takes note of the time, whoever is there
 	}
 	if v != nil || a.bundled != nil {
-		if err := a.noteGrantTime(v, len(over) > 0); err != nil {
+		if err := a.noteGrantTime(v, over); err != nil {
 			a.log.Warn("the time is not noted for grants", "error", err)
 		}
 	}

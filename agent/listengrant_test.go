@@ -128,6 +128,26 @@ func TestGrantListensUntilItsEnd(t *testing.T) {
 	}
 }
 
+// The end of a socket is noted at once, so that a clock which is set back does not open it again.
+func TestGrantListensNoMore(t *testing.T) {
+	f, ahead := unlockedAhead(t)
+	path := filepath.Join(shortDir(t), "s")
+	if _, err := f.grantAt(path, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []time.Duration{time.Hour - clockStep/6, time.Hour + clockStep/6} { // within a step
+		ahead.Store(int64(after))
+		f.agent.endGrants(time.Minute)
+	}
+	f.wantGone(path)
+	ahead.Store(0)
+	f.restart()
+	f.unlock()
+	if got := f.agent.sockets.ofGrants(func(*granted) bool { return true }); len(got) != 0 {
+		t.Error("it is open again")
+	}
+}
+
 // TestGrantListensNowhere: what cannot be opened leaves no grant, and a place that others
 // could use is not taken.
 func TestGrantListensNowhere(t *testing.T) {
