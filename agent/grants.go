@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
-	"github.com/nsagent/nsagent/vault/store"
 )
 
 // What the state of a grant can be.
@@ -78,7 +76,7 @@ func (a *Agent) endGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.Rev
 	a.endAtOnce(ctx, q.GetId())
 	v, _, err := a.vaultOfState(ctx)
 	if err != nil {
-		return nil, orNoVault(err)
+		return nil, err
 	}
 	g, err := grantCalled(v, q.GetId())
 	if err != nil {
@@ -168,17 +166,9 @@ func (a *Agent) anyVault(ctx context.Context) (v *vault.Vault, end func(), err e
 	v, _, err = a.vaultOfState(ctx)
 	if err != nil {
 		end()
-		return nil, nil, orNoVault(err)
+		return nil, nil, err
 	}
 	return v, end, nil
-}
-
-// orNoVault says what to do where err means that there is no vault.
-func orNoVault(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return noVault()
-	}
-	return err
 }
 
 // shortestName is the shortest start of a grant's name that stands for it.
