@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/grantkey"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/secrettest"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
@@ -204,6 +206,7 @@ func TestNewGrantRefusesByItself(t *testing.T) {
 		"bundle": func(q *pb.NewGrantRequest) {
 			q.Detached, q.TtlSeconds = true, int64((366*24*time.Hour-time.Minute)/time.Second)
 		},
+		"paths": func(q *pb.NewGrantRequest) { q.Limits = &pb.GrantLimits{Paths: []string{"services"}} },
 		"repository": func(q *pb.NewGrantRequest) {
 			q.Limits = &pb.GrantLimits{Identities: []*pb.GrantIdentity{{Issuer: "https://token.actions.githubusercontent.com", Claims: []*pb.GrantClaim{{Name: "repository", Values: []string{"a/b"}}}}}}
 		},
@@ -244,5 +247,98 @@ func TestNewGrantOfWhatHasChanged(t *testing.T) {
 	}
 	if err := f.agent.chooseProfiles(s, &newGrant{}, []string{"acme"}); refusedWith(err) != pb.CodeNoProfile {
 		t.Errorf("which is gone: got %v", err)
+	}
+}
+
+// Whoever gets the turn after the proof of a grant, and before it is stored, may lock: nothing
+// comes of the grant then.
+func TestNewGrantThatIsOvertakenByALock(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	begin := func() func() {
+		end, err := f.agent.beginAdmin(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return end
+	}
+	waits := func(who string, n int32) {
+		eventually(t, 10*time.Second, func() string {
+			if f.agent.managers.Load() < n {
+				return who + " does not wait for the turn"
+			}
+			return ""
+		})
+	}
+	end, s := begin(), f.spec("acme")
+	made, turn := make(chan error, 1), make(chan func(), 1)
+	go func() {
+		_, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant)
+		made <- err
+	}()
+	waits("the grant", 2)
+	go func() { turn <- begin() }()
+	waits("who locks", 3)
+	end()
+	end = <-turn
+	f.lock()
+	end()
+	if err := <-made; !errors.Is(err, client.ErrLocked) {
+		t.Errorf("got %v, want ErrLocked", err)
+	}
+	f.unlock()
+	if all := f.grants(t); len(all) != 0 {
+		t.Errorf("%d grants are there", len(all))
+	}
+}
+
+// The shares are taken in their own field alone, however well they are sealed.
+func TestNewGrantSharesInAnotherField(t *testing.T) {
+	f := start(t)
+	d, _ := f.direct(t)
+	for field, want := range map[string]pb.Code{fieldShares: pb.CodeOK, fieldPassphrase: pb.CodeRequest} {
+		keys, err := f.agent.sealKey(d.ctx, f.agent.seals, &pb.SealKeyRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, to := keys.GetKeys()[0], secret.SealContext{VaultID: keys.GetVaultId(), Instance: keys.GetInstance(), Method: pb.Admin_NewGrant_FullMethodName, Field: field}
+		box, err := secret.SealSlice(k.GetPublicKey(), to, make([]byte, grantkey.ShareSize))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares, err := f.agent.openShares(d.ctx, &pb.Sealed{Field: field, KeyId: k.GetId(), Box: box}, 1)
+		shares.Destroy()
+		if got := refusedWith(err); got != want {
+			t.Errorf("as %s: got %v, want %s", field, err, want)
+		}
+	}
+}
+
+// Without the machine key no share is of use, and none is wrapped for.
+func TestNewGrantWithoutTheMachineKey(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	n, share := f.planned(t, false)
+	defer share.Destroy()
+	if err := os.WriteFile(f.paths.MachineKey, []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wraps, err := f.agent.wrapsOf(t.Context(), f.agent.session, n, &unlocktoken.Grant{Authority: n.Authority}, [32]byte{}, share)
+	if len(wraps) != 0 || !errors.Is(err, vault.ErrMachineKey) {
+		t.Errorf("got %d wraps, %v", len(wraps), err)
+	}
+}
+
+// Where nothing was lent the vault keeps no list of certificates, not of empty names either.
+func TestNewGrantWithoutCertificates(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	m, _, err := f.agent.codec.decodeGrant(f.grants(t)[0].Meta)
+	if err != nil || m.Certificates != nil {
+		t.Errorf("got %q, %v", m.Certificates, err)
 	}
 }

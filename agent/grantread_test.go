@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/secrettest"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 )
@@ -130,6 +133,45 @@ func TestGrantOfAnUnreadableRecord(t *testing.T) {
 		if names, _, err := f.agent.rekeyGrant(t.Context(), v, f.grants(t)[0]); err == nil || names != nil || v.Generation() != before {
 			t.Errorf("new keys: got %v, %v", names, err)
 		}
+	}
+}
+
+// New keys take what they opened from all grants but the one that they are made for, which has
+// ended: the others are told.
+func TestNewKeysTellOfOtherGrants(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	f.mustGrant("acme")
+	all := f.grants(t)
+	names, affected, err := f.agent.rekeyGrant(t.Context(), f.agent.session.vault, all[0])
+	if err != nil || !slices.Equal(names, []string{"acme"}) || !slices.Equal(affected, []string{unlocktoken.GrantName(all[1].ID)}) {
+		t.Errorf("got %v, %v, %v", names, affected, err)
+	}
+}
+
+// What cannot be done, or said of a grant, is in nobody's log as done, and refused for its own
+// reason.
+func TestNewKeysOfADamagedVault(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	v, g := f.agent.session.vault, f.grants(t)[0]
+	f.whileDamaged(func() {
+		if names, _, err := f.agent.rekeyGrant(t.Context(), v, g); !errors.Is(err, vault.ErrDamaged) || names != nil {
+			t.Errorf("got %v, %v", names, err)
+		}
+	})
+	for _, e := range f.entries() {
+		if e.Event == audit.EventProfileRekey {
+			t.Errorf("the log has %v", e)
+		}
+	}
+	f.lock()
+	if _, _, err := f.agent.endInVault(t.Context(), &pb.RevokeGrantRequest{Id: "g_777777", Rotate: true}, &pb.RevokeGrantResponse{}); !errors.Is(err, vault.ErrNotFound) {
+		t.Errorf("of a grant that is gone by then: got %v", err)
 	}
 }
 
