@@ -96,11 +96,11 @@ func (a *Agent) lendOne(ctx context.Context, n *newGrant, name string) (*lent, e
 		return nil, err
 	}
 	defer release()
-	_, p, err := a.certified(name)
+	listed, err := a.listCertificates(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	listed, err := a.listCertificates(ctx, name)
+	_, p, err := a.certified(name)
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +134,8 @@ func (a *Agent) uploadLent(ctx context.Context, r *rotation, n *newGrant, l *len
 	}
 	id, err := a.uploadCertificate(ctx, r.name, l.profile.Certificate, l.profile.CertificateID, own.entity, own.role)
 	if errors.Is(err, errUnsure) {
-		listed, lerr := a.listCertificates(ctx, r.name)
-		if lerr != nil || !slices.ContainsFunc(listed, func(m mapped) bool { return m.id == l.profile.CertificateID }) {
+		listed, _ := a.listCertificates(ctx, r.name) // without a list it counts as not there
+		if !slices.ContainsFunc(listed, func(m mapped) bool { return m.id == l.profile.CertificateID }) {
 			return err
 		}
 		id, err = l.profile.CertificateID, nil

@@ -205,19 +205,21 @@ func TestBundleGetsNoCertificate(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault nstest.Fault
 		want  error
+		says  string
 	}{
-		"no list":                 {nstest.Fault{Kind: "status", Status: 500, Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite},
-		"refused":                 {nstest.Fault{Kind: "status", Status: 403, Path: certificatesPath + "*", Method: "POST"}, client.ErrNetSuite},
-		"no connection":           {nstest.Fault{Kind: "drop", Path: certificatesPath + "*", Method: "POST"}, client.ErrNetwork},
-		"answer cut":              {nstest.Fault{Kind: "cut", After: 1, Path: certificatesPath + "*", Method: "POST"}, nil},
-		"new certificate refused": {nstest.Fault{Kind: "status", Status: 500, Path: "/services/rest/auth/oauth2/v1/token", Skip: 1, Times: certificateTries * 2}, client.ErrNetSuite},
+		"no list":                 {nstest.Fault{Kind: "status", Status: 500, Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite, "HTTP 500"},
+		"an empty list":           {nstest.Fault{Kind: "status", Status: 200, Body: "[]", Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite, "not in NetSuite's list"},
+		"refused":                 {nstest.Fault{Kind: "status", Status: 403, Path: certificatesPath + "*", Method: "POST"}, client.ErrNetSuite, "lacks a permission"},
+		"no connection":           {nstest.Fault{Kind: "drop", Path: certificatesPath + "*", Method: "POST"}, client.ErrNetwork, ""},
+		"answer cut":              {nstest.Fault{Kind: "cut", After: 1, Path: certificatesPath + "*", Method: "POST"}, nil, ""},
+		"new certificate refused": {nstest.Fault{Kind: "status", Status: 500, Path: "/services/rest/auth/oauth2/v1/token", Skip: 1, Times: certificateTries * 2}, client.ErrNetSuite, "HTTP 500"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := startCert(t)
 			w.inject(c.fault)
 			_, _, err := w.bundle("m2m")
-			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
-				t.Errorf("got %v, want %v", err, c.want)
+			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %v with %q", err, c.want, c.says)
 			}
 			w.netsuite.ClearFaults()
 			w.clock.Add(int64(longestPause))
