@@ -13,6 +13,7 @@ import (
 
 	"github.com/nsagent/nsagent/internal/grantkey"
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/secrettest"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	"github.com/nsagent/nsagent/vault/bundle"
 )
@@ -145,6 +146,10 @@ func TestBundlePartsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	odd, err := p.agent.codec.enc.Marshal(bundleNotice{Issuers: []bundleIssuer{{URL: "http://issuer.example"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		text  []byte
 		token *unlocktoken.Token
@@ -155,6 +160,7 @@ func TestBundlePartsAreRefused(t *testing.T) {
 		"a changed share":       {p.text, changed, ErrGrant, "a key share of it was changed"},
 		"what it says to all": {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Public = []byte("?") }, "acme"), p.token, ErrGrant,
 			"the bundle was not opened"},
+		"an issuer that is none":    {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Public = odd }, "acme"), p.token, ErrGrant, "the bundle was not opened"},
 		"the head of another grant": {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Grant[0]++ }, "acme"), p.token, ErrGrant, "another grant"},
 		"a profile of nonsense": {p.sealed(func(_ *bundle.Head, s []bundle.Source) { s[0].Meta = []byte("?") }, "acme"), p.token, nil,
 			"decoding"},
@@ -205,17 +211,6 @@ func TestBundleWithoutItsToken(t *testing.T) {
 	}
 }
 
-// leaveBlocks fills an arena but for so many blocks of 32 bytes.
-func leaveBlocks(a *secret.Arena, blocks int) {
-	room, _ := a.Alloc(32 * blocks)
-	for size := 32 << 10; size >= 32; size /= 2 {
-		for full := error(nil); full == nil; {
-			_, full = a.Alloc(size)
-		}
-	}
-	room.Destroy()
-}
-
 // Without room in locked memory the bundle is not opened, in part either, and that is what
 // is said.
 func TestBundleWithoutRoom(t *testing.T) {
@@ -224,7 +219,7 @@ func TestBundleWithoutRoom(t *testing.T) {
 		err := newRunner(t).serve(p.text, nil, func(c *Config) {
 			c.Bundle.Token = func(a *secret.Arena) (secret.Bytes, error) {
 				token, err := a.Take(p.token.Text())
-				leaveBlocks(a, blocks)
+				secrettest.LeaveRoom(a, blocks)
 				return token, err
 			}
 		})

@@ -1,0 +1,39 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+)
+
+// TestBundleIsRecorded: a bundle is not served where that cannot be recorded.
+func TestBundleIsRecorded(t *testing.T) {
+	f := owner(t)
+	text, token := f.mintBundle(unlocktoken.Caveats{}, nil, "acme")
+	r := newRunner(t)
+	r.mustServe(text, token.Text())
+	if err := r.agent.audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.agent.startBundle(t.Context()); !errors.Is(err, audit.ErrClosed) || !strings.Contains(err.Error(), "recording the bundle") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestNoBundleToSettle: an agent that has a vault ends as any other where the time that its
+// grants have seen is not written down yet. That is for the ledger of a bundle.
+func TestNoBundleToSettle(t *testing.T) {
+	f, ahead := unlockedAhead(t)
+	c := f.show(f.mint(unlocktoken.Caveats{}, "acme"))
+	ahead.Store(int64(clockStep / 2))
+	if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+		t.Fatal(err)
+	}
+	if !f.agent.grantClock.isNews(true) {
+		t.Fatal("control: the time is written down")
+	}
+	f.restart() // which fails if the agent does
+}
