@@ -2,6 +2,7 @@ package agent
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,15 +64,28 @@ func TestStatusOfGrantSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := false
-	for _, s := range sockets(f.signer) {
-		found = found || s.GetPath() == byToken.Opened.GetPath() && s.GetGrant() == unlocktoken.GrantName(grantIDOf(t, token))
+	end := time.Now().Add(5 * time.Minute).Unix()
+	short := f.mint(unlocktoken.Caveats{NotAfter: end}, "acme")
+	byShort, err := f.show(short).OpenSocket(t.Context(), client.SocketRequest{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !found {
-		t.Error("the socket of a token is not told of with its grant")
+	for _, c := range []struct {
+		socket *client.Socket
+		token  *unlocktoken.Token
+		end    int64 // the grant's or the socket's, whichever comes first
+	}{{byToken, token, byToken.Opened.GetExpiresAt()}, {byShort, short, end}} {
+		i := slices.IndexFunc(sockets(f.signer), func(s *pb.GrantSocketStatus) bool { return s.GetPath() == c.socket.Opened.GetPath() })
+		if i < 0 {
+			t.Fatal("the socket of a token is not told of")
+		}
+		s := sockets(f.signer)[i]
+		if s.GetGrant() != unlocktoken.GrantName(grantIDOf(t, c.token)) || s.GetExpiresAt() < c.end-1 || s.GetExpiresAt() > c.end {
+			t.Errorf("of a token: got %v, want its grant, and %d as the end", s, c.end)
+		}
 	}
 
-	for _, s := range []*client.Socket{byToken, own} {
+	for _, s := range []*client.Socket{byToken, byShort, own} {
 		if _, err := s.Close(); err != nil {
 			t.Error(err)
 		}

@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// Each grant has a socket of its own, which ends with it alone, beside those that were
+// opened otherwise.
+func TestGrantsListenEach(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	own := f.openSocket("acme").Opened.GetPath()
+	dir := shortDir(t)
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	g, err := f.grantAt(a, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.grantAt(b, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{own, a, b} {
+		if got := signAt(t, path, "acme", "GET"); got != "ok" {
+			t.Errorf("%s: got %s", path, got)
+		}
+	}
+	if _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	f.wantGone(a)
+	for _, path := range []string{own, b} {
+		if got := signAt(t, path, "acme", "GET"); got != "ok" {
+			t.Errorf("%s, after another was revoked: got %s", path, got)
+		}
+	}
+}
+
+// The socket of a grant that begins later is there at once, and refuses until then.
+func TestGrantListensBeforeItBegins(t *testing.T) {
+	f, ahead := unlockedAhead(t)
+	path := filepath.Join(shortDir(t), "s")
+	s := f.spec("acme")
+	s.Listen, s.Limits = path, &pb.GrantLimits{NotBefore: time.Now().Add(30 * time.Minute).Unix()}
+	if _, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant); err != nil {
+		t.Fatal(err)
+	}
+	if got := signAt(t, path, "acme", "GET"); got != string(pb.CodeGrantScope) {
+		t.Errorf("before: got %s", got)
+	}
+	ahead.Store(int64(31 * time.Minute))
+	if got := signAt(t, path, "acme", "GET"); got != "ok" {
+		t.Errorf("from then on: got %s", got)
+	}
+}
+
+// TestGrantListensOnRecord: a socket that cannot be recorded is closed again, and there is no
+// grant.
+func TestGrantListensOnRecord(t *testing.T) {
+	var f *fixture
+	f = start(t, func(c *Config) {
+		listen := c.Listen
+		c.Listen = func(ctx context.Context, path string) (*os.File, error) {
+			file, err := listen(ctx, path)
+			return file, errors.Join(err, f.agent.audit.Close())
+		}
+	})
+	f.unlock()
+	f.addTBA("acme")
+	path := filepath.Join(shortDir(t), "s")
+	if _, err := f.grantAt(path, "acme"); errorCode(err) != string(pb.CodeAudit) {
+		t.Errorf("got %v, want %s", err, pb.CodeAudit)
+	}
+	f.wantGone(path)
+	if all := f.grants(t); len(all) != 0 {
+		t.Errorf("%d grants", len(all))
+	}
+}
+
+// TestGrantListensWithoutAWord: that a grant is over, or has its socket, is nothing to warn
+// of at an unlock. That its place was taken is.
+func TestGrantListensWithoutAWord(t *testing.T) {
+	var ahead shifted
+	var said output
+	f := start(t, ahead.clock, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	f.unlock()
+	f.addTBA("acme")
+	dir := shortDir(t)
+	revoked, err := f.grantAt(filepath.Join(dir, "revoked"), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.admin.RevokeGrant(t.Context(), revoked.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.grantAt(filepath.Join(dir, "ended"), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "good")
+	s := f.spec("acme")
+	s.Listen, s.TTL = path, 24*time.Hour
+	if _, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Store(int64(time.Hour + time.Minute))
+	unlock := func(when string, want int) {
+		t.Helper()
+		f.unlock()
+		if got := strings.Count(said.String(), "a grant has no socket"); got != want {
+			t.Errorf("%s: the log has %d warnings, want %d:\n%s", when, got, want, said.String())
+		}
+	}
+	f.restart()
+	unlock("after a restart", 0)
+	if got := signAt(t, path, "acme", "GET"); got != "ok" {
+		t.Errorf("got %s", got)
+	}
+	f.lock()
+	unlock("after a lock", 0)
+	if err := f.admin.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.waitEnd()
+	squatter, err := socketpath.Listen(path, 0o600, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = squatter.Close() }()
+	f.run()
+	unlock("beside a squatter", 1)
+}
