@@ -87,12 +87,7 @@ func (a *Agent) proveCode(ctx context.Context, s *session, sealed *pb.Sealed, me
 		return "", err
 	}
 	defer code.Destroy()
-	l, err := a.openLedger(ctx, s.vault)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return kindTOTP, a.checkCode(l, s.vault.ID(), s.authenticator, code)
+	return kindTOTP, a.useLedger(ctx, s.vault, func(l *ledger) error { return a.checkCode(l, s.vault.ID(), s.authenticator, code) })
 }
 
 // checkCode checks a code unless too many wrong ones came before, and counts one more where
@@ -121,7 +116,7 @@ func (a *Agent) checkCode(l *ledger, vaultID []byte, t *authenticator, code secr
 		return refuse(err, pb.CodeTOTP, "the code is wrong", "it is not the one that the app shows now", "try again; if it stays wrong, set the clocks of phone and machine")
 	case errors.Is(err, totp.ErrUsed):
 		return refuse(err, pb.CodeTOTP, "the code was used already", "a code counts once, and none from before it", "wait for the next one, up to 30 seconds")
-	case errors.Is(err, secret.ErrDestroyed):
+	case t.key.Len() == 0: // a lock has wiped it since
 		return vault.ErrLocked
 	case err != nil:
 		return fmt.Errorf("checking a code: %w", err)
@@ -167,14 +162,12 @@ func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, er
 		return nil, err
 	}
 	defer key.Destroy()
-	l, err := a.openLedger(ctx, s.vault)
-	if err != nil {
-		return nil, err
-	}
 	// Before the app is stored, which has no ID until then: its first code proves nothing
 	// any more, whatever breaks off in between.
-	err = l.Append(store.Entry{Kind: ledgerCodeStep, Subject: s.vault.ID(), Value: step})
-	if err = errors.Join(err, l.Close()); err != nil {
+	err = a.useLedger(ctx, s.vault, func(l *ledger) error {
+		return l.Append(store.Entry{Kind: ledgerCodeStep, Subject: s.vault.ID(), Value: step})
+	})
+	if err != nil {
 		return nil, fmt.Errorf("noting that a code was used: %w", err)
 	}
 	e := audit.Event{Event: audit.EventKeyAdd, Outcome: audit.OutcomeOK, Kind: kindTOTP, Detail: kindTOTP + " proof=" + by}

@@ -144,7 +144,7 @@ func TestAddTOTP(t *testing.T) {
 	if r, err := f.admin.KeySlots(ctx); err != nil || r.GetTotp().GetId() != set.GetId() || len(set.GetId()) != 32 || len(r.GetSlots()) != 1 {
 		t.Errorf("got %v, %v", r, err)
 	}
-	if err := add(right, p.key, p.code(0)); !errors.Is(err, client.ErrExists) {
+	if err := add(right, p.key, p.code(0)); !errors.Is(err, client.ErrExists) || !strings.Contains(err.Error(), "the codes of one") {
 		t.Errorf("a second app: got %v", err)
 	}
 	// It is no profile, and the vault is in order.
@@ -157,6 +157,9 @@ func TestAddTOTP(t *testing.T) {
 	f.restart()
 	if r, err := f.admin.KeySlots(ctx); err != nil || r.GetTotp() != nil {
 		t.Errorf("while locked: %v, %v", r.GetTotp(), err)
+	}
+	if err := add(right, p.key, p.code(0)); !errors.Is(err, client.ErrLocked) {
+		t.Errorf("adding one while locked: got %v", err)
 	}
 	f.unlock()
 	if r, err := f.admin.KeySlots(ctx); err != nil || r.GetTotp().GetId() != set.GetId() {
