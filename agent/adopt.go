@@ -35,25 +35,25 @@ func unsafeSocket(path, fault string) error {
 // notOurs says why a socket is not one that the agent would have made at path; "" if
 // it is.
 func notOurs(f *os.File, path string) string {
-	fd := int(f.Fd()) // #nosec G115 -- a descriptor fits
+	fd := int(f.Fd())               // #nosec G115 -- a descriptor fits
+	addr, _ := unix.Getsockname(fd) // what is no socket has none
+	switch u, ok := addr.(*unix.SockaddrUnix); {
+	case !ok:
+		return "is no Unix socket"
+	case u.Name != path:
+		return "is bound to another path"
+	}
 	for _, want := range []struct {
 		option, value int
 		otherwise     string
 	}{
-		{unix.SO_DOMAIN, unix.AF_UNIX, "is no Unix socket"},
 		{unix.SO_TYPE, unix.SOCK_STREAM, "is no stream socket"},
 		{unix.SO_ACCEPTCONN, 1, "does not listen"},
 	} {
-		if got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, want.option); err != nil || got != want.value {
+		// What cannot be asked is 0, and none of these.
+		if got, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, want.option); got != want.value {
 			return want.otherwise
 		}
-	}
-	addr, err := unix.Getsockname(fd)
-	if err != nil {
-		return "has no address"
-	}
-	if u, ok := addr.(*unix.SockaddrUnix); !ok || u.Name != path {
-		return "is bound to another path"
 	}
 	var st unix.Stat_t
 	switch err := unix.Lstat(path, &st); {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,29 +122,46 @@ func TestSocketsPassed(t *testing.T) {
 // TestSocketsPassedAreChecked: what is passed is held to the same as what the agent
 // binds itself (S-01), and nothing else is served.
 func TestSocketsPassedAreChecked(t *testing.T) {
-	for name, admin := range map[string]passed{
-		"open to the group": {network: "unix", mode: 0o660},
-		"open to others":    {network: "unix", mode: 0o602},
-		"datagrams":         {network: "unixgram", mode: 0o600},
-		"packets":           {network: "unixpacket", mode: 0o600},
-		"nobody listens":    {network: "unix", mode: 0o600, silent: true},
+	for name, c := range map[string]struct {
+		admin passed
+		fault string
+	}{
+		"open to the group": {passed{network: "unix", mode: 0o660}, "has mode 0660"},
+		"open to others":    {passed{network: "unix", mode: 0o602}, "has mode 0602"},
+		"datagrams":         {passed{network: "unixgram", mode: 0o600}, "is no stream socket"},
+		"packets":           {passed{network: "unixpacket", mode: 0o600}, "is no stream socket"},
+		"nobody listens":    {passed{network: "unix", mode: 0o600, silent: true}, "does not listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			mkdir(t, filepath.Dir(p.paths.Agent))
-			p.refusedWith(private().bind(t, p.paths.Agent), admin.bind(t, p.paths.Admin))
+			p.refusedWith(c.fault, private().bind(t, p.paths.Agent), c.admin.bind(t, p.paths.Admin))
 		})
 	}
+	t.Run("one for both", func(t *testing.T) {
+		p := newPlace(t)
+		mkdir(t, filepath.Dir(p.paths.Agent))
+		p.refusedWith("is none", private().bind(t, p.paths.Agent))
+	})
+	t.Run("a file", func(t *testing.T) {
+		p := newPlace(t)
+		mkdir(t, filepath.Dir(p.paths.Agent))
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.refusedWith("is no Unix socket", f, private().bind(t, p.paths.Admin))
+	})
 	t.Run("another path", func(t *testing.T) {
 		p := newPlace(t)
 		mkdir(t, filepath.Dir(p.paths.Agent))
-		p.refusedWith(private().bind(t, p.paths.Agent), private().bind(t, p.paths.Admin+"2"))
+		p.refusedWith("is bound to another path", private().bind(t, p.paths.Agent), private().bind(t, p.paths.Admin+"2"))
 	})
 	t.Run("exchanged", func(t *testing.T) {
 		p := newPlace(t)
 		mkdir(t, filepath.Dir(p.paths.Agent))
 		admin := private().bind(t, p.paths.Admin)
-		p.refusedWith(admin, private().bind(t, p.paths.Agent))
+		p.refusedWith("is bound to another path", admin, private().bind(t, p.paths.Agent))
 	})
 	t.Run("gone", func(t *testing.T) {
 		p := newPlace(t)
@@ -152,7 +170,7 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		if err := os.Remove(p.paths.Admin); err != nil {
 			t.Fatal(err)
 		}
-		p.refusedWith(agent, admin)
+		p.refusedWith("is gone from there", agent, admin)
 	})
 	t.Run("a link in its place", func(t *testing.T) {
 		p := newPlace(t)
@@ -164,7 +182,7 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		if err := os.Symlink(p.paths.Admin+"2", p.paths.Admin); err != nil {
 			t.Fatal(err)
 		}
-		p.refusedWith(agent, admin)
+		p.refusedWith("was replaced there", agent, admin)
 	})
 	t.Run("of another user", func(t *testing.T) {
 		needs.Root(t, "gives a socket away")
@@ -174,7 +192,7 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		if err := os.Chown(p.paths.Admin, 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
-		p.refusedWith(agent, admin)
+		p.refusedWith("belongs to uid 65534", agent, admin)
 	})
 	t.Run("the network", func(t *testing.T) {
 		p := newPlace(t)
@@ -188,7 +206,7 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.refusedWith(f, private().bind(t, p.paths.Admin))
+		p.refusedWith("is no Unix socket", f, private().bind(t, p.paths.Admin))
 	})
 	t.Run("in a directory open to others", func(t *testing.T) {
 		p := newPlace(t)
@@ -197,12 +215,12 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(p.paths.Agent), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		p.refusedWith(agent, admin)
+		p.refusedWith("", agent, admin)
 	})
 }
 
-// refusedWith checks that no agent serves these sockets.
-func (p place) refusedWith(sockets ...*os.File) {
+// refusedWith checks that no agent serves these sockets, and says what is wrong with them.
+func (p place) refusedWith(fault string, sockets ...*os.File) {
 	p.t.Helper()
 	served := false
 	err := p.runWith(sockets, func() { served = true })
@@ -210,8 +228,8 @@ func (p place) refusedWith(sockets ...*os.File) {
 		p.t.Errorf("it was served: %v", err)
 		return
 	}
-	if code, message, why, _ := Explain(err); code != pb.CodeUnsafe {
-		p.t.Errorf("got %s (%s: %s), want %s", code, message, why, pb.CodeUnsafe)
+	if code, message, why, _ := Explain(err); code != pb.CodeUnsafe || !strings.Contains(why, fault) {
+		p.t.Errorf("got %s (%s: %s), want %s: %s", code, message, why, pb.CodeUnsafe, fault)
 	}
 }
 
