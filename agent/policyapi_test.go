@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // all is a policy that allows everything.
@@ -162,7 +165,8 @@ func TestManyRules(t *testing.T) {
 	f.sign("acme")
 }
 
-// A policy that cannot be read allows nothing, and another can be adopted in its place.
+// A policy that cannot be read allows nothing, and another can be adopted in its place,
+// whatever its owner saw of it before.
 func TestUnreadablePolicyAllowsNothing(t *testing.T) {
 	f := start(t)
 	f.unlock()
@@ -181,8 +185,52 @@ func TestUnreadablePolicyAllowsNothing(t *testing.T) {
 	if _, st, err := f.admin.Policy(t.Context()); err != nil || !strings.Contains(st.GetFault(), "it has no effect") {
 		t.Errorf("got %+v, %v", st, err)
 	}
-	f.adopt(all)
+	if _, err := f.admin.AdoptPolicy(t.Context(), f.passphrase(testPassphrase), packedPolicy(t, all), "of the one that was there"); err != nil {
+		t.Fatal(err)
+	}
 	f.sign("acme")
+}
+
+// While the vault cannot be read, nobody is told that it holds no policy, and the one in
+// force stays so.
+func TestPolicyThatCannotBeShown(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.adopt(strings.Replace(all, "\"allow\"", "\"deny\"", 1))
+	f.whileDamaged(func() {
+		if _, st, err := f.admin.Policy(t.Context()); !errors.Is(err, &client.Error{Code: pb.CodeDamaged}) {
+			t.Errorf("got %v, %v", st, err)
+		}
+		if _, err := f.signer.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL}); !errors.Is(err, client.ErrDenied) {
+			t.Errorf("what the policy forbids: got %v", err)
+		}
+	})
+}
+
+// A policy that the vault does not keep is not in force, and the log says that it failed.
+func TestPolicyThatIsNotKept(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	good := f.adopt(all).GetSha256()
+	noise := make([]byte, 300<<10) // more than a message of the socket holds
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	d, _ := f.direct(t)
+	keys, err := adminService{Agent: f.agent}.SealKey(d.ctx, &pb.SealKeyRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := &pb.Proof{Passphrase: f.sealing().seal(keys, 0, pb.Admin_AdoptPolicy_FullMethodName, "", fieldPassphrase, testPassphrase)}
+	large := packedPolicy(t, all+"# "+base64.StdEncoding.EncodeToString(noise)+"\n")
+	if st, err := f.agent.adoptPolicy(d.ctx, &pb.AdoptPolicyRequest{Proof: proof, Packed: large, Replaces: good}); !errors.Is(err, vault.ErrPolicy) {
+		t.Errorf("%d bytes: got %v, %v", len(large), st, err)
+	}
+	if f.agent.session.policy().sum != good || f.policySum() != good {
+		t.Error("another policy is in force")
+	}
+	if got := f.events(audit.EventPolicyAdopt); len(got) != 3 || !strings.HasPrefix(got[2], "policy.adopt failed") {
+		t.Errorf("the log says %q", got)
+	}
 }
 
 // Rates and uses of a rule are counted, the uses over a restart and by the rule's name.

@@ -167,13 +167,7 @@ func (w *proofWorld) try(t *testing.T, method string, verb proofVerb, g proofFor
 	w.log()
 	generation := w.vault.Generation()
 	err := verb.call(w, proto.CloneOf(p))
-	got := ""
-	for line := range strings.Lines(w.log()) {
-		if _, by, ok := strings.Cut(line, "proof="); ok && strings.Contains(line, `"outcome":"ok"`) {
-			got, _, _ = strings.Cut(by, `"`)
-			got, _, _ = strings.Cut(got, " ")
-		}
-	}
+	got := w.proved()
 	if (err == nil) != (want != "") || got != want {
 		t.Errorf("%s, %s: got proof %q, %v, want %q", method, g.name, got, err, want)
 	}
@@ -190,6 +184,19 @@ func (w *proofWorld) try(t *testing.T, method string, verb proofVerb, g proofFor
 		}
 	}
 	w.restore()
+}
+
+// proved returns what the log says since the last time that a call was proved by; "" if none
+// went ahead by a proof.
+func (w *proofWorld) proved() (by string) {
+	w.f.t.Helper()
+	for line := range strings.Lines(w.log()) {
+		if _, rest, ok := strings.Cut(line, "proof="); ok && strings.Contains(line, `"outcome":"ok"`) {
+			by, _, _ = strings.Cut(rest, `"`)
+			by, _, _ = strings.Cut(by, " ")
+		}
+	}
+	return by
 }
 
 // log returns what the audit log has since the last time.
