@@ -34,16 +34,7 @@ func (a *Agent) knowIssuers(configured []oidc.Issuer) error {
 // learnIssuers has the agent look at the ID tokens of the issuers of a policy. One that
 // makes no sense leaves the presets alone.
 func (a *Agent) learnIssuers(r *rules) {
-	var list []oidc.Issuer
-	if r.policy != nil {
-		for _, i := range r.policy.Issuers {
-			one := oidc.Issuer{URL: i.URL, CA: i.CA}
-			if i.JWKS != "" {
-				one.JWKS = []byte(i.JWKS)
-			}
-			list = append(list, one)
-		}
-	}
+	list := r.issuers()
 	same := func(x, y oidc.Issuer) bool {
 		return x.URL == y.URL && bytes.Equal(x.JWKS, y.JWKS) && x.CA == y.CA
 	}

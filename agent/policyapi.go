@@ -27,7 +27,10 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 	defer end()
 	next, detail := new(rules), "policy=none"
 	if len(q.GetPacked()) > 0 {
-		if next, err = newRules(q.GetPacked()); err != nil {
+		if next, err = newRules(q.GetPacked()); err == nil {
+			err = next.fitToAdopt()
+		}
+		if err != nil {
 			return nil, refuse(errors.Join(ErrPolicy, err), pb.CodePolicy, "the policy is not adopted", policyFault(err), "check it:  nsagent policy check")
 		}
 		detail = fmt.Sprintf("rules=%d sha256=%s", len(next.policy.Rules), next.sum)

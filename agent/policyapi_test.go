@@ -127,6 +127,7 @@ func TestAdoptPolicyRefuses(t *testing.T) {
 		"10,001 rules":    {f.passphrase(testPassphrase), packedPolicy(t, "version = 1\n"+strings.Join(large, "")), good, client.ErrPolicy, "at most 10000"},
 		"a large text":    {f.passphrase(testPassphrase), packedPolicy(t, deny+"#"+strings.Repeat(" ", 1<<20)), good, client.ErrPolicy, "larger than 1 MiB"},
 		"a file left out": {f.passphrase(testPassphrase), packedPolicy(t, deny+"[[issuer]]\nurl = \"https://i\"\njwks_file = \"/etc/i.json\"\n"), good, client.ErrPolicy, "/etc/i.json is not copied in"},
+		"no key set":      {f.passphrase(testPassphrase), packedPolicy(t, deny+"[[issuer]]\nurl = \"https://i\"\njwks = \"AAAA\"\n"), good, client.ErrPolicy, "issuer \"https://i\": its keys: no key set in JSON"},
 	} {
 		_, err := f.admin.AdoptPolicy(t.Context(), c.proof, c.packed, c.replaces)
 		if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), c.says) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -113,6 +114,28 @@ func policyFault(err error) string {
 		return "it was adopted on another machine, or its machine key is gone"
 	}
 	return "it cannot be read from the vault"
+}
+
+// issuers returns those of the policy.
+func (r *rules) issuers() (all []oidc.Issuer) {
+	if r.policy == nil {
+		return nil
+	}
+	for _, i := range r.policy.Issuers {
+		all = append(all, oidc.NewIssuer(i.URL, i.JWKS, i.CA))
+	}
+	return all
+}
+
+// fitToAdopt refuses what can be read and is no policy to be in force: one with an issuer of
+// which no token could ever be good. The error wraps policy.ErrSyntax.
+func (r *rules) fitToAdopt() error {
+	for _, i := range r.issuers() {
+		if fault := i.Fault(); fault != "" {
+			return fmt.Errorf("%w: %s", policy.ErrSyntax, fault)
+		}
+	}
+	return nil
 }
 
 // machineKey returns the machine key, under which a locked agent reads the policy; nil

@@ -32,6 +32,15 @@ type Issuer struct {
 	CA string
 }
 
+// NewIssuer returns the issuer that a policy describes: without jwks its keys are fetched.
+func NewIssuer(url, jwks, ca string) Issuer {
+	i := Issuer{URL: url, CA: ca}
+	if jwks != "" {
+		i.JWKS = []byte(jwks)
+	}
+	return i
+}
+
 // Presets returns the issuers that are known anyway.
 func Presets() []Issuer { return []Issuer{{URL: GitHub}, {URL: GitLab}} }
 
@@ -48,6 +57,16 @@ func (i Issuer) Check() error {
 	}
 	_, err := parseKeys(i.JWKS)
 	return err
+}
+
+// Fault says in plain words why Check returns an error; "" where it returns none.
+func (i Issuer) Fault() string {
+	err := i.Check()
+	if err == nil {
+		return ""
+	}
+	plain := strings.NewReplacer(ErrConfig.Error()+": ", "", ErrKeys.Error()+": ", "its keys: ")
+	return fmt.Sprintf("issuer %.100q: %s", i.URL, plain.Replace(err.Error()))
 }
 
 // checkURL demands what is said of issuers in OpenID Connect Core 1.0, section 2.

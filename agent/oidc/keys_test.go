@@ -119,6 +119,19 @@ func TestIssuersThatMakeNoSense(t *testing.T) {
 		if _, err := New(Config{Issuers: []Issuer{c.issuer}}); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
+		if c.issuer.Fault() == "" {
+			t.Errorf("%s: it has no fault", name)
+		}
+	}
+	for _, c := range []struct{ url, jwks, want string }{
+		{i.URL, good, ""},
+		{i.URL, "", ""}, // its keys are fetched
+		{"https://ci.example", `{"keys":[]}`, `issuer "https://ci.example": its keys: none for RS256 or ES256`},
+		{"https://ci.example?a", "", `issuer "https://ci.example?a": the URL of an issuer has no user, query or fragment`},
+	} {
+		if got := NewIssuer(c.url, c.jwks, "").Fault(); got != c.want {
+			t.Errorf("%s with keys %.20q: got %q, want %q", c.url, c.jwks, got, c.want)
+		}
 	}
 	if _, err := New(Config{Issuers: []Issuer{{URL: GitHub, JWKS: []byte(good)}}}); err != nil {
 		t.Errorf("pinned keys for a preset: %v", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -112,14 +113,36 @@ func (e *env) withFiles(p *policy.Policy, text string) (string, error) {
 	return text, nil
 }
 
+// readWholePolicy reads the policy at path, or the draft, as it would be adopted: text has
+// the files that belong to it copied in.
+func (e *env) readWholePolicy(path string) (p *policy.Policy, text string, err error) {
+	if p, text, err = e.readDraftPolicy(path); err != nil {
+		return nil, "", err
+	}
+	if text, err = e.withFiles(p, text); err != nil {
+		return nil, "", err
+	}
+	const what = "the policy with its files"
+	if p, err = policy.Parse(text); err != nil {
+		return nil, "", notWellFormed(what, err)
+	}
+	for _, i := range p.Issuers {
+		if fault := oidc.NewIssuer(i.URL, i.JWKS, i.CA).Fault(); fault != "" {
+			return nil, "", notWellFormed(what, errors.New(fault))
+		}
+	}
+	return p, text, nil
+}
+
 func newPolicyCheck(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Check a policy, by default the draft",
 		Long: `Check a policy, by default the draft beside config.toml: whether it is well
-formed, and what in it is hardly meant: rules that never decide, and rules of
-different effects that overlap. It needs no agent. A policy that is not well
-formed exits with 2, and one with rules that never decide with 9.`,
+formed, with the files that it names, and what in it is hardly meant: rules that
+never decide, and rules of different effects that overlap. It needs no agent. A
+policy that is not well formed exits with 2, and one with rules that never
+decide with 9.`,
 		Example: "  nsagent policy check\n  nsagent policy check policy.toml -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -145,7 +168,7 @@ type findingJSON struct {
 }
 
 func runPolicyCheck(e *env, path string) error {
-	p, _, err := e.readDraftPolicy(path)
+	p, _, err := e.readWholePolicy(path)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,6 @@ type newPolicyText struct {
 	old string // the one in force; "": none
 
 	policy *policy.Policy // nil: none is to be in force
-	draft  string         // as it was written
 	text   string         // with its files copied in
 	// copy is the file that was edited; "": none was.
 	copy string
@@ -121,20 +120,12 @@ func (n *newPolicyText) get(ctx context.Context, o policyEditOptions) (err error
 	case o.none:
 		return nil
 	case o.from != "":
-		if n.policy, n.draft, err = n.readDraftPolicy(o.from); err != nil {
-			return err
-		}
-	default:
-		if err := n.edit(ctx); err != nil {
-			return err
-		}
-	}
-	if n.text, err = n.withFiles(n.policy, n.draft); err != nil {
+		// With the files, whose bytes are rights too: the difference shows them.
+		n.policy, n.text, err = n.readWholePolicy(o.from)
 		return err
+	default:
+		return n.edit(ctx)
 	}
-	// With the files, whose bytes are rights too: the difference shows them.
-	n.policy, err = policy.Parse(n.text)
-	return notWellFormed("the policy with its files", err)
 }
 
 // show prints how the rights change, and which rules never decide.
@@ -236,7 +227,7 @@ func (n *newPolicyText) edit(ctx context.Context) error {
 		if err := n.runEditor(ctx, n.copy); err != nil {
 			return err
 		}
-		if n.policy, n.draft, err = n.readDraftPolicy(n.copy); err == nil {
+		if n.policy, n.text, err = n.readWholePolicy(n.copy); err == nil {
 			return nil
 		}
 		if !n.again(err) {
