@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/grantkey"
+	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/secrettest"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
@@ -36,4 +39,30 @@ func TestNoBundleToSettle(t *testing.T) {
 		t.Fatal("control: the time is written down")
 	}
 	f.restart() // which fails if the agent does
+}
+
+// Wherever the room in locked memory ends while a bundle is sealed, that is what is said.
+func TestBundleIsSealedInItsRoom(t *testing.T) {
+	p := partsOf(t)
+	v := p.agent.session.vault
+	one := packed{credential: p.id("acme"), profile: p.agent.session.profiles["acme"].forBundle()}
+	defer func() { one.destroy() }()
+	var err error
+	if one.signOnly, err = v.OpenSignOnly("acme"); err == nil {
+		one.share, err = p.agent.arena.Random(grantkey.ShareSize)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for blocks := 0; ; blocks++ {
+		empty := secrettest.LeaveRoom(p.agent.arena, blocks)
+		text, err := p.agent.sealBundle(mustRead(t, p.token), p.issuer, []packed{one}, nil, v.SignGrant)
+		empty()
+		if err == nil && blocks > 1 { // the share once more, and its key
+			return
+		}
+		if !errors.Is(err, secret.ErrFull) || text != nil {
+			t.Fatalf("room for %d blocks: got %d bytes, %v, want ErrFull", blocks, len(text), err)
+		}
+	}
 }

@@ -88,12 +88,13 @@ func TestBundleThatBreaksOff(t *testing.T) {
 		change func(*certWorld)
 		answer string // to the upload, in place of NetSuite's
 		want   pb.Code
+		noted  bool // that there is a certificate to be revoked, before anything was uploaded
 	}{
-		"the profile, after the list":  {http.MethodGet, remove, "", pb.CodeNoProfile},
-		"the vault, after the list":    {http.MethodGet, noVault, "", pb.CodeNoVault},
-		"room, after the list":         {http.MethodGet, noRoom, "", pb.CodeMemory},
-		"the profile, with another ID": {http.MethodPost, remove, other, pb.CodeNoProfile},
-		"the vault, with another ID":   {http.MethodPost, noVault, other, pb.CodeNoVault},
+		"the profile, after the list":  {http.MethodGet, remove, "", pb.CodeNoProfile, false},
+		"the vault, after the list":    {http.MethodGet, noVault, "", pb.CodeNoVault, true},
+		"room, after the list":         {http.MethodGet, noRoom, "", pb.CodeMemory, false},
+		"the profile, with another ID": {http.MethodPost, remove, other, pb.CodeNoProfile, true},
+		"the vault, with another ID":   {http.MethodPost, noVault, other, pb.CodeNoVault, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			undo = func() {}
@@ -105,6 +106,9 @@ func TestBundleThatBreaksOff(t *testing.T) {
 			undo()
 			if errorCode(err) != string(c.want) || !strings.Contains(err.Error(), "got no certificate for the bundle") {
 				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if got := strings.Contains(w.events(), "new ok"); got != c.noted {
+				t.Errorf("the log has %s", w.events())
 			}
 			if n := w.uploads(); n != 0 && c.at == http.MethodGet {
 				t.Errorf("%d certificates were uploaded", n)

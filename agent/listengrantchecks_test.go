@@ -87,14 +87,15 @@ func TestGrantListensOnRecord(t *testing.T) {
 	}
 }
 
-// TestGrantListensWithoutAWord: that a grant is over, or has its socket, is nothing to warn
-// of at an unlock. That its place was taken is.
+// TestGrantListensWithoutAWord: that a grant has no socket, or has it already, or is over, is
+// nothing to warn of at an unlock. That its place was taken is.
 func TestGrantListensWithoutAWord(t *testing.T) {
 	var ahead shifted
 	var said output
 	f := start(t, ahead.clock, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&said, nil)) })
 	f.unlock()
 	f.addTBA("acme")
+	f.mustGrant("acme")
 	dir := shortDir(t)
 	revoked, err := f.grantAt(filepath.Join(dir, "revoked"), "acme")
 	if err != nil {
