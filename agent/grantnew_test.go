@@ -315,19 +315,24 @@ func TestNewGrantSharesInAnotherField(t *testing.T) {
 	}
 }
 
-// Without the machine key no share is of use, and none is wrapped for.
-func TestNewGrantWithoutTheMachineKey(t *testing.T) {
+// What cannot be had of the machine or of the shares is said, and nothing is wrapped for it.
+func TestNewGrantWithoutItsKeys(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
 	n, share := f.planned(t, false)
-	defer share.Destroy()
+	wrap := func() ([]vault.NewWrap, error) {
+		return f.agent.wrapsOf(t.Context(), f.agent.session, n, &unlocktoken.Grant{Authority: n.Authority}, [32]byte{}, share)
+	}
+	share.Destroy()
+	if wraps, err := wrap(); len(wraps) != 0 || !errors.Is(err, secret.ErrDestroyed) {
+		t.Errorf("without a share: got %d wraps, %v", len(wraps), err)
+	}
 	if err := os.WriteFile(f.paths.MachineKey, []byte("none"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wraps, err := f.agent.wrapsOf(t.Context(), f.agent.session, n, &unlocktoken.Grant{Authority: n.Authority}, [32]byte{}, share)
-	if len(wraps) != 0 || !errors.Is(err, vault.ErrMachineKey) {
-		t.Errorf("got %d wraps, %v", len(wraps), err)
+	if wraps, err := wrap(); len(wraps) != 0 || !errors.Is(err, vault.ErrMachineKey) {
+		t.Errorf("without the machine key: got %d wraps, %v", len(wraps), err)
 	}
 }
 
