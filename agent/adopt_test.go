@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -142,6 +143,15 @@ func TestSocketsPassedAreChecked(t *testing.T) {
 		p := newPlace(t)
 		mkdir(t, filepath.Dir(p.paths.Agent))
 		p.refusedWith("is none", private().bind(t, p.paths.Agent))
+	})
+	t.Run("at neither path", func(t *testing.T) {
+		p := newPlace(t)
+		mkdir(t, filepath.Dir(p.paths.Agent))
+		path := p.paths.Agent + "2"
+		a := &Agent{cfg: Config{Paths: p.paths, Sockets: []*os.File{private().bind(t, path)}}}
+		if _, err := a.adopt(path); !errors.Is(err, socketpath.ErrUnsafe) {
+			t.Errorf("got %v", err)
+		}
 	})
 	t.Run("a file", func(t *testing.T) {
 		p := newPlace(t)

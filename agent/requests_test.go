@@ -28,3 +28,22 @@ func TestRequestThatDoesNotWait(t *testing.T) {
 		t.Errorf("the log says %q", got)
 	}
 }
+
+// Where policy wants codes an approval takes one, whatever the rule that asks says.
+func TestRequestThatWaitsForACode(t *testing.T) {
+	p := newPhone()
+	f := startAsking(t, p.clock)
+	f.adopt(strings.Replace(askPolicy, "version = 1\n", "version = 1\n[step_up]\nadmin = true\n", 1))
+	f.enrol(p)
+	done := f.signs(answered(t), writing(1))
+	r := f.waiting(1, 1)[0]
+	if r.GetTotp() {
+		t.Fatalf("the rule wants a code itself: %v", r)
+	}
+	if err := f.approve(r.GetId(), "once"); !errors.Is(err, client.ErrTOTP) {
+		t.Errorf("by a passphrase alone: got %v", err)
+	}
+	if err := f.admin.Approve(t.Context(), f.both(p.code(0)), r.GetId(), "once"); err != nil || <-done != nil {
+		t.Errorf("with a code: got %v", err)
+	}
+}
