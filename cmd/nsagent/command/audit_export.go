@@ -39,7 +39,7 @@ changed or cut off before it.`,
   nsagent audit export --since 2026-07-01 --until 2026-10-01 q3.txt
   nsagent audit export --key acme.pub
   nsagent audit export --checkpoint kept.txt`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes("[FILE]"),
 		RunE: func(_ *cobra.Command, args []string) error { return runAuditExport(e, o, args) },
 	}
 	f := c.Flags()
@@ -48,11 +48,13 @@ changed or cut off before it.`,
 	f.Var(&o.seq, "seq", "only the entries of these `NUMBERS`: 7, 7-90 or 7-")
 	f.BoolVar(&o.key, "key", false, "only the first public key")
 	f.BoolVar(&o.checkpoint, "checkpoint", false, "only the newest checkpoint")
-	c.MarkFlagsMutuallyExclusive("key", "checkpoint")
 	return c
 }
 
 func runAuditExport(e *env, o exportOptions, args []string) error {
+	if o.key && o.checkpoint {
+		return usage("--key and --checkpoint exclude each other", "each prints one thing, and the log is left out", "do one after the other")
+	}
 	p, err := e.paths()
 	if err != nil {
 		return err

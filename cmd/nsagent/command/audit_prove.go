@@ -28,7 +28,7 @@ under a checkpoint that somebody holds, is short, and verifies by that alone.`,
 		Example: `  nsagent audit prove 4711 proof.txt
   nsagent audit verify --key acme.pub proof.txt
   nsagent audit prove 4711 --checkpoint kept.txt`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes("NUMBER", "[FILE]"),
 		RunE: func(_ *cobra.Command, args []string) error { return runAuditProve(e, held, args) },
 	}
 	c.Flags().StringVar(&held, "checkpoint", "", "a `FILE` with a checkpoint that covers the entry; of several, the newest")

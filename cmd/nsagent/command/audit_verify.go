@@ -42,7 +42,7 @@ purpose verifies from it.`,
   nsagent audit verify --key acme.pub export.txt
   nsagent audit verify --checkpoint kept.txt
   nsagent audit verify --key acme.pub proof.txt`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes("[FILE|DIR]"),
 		RunE: func(_ *cobra.Command, args []string) error { return runAuditVerify(e, o, args) },
 	}
 	c.Flags().StringArrayVar(&o.keys, "key", nil, "the first public `KEY`, or a file with it; may be repeated")

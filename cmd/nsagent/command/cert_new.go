@@ -53,12 +53,7 @@ The certificate goes to stdout, for NetSuite:
 		Example: `  nsagent cert new m2m --account 1234567 --client-id ID --scopes restlets
   nsagent cert new -p acme-m2m --key rsa4096
   nsagent cert new -p acme-m2m --drop`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			return takes("NAME")(c, args)
-		},
+		Args: takes("[NAME]"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				if e.profile != "" && e.profile != args[0] {

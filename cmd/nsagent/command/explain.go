@@ -21,12 +21,7 @@ them all. Case and the NSA- in front do not matter.`,
 		Example: `  nsagent explain NSA-LOCKED
   nsagent explain locked -o json
   nsagent explain`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usage("too many arguments", "explain takes one CODE", "see:  nsagent explain --help")
-			}
-			return nil
-		},
+		Args: takes("[CODE]"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return e.listCodes()

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -16,19 +17,25 @@ import (
 	"github.com/nsagent/nsagent/internal/nearest"
 )
 
-// takes returns a check that a command gets exactly the arguments that it names.
-// The message repeats no argument: it may be a secret in the wrong place.
+// takes returns a check that a command gets the arguments that it names and no others;
+// the last ones may be left out if they stand in brackets, as in the usage line. The
+// message repeats no argument: it may be a secret in the wrong place.
 func takes(names ...string) cobra.PositionalArgs {
+	needed, sep := len(names), " and "
+	for needed > 0 && strings.HasPrefix(names[needed-1], "[") {
+		needed, sep = needed-1, " "
+	}
+	all := strings.Join(names, sep)
 	return func(c *cobra.Command, args []string) error {
 		command := strings.TrimPrefix(c.CommandPath(), "nsagent ")
 		see := "see:  " + c.CommandPath() + " --help"
 		switch {
-		case len(args) < len(names):
-			return usage(names[len(args)]+" is missing", command+" takes "+strings.Join(names, " and "), see)
+		case len(args) < needed:
+			return usage(names[len(args)]+" is missing", command+" takes "+all, see)
 		case len(args) > len(names) && len(names) == 0:
-			return usage(command+" takes no arguments", "", see)
+			return usage(command+" takes no arguments", "nothing but flags may stand behind it", see)
 		case len(args) > len(names):
-			return usage("too many arguments", command+" takes "+strings.Join(names, " and ")+" only; quote it if it has blanks", see)
+			return usage("too many arguments", command+" takes "+all+" only; quote it if it has blanks", see)
 		default:
 			return nil
 		}
@@ -80,11 +87,11 @@ func flagError(c *cobra.Command, err error) error {
 	case errors.As(err, &named):
 		name := named.GetSpecifiedName()
 		if strings.HasPrefix(err.Error(), "flag needs an argument") {
-			return usage(dashes(name)+" needs a value", "", see)
+			return usage(dashes(name)+" needs a value", "nothing stands behind it", see)
 		}
-		return usage("unknown flag "+dashes(name), flagHint(c, name), see)
+		return usage("unknown flag "+dashes(name), cmp.Or(flagHint(c, name), c.CommandPath()+" has none of that name"), see)
 	default:
-		return usage("a flag is not well-formed", "", see)
+		return usage("a flag is not well-formed", "it is written --name VALUE or --name=VALUE", see)
 	}
 }
 
@@ -105,7 +112,7 @@ func valueFault(cause string) string {
 	case strings.Contains(cause, "ParseBool"):
 		return "it takes true or false"
 	default:
-		return ""
+		return "that is none that it takes"
 	}
 }
 

@@ -142,12 +142,7 @@ func newGrantShow(e *env) *cobra.Command {
 on stdin allows, or that of --token-file or of NSAGENT_TOKEN; that takes no
 agent, and checks no signature. The token itself is never shown.`,
 		Example: "  nsagent grant show g_mfzwizlt\n  nsagent grant show --token-file token",
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return takes("ID")(c, args)
-			}
-			return nil
-		},
+		Args:    takes("[ID|-]"),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 1 && args[0] != "-" && from.file != "":

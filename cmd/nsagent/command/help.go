@@ -28,15 +28,15 @@ func newHelp(e *env, root *cobra.Command) *cobra.Command {
 				if t, known := findTopic(args[0]); known {
 					return e.print(strings.TrimRight(t.text(), "\n"))
 				}
-				if page, known := findPage(args[0]); known {
-					return e.explainCode(string(page.code))
-				}
 			}
-			c, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return noHelp(root, args)
+			if c, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+				return c.Help()
 			}
-			return c.Help()
+			// Codes come last: some have the name of a command, such as NSA-KEY.
+			if page, known := findPage(strings.Join(args, " ")); known {
+				return e.explainCode(string(page.code))
+			}
+			return noHelp(root, args)
 		},
 	}
 }

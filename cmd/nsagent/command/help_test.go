@@ -61,6 +61,29 @@ func TestHelpHasOneShape(t *testing.T) {
 	}
 }
 
+// TestHelpOnEveryCommand asks for help on every command by name, also on those that have
+// the name of an error code, such as key and NSA-KEY.
+func TestHelpOnEveryCommand(t *testing.T) {
+	var got, want bytes.Buffer
+	e := testEnv(&got)
+	root := newRoot(e)
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk(root, func(c *cobra.Command) {
+		if c == root {
+			return
+		}
+		got.Reset()
+		want.Reset()
+		printHelp(&want, c)
+		if err := help.RunE(help, strings.Fields(c.CommandPath())[1:]); err != nil || got.String() != want.String() {
+			t.Errorf("help on %s: got %v and\n%s", c.CommandPath(), err, &got)
+		}
+	})
+}
+
 func checkShort(t *testing.T, name, short string) {
 	t.Helper()
 	first, _ := utf8.DecodeRuneInString(short)

@@ -144,7 +144,7 @@ never decide, and rules of different effects that overlap. It needs no agent. A
 policy that is not well formed exits with 2, and one with rules that never
 decide with 9.`,
 		Example: "  nsagent policy check\n  nsagent policy check policy.toml -o json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    takes("[FILE]"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return runPolicyCheck(e, argument(args, 0))
 		},

@@ -34,7 +34,7 @@ said about the process counts as not known.`,
 		Example: `  nsagent policy explain GET /services/rest/record/v1/customer/1
   nsagent policy explain passport -p acme-prod --as exe=/usr/bin/python3
   nsagent policy explain suiteql --file policy.toml --environment production`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes("METHOD", "[URL]"),
 		RunE: func(c *cobra.Command, args []string) error { return runPolicyExplain(c.Context(), e, o, args) },
 	}
 	f := c.Flags()

@@ -4,10 +4,12 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -162,7 +164,7 @@ func runGroup(c *cobra.Command, args []string) error {
 	return usage(fmt.Sprintf("unknown command %.40q", args[0]), suggestion(c, args[0]), "see:  "+c.CommandPath()+" --help")
 }
 
-// suggestion asks whether one of the commands below c was meant.
+// suggestion asks whether one of the commands below c was meant, or says which there are.
 func suggestion(c *cobra.Command, name string) string {
 	var names []string
 	for _, sub := range c.Commands() {
@@ -170,7 +172,19 @@ func suggestion(c *cobra.Command, name string) string {
 			names = append(append(names, sub.Name()), sub.Aliases...)
 		}
 	}
-	return didYouMean(nearest.Name(name, names))
+	if meant := didYouMean(nearest.Name(name, names)); meant != "" || !c.HasParent() {
+		return cmp.Or(meant, "none is called that")
+	}
+	return "it is " + oneOf(names)
+}
+
+// oneOf lists names of which one is meant.
+func oneOf(names []string) string {
+	last := len(names) - 1
+	if last <= 0 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // didYouMean asks for a name, unless that is empty.
