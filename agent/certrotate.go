@@ -136,6 +136,9 @@ func (r *rotation) prepare(ctx context.Context) (*live, []mapped, error) {
 		return nil, nil, refuse(ErrExpired, pb.CodeExpired, fmt.Sprintf("the certificate of profile %q has expired", r.name),
 			"it can upload no other one", "upload it by hand:  nsagent cert new -p "+r.name+", then nsagent cert rotate --by-hand -p "+r.name)
 	}
+	if err := p.mayRetire(1); err != nil {
+		return nil, nil, err
+	}
 	listed, err := r.listCertificates(ctx, r.name)
 	if err != nil {
 		return nil, nil, err

@@ -24,7 +24,7 @@ const (
 	shortestRest = 5 * time.Minute
 	longestRest  = 12 * time.Hour
 	// maxRetired is the most certificates that wait to be revoked; NetSuite has room for five
-	// active ones.
+	// active ones. Before there may be more, mayRetire refuses.
 	maxRetired = 16
 )
 
@@ -60,6 +60,17 @@ func checkRotateAfter(seconds int64) error {
 		return credential("rotate_after is out of range", "it is from 1d to 728d, or 0 for never")
 	}
 	return nil
+}
+
+// mayRetire refuses what may leave so many more certificates to be revoked that the oldest
+// would be forgotten. So many wait where NetSuite refuses to revoke one, and others fail to be
+// made meanwhile, again and again.
+func (p *profile) mayRetire(more int) error {
+	if len(p.Retired)+more <= maxRetired {
+		return nil
+	}
+	return refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("profile %q gets no new certificate now", p.Name),
+		fmt.Sprintf("%d others wait to be revoked at NetSuite, which failed", len(p.Retired)), "see which:  nsagent cert show -p "+p.Name+", and revoke them:  nsagent cert revoke ID -p "+p.Name)
 }
 
 // retire notes that a certificate is to be revoked at NetSuite.

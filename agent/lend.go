@@ -104,6 +104,9 @@ func (a *Agent) lendOne(ctx context.Context, n *newGrant, name string) (*lent, e
 	if err != nil {
 		return nil, err
 	}
+	if err := p.mayRetire(2); err != nil { // NetSuite may give it another ID than the one computed
+		return nil, err
+	}
 	own := slices.IndexFunc(listed, func(m mapped) bool { return m.id == p.CertificateID })
 	if own < 0 {
 		return nil, refuse(ErrNetSuite, pb.CodeNetSuite, "", "it is not known for which entity and role: the present certificate is not in NetSuite's list", "see the list:  nsagent cert ls -p "+name)

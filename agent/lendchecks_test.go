@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -280,4 +281,50 @@ func TestLentOver(t *testing.T) {
 	}
 	w.lock()
 	over(ctx, "locked")
+}
+
+// TestNothingToRevokeIsForgotten: while NetSuite revokes nothing, certificates that fail to be
+// made add up, and never so many that one to be revoked would be forgotten. A job may try for
+// hours.
+func TestNothingToRevokeIsForgotten(t *testing.T) {
+	w := startCert(t)
+	_, _, kept := w.mustBundle("m2m")
+	_, _, g := w.mustBundle("m2m")
+	w.inject(nstest.Fault{Kind: "drop", Path: certificatesPath + "*", Method: http.MethodPost, Times: -1})
+	if _, err := w.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() string {
+		if w.agent.tending.of("m2m").pause == 0 {
+			return "it was not tried to revoke the certificate"
+		}
+		return ""
+	})
+	for i, try := range []func() error{
+		func() error { _, _, err := w.bundle("m2m"); return err },
+		func() error { _, err := w.rotate(client.Rotation{}); return err },
+	} {
+		var err error
+		for before := -1; before < len(w.profile().GetRetired()); {
+			before = len(w.profile().GetRetired())
+			if err = try(); err == nil {
+				t.Fatalf("way %d: a certificate was made", i)
+			}
+		}
+		if errorCode(err) != string(pb.CodeNetSuite) || !strings.Contains(err.Error(), "wait to be revoked") {
+			t.Errorf("way %d: got %v", i, err)
+		}
+	}
+	for _, g := range []*pb.Grant{kept, g} {
+		if !slices.ContainsFunc(w.profile().GetRetired(), func(r *pb.RetiredCertificate) bool { return r.GetGrant() == g.GetId() }) {
+			t.Errorf("the certificate of %s is forgotten", g.GetId())
+		}
+	}
+	w.netsuite.ClearFaults()
+	w.clock.Add(int64(shortestRest))
+	w.agent.tendAll(asItself(t.Context()))
+	w.until("NetSuite revokes again", "bundle active, current active, revoked")
+	if _, _, err := w.bundle("m2m"); err != nil {
+		t.Errorf("another bundle: %v", err)
+	}
 }
