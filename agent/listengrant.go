@@ -42,6 +42,9 @@ func (a *Agent) listenOn(ctx context.Context, c *caller, v *vault.Vault, m *gran
 func (a *Agent) listenForGrants(ctx context.Context, s *session) {
 	all, _ := s.vault.Grants() // of what cannot be read, whoever lists the grants is told
 	for _, v := range all {
+		if len(v.Meta) == 0 {
+			return // locked again
+		}
 		m, g, err := a.codec.decodeGrant(v.Meta)
 		if err == nil {
 			err = a.listenOn(ctx, nil, s.vault, m, g)

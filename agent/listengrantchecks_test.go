@@ -126,8 +126,10 @@ func TestGrantListensWithoutAWord(t *testing.T) {
 	if got := signAt(t, path, "acme", "GET"); got != "ok" {
 		t.Errorf("got %s", got)
 	}
+	session := f.agent.session
 	f.lock()
-	unlock("after a lock", 0)
+	f.agent.listenForGrants(t.Context(), session)
+	unlock("after a lock, which came in between", 0)
 	if err := f.admin.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
