@@ -132,7 +132,11 @@ func (a *Agent) unapproved(u *use, p *live, ask *asks, cause error) error {
 	case errors.Is(cause, approval.ErrTimeout):
 		r = refuse(cause, pb.CodeDeclined, what, "nobody answered within "+ask.within.String(), "see what waits:  nsagent requests --watch")
 	case errors.Is(cause, errNobody):
-		r = refuse(cause, pb.CodeAsk, fmt.Sprintf("somebody has to approve this use of profile %q", p.Name), "nobody can while the vault is locked", "have its owner unlock it:  nsagent unlock")
+		why, next := "nobody can while the vault is locked", "have its owner unlock it:  nsagent unlock"
+		if a.bundled != nil {
+			why, next = "nobody can where a bundle is served", "have its owner allow it, and make another bundle:  nsagent policy edit"
+		}
+		r = refuse(cause, pb.CodeAsk, fmt.Sprintf("somebody has to approve this use of profile %q", p.Name), why, next)
 	case errors.Is(cause, approval.ErrLimit):
 		r = refuse(cause, pb.CodeLimited, "too many callers wait for approval", "", "see what waits:  nsagent requests")
 	default:

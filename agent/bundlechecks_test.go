@@ -56,7 +56,7 @@ func TestBundleIsSealedInItsRoom(t *testing.T) {
 	}
 	for blocks := 0; ; blocks++ {
 		empty := secrettest.LeaveRoom(p.agent.arena, blocks)
-		text, err := p.agent.sealBundle(mustRead(t, p.token), p.issuer, []packed{one}, nil, v.SignGrant)
+		text, err := p.agent.sealBundle(mustRead(t, p.token), p.issuer, []packed{one}, nil, nil, v.SignGrant)
 		empty()
 		if err == nil && blocks > 1 { // the share once more, and its key
 			return

@@ -195,5 +195,11 @@ func (a *Agent) addBundled(s *session, b *bundle.Bundle, credential unlocktoken.
 	if err != nil {
 		return err
 	}
-	return a.addOwn(s, vault.Opened{Record: vault.Record{ID: store.ID(credential), Name: o.Name, Kind: o.Kind, Meta: o.Meta, Version: 1}, SignOnly: o.SignOnly})
+	meta, r, err := a.codec.decodeBundled(o.Meta)
+	if err != nil {
+		o.SignOnly.Destroy()
+		return badBundle(err)
+	}
+	s.rules.Store(r) // the same with each profile
+	return a.addOwn(s, vault.Opened{Record: vault.Record{ID: store.ID(credential), Name: o.Name, Kind: o.Kind, Meta: meta, Version: 1}, SignOnly: o.SignOnly})
 }

@@ -60,7 +60,7 @@ func (p bundleParts) sealed(change func(*bundle.Head, []bundle.Source), profiles
 	var sources []bundle.Source
 	for _, name := range profiles {
 		s := bundle.Source{Credential: p.id(name), Name: name, Kind: authTBA}
-		s.Meta, err = p.agent.codec.encode(p.agent.session.profiles[name].forBundle())
+		s.Meta, err = p.agent.codec.encodeBundled(p.agent.session.profiles[name].forBundle(), nil)
 		check(err)
 		s.SignOnly, err = v.OpenSignOnly(name)
 		check(err)
@@ -146,6 +146,7 @@ func TestBundlePartsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nonsense := mustMarshal(t, p, bundledMeta{Profile: []byte("?")})
 	odd, err := p.agent.codec.enc.Marshal(bundleNotice{Issuers: []bundleIssuer{{URL: "http://issuer.example"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -162,9 +163,9 @@ func TestBundlePartsAreRefused(t *testing.T) {
 			"the bundle was not opened"},
 		"an issuer that is none":    {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Public = odd }, "acme"), p.token, ErrGrant, "the bundle was not opened"},
 		"the head of another grant": {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Grant[0]++ }, "acme"), p.token, ErrGrant, "another grant"},
-		"a profile of nonsense": {p.sealed(func(_ *bundle.Head, s []bundle.Source) { s[0].Meta = []byte("?") }, "acme"), p.token, nil,
+		"a profile of nonsense": {p.sealed(func(_ *bundle.Head, s []bundle.Source) { s[0].Meta = nonsense }, "acme"), p.token, nil,
 			"decoding"},
-		"one good profile, one of nonsense": {p.sealed(func(_ *bundle.Head, s []bundle.Source) { s[1].Meta = []byte("?") }, "acme", "other"), p.token, nil,
+		"one good profile, one of nonsense": {p.sealed(func(_ *bundle.Head, s []bundle.Source) { s[1].Meta = nonsense }, "acme", "other"), p.token, nil,
 			"decoding"},
 	} {
 		read := false

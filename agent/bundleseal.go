@@ -65,7 +65,11 @@ func (a *Agent) bundleOf(s *session, n *newGrant, g *unlocktoken.Grant, issuer [
 			return nil, err
 		}
 	}
-	return a.sealBundle(g, issuer, all, a.issuers.Load().configured, s.vault.SignGrant)
+	policy, err := s.policyForBundle()
+	if err != nil {
+		return nil, err
+	}
+	return a.sealBundle(g, issuer, all, policy, a.issuers.Load().configured, s.vault.SignGrant)
 }
 
 // forBundle returns what a bundle says of p: all that signing takes, and nothing for
@@ -94,8 +98,9 @@ type bundleIssuer struct {
 }
 
 // sealBundle returns a bundle for a detached grant, as text. sign signs with the vault's
-// grant key, of which issuer is the public half; known are the issuers of the policy.
-func (a *Agent) sealBundle(g *unlocktoken.Grant, issuer [32]byte, all []packed, known []oidc.Issuer, sign func([]byte) ([]byte, error)) ([]byte, error) {
+// grant key, of which issuer is the public half; policy is in force, and known are its
+// issuers.
+func (a *Agent) sealBundle(g *unlocktoken.Grant, issuer [32]byte, all []packed, policy []byte, known []oidc.Issuer, sign func([]byte) ([]byte, error)) ([]byte, error) {
 	notice, err := a.codec.enc.Marshal(noticeOf(g, known))
 	if err != nil {
 		return nil, fmt.Errorf("encoding a bundle: %w", err)
@@ -107,9 +112,9 @@ func (a *Agent) sealBundle(g *unlocktoken.Grant, issuer [32]byte, all []packed, 
 		}
 	}()
 	for _, p := range all {
-		meta, err := a.codec.encode(p.profile)
+		meta, err := a.codec.encodeBundled(p.profile, policy)
 		if err != nil {
-			return nil, fmt.Errorf("encoding a bundle: %w", err)
+			return nil, err
 		}
 		key, err := grantkey.Derive(a.arena, nil, g, unlocktoken.IssuerHash(issuer[:]), p.credential, p.share)
 		if err != nil {

@@ -22,8 +22,9 @@ const (
 
 	// MaxEntries is the most credentials of a bundle.
 	MaxEntries = 64
-	// MaxPublic is the most bytes of Head.Public.
+	// MaxPublic is the most bytes of Head.Public, MaxMeta those of Source.Meta.
 	MaxPublic = 256 << 10
+	MaxMeta   = envelope.MaxMeta
 )
 
 // Head says whose bundle it is.
@@ -42,7 +43,7 @@ type Head struct {
 // Source is a credential to be sealed. Its secrets are borrowed.
 type Source struct {
 	Credential [16]byte
-	// Name and Kind are the record's, and Meta is opaque.
+	// Name and Kind are the record's, and Meta is opaque, at most MaxMeta bytes.
 	Name, Kind string
 	Meta       []byte
 	SignOnly   secret.Bytes

@@ -47,9 +47,11 @@ parts.
 
 With --bundle the token opens that file, in the place of this vault: on a
 machine that has nothing else, for 30 days where nothing is said, 90 at most.
-The file is sealed, and safe to commit. What it holds of a TBA profile can sign
-until NetSuite's own token is revoked: give each runner one of its own. For an
-M2M profile a key and a certificate are made that end with the grant.`,
+The file is sealed, and safe to commit. The policy that is in force goes into it
+and decides there as well; what it asks about is refused there. What the file
+holds of a TBA profile can sign until NetSuite's own token is revoked: give each
+runner one of its own. For an M2M profile a key and a certificate are made that
+end with the grant.`,
 		Example: `  nsagent grant new -p acme-sb1 --ttl 8h
   nsagent grant new -p acme-sb1 -p acme-prod --ttl 30d --method GET --rate 200/h
   nsagent grant new --ttl 1h --path '/services/rest/record/v1/customer/**'`,
@@ -126,7 +128,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			if err := file.finish(r.GetBundle()); err != nil {
 				return err
 			}
-			e.say("nsagent: wrote %s, which is safe to commit", o.bundle)
+			e.say("nsagent: wrote %s (encrypted; safe to commit; holds these profiles and the policy alone)", o.bundle)
 		}
 		e.sayWhoConnects(listen)
 		return e.printToken(r.GetGrant(), token)
