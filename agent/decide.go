@@ -289,16 +289,20 @@ func madeBy(k policy.Kind) []string {
 
 // wrongKind tells what a profile's credential can make instead.
 func wrongKind(p *live, kind policy.Kind) error {
-	why := "it holds a TBA credential: it can sign, and make a passport or a connect-password"
+	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("profile %q cannot make: %s", p.Name, kind), holds(p), "")
+}
+
+// holds says what a profile has, and what can be made with it.
+func holds(p *live) string {
 	switch p.Auth {
 	case authM2M:
-		why = "it holds an M2M certificate: it can make an assertion, and get an access token"
+		return "it holds an M2M certificate: it can make an assertion, and get an access token"
 	case authCode:
-		why = "it holds a refresh token: it can get an access token"
+		return "it holds a refresh token: it can get an access token"
 	case authSecret:
-		why = "it holds an API secret: no call gives that out, or signs with it"
+		return "it holds an API secret: no call gives that out, or signs with it"
 	}
-	return refuse(ErrKind, pb.CodeRequest, fmt.Sprintf("profile %q cannot make: %s", p.Name, kind), why, "")
+	return "it holds a TBA credential: it can sign, and make a passport or a connect-password"
 }
 
 func hostRefusal(err error, p *live, t *signer.Target) error {

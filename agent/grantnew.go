@@ -125,6 +125,9 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 
 // chooseProfiles sets what n is for.
 func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
+	if err := checkIssuers(n.Caveats, s.policy().issuers()); err != nil {
+		return err
+	}
 	n.Vault = unlocktoken.ID(s.vault.ID())
 	n.profiles, n.Caveats.Credentials = nil, nil
 	for i, name := range names {
@@ -135,6 +138,9 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 			return err
 		}
 		if err := grantable(p); err != nil {
+			return err
+		}
+		if err := leavesUse(p, n.Caveats); err != nil {
 			return err
 		}
 		if l := n.lentFor(i); l != nil && !l.fits(p) {

@@ -106,7 +106,20 @@ func (g *granted) badIdentity(err error) error {
 func checkIdentities(c unlocktoken.Caveats) error {
 	for _, i := range c.Identities {
 		if err := oidc.CheckIdentity(i); err != nil {
-			return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the limits of the grant cannot be used", reason(err, oidc.ErrConfig), "names can be somebody else's tomorrow; see docs/ci")
+			return refuse(errors.Join(ErrRequest, err), pb.CodeRequest, "the limits of the grant cannot be used", reason(err, oidc.ErrConfig), "see which jobs a grant can be for:  docs/ci/README.md")
+		}
+	}
+	return nil
+}
+
+// checkIssuers refuses identities of issuers that are not known, whose ID tokens nobody
+// looks at.
+func checkIssuers(c unlocktoken.Caveats, configured []oidc.Issuer) error {
+	known := append(oidc.Presets(), configured...)
+	for _, i := range c.Identities {
+		if !slices.ContainsFunc(known, func(k oidc.Issuer) bool { return k.URL == i.Issuer }) {
+			return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("no ID token of %.100q would be taken", i.Issuer),
+				"the policy has no such issuer, and it is neither GitHub's nor GitLab.com's", "add it as [[issuer]], url and all (docs/ci/README.md):  nsagent policy edit")
 		}
 	}
 	return nil

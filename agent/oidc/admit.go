@@ -64,17 +64,41 @@ func (id *Identity) checkNumbers() error {
 }
 
 // CheckIdentity returns an error wrapping ErrConfig for an identity that should stand in
-// no grant: of GitHub or GitLab, and naming its repository by nothing that lasts.
+// no grant: of GitHub or GitLab, and naming its repository by nothing that lasts; of any
+// service, and naming a branch or event alone, which any repository may have; or one that
+// no job has that is let in.
 func CheckIdentity(i unlocktoken.Identity) error {
 	if err := checkURL(i.Issuer); err != nil {
 		return err
 	}
 	for n, s := range services() {
-		if i.Issuer == Presets()[n].URL && !s.numbered(i) {
-			return fmt.Errorf("%w: an identity of %s needs %s, a number", ErrConfig, s.name, strings.Join(s.numbers, " or "))
+		switch {
+		case i.Issuer != Presets()[n].URL:
+		case !s.numbered(i):
+			return fmt.Errorf("%w: an identity of %s needs %s, a number, since names can be somebody else's tomorrow", ErrConfig, s.name, strings.Join(s.numbers, " or "))
+		case proposed(i) && !s.namesEvent(i):
+			return fmt.Errorf("%w: jobs for pull and merge requests are refused unless %s names them (--oidc FILE), since strangers can cause them", ErrConfig, s.event)
 		}
 	}
+	if !slices.ContainsFunc(i.Claims, func(c unlocktoken.Claim) bool { return !slices.Contains(ofAnyRepository(), c.Name) }) {
+		return fmt.Errorf("%w: it says on which branch or for which event a job runs, and not of which repository", ErrConfig)
+	}
 	return nil
+}
+
+// ofAnyRepository are claims, as GitHub and GitLab call them, that say of a job what one of
+// any other repository can say too.
+func ofAnyRepository() []string {
+	return []string{"ref", "ref_path", "ref_type", "ref_protected", "base_ref", "head_ref", "event_name", "pipeline_source", "environment", "environment_protected", "runner_environment", "repository_visibility", "project_visibility"}
+}
+
+// proposed reports whether an identity is for nothing but refs of pull and merge requests.
+func proposed(i unlocktoken.Identity) bool {
+	return slices.ContainsFunc(i.Claims, func(c unlocktoken.Claim) bool {
+		return strings.HasPrefix(c.Name, "ref") && !slices.ContainsFunc(c.Values, func(v string) bool {
+			return !strings.HasPrefix(v, "refs/pull/") && !strings.HasPrefix(v, "refs/merge-requests/")
+		})
+	})
 }
 
 // numbered reports whether an identity names one of the numbers.

@@ -127,6 +127,14 @@ func TestCheckIdentity(t *testing.T) {
 		"GitHub's number": {identity(GitLab, "repository_id", "22"), false},
 		"one's own":       {identity("https://ci.example", "sub", "x"), true},
 		"no URL":          {identity("ci.example", "sub", "x"), false},
+		// Grants that no job could use, or jobs of all repositories.
+		"a branch of any":          {identity("https://ci.example", "ref", "refs/heads/main"), false},
+		"an event of any":          {identity("https://ci.example", "ref", "refs/heads/main", "event_name", "push"), false},
+		"a branch of one":          {identity("https://ci.example", "ref", "refs/heads/main", "project_path", "a/b"), true},
+		"pull requests":            {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge"), false},
+		"pull requests, named":     {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge", "event_name", "pull_request"), true},
+		"merge requests":           {identity(GitLab, "project_id", "22", "ref_path", "refs/merge-requests/1/head"), false},
+		"merge requests elsewhere": {identity("https://ci.example", "project_id", "22", "ref_path", "refs/merge-requests/1/head"), true},
 	} {
 		if err := CheckIdentity(c.identity); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: got %v", name, err)

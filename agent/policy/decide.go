@@ -41,6 +41,10 @@ func limits(a *Attempt) *Denied {
 	return deny(a, CodeDenied, "the access of the profile is neither read nor write", widen(a))
 }
 
+// BeyondReading returns why a profile whose access is read does not do a, to go on after
+// "its access is read"; empty if a only reads.
+func BeyondReading(a Attempt) string { return whyNotReading(&a) }
+
 // whyNotReading returns why a does more than read, to go on after "its access is read";
 // empty if it only reads.
 func whyNotReading(a *Attempt) string {

@@ -158,8 +158,8 @@ func (c Caveats) ready() (limit, error) {
 	return l, nil
 }
 
-// onTarget reports whether c limits where a request goes.
-func (c Caveats) onTarget() bool {
+// OnTarget reports whether c limits where a request goes.
+func (c Caveats) OnTarget() bool {
 	return len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Scripts)+len(c.Operations) > 0
 }
 

@@ -137,3 +137,20 @@ func TestCaveatsWithoutSense(t *testing.T) {
 		}
 	}
 }
+
+// Who is outside of the networks is told where a request came from, as far as anybody knows.
+func TestNetworksSayWhence(t *testing.T) {
+	w := newWorld(t, Caveats{Networks: []string{"10.0.0.0/8"}})
+	g, err := w.present(t, w.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, from := range map[string]netip.Addr{"a Unix socket tells no address": {}, "this one comes from 192.0.2.1": netip.MustParseAddr("192.0.2.1")} {
+		r := anyOfAll()
+		r.Address = from
+		refused := (*Refused)(nil)
+		if err := g.Clear(r); !errors.As(err, &refused) || !strings.HasPrefix(refused.Why, "it allows requests from 10.0.0.0/8, and "+says) {
+			t.Errorf("from %v: got %v", from, err)
+		}
+	}
+}

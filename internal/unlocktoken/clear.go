@@ -91,7 +91,7 @@ func (g *Grant) Clear(r Request) error {
 func (g *Grant) targets() string {
 	var all []string
 	for i := range g.limits {
-		if l := &g.limits[i]; l.onTarget() {
+		if l := &g.limits[i]; l.OnTarget() {
 			all = append(all, l.target())
 		}
 	}
@@ -124,7 +124,7 @@ func (l *limit) clear(r *Request) *Refused {
 		return refused("credentials", "it is for other profiles")
 	case l.Kinds != nil && !slices.Contains(l.Kinds, r.Kind):
 		return refused("kinds", "it allows "+listed(l.Kinds))
-	case l.onTarget() && r.Kind != "sign" && r.Kind != "send":
+	case l.OnTarget() && r.Kind != "sign" && r.Kind != "send":
 		return refused("kinds", "it limits where requests go, and so allows sign and send only")
 	case l.Hosts != nil && !slices.Contains(l.Hosts, r.Host):
 		return refused("hosts", "")
@@ -137,7 +137,7 @@ func (l *limit) clear(r *Request) *Refused {
 	case l.Operations != nil && !slices.Contains(l.Operations, r.Operation):
 		return refused("operations", "")
 	case l.networks != nil && !l.inNetwork(r.Address):
-		return refused("networks", "it allows requests from "+listed(l.Networks))
+		return refused("networks", "it allows requests from "+listed(l.Networks)+", and "+whence(r.Address))
 	case l.Identities != nil && !slices.ContainsFunc(l.Identities, func(i Identity) bool { return i.is(r) }):
 		return refused("identities", "it is for a job that shows another identity")
 	case l.Peer != nil && !l.Peer.is(r):
@@ -160,6 +160,14 @@ func (l *limit) fitsPath(path string) bool {
 
 func (l *limit) inNetwork(a netip.Addr) bool {
 	return slices.ContainsFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(a.Unmap()) })
+}
+
+// whence says where a request comes from.
+func whence(a netip.Addr) string {
+	if !a.IsValid() {
+		return "a Unix socket tells no address, so that none is allowed there"
+	}
+	return "this one comes from " + a.String()
 }
 
 func (i Identity) is(r *Request) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -36,7 +37,7 @@ func (f *limitFlags) register(c *cobra.Command) {
 	list(&f.hosts, "host", "allow requests to `HOST` only")
 	list(&f.scripts, "script", "allow the RESTlet `S/D`: script and deployment")
 	list(&f.kinds, "kind", "allow `KIND`: sign, send, passport, connect-password, …")
-	list(&f.networks, "cidr", "allow requests from a `NETWORK`; a socket tells none")
+	list(&f.networks, "cidr", "allow requests from a `NETWORK`; on a Unix socket, none")
 	list(&f.executables, "exe", "allow the executable at `PATH` to ask; evidence, no wall")
 	list(&f.uids, "uid", "allow the user `ID` to ask")
 	c.Flags().Var(&f.ttl, "ttl", "end after a `TIME` such as 8h or 30d, at most 366d")
@@ -64,6 +65,11 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 	}
 	if len(f.executables)+len(f.uids) > 0 {
 		c.Peer = &unlocktoken.Peer{Executables: f.executables}
+	}
+	for _, host := range c.Hosts {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Port() != "" {
+			return c, usage("wrong value for --host", fmt.Sprintf("%.80q is not the name of a host alone", host), "leave out https://, port and path, as in:  --host 1234567-sb1.suitetalk.api.netsuite.com")
+		}
 	}
 	for _, user := range f.uids {
 		id, err := strconv.ParseUint(user, 10, 32)
@@ -100,6 +106,14 @@ func limitsFault(c unlocktoken.Caveats) error {
 		return usage("the limits allow nothing", "where hosts, methods, paths or scripts are limited, sign and send alone are allowed", "leave --kind out, or the other limits")
 	}
 	return nil
+}
+
+// noteNetworks says that nobody can meet a limit on networks, as long as agents listen on
+// nothing but Unix sockets.
+func (e *env) noteNetworks(c unlocktoken.Caveats) {
+	if len(c.Networks) > 0 {
+		e.note("with --cidr the token can do nothing: an agent listens on Unix sockets, which tell no address; leave it out")
+	}
 }
 
 func mapped(l []string, f func(string) string) []string {

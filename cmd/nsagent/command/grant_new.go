@@ -92,6 +92,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		}
 		o.profiles = []string{name} // "": the only one there is
 	}
+	e.noteNetworks(caveats)
 	file, err := newBundleFile(o.bundle)
 	if err != nil {
 		return err
