@@ -1,11 +1,15 @@
 package command
 
 import (
+	"bytes"
+	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -17,21 +21,60 @@ const bundleLife = 30 * 24 * time.Hour
 type bundleFile struct {
 	path string
 	f    *os.File
+	// replaced is the grant of the bundle that was there, as far as it can be told.
+	replaced string
 }
 
-// newBundleFile makes the file; nil for an empty path.
-func newBundleFile(path string) (*bundleFile, error) {
-	if path == "" {
+// newBundleFile makes the file; nil for an empty path. A bundle that is there is left alone
+// unless it is to be replaced: its grant goes on, and the token of it fits no more.
+func newBundleFile(path string, replace bool) (*bundleFile, error) {
+	switch {
+	case path == "" && replace:
+		return nil, usage("there is no bundle to replace", "--replace is for the file of --bundle", "name it:  --bundle F")
+	case path == "":
 		return nil, nil
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+	info, err := os.Lstat(path)
+	there := err == nil && info.Size() > 0
+	old := ""
+	switch {
+	case err == nil && !info.Mode().IsRegular():
 		return nil, bundleNotWritten("it is there, and no regular file")
+	case there:
+		old = grantOfBundle(path)
+	}
+	if there && !replace {
+		why := "a token that was made for it would open it no more"
+		if old != "" {
+			why = "it is the bundle of " + old + ", whose token would open it no more"
+		}
+		return nil, &client.Error{Code: pb.CodeExists, Message: fmt.Sprintf("%q is there already", oneLine(path)), Why: why, Next: "name another file, or say that it goes:  --replace"}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".nsagent-bundle-")
 	if err != nil {
 		return nil, bundleNotWritten(plain(err))
 	}
-	return &bundleFile{path, f}, nil
+	return &bundleFile{path, f, old}, nil
+}
+
+// grantOfBundle returns the name of the grant that a file says it is the bundle of, unchecked;
+// empty where it says none.
+func grantOfBundle(path string) string {
+	b, err := os.ReadFile(path) // #nosec G304 -- named by the user, and of a regular file
+	if err != nil {
+		return ""
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return ""
+	}
+	// A version, the vault and the grant follow; 0x50 is the head of a byte string of 16
+	// (docs/unlock-tokens.md).
+	_, rest, _ := bytes.Cut(block.Bytes, []byte("nsagent bundle"))
+	if len(rest) < 1+17+17 || rest[1] != 0x50 || rest[1+17] != 0x50 {
+		return ""
+	}
+	return unlocktoken.GrantName(unlocktoken.ID(rest[1+17+1 : 1+17+17]))
 }
 
 func bundleNotWritten(why string) error {

@@ -27,6 +27,7 @@ type grantNewOptions struct {
 	listen   string
 	opener   openerFlags
 	bundle   string
+	replace  bool
 }
 
 func newGrantNew(e *env) *cobra.Command {
@@ -60,6 +61,7 @@ end with the grant.`,
 	}
 	c.Flags().StringArrayVarP(&o.profiles, "profile", "p", nil, "for the profile `NAME`; more than one may be given")
 	c.Flags().StringVar(&o.bundle, "bundle", "", "write what the token opens to this `FILE`")
+	c.Flags().BoolVar(&o.replace, "replace", false, "replace the bundle that is there")
 	o.limits.register(c)
 	c.Flags().StringVar(&o.listen, "listen", "", "make a socket at `unix:PATH` too, on which the grant applies to all")
 	o.opener.register(c)
@@ -93,7 +95,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		o.profiles = []string{name} // "": the only one there is
 	}
 	e.noteNetworks(caveats)
-	file, err := newBundleFile(o.bundle)
+	file, err := newBundleFile(o.bundle, o.replace)
 	if err != nil {
 		return err
 	}
@@ -130,6 +132,9 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 				return err
 			}
 			e.say("nsagent: wrote %s (encrypted; safe to commit; holds these profiles and the policy alone)", o.bundle)
+			if file.replaced != "" {
+				e.note("the bundle of %[1]s was there, whose token opens it no more; that grant is as it was; to end it:  nsagent grant revoke %[1]s", file.replaced)
+			}
 		}
 		e.sayWhoConnects(listen)
 		return e.printToken(r.GetGrant(), token)
