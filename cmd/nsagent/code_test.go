@@ -80,8 +80,8 @@ var (
 	garbage  = regexp.MustCompile(`%!|goroutine \d|panic:|0x[0-9a-f]{6}|\bEOF\b|<nil>`)
 )
 
-// errorShape says what is wrong with the error at the end of text: it has one to
-// three lines, of which the last has the stable code, and speaks to people.
+// errorShape says what is wrong with the error at the end of text: it has three
+// lines, of which the last has the stable code, and speaks to people.
 func errorShape(text string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	first := len(lines) - 1
@@ -92,7 +92,7 @@ func errorShape(text string) string {
 	switch {
 	case !strings.HasPrefix(shown[0], "nsagent: "):
 		return fmt.Sprintf("its first line is %q", shown[0])
-	case len(shown) > 3:
+	case len(shown) != 3:
 		return fmt.Sprintf("it has %d lines", len(shown))
 	case !lastLine.MatchString(shown[len(shown)-1]):
 		return fmt.Sprintf("its last line is %q", shown[len(shown)-1])

@@ -130,7 +130,7 @@ func runAgent(ctx context.Context, e *env, bundle string) error {
 		if code := ended.ExitCode(); code >= 0 {
 			return exitCode(code)
 		}
-		return &client.Error{Code: pb.CodeInternal, Message: "the agent was killed", Why: ended.String()}
+		return &client.Error{Code: pb.CodeInternal, Message: "the agent was killed", Why: ended.String(), Next: "see what it wrote before:  nsagent agent logs"}
 	}
 	return err
 }
@@ -161,7 +161,7 @@ func runAgentProcess(ctx context.Context, e *env, passed bool, bundle bundleFlag
 	}
 	parent, err := supervise.Parent()
 	if err != nil {
-		return usage("this command is for the supervisor", "", "start the agent:  nsagent agent run")
+		return usage("this command is for the supervisor", "that starts it, with descriptors that nobody else has", "start the agent:  nsagent agent run")
 	}
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, cancel := interruptible(ctx)

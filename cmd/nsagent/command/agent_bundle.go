@@ -85,13 +85,13 @@ func (e *env) input(value, file, fd string) (*os.File, error) {
 	case len(set) == 0:
 		return nil, nil
 	case len(set) > 1:
-		return nil, usage("more than one of "+strings.Join(set, " and ")+" is set", "one of them counts", "")
+		return nil, usage("more than one of "+strings.Join(set, " and ")+" is set", "one of them counts", "unset "+set[1])
 	case set[0] == value:
 		return pipeOf(values[value])
 	case set[0] == fd:
 		n, err := strconv.ParseUint(values[fd], 10, 16)
 		if err != nil || n < 3 {
-			return nil, usage(fd+" is not the number of an open descriptor", "it is a decimal number from 3 on", "")
+			return nil, usage(fd+" is not the number of an open descriptor", "it is a decimal number from 3 on", "give it so:  "+fd+"=3 nsagent … 3< FILE")
 		}
 		return os.NewFile(uintptr(n), fd), nil
 	}
@@ -131,7 +131,7 @@ func readBundle(file string) ([]byte, error) {
 	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, agent.MaxBundle+1))
 	if err != nil {
-		return nil, &client.Error{Code: pb.CodeUsage, Message: "the bundle cannot be read", Why: plain(err)}
+		return nil, &client.Error{Code: pb.CodeUsage, Message: "the bundle cannot be read", Why: plain(err), Next: "name the file that  nsagent grant new --bundle FILE  wrote"}
 	}
 	return b, nil
 }

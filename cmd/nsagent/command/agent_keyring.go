@@ -26,7 +26,7 @@ func newKeyringHelper(*env) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			conn, err := supervise.ParentConn()
 			if err != nil {
-				return usage("this command is for the agent", "", "")
+				return usage("this command is for the agent", "the agent starts it, with descriptors that nobody else has", "start the agent:  nsagent agent run")
 			}
 			if _, err := harden.Helper(); err != nil {
 				return fmt.Errorf("putting up the sandbox: %w", err)

@@ -56,7 +56,7 @@ func runLogs(ctx context.Context, e *env, o logsOptions) error {
 		return err
 	}
 	if o.lines < 0 {
-		return usage("a number of lines is not negative", "", "")
+		return usage("--lines is negative", "it takes a number of lines; 0 means all", "")
 	}
 	ctx, cancel := interruptible(ctx)
 	defer cancel()

@@ -42,7 +42,7 @@ func forAgent(name string, serve func(ctx context.Context, conn net.Conn) error)
 		RunE: func(c *cobra.Command, _ []string) error {
 			conn, err := supervise.ParentConn()
 			if err != nil {
-				return usage("this command is for the agent", "", "")
+				return usage("this command is for the agent", "the agent starts it, with descriptors that nobody else has", "start the agent:  nsagent agent run")
 			}
 			return serve(c.Context(), conn)
 		},

@@ -157,7 +157,7 @@ func awaitAgent(ctx context.Context, socket string, ended <-chan error, met func
 		case failure != nil:
 			return 0, failure
 		default:
-			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up"}
+			return 0, &client.Error{Code: pb.CodeAgent, Message: "the agent does not answer", Why: "it was started, and may still come up", Next: "see what it says:  nsagent agent logs"}
 		}
 	}
 }

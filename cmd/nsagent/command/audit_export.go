@@ -116,7 +116,7 @@ func intoNewFile(path string, write func(io.Writer) error) error {
 	case errors.Is(err, fs.ErrExist):
 		return &client.Error{Code: pb.CodeExists, Message: fmt.Sprintf("%q is there already", path), Why: "an export does not overwrite anything", Next: "name another file, or remove it"}
 	case err != nil:
-		return &client.Error{Code: pb.CodeInternal, Message: "the export cannot be written", Why: plain(err)}
+		return &client.Error{Code: pb.CodeInternal, Message: "the export cannot be written", Why: plain(err), Next: "name another file"}
 	}
 	err = write(f)
 	if err == nil {

@@ -43,7 +43,7 @@ func runAuditTail(ctx context.Context, e *env, o tailOptions) error {
 		return err
 	}
 	if o.number < 0 {
-		return usage("-n is negative", "it takes a number of entries", "")
+		return usage("-n is negative", "it takes a number of entries; 0 means those to come alone", "")
 	}
 	p, err := e.paths()
 	if err != nil {

@@ -90,7 +90,7 @@ func checkAt(place string, trust audit.Trust) (audit.Report, error) {
 }
 
 func notThere(path string) error {
-	return &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("there is no %q", path), Why: "it should be what audit export wrote, or a copy of the log"}
+	return &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("there is no %q", path), Why: "it should be what audit export wrote, or a copy of the log", Next: "write one:  nsagent audit export FILE"}
 }
 
 // trust reads what the person holds.
@@ -136,7 +136,7 @@ func (o *verifyOptions) trust() (audit.Trust, error) {
 func readHeld(path string) ([]audit.Checkpoint, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("there is no %q", path), Why: "it should be a checkpoint that you kept"}
+		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("there is no %q", path), Why: "it should be a checkpoint that you kept", Next: "keep one:  nsagent audit export --checkpoint FILE"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening a checkpoint: %w", err)
@@ -144,7 +144,7 @@ func readHeld(path string) ([]audit.Checkpoint, error) {
 	defer func() { _ = f.Close() }()
 	held, err := audit.ReadCheckpoints(f)
 	if err != nil || len(held) == 0 {
-		return nil, usage(fmt.Sprintf("%q holds no checkpoint", path), "it should be what audit export --checkpoint printed", "")
+		return nil, usage(fmt.Sprintf("%q holds no checkpoint", path), "it should be what audit export --checkpoint printed", "keep one:  nsagent audit export --checkpoint FILE")
 	}
 	return held, nil
 }

@@ -65,7 +65,7 @@ for NetSuite to read.`,
 
 func (e *env) showCertificates(p *pb.Profile, pem bool) error {
 	if p.GetAuth() != "m2m" {
-		return &client.Error{Code: pb.CodeRequest, Message: fmt.Sprintf("profile %q has no certificate", p.GetName()), Why: "its credential is of kind " + p.GetAuth()}
+		return &client.Error{Code: pb.CodeRequest, Message: fmt.Sprintf("profile %q has no certificate", p.GetName()), Why: "its credential is of kind " + p.GetAuth(), Next: "see which have one:  nsagent profile ls"}
 	}
 	f := p.CertificatesJSON()
 	switch {
@@ -75,7 +75,7 @@ func (e *env) showCertificates(p *pb.Profile, pem bool) error {
 			text = next.GetCertificate()
 		}
 		if text == "" {
-			return &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("profile %q has the ID of its certificate only", p.GetName()), Next: "download it in NetSuite, or make a new one:  nsagent cert new -p " + p.GetName()}
+			return &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("profile %q has the ID of its certificate only", p.GetName()), Why: "it was added without the certificate itself", Next: "download it in NetSuite, or make a new one:  nsagent cert new -p " + p.GetName()}
 		}
 		return e.print(strings.TrimSuffix(text, "\n"))
 	case e.json():

@@ -57,7 +57,7 @@ The certificate goes to stdout, for NetSuite:
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				if e.profile != "" && e.profile != args[0] {
-					return usage("two profiles are named", "NAME and -p mean the same", "")
+					return usage("two profiles are named", "NAME and -p mean the same", "leave one of them out")
 				}
 				e.profile = args[0]
 			}
@@ -84,7 +84,7 @@ func runCertNew(ctx context.Context, e *env, o certNewOptions) error {
 	extra := p.Access != "" || p.Owner != "" || p.Note != "" || p.Endpoint != "" || o.caFile != ""
 	switch {
 	case o.drop && (fresh || extra || o.wish() != client.NewCertificate{}):
-		return usage("--drop stands alone", "", "")
+		return usage("--drop stands alone", "it forgets the next certificate, and makes none", "do one after the other")
 	case o.drop:
 		return e.manageProfile(ctx, func(a *client.Admin, p *pb.Profile) error { return e.dropCertificate(ctx, a, p) })
 	case !fresh && extra:
@@ -98,7 +98,7 @@ func runCertNew(ctx context.Context, e *env, o certNewOptions) error {
 			return e.printNewCertificate(r)
 		})
 	case p.Account == "" || p.ClientId == "" || len(p.Scopes) == 0:
-		return usage("a new profile needs --account, --client-id and --scopes", "", "see:  nsagent cert new --help")
+		return usage("a new profile needs --account, --client-id and --scopes", "without all three it makes the next certificate of one that is there", "see:  nsagent cert new --help")
 	case e.profile == "":
 		return usage("NAME is missing", "a new profile has a name", "see:  nsagent cert new --help")
 	}

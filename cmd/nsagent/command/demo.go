@@ -67,7 +67,7 @@ func runDemo(ctx context.Context, e *env) (err error) {
 		}
 	}
 	if failed > 0 {
-		return &client.Error{Code: pb.CodeCheck, Message: "the demo did not go as it should", Why: count(uint64(failed), "step") + " failed"} // #nosec G115 -- a handful
+		return &client.Error{Code: pb.CodeCheck, Message: "the demo did not go as it should", Why: count(uint64(failed), "step") + " failed", Next: "see what this machine lacks:  nsagent doctor"} // #nosec G115 -- a handful
 	}
 	e.say("all as it should be, in %s; nothing is left behind", time.Since(begin).Round(10*time.Millisecond))
 	return nil

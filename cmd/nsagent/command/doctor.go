@@ -98,7 +98,7 @@ func (e *env) reportFindings(all []doctor.Finding) error {
 		found += " and " + count(n[doctor.Warn], "warning")
 	}
 	if n[doctor.Problem] > 0 {
-		return &client.Error{Code: pb.CodeCheck, Message: "the doctor found " + found, Next: "each says behind -> what to do; begin with the first problem"}
+		return &client.Error{Code: pb.CodeCheck, Message: "the doctor found " + found, Why: "nothing was changed", Next: "each says behind -> what to do; begin with the first problem"}
 	}
 	if !e.json() {
 		e.say("nsagent: %s", found)

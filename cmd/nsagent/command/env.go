@@ -156,10 +156,36 @@ func (e *env) dialAdmin(ctx context.Context) (*client.Admin, error) {
 	return reach(ctx, e, p, func() (*client.Admin, error) { return client.DialAdmin(ctx, client.WithSocket(p.Admin)) })
 }
 
-// terminal returns the terminal to ask on, unless asking is off.
+// terminal returns the terminal to ask on, unless asking is off. The error wraps
+// ErrNoTerminal where nobody can be asked, and says so to people.
 func (e *env) terminal() (*term.TTY, error) {
 	if e.noInput {
-		return nil, fmt.Errorf("asking is off: %w", term.ErrNoTerminal)
+		return nil, fmt.Errorf("%w: %w", e.cannotAsk("ask", withoutTerminal), term.ErrNoTerminal)
 	}
-	return term.Open()
+	t, err := term.Open()
+	if errors.Is(err, term.ErrNoTerminal) {
+		err = fmt.Errorf("%w: %w", e.cannotAsk("ask", withoutTerminal), err)
+	}
+	return t, err
+}
+
+// withoutTerminal says how to do without being asked, where no command knows better.
+const withoutTerminal = "see how to give it without one:  nsagent help modes"
+
+// cannotAsk is the error of a command that has nobody to ask: it cannot do what it is
+// meant to do at a terminal, such as "ask for a passphrase", and next says how to do
+// without.
+func (e *env) cannotAsk(do, next string) error {
+	if e.noInput {
+		return usage("nobody may be asked", e.unasked(do), next)
+	}
+	return usage(e.unasked(do), "neither the session nor standard input has one", next)
+}
+
+// unasked says why it cannot do what it is meant to do at a terminal.
+func (e *env) unasked(do string) string {
+	if e.noInput {
+		return "--no-input or NSAGENT_NO_INPUT forbids to " + do
+	}
+	return "there is no terminal to " + do + " on"
 }

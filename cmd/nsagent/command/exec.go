@@ -143,7 +143,7 @@ func (e *env) lookUp(name string) (string, error) {
 		return path, nil
 	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
 		e.failureCode = execNotFound
-		return "", &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no program %.80q", name), Why: "it is not there, or not in PATH"}
+		return "", &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no program %.80q", name), Why: "it is not there, or not in PATH", Next: "give its path, or look into:  echo $PATH"}
 	default:
 		e.failureCode = execCannotRun
 		return "", cannotRun(name, err)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,19 +42,15 @@ func (e *env) exit(err error) int {
 		return 1 // who read the output has gone, as head does
 	}
 	f := failure(err)
-	next := f.Next
-	if next == "" && f.Code == pb.CodeUsage && e.command != "" {
-		next = "see:  " + e.command + " --help"
-	}
 	lines := []string{"nsagent: " + oneLine(f.Message)}
-	for _, more := range []string{f.Why, next} {
-		if more = plainText(oneLine(more)); more != "" {
-			lines = append(lines, "  "+more)
-		}
-	}
 	if f.Code != pb.CodeOK {
-		last := &lines[len(lines)-1]
-		*last = fmt.Sprintf("%s [%s]", pad(*last, codeColumn), f.Code)
+		other := linesOf(f.Code, e.command)
+		why, next := f.Why, f.Next
+		if next == "" {
+			why, next = cutFix(why)
+		}
+		why, next = cmp.Or(plainText(oneLine(why)), other.why), cmp.Or(plainText(oneLine(next)), other.next)
+		lines = append(lines, "  "+why, fmt.Sprintf("%s [%s]", pad("  "+next, codeColumn), f.Code))
 	}
 	lines[0] = e.errScreen.paint(red, "nsagent:") + strings.TrimPrefix(lines[0], "nsagent:")
 	fmt.Fprintln(e.stderr, strings.Join(lines, "\n"))
@@ -61,6 +58,17 @@ func (e *env) exit(err error) int {
 		return e.failureCode
 	}
 	return pb.Lookup(f.Code).Exit
+}
+
+// cutFix returns a reason without what it says is to be typed, and that.
+func cutFix(why string) (string, string) {
+	if before, fix, ok := strings.Cut(why, " (fix: "); ok {
+		return before, strings.TrimSuffix(fix, ")")
+	}
+	if before, fix, ok := strings.Cut(why, "; run: "); ok {
+		return before, "run:  " + fix
+	}
+	return why, ""
 }
 
 // failure returns err as one with a code.
@@ -71,12 +79,15 @@ func failure(err error) *client.Error {
 		return f
 	case errors.Is(err, term.ErrInterrupted), errors.Is(err, context.Canceled):
 		return &client.Error{Message: "interrupted"} // by the person, who needs no code
-	case errors.Is(err, term.ErrNoTerminal):
-		return &client.Error{Code: pb.CodeUsage, Message: "there is no terminal to ask on", Next: "see how to give it without one:  nsagent help modes"}
 	case errors.Is(err, term.ErrTooLong):
-		return &client.Error{Code: pb.CodeUsage, Message: "the answer is too long"}
+		return &client.Error{Code: pb.CodeUsage, Message: "the answer is too long", Why: "nothing that is asked for has as much", Next: "try again; is that what was meant to be pasted?"}
 	default:
-		return &client.Error{Code: pb.CodeInternal, Message: plain(err)}
+		what, why, _ := strings.Cut(plain(err), ": ")
+		f = &client.Error{Code: pb.CodeInternal, Message: what, Why: why}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			f.Next = system(err)
+		}
+		return f
 	}
 }
 

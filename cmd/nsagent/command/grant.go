@@ -146,7 +146,7 @@ agent, and checks no signature. The token itself is never shown.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 1 && args[0] != "-" && from.file != "":
-				return usage("an ID and a token exclude each other", "either is enough", "")
+				return usage("an ID and a token exclude each other", "either is enough", "leave one of them out")
 			case len(args) == 1 && args[0] != "-":
 				return runGrantShow(c.Context(), e, args[0])
 			case len(args) == 1 && from.file == "":

@@ -155,7 +155,7 @@ func listenPath(flag string) (string, error) {
 		err = socketpath.CheckLength(path)
 	}
 	if err != nil {
-		return "", &client.Error{Code: pb.CodeSocket, Message: "the socket cannot be made", Why: plain(err)}
+		return "", &client.Error{Code: pb.CodeSocket, Message: "the socket cannot be made", Why: plain(err), Next: "name another place:  --listen unix:PATH"}
 	}
 	return path, nil
 }

@@ -65,14 +65,14 @@ func (o initOptions) slot() (vault.Slot, error) {
 	}
 	switch file := s.Kind == vault.SlotKeyFile; {
 	case file && o.keyFile == "":
-		return s, usage("--unlock key-file needs a file", "", "name it, it is made where it is not there:  --key-file F")
+		return s, usage("--unlock key-file needs a file", "the vault opens by what is in it", "name it, it is made where it is not there:  --key-file F")
 	case file && o.passphrase.given():
-		return s, usage("--unlock key-file takes no passphrase", "", "did you mean:  --unlock passphrase")
+		return s, usage("--unlock key-file takes no passphrase", "the file alone opens the vault", "did you mean:  --unlock passphrase")
 	case !file && o.keyFile != "":
-		return s, usage("--key-file belongs to --unlock key-file", "", "did you mean:  nsagent init --unlock key-file --key-file F")
+		return s, usage("--key-file belongs to --unlock key-file", "nothing else has a file that opens the vault", "did you mean:  nsagent init --unlock key-file --key-file F")
 	}
 	if s.Kind == vault.SlotKeyring && o.passphrase.given() {
-		return s, usage("--unlock keyring takes no passphrase", "", "did you mean:  --unlock keyring+passphrase")
+		return s, usage("--unlock keyring takes no passphrase", "the keyring alone opens the vault", "did you mean:  --unlock keyring+passphrase")
 	}
 	return s, nil
 }
@@ -97,10 +97,10 @@ func (o initOptions) fillPassphrase(e *env, arena *secret.Arena, s *vault.Slot) 
 	s.Passphrase, err = e.askPassphrase(arena, prompt, true)
 	switch {
 	case errors.Is(err, term.ErrNoTerminal) && s.Kind == "":
-		return usage("there is no terminal to ask for a passphrase on", "say what opens the vault:  nsagent help modes",
+		return usage(e.unasked("ask for a passphrase"), "say what opens the vault:  nsagent help modes",
 			"nsagent init --unlock keyring, or --unlock passphrase --passphrase-file F")
 	case errors.Is(err, term.ErrNoTerminal):
-		return usage("there is no terminal to ask for a passphrase on", "", "nsagent init --unlock "+string(s.Kind)+" --passphrase-file F")
+		return e.cannotAsk("ask for a passphrase", "give it as a file:  nsagent init --unlock "+string(s.Kind)+" --passphrase-file F")
 	case err != nil:
 		return err
 	}
@@ -205,7 +205,7 @@ func (o initOptions) wantsRecovery(e *env, kind vault.SlotKind) (bool, error) {
 	}
 	t, err := e.terminal()
 	if errors.Is(err, term.ErrNoTerminal) {
-		return false, usage("there is no terminal to show the recovery code on", "", "have it in a file:  --recovery-file F")
+		return false, e.cannotAsk("show the recovery code", "have it in a file:  --recovery-file F")
 	}
 	if err != nil {
 		return false, err

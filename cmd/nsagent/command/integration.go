@@ -80,6 +80,6 @@ func findIntegration(all []*pb.Integration, which string) (*pb.Integration, erro
 	case len(which) < shortest:
 		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no integration record %.80q", which), Why: fmt.Sprintf("of a consumer key, the first %d characters are needed at least", shortest), Next: next}
 	default:
-		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no integration record %.80q", which), Next: next}
+		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no integration record %.80q", which), Why: "it is one of its profiles, its key, or the start of that", Next: next}
 	}
 }

@@ -135,7 +135,7 @@ func (e *env) newPair(arena *secret.Arena, record *pb.Integration, from string) 
 	case odd >= 0:
 		err = usage(fmt.Sprintf("%s is no part of an integration record's pair", d.given[odd]), "it is consumer_key and consumer_secret", "")
 	case d.profile.GetConsumerKey() != "" && d.profile.GetClientId() != "":
-		err = usage("consumer_key and client_id are the same thing", "", "give one of the two")
+		err = usage("consumer_key and client_id are the same thing", "both name the key of the record", "give one of the two")
 	case key == "":
 		err = misfit("consumer_key is missing", "")
 	case !signs && !b.IsZero():
@@ -158,7 +158,7 @@ func (e *env) newPair(arena *secret.Arena, record *pb.Integration, from string) 
 func (e *env) askPair(arena *secret.Arena, signs bool) (string, secret.Bytes, error) {
 	t, err := e.terminal()
 	if err != nil {
-		return "", secret.Bytes{}, usage("there is no terminal to ask on", "", "give the new pair as JSON:  --from FILE, or --from - for stdin")
+		return "", secret.Bytes{}, e.cannotAsk("ask", "give the new pair as JSON:  --from FILE, or --from - for stdin")
 	}
 	defer func() { _ = t.Close() }()
 	key, err := t.Line("New consumer key (client ID): ")

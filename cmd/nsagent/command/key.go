@@ -175,8 +175,8 @@ func findSlot(ctx context.Context, a *client.Admin, id string) (*pb.KeySlot, err
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("there is no key slot %.40q", id), Next: "list them:  nsagent key ls"}
+		return nil, &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("there is no key slot %.40q", id), Why: "none has an ID that begins so", Next: "list them:  nsagent key ls"}
 	default:
-		return nil, usage(fmt.Sprintf("more than one key slot begins with %.40q", id), "", "give more of it:  nsagent key ls -o json")
+		return nil, usage(fmt.Sprintf("more than one key slot begins with %.40q", id), "it may be cut as long as one alone is meant", "give more of it:  nsagent key ls -o json")
 	}
 }

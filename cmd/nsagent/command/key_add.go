@@ -64,11 +64,11 @@ func (o keyAddOptions) check(kind string) error {
 		{"--new-passphrase-file", o.fresh.given(), takesPassphrase(kind)},
 	} {
 		if f.given && !f.fits {
-			return usage(f.name+" does not belong to "+kind, "", "see:  nsagent key add --help")
+			return usage(f.name+" does not belong to "+kind, "another kind of key slot takes it", "see:  nsagent key add --help")
 		}
 	}
 	if kind == kindKeyFile && o.newKeyFile == "" {
-		return usage("it is not said where the key goes", "", "name a new file:  --new-key-file F")
+		return usage("it is not said where the key goes", "the file is made, and none is ever replaced", "name a new file:  --new-key-file F")
 	}
 	return o.fresh.check()
 }

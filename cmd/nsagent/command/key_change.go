@@ -115,7 +115,7 @@ func (o keyPasswdOptions) oldPassphrase(e *env, arena *secret.Arena) (secret.Byt
 	}
 	b, err := e.askPassphrase(arena, "Old passphrase: ", false)
 	if errors.Is(err, term.ErrNoTerminal) {
-		return b, usage("there is no terminal to ask for the old passphrase on", "", "give it as a file:  --passphrase-file F")
+		return b, e.cannotAsk("ask for the old passphrase", "give it as a file:  --passphrase-file F")
 	}
 	return b, err
 }

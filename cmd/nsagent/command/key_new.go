@@ -98,7 +98,7 @@ const rowWords = 5
 func (e *env) showCode(arena *secret.Arena, code secret.Bytes) error {
 	t, err := e.terminal()
 	if errors.Is(err, term.ErrNoTerminal) {
-		return usage("there is no terminal to show the recovery code on", "", "have it in a file:  --recovery-file F")
+		return e.cannotAsk("show the recovery code", "have it in a file:  --recovery-file F")
 	}
 	if err != nil {
 		return err

@@ -58,12 +58,11 @@ func fileFault(what, path string, err error) error {
 	switch {
 	case errors.Is(err, slotkey.ErrUnsafe):
 		f.Code, f.Message = pb.CodeUnsafe, what+" is not safe to use"
-		why, fix, _ := strings.Cut(after(err, slotkey.ErrUnsafe), " (fix: ")
-		f.Why, f.Next = why, strings.TrimSuffix(fix, ")")
+		f.Why, f.Next = cutFix(after(err, slotkey.ErrUnsafe))
 	case errors.Is(err, fs.ErrNotExist):
-		f.Message, f.Why = "there is no file "+path, ""
+		f.Message, f.Why = "there is no file "+path, what+" should be in it"
 	case errors.Is(err, secret.ErrTooLong):
-		f.Message, f.Why = path+" is too long for "+what, ""
+		f.Message, f.Why = path+" is too long for "+what, "is that the right file?"
 	}
 	return f
 }
@@ -79,7 +78,7 @@ func after(err, sentinel error) string {
 func (e *env) askRecovery(arena *secret.Arena) (secret.Bytes, error) {
 	t, err := e.terminal()
 	if errors.Is(err, term.ErrNoTerminal) {
-		return secret.Bytes{}, usage("there is no terminal to ask for the recovery code on", "", "give it as a file:  --recovery-file F")
+		return secret.Bytes{}, e.cannotAsk("ask for the recovery code", "give it as a file:  --recovery-file F")
 	}
 	if err != nil {
 		return secret.Bytes{}, err

@@ -87,7 +87,7 @@ func runLockAll(ctx context.Context, e *env) error {
 	group.Wait()
 	all = oneEach(all)
 	if len(all) == 0 {
-		return &client.Error{Code: pb.CodeAgent, Message: "no agent is running", Next: "there is nothing to do: nothing is unlocked without an agent"}
+		return &client.Error{Code: pb.CodeAgent, Message: "no agent is running", Why: "nothing is unlocked without an agent", Next: "there is nothing to lock; start one:  nsagent agent start"}
 	}
 	failed := slices.IndexFunc(all, func(l agentLock) bool { return !l.Locked })
 	if e.json() {

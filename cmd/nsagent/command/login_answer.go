@@ -49,7 +49,7 @@ func (l *loginRun) listen() error {
 	case errors.Is(err, callback.ErrElsewhere):
 		t, err := l.e.terminal()
 		if err != nil {
-			return usage("the answer cannot come here", "the redirect URI does not lead to this machine, and there is no terminal to paste it on", "log in at a terminal, or use a redirect URI such as "+defaultRedirect)
+			return usage("the answer cannot come here", "the redirect URI does not lead to this machine, and "+l.e.unasked("paste it"), "log in at a terminal, or use a redirect URI such as "+defaultRedirect)
 		}
 		return t.Close()
 	case errors.Is(err, callback.ErrPortInUse):

@@ -167,7 +167,7 @@ func (e *env) askLogin(arena *secret.Arena, o loginOptions, name string) (*draft
 	t, err := e.terminal()
 	if err != nil {
 		return nil, &client.Error{
-			Code: pb.CodeNoProfile, Message: fmt.Sprintf("no profile %q", name), Why: "and there is no terminal to ask on for a new one",
+			Code: pb.CodeNoProfile, Message: fmt.Sprintf("no profile %q", name), Why: "and " + e.unasked("ask for a new one"),
 			Next: "give it as JSON:  nsagent login -p " + name + " --from FILE",
 		}
 	}

@@ -54,7 +54,7 @@ func runMigrate(ctx context.Context, e *env, name string, o migrateOptions) erro
 		}
 	}
 	if steps > 1 || steps == 1 && (o.clientID != "" || o.kind != "" || len(o.scopes) > 0) {
-		return usage("--finish, --back and --drop stand alone", "", "do one after the other")
+		return usage("--finish, --back and --drop stand alone", "each is a step of its own", "do one after the other")
 	}
 	return e.manage(ctx, func(a *client.Admin) error {
 		r, err := a.MigrateProfile(ctx, name, step, o.clientID, o.scopes, o.kind)

@@ -173,7 +173,7 @@ func TestLostOutputIsAFailure(t *testing.T) {
 	if err := e.print("b, which does not fit"); err == nil {
 		t.Error("got no error for what was not written")
 	}
-	if code := e.exit(nil); code != 1 || !strings.HasPrefix(said.String(), "nsagent: writing the output: no room") {
+	if code := e.exit(nil); code != 1 || !strings.HasPrefix(said.String(), "nsagent: writing the output\n  no room") {
 		t.Errorf("got exit code %d and %q", code, said.String())
 	}
 }
@@ -185,12 +185,12 @@ func TestErrorsAreThreeLines(t *testing.T) {
 		code int
 		want string
 	}{
-		{usage("a", "", ""), 2, "nsagent: a                                                         [NSA-USAGE]\n"},
+		{usage("a", "", ""), 2, "nsagent: a\n  it is not what the command takes\n  see:  nsagent --help                                             [NSA-USAGE]\n"},
 		{usage("a", "b", "c"), 2, "nsagent: a\n  b\n  c                                                                [NSA-USAGE]\n"},
-		{&client.Error{Code: pb.CodeLocked, Message: "x\x1b[2Jy", Why: "1\n2\r3"}, 4, "nsagent: x [2Jy\n  1 2 3                                                            [NSA-LOCKED]\n"},
+		{&client.Error{Code: pb.CodeLocked, Message: "x\x1b[2Jy", Why: "1\n2\r3"}, 4, "nsagent: x [2Jy\n  1 2 3\n  unlock it:  nsagent unlock                                       [NSA-LOCKED]\n"},
 		{fmt.Errorf("asking: %w", &client.Error{Code: pb.CodeAgent, Message: "m", Why: "socketpath: not a socket: x"}), 7,
-			"nsagent: m\n  not a socket: x                                                  [NSA-AGENT]\n"},
-		{errors.New("vault: store: damaged: unexpected EOF"), 1, "nsagent: damaged: it ends too early                                [NSA-INTERNAL]\n"},
+			"nsagent: m\n  not a socket: x\n  see what is the matter:  nsagent doctor                          [NSA-AGENT]\n"},
+		{errors.New("vault: store: damaged: unexpected EOF"), 1, "nsagent: damaged\n  it ends too early\n  see what this machine lacks:  nsagent doctor                     [NSA-INTERNAL]\n"},
 		{exitCode(42), 42, ""},
 	} {
 		var said bytes.Buffer

@@ -36,7 +36,7 @@ func (f *passphraseFlags) given() bool { return f.file != "" || f.fd >= 0 }
 // not part of it.
 func (f *passphraseFlags) read(e *env, arena *secret.Arena) (secret.Bytes, error) {
 	if f.file != "" && f.fd >= 0 {
-		return secret.Bytes{}, usage("--passphrase-file and --passphrase-fd exclude each other", "", "")
+		return secret.Bytes{}, usage("--passphrase-file and --passphrase-fd exclude each other", "the passphrase comes from one place", "leave one of them out")
 	}
 	source, err := f.open(e)
 	if err != nil {
@@ -172,10 +172,10 @@ func (f *newPassphraseFlags) get(e *env, arena *secret.Arena) (secret.Bytes, err
 	b, err := e.askPassphrase(arena, "New passphrase: ", true)
 	switch {
 	case errors.Is(err, term.ErrNoTerminal):
-		return b, usage("there is no terminal to ask for the new passphrase on", "", "give it as a file:  --new-passphrase-file F")
+		return b, e.cannotAsk("ask for the new passphrase", "give it as a file:  --new-passphrase-file F")
 	case err == nil && b.Len() == 0:
 		b.Destroy()
-		return secret.Bytes{}, usage("the new passphrase is empty", "", "")
+		return secret.Bytes{}, usage("the new passphrase is empty", "an empty one keeps nobody out", "try again")
 	}
 	return b, err
 }

@@ -191,7 +191,7 @@ func runPolicyCheck(e *env, path string) error {
 		err = e.printLint(p, lint)
 	}
 	if err == nil && never > 0 {
-		err = &client.Error{Code: pb.CodeCheck, Message: count(uint64(never), "rule") + " of the policy never decide as they stand", Next: "move them before those that take all, or leave them out"} // #nosec G115 -- not negative
+		err = &client.Error{Code: pb.CodeCheck, Message: count(uint64(never), "rule") + " of the policy never decide as they stand", Why: "what stands before them takes all that they match", Next: "move them before those that take all, or leave them out"} // #nosec G115 -- not negative
 	}
 	return err
 }

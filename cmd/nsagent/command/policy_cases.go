@@ -67,7 +67,7 @@ func runPolicyTest(e *env, file, table string) error {
 		err = e.printCases(out)
 	}
 	if err == nil && failed > 0 {
-		err = &client.Error{Code: pb.CodeCheck, Message: fmt.Sprintf("%s of %d came out otherwise", count(failed, "case"), len(out)), Next: "ask why:  nsagent policy explain --help"}
+		err = &client.Error{Code: pb.CodeCheck, Message: fmt.Sprintf("%s of %d came out otherwise", count(failed, "case"), len(out)), Why: "the policy decides otherwise than the table says", Next: "ask why:  nsagent policy explain --help"}
 	}
 	return err
 }

@@ -48,7 +48,7 @@ is, and policy.toml stays.`,
 
 func runPolicyEdit(ctx context.Context, e *env, o policyEditOptions) error {
 	if o.none && o.from != "" {
-		return usage("--none and --from exclude each other", "", "give one of them")
+		return usage("--none and --from exclude each other", "one takes the policy away, the other adopts one", "give one of them")
 	}
 	return e.manageSecretly(ctx, func(a *client.Admin, arena *secret.Arena) error {
 		old, st, err := inForce(ctx, a)

@@ -17,7 +17,7 @@ import (
 func (e *env) runEditor(ctx context.Context, path string) error {
 	t, err := e.terminal()
 	if errors.Is(err, term.ErrNoTerminal) {
-		return usage("there is no terminal to edit on", "", "adopt a file as it is:  nsagent policy edit --from FILE")
+		return e.cannotAsk("edit", "adopt a file as it is:  nsagent policy edit --from FILE")
 	}
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func runProfileAdd(ctx context.Context, e *env, name, from string) error {
 func (e *env) addAsked(ctx context.Context, arena *secret.Arena, name string) error {
 	t, err := e.terminal()
 	if err != nil {
-		return usage("there is no terminal to ask on", "", "give the profile as JSON:  --from FILE, or --from - for stdin")
+		return e.cannotAsk("ask", "give the profile as JSON:  --from FILE, or --from - for stdin")
 	}
 	_ = t.Close()
 	return e.manage(ctx, func(a *client.Admin) error {
@@ -155,7 +155,8 @@ func checkName(name string) error {
 	if name == "" || len(name) > 63 || !strings.ContainsRune(first, rune(name[0])) || strings.Trim(name, first+"._-") != "" || strings.Contains(name, "..") {
 		return &client.Error{
 			Code: pb.CodeRequest, Message: fmt.Sprintf("%.80q is not a name for a profile", name),
-			Why: "a name has 1 to 63 of a-z, 0-9, dot, hyphen and underscore, and begins with a letter or digit",
+			Why:  "a name has 1 to 63 of a-z, 0-9, dot, hyphen and underscore, and begins with a letter or digit",
+			Next: "such as:  nsagent profile add acme-sb1",
 		}
 	}
 	return nil

@@ -55,7 +55,7 @@ func (e *env) askDraft(arena *secret.Arena) (*draft, error) {
 func (e *env) askEdit(arena *secret.Arena, old *pb.Profile) (*draft, error) {
 	t, err := e.terminal()
 	if err != nil {
-		return nil, usage("there is no terminal to ask on", "", "give the changes as JSON:  --from FILE, or --from - for stdin")
+		return nil, e.cannotAsk("ask", "give the changes as JSON:  --from FILE, or --from - for stdin")
 	}
 	defer func() { _ = t.Close() }()
 	d := newDraft()

@@ -54,7 +54,7 @@ func runProfileTest(ctx context.Context, e *env, name string, o testOptions) err
 		how = append(how, client.WithRESTlet(o.restlet))
 	}
 	if o.offline && o.restlet != "" {
-		return usage("--offline and --restlet do not go together", "", "leave one of the two out")
+		return usage("--offline and --restlet do not go together", "one is a request to NetSuite, and the other makes none", "leave one of the two out")
 	}
 	return e.manage(ctx, func(a *client.Admin) error {
 		r, err := a.TestProfile(ctx, name, how...)

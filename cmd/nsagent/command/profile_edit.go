@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -75,11 +76,11 @@ func (o *editOptions) check(f *pflag.FlagSet) error {
 	case f.Changed("overlap") && (overlap < time.Hour || overlap > 30*24*time.Hour):
 		return usage("--overlap is out of range", "it is from 1h to 30d", "")
 	case f.Changed("rotate-after") && (o.from != "" || o.access != "" || o.usePrevious):
-		return usage("--rotate-after stands alone", "", "make other changes after it")
+		return usage("--rotate-after stands alone", "it changes what the agent does by itself", "make other changes after it")
 	case o.usePrevious && (o.from != "" || o.access != ""):
-		return usage("--use-previous stands alone", "", "make other changes after it")
+		return usage("--use-previous stands alone", "it exchanges the two versions, and nothing else", "make other changes after it")
 	case f.Changed("access") && o.access != "read" && o.access != "write":
-		return usage("--access is read or write", "", "")
+		return usage(fmt.Sprintf("unknown access %.20q", o.access), "it is read or write", "")
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (d *draft) set(arena *secret.Arena, key string, v jsontext.Value) error {
 	if other := caseVariant(key, public); other != "" {
 		return usage(fmt.Sprintf("unknown key %.40q in the profile", key), "keys are written in lower case: "+other, "")
 	}
-	return usage(fmt.Sprintf("unknown key %.40q in the profile", key), "", "see:  nsagent profile add --help")
+	return usage(fmt.Sprintf("unknown key %.40q in the profile", key), "no kind of profile has it", "see:  nsagent profile add --help")
 }
 
 func caseVariant(key string, public map[string]*string) string {
@@ -121,12 +121,12 @@ func text(to *string, key string, v jsontext.Value) error {
 	case '"':
 		b, err := jsontext.AppendUnquote(nil, v)
 		if err != nil {
-			return usage(key+" is not a well-formed string", "", "")
+			return usage(key+" is not a well-formed string", "an escape in it is none of JSON's, or a character is not UTF-8", "")
 		}
 		*to = strings.TrimSpace(string(b))
 		return nil
 	default:
-		return usage(key+" is not a string", "", "see:  nsagent profile add --help")
+		return usage(key+" is not a string", "what it takes stands in quotes", "see:  nsagent profile add --help")
 	}
 }
 
@@ -135,7 +135,7 @@ func setList(to *[]string, key string, v jsontext.Value) error {
 	if v.Kind() == 'n' {
 		return nil
 	}
-	wrong := usage(key+" is not a list of strings", "", "see:  nsagent profile add --help")
+	wrong := usage(key+" is not a list of strings", `it looks like ["first", "second"]`, "see:  nsagent profile add --help")
 	dec := jsontext.NewDecoder(bytes.NewBuffer(v))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
 		return wrong
@@ -172,7 +172,7 @@ func (d *draft) setSecret(arena *secret.Arena, key string, v jsontext.Value) err
 		return nil
 	}
 	if v.Kind() != '"' {
-		return usage(key+" is not a string", "", "see:  nsagent profile add --help")
+		return usage(key+" is not a string", "what it takes stands in quotes", "see:  nsagent profile add --help")
 	}
 	// Decoding never lengthens: an escape takes more bytes than what it stands for.
 	b, err := arena.Alloc(max(len(v), 1))
@@ -190,7 +190,7 @@ func (d *draft) setSecret(arena *secret.Arena, key string, v jsontext.Value) err
 	}
 	if err != nil {
 		b.Destroy()
-		return usage(key+" is not a well-formed string", "", "")
+		return usage(key+" is not a well-formed string", "an escape in it is none of JSON's, or a character is not UTF-8", "")
 	}
 	d.secrets[key] = b
 	return nil

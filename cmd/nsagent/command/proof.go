@@ -76,7 +76,7 @@ func (p *prover) keep(b secret.Bytes) client.Sealer {
 func (p *prover) read() error {
 	if p.from.recovery {
 		if p.from.given() || p.from.totp >= 0 {
-			return usage("the recovery code takes the place of all other proofs", "", "leave the other flags out")
+			return usage("the recovery code takes the place of all other proofs", "whoever has it may do all that they allow", "leave the other flags out")
 		}
 		code, err := p.env.askRecovery(p.arena)
 		if err != nil {

@@ -131,7 +131,7 @@ func (e *env) newToken(arena *secret.Arena, old *pb.Profile, from string) (*draf
 func (e *env) askToken(arena *secret.Arena, d *draft, old *pb.Profile) error {
 	t, err := e.terminal()
 	if err != nil {
-		return usage("there is no terminal to ask on", "", "give the new token as JSON:  --from FILE, or --from - for stdin")
+		return e.cannotAsk("ask", "give the new token as JSON:  --from FILE, or --from - for stdin")
 	}
 	defer func() { _ = t.Close() }()
 	e.say("in NetSuite, Setup > Users/Roles > Access Tokens > New: the integration record with consumer key %.8s…, the same user and role", old.GetConsumerKey())

@@ -29,7 +29,7 @@ func runKeyAddTOTP(ctx context.Context, e *env, opener openerFlags) error {
 	return e.manageSecretly(ctx, func(a *client.Admin, arena *secret.Arena) error {
 		t, err := e.terminal()
 		if errors.Is(err, term.ErrNoTerminal) {
-			return usage("there is no terminal to show the secret on", "it is scanned with a phone, or typed into it", "")
+			return e.cannotAsk("show the secret", "type it at a terminal, with the phone at hand:  nsagent key add totp")
 		}
 		if err != nil {
 			return err

@@ -113,7 +113,7 @@ func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, 
 	b, err := e.askPassphrase(arena, "Passphrase: ", false)
 	if errors.Is(err, term.ErrNoTerminal) {
 		return nil, &client.Error{
-			Code: pb.CodePassphrase, Message: "the vault needs its passphrase", Why: "there is no terminal to ask for it on",
+			Code: pb.CodePassphrase, Message: "the vault needs its passphrase", Why: e.unasked("ask for it"),
 			Next: "give it as a file:  nsagent unlock --passphrase-file F",
 		}
 	}
