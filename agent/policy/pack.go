@@ -8,8 +8,12 @@ import (
 	"io"
 )
 
+// maxPacked is the most bytes of a policy that was packed: what is sent to the agent has
+// 256 KiB at most, its proof included.
+const maxPacked = 240 << 10
+
 // Pack returns the text of a policy as it is sent and kept: compressed (DEFLATE, RFC
-// 1951), since rules are much alike.
+// 1951), since rules are much alike. The error is a *SyntaxError where too much is left.
 func Pack(text string) ([]byte, error) {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
@@ -21,6 +25,9 @@ func Pack(text string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("compressing a policy: %w", err)
+	}
+	if b.Len() > maxPacked {
+		return nil, &SyntaxError{Line: 1, Why: fmt.Sprintf("it is larger than %d KiB, compressed", maxPacked>>10)}
 	}
 	return b.Bytes(), nil
 }

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -29,6 +31,20 @@ func TestPack(t *testing.T) {
 	bomb, _ := Pack(strings.Repeat(" ", maxText+1))
 	if _, err := Unpack(bomb); !errors.Is(err, ErrSyntax) || !strings.Contains(err.Error(), "larger") {
 		t.Errorf("too large: got %v", err)
+	}
+}
+
+// A text that does not get shorter would be refused by whoever takes messages, in words that
+// say nothing of policies.
+func TestPackOfWhatStaysLarge(t *testing.T) {
+	noise := make([]byte, maxPacked)
+	_, _ = rand.Read(noise)
+	text := "version = 1\n# " + base64.StdEncoding.EncodeToString(noise)
+	if _, err := Pack(text); !errors.Is(err, ErrSyntax) || !strings.Contains(err.Error(), "larger than 240 KiB, compressed") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Pack(text[:len(text)*9/10]); err != nil {
+		t.Errorf("less: %v", err)
 	}
 }
 

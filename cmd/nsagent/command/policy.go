@@ -123,7 +123,10 @@ func (e *env) readWholePolicy(path string) (p *policy.Policy, text string, err e
 		return nil, "", err
 	}
 	const what = "the policy with its files"
-	if p, err = policy.Parse(text); err != nil {
+	if p, err = policy.Parse(text); err == nil {
+		_, err = policy.Pack(text)
+	}
+	if err != nil {
 		return nil, "", notWellFormed(what, err)
 	}
 	for _, i := range p.Issuers {
