@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -139,21 +140,23 @@ func (e *Event) check() error {
 	return nil
 }
 
-func knownEvent(name string) bool {
-	switch name {
-	case EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange, EventLogin, EventRefresh,
-		EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock,
-		EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
-		EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventProfileMigrate, EventIntegration, EventExpiry, EventSecretErase, EventVaultCheck,
-		EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
-		EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
-		EventGrantNew, EventGrantRedeem, EventGrantRevoke, EventProfileRekey, EventSocketOpen, EventSocketClose,
-		EventApprovalAsk, EventApprovalGive, EventApprovalDeny, EventApprovalTimeout,
-		EventPeerRefused, EventPolicyAdopt, EventRecovered, EventAuditKey, EventAuditCut:
-		return true
-	}
-	return false
+// events has every event, those of uses first. It is never written.
+var events = [...]string{
+	EventSign, EventSend, EventPassport, EventConnectPassword, EventAssertion, EventToken, EventExchange, EventLogin, EventRefresh,
+	EventAgentStart, EventAgentStop, EventVaultCreate, EventVaultUnlock, EventVaultLock, EventVaultCheck,
+	EventProfileAdd, EventProfileShow, EventProfileEdit, EventProfileRename, EventProfileTest, EventProfileRemove,
+	EventProfileRefresh, EventProfileRotate, EventProfileRevoke, EventProfileMigrate, EventProfileRekey, EventIntegration, EventExpiry, EventSecretErase,
+	EventKeyAdd, EventKeyRemove, EventKeyPassphrase, EventKeyRecover,
+	EventCertNew, EventCertList, EventCertUpload, EventCertProbe, EventCertRotate, EventCertDrop, EventCertRevoke,
+	EventGrantNew, EventGrantRedeem, EventGrantRevoke, EventSocketOpen, EventSocketClose,
+	EventApprovalAsk, EventApprovalGive, EventApprovalDeny, EventApprovalTimeout,
+	EventPeerRefused, EventPolicyAdopt, EventRecovered, EventAuditKey, EventAuditCut,
 }
+
+// Events returns the names of all events, those of uses first.
+func Events() []string { return slices.Clone(events[:]) }
+
+func knownEvent(name string) bool { return slices.Contains(events[:], name) }
 
 func knownOutcome(name string) bool {
 	return name == OutcomeOK || name == OutcomeDenied || name == OutcomeFailed

@@ -22,7 +22,7 @@ type Filter struct {
 	// In Host and Path an asterisk stands for any text. Exe may be the last element of the
 	// path of the program alone.
 	Host, Path, Exe string
-	// Grant is the grant of the unlock token that was shown.
+	// Grant is the grant of the unlock token that was shown, or the start of its name.
 	Grant string
 	// Rule is the name of the rule of the policy that decided.
 	Rule string
@@ -36,7 +36,7 @@ func (f *Filter) match(v *view) bool {
 		(f.Until.IsZero() || v.time.Before(f.Until)) &&
 		same(f.Event, v.event) && same(f.Outcome, v.outcome) && same(f.Reason, v.reason) &&
 		same(f.Profile, v.profile) && same(f.Account, v.account) && same(f.Kind, v.kind) &&
-		same(f.Method, v.method) && like(f.Host, v.host) && like(f.Path, v.path) && program(f.Exe, v.exe) && same(f.Grant, v.grant) && same(f.Rule, v.rule) &&
+		same(f.Method, v.method) && like(f.Host, v.host) && like(f.Path, v.path) && program(f.Exe, v.exe) && begins(f.Grant, v.grant) && same(f.Rule, v.rule) &&
 		(f.UID == nil || *f.UID == v.uid) && (f.PID == nil || *f.PID == v.pid)
 }
 
@@ -66,6 +66,11 @@ func program(want string, raw []byte) bool {
 
 func same(want string, raw []byte) bool {
 	return want == "" || want == unescape(raw)
+}
+
+// begins is same for the start of a text.
+func begins(want string, raw []byte) bool {
+	return want == "" || strings.HasPrefix(unescape(raw), want)
 }
 
 // Query gives the entries of a log that match, in order. A malformed line gives a zero

@@ -32,6 +32,7 @@ func mixed(t testing.TB) string {
 	} {
 		e := use(i)
 		e.Event, e.Outcome, e.Profile, e.Reason, e.UID = c.event, c.outcome, c.profile, c.reason, c.uid
+		e.Grant = map[string]string{EventPassport: "g_mfzwizlt", EventToken: "g_mfzwaaaa"}[c.event]
 		if _, err := l.Append(e); err != nil {
 			t.Fatal(err)
 		}
@@ -70,6 +71,9 @@ func TestQueryFilters(t *testing.T) {
 		"other process":     {Filter{PID: &root}, nil},
 		"account":           {Filter{Account: "1234567"}, nil},
 		"kind":              {Filter{Kind: "m2m"}, nil},
+		"start of a grant":  {Filter{Grant: "g_mfzwi"}, []uint64{4}},
+		"of two grants":     {Filter{Grant: "g_mfzw"}, []uint64{4, 8}},
+		"middle of a grant": {Filter{Grant: "mfzw"}, nil},
 	} {
 		var got []uint64
 		for e, err := range Query(bytes.NewReader(log), c.f) {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/nearest"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -44,7 +46,7 @@ func (o *filterFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&o.Host, "host", "", "only requests to this `HOST`; * stands for any text")
 	f.StringVar(&o.Path, "path", "", "only requests for this `PATH`; * stands for any text")
 	f.StringVar(&o.Exe, "exe", "", "only this `PROGRAM`: its path, or the last part of it")
-	f.StringVar(&o.Grant, "grant", "", "only uses by the unlock tokens of this `GRANT`")
+	f.StringVar(&o.Grant, "grant", "", "only uses by the unlock tokens of this `GRANT`, its ID or 6 characters or more of it")
 	f.StringVar(&o.Rule, "rule", "", "only uses on which this `RULE` of the policy decided")
 	f.IntVar(&o.pid, "pid", -1, "only the process of this `NUMBER`")
 	f.IntVar(&o.uid, "uid", -1, "only the user of this `NUMBER`")
@@ -65,11 +67,54 @@ func (o *filterFlags) filter(e *env) (audit.Filter, error) {
 	if o.uid >= 0 {
 		f.UID = &o.uid
 	}
-	f.Method = strings.ToUpper(f.Method)
+	f.Method, f.Grant = strings.ToUpper(f.Method), strings.ToLower(f.Grant)
+	if f.Grant != "" && len(f.Grant) < shortestGrant {
+		return f, usage(fmt.Sprintf("--grant %.20q is too short", f.Grant), fmt.Sprintf("the start of an ID has at least %d characters", shortestGrant), "list them:  nsagent grant ls")
+	}
+	if why := noEvent(f.Event); why != "" {
+		return f, usage(fmt.Sprintf("unknown event %.40q", f.Event), why, "list them:  nsagent audit query --help")
+	}
+	if f.Reason != "" && !slices.Contains(codeNames(), f.Reason) {
+		return f, usage(fmt.Sprintf("unknown code %.40q", f.Reason), cmp.Or(didYouMean(nearest.Name(codeOf(f.Reason), codeNames())), "codes look like NSA-LOCKED"), "list them:  nsagent explain")
+	}
 	if f.Outcome != "" && !slices.Contains([]string{audit.OutcomeOK, audit.OutcomeDenied, audit.OutcomeFailed}, f.Outcome) {
 		return f, usage(fmt.Sprintf("unknown outcome %.20q", f.Outcome), "it is ok, denied or failed", "")
 	}
 	return f, nil
+}
+
+// shortestGrant is the least length of the start of a grant's ID that stands for it, as
+// the agent has it.
+const shortestGrant = 6
+
+// noEvent says why there is no event of that name, and which there are; "" where there is
+// one, or none is named.
+func noEvent(name string) string {
+	all := audit.Events()
+	if name == "" || slices.Contains(all, name) {
+		return ""
+	}
+	if meant := nearest.Misspelt(name, all); meant != "" {
+		return didYouMean(meant)
+	}
+	var of, words []string
+	group, _, _ := strings.Cut(name, ".")
+	for _, event := range all {
+		word, _, _ := strings.Cut(event, ".")
+		if word == group {
+			of = append(of, event)
+		}
+		if word != event {
+			word += ".*"
+		}
+		if !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	if len(of) == 0 {
+		of = words
+	}
+	return "it is " + oneOf(of)
 }
 
 // seqRange is a flag for numbers of entries. Zero means no bound.
@@ -113,7 +158,9 @@ func newAuditQuery(e *env) *cobra.Command {
 		Use:   "query",
 		Short: "Print the entries of the log",
 		Long: `Print the entries of the log, oldest first. It needs no agent and no passphrase.
-With -o jsonl each line is as it stands in the log. -p picks a profile.`,
+With -o jsonl each line is as it stands in the log. -p picks a profile.
+
+` + paragraph("", "Events are "+strings.Join(audit.Events(), ", ")+"."),
 		Example: `  nsagent audit query --last 20
   nsagent audit query --outcome denied --since 7d -o jsonl
   nsagent audit query -p acme-sb1 --event sign --path '/services/rest/record/*'`,
@@ -178,10 +225,15 @@ func (e *env) eachEntry(filter audit.Filter, f func(audit.Entry) error) error {
 		return err
 	}
 	defer func() { _ = r.Close() }()
+	grant := ""
 	for x, err := range audit.Query(r, filter) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return auditBroken(plain(err))
+		case filter.Grant != "" && grant != "" && grant != x.Grant:
+			return usage(fmt.Sprintf("more than one grant begins with %.40q", filter.Grant), "their uses would be taken for those of one", "give more of it:  nsagent grant ls -o json")
 		}
+		grant = x.Grant
 		if err := f(x); err != nil {
 			return err
 		}
