@@ -97,9 +97,14 @@ func (a *Agent) identifyBundle(ctx context.Context, b *bundled) error {
 		if !asksForJob(b.Grant) {
 			return nil
 		}
-		return refuse(ErrGrant, pb.CodeGrant, "the unlock token wants the ID token of a job", "none was given", "set NSAGENT_OIDC_TOKEN_FILE:  nsagent help ci")
+		return noJob()
 	}
 	return a.identify(ctx, b.granted, b.idToken, func() (*ledger, error) { return a.bundleLedger(ctx, b.Grant) })
+}
+
+// noJob is the refusal of a grant for jobs that say who they are to somebody who has not.
+func noJob() error {
+	return refuse(ErrGrant, pb.CodeGrant, "the unlock token wants the ID token of a job", "none was given", "set NSAGENT_OIDC_TOKEN_FILE:  nsagent help ci")
 }
 
 // asksForJob reports whether a grant is for jobs that say who they are.

@@ -85,6 +85,9 @@ func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
 	}
 	err := g.Clear(r)
 	if refused := (*unlocktoken.Refused)(nil); errors.As(err, &refused) {
+		if refused.Caveat == unlocktoken.CaveatIdentities && g.issuer == "" {
+			return noJob()
+		}
 		return g.outside(fmt.Sprintf("does not allow %.200q with profile %q", u.wanted(), p.Name), refused.Why)
 	}
 	return err

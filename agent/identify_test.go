@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,8 +63,12 @@ func TestRedeemForAJob(t *testing.T) {
 	w := startJobs(t)
 	claims := w.issuer.GitHub(w.audience, time.Now())
 	good := w.issuer.Sign(t, claims)
-	if err := w.try(nil); !errors.Is(err, client.ErrGrantScope) {
-		t.Errorf("without an ID token: got %v, want ErrGrantScope", err)
+	if err := w.try(nil); !errors.Is(err, client.ErrGrant) || !strings.Contains(err.Error(), "wants the ID token of a job: none was given") {
+		t.Errorf("without an ID token: got %v, want ErrGrant", err)
+	}
+	file := append(w.issuer.Sign(t, claims.With("jti", "file")), '\n')
+	if err := w.try(file); err != nil {
+		t.Errorf("from a file that ends in a line end: %v", err)
 	}
 	for name, c := range map[string]struct {
 		token []byte

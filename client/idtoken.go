@@ -46,6 +46,10 @@ func (t *idToken) take() ([]byte, error) {
 	return text, nil
 }
 
+func noIDToken(cause error, why string) *Error {
+	return &Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: why, Next: "see how to get one:  nsagent help ci", cause: cause}
+}
+
 // ambientIDToken returns the ID token that the environment of this process names; nil
 // where it names none. As ambientToken it takes the variables away and is the state of a
 // process.
@@ -69,7 +73,7 @@ func readIDToken() (*idToken, error) {
 	if from == "" {
 		return nil, nil
 	}
-	text, err := readSecret(from, value, from == idTokenFDVariable, maxIDToken)
+	text, err := readSecret(from, value, from == idTokenFDVariable, maxIDToken, noIDToken)
 	if err != nil {
 		return nil, err
 	}

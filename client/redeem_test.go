@@ -173,7 +173,7 @@ func TestRedeemFromTheEnvironment(t *testing.T) {
 		"file":       {map[string]string{idTokenFileVariable: file}, "a.b.c", ""},
 		"descriptor": {map[string]string{idTokenFDVariable: fmt.Sprint(dup(t, f))}, "a.b.c", ""},
 		"both":       {map[string]string{idTokenFileVariable: file, idTokenFDVariable: "99"}, "none", "more than one ID token is named"},
-		"no file":    {map[string]string{idTokenFileVariable: "/nowhere"}, "none", "the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read"},
+		"no file":    {map[string]string{idTokenFileVariable: "/nowhere"}, "none", "the ID token of the job cannot be used: the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read"},
 	} {
 		got, err := read(c.env)
 		if got != c.text || (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -92,17 +91,17 @@ func readAmbient() (text []byte, from string, err error) {
 	case from == "":
 		return nil, "", nil
 	case values[from] == "":
-		return nil, "", noToken(errors.New("empty"), from+" is set, and empty: the job has no such secret")
+		return nil, "", emptyToken(from)
 	case from == tokenVariable:
 		return []byte(values[from]), from, nil
 	}
-	text, err = readSecret(from, values[from], from == tokenFDVariable, unlocktoken.MaxText)
+	text, err = readSecret(from, values[from], from == tokenFDVariable, unlocktoken.MaxText, noToken)
 	return text, from, err
 }
 
 // readSecret reads a token of at most max bytes, and a line end, from the file or the
-// descriptor that a variable names.
-func readSecret(variable, value string, descriptor bool, max int64) ([]byte, error) {
+// descriptor that a variable names. failed makes the error of what cannot be read.
+func readSecret(variable, value string, descriptor bool, max int64, failed func(cause error, why string) *Error) ([]byte, error) {
 	var f *os.File
 	var err error
 	if descriptor {
@@ -112,13 +111,13 @@ func readSecret(variable, value string, descriptor bool, max int64) ([]byte, err
 		}
 		f = os.NewFile(uintptr(fd), variable)
 	} else if f, err = os.Open(value); err != nil { // #nosec G304 -- named by the user
-		return nil, noToken(err, "the file that "+variable+" names cannot be read")
+		return nil, failed(err, "the file that "+variable+" names cannot be read")
 	}
 	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, max+3)) // with a line end, and one more
 	if err != nil {
 		clear(b)
-		return nil, noToken(err, "what "+variable+" names cannot be read")
+		return nil, failed(err, "what "+variable+" names cannot be read")
 	}
 	return b, nil
 }
@@ -134,6 +133,16 @@ func parseToken(text []byte, from string) (*unlocktoken.Token, error) {
 		return nil, noToken(err, "in "+from+": "+why)
 	}
 	return t, nil
+}
+
+// emptyToken is the refusal to go on where a job was meant to have a token, and has none:
+// there is nothing to unlock with.
+func emptyToken(variable string) *Error {
+	why := "the job has no such secret"
+	if strings.HasPrefix(os.Getenv("GITHUB_EVENT_NAME"), "pull_request") {
+		why = "GitHub does not pass secrets to workflows from forks"
+	}
+	return &Error{Code: pb.CodeLocked, Message: variable + " is set, and empty", Why: why, Next: "give it as a secret of the job:  nsagent help ci"}
 }
 
 func noToken(cause error, why string) *Error {

@@ -168,7 +168,8 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 		env  []string
 		want string
 	}{
-		"empty":             {[]string{"NSAGENT_TOKEN="}, "NSAGENT_TOKEN is set, and empty"},
+		"empty":             {[]string{"NSAGENT_TOKEN="}, "NSAGENT_TOKEN is set, and empty: the job has no such secret [NSA-LOCKED]"},
+		"a fork's job":      {[]string{"NSAGENT_TOKEN=", "GITHUB_EVENT_NAME=pull_request_target"}, "empty: GitHub does not pass secrets to workflows from forks [NSA-LOCKED]"},
 		"no name":           {[]string{"NSAGENT_TOKEN_FILE="}, "NSAGENT_TOKEN_FILE is set, and empty"},
 		"no file":           {[]string{"NSAGENT_TOKEN_FILE=/nowhere"}, "the file that NSAGENT_TOKEN_FILE names cannot be read"},
 		"a directory":       {[]string{"NSAGENT_TOKEN_FILE=/"}, "what NSAGENT_TOKEN_FILE names cannot be read"},

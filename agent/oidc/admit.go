@@ -56,7 +56,11 @@ func (id *Identity) checkNumbers() error {
 		return nil
 	}
 	for _, name := range s.numbers {
-		if !decimal(id.Claims[name]) {
+		number, has := id.Claims[name]
+		switch {
+		case !has:
+			return refuse(ErrClaims, "the claim "+name+" is missing, which tokens of "+s.name+" have")
+		case !decimal(number):
 			return refuse(ErrClaims, name+" is no number")
 		}
 	}

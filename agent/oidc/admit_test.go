@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
@@ -138,6 +139,17 @@ func TestCheckIdentity(t *testing.T) {
 	} {
 		if err := CheckIdentity(c.identity); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A number that is missing is told apart from one that is none.
+func TestNumbersOfAJob(t *testing.T) {
+	w := newWorld(t, nil)
+	for value, want := range map[any]string{nil: "the claim repository_owner_id is missing", "acme": "repository_owner_id is no number", "": "repository_owner_id is no number"} {
+		_, err := w.verify(t, w.Sign(t, w.GitHub(audience, now).With("repository_owner_id", value)))
+		if !errors.Is(err, ErrClaims) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v, want %q", value, err, want)
 		}
 	}
 }

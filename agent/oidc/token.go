@@ -23,6 +23,12 @@ type opening struct {
 	key    keyName
 }
 
+// useText gives f the text of a token: without the line ends behind it, which programs that
+// write one to a file leave there.
+func useText(token secret.Bytes, f func([]byte) error) error {
+	return token.Use(func(p []byte) error { return f(bytes.TrimRight(p, "\r\n")) })
+}
+
 // peek reads who should have signed the token, in order to find the key. The error is a
 // *Refused, or one of the arena.
 func peek(token secret.Bytes) (opening, error) {
@@ -30,7 +36,7 @@ func peek(token secret.Bytes) (opening, error) {
 		return opening{}, refuse(ErrFormat, "it is empty, or longer than any")
 	}
 	var header, claims []byte
-	err := token.Use(func(p []byte) error {
+	err := useText(token, func(p []byte) error {
 		parts := bytes.Split(p, []byte("."))
 		signed := false
 		if len(parts) == 3 {
@@ -69,7 +75,7 @@ func verify(token secret.Bytes, o opening, key crypto.PublicKey) ([]byte, error)
 		SkipClientIDCheck: true, SkipExpiryCheck: true,
 	})
 	var claims stdjson.RawMessage
-	err := token.Use(func(p []byte) error {
+	err := useText(token, func(p []byte) error {
 		var err error
 		secret.Do(func() {
 			var verified *coreos.IDToken

@@ -139,7 +139,7 @@ func (l *limit) clear(r *Request) *Refused {
 	case l.networks != nil && !l.inNetwork(r.Address):
 		return refused("networks", "it allows requests from "+listed(l.Networks)+", and "+whence(r.Address))
 	case l.Identities != nil && !slices.ContainsFunc(l.Identities, func(i Identity) bool { return i.is(r) }):
-		return refused("identities", "it is for a job that shows another identity")
+		return refused(CaveatIdentities, "it is for a job that shows another identity")
 	case l.Peer != nil && !l.Peer.is(r):
 		return refused("peer", "it is for another process")
 	}

@@ -20,6 +20,9 @@ var (
 	ErrRefused = errors.New("unlocktoken: refused")
 )
 
+// CaveatIdentities is the name of the caveat on the job that asks, as Refused has it.
+const CaveatIdentities = "identities"
+
 // Refused says which caveat refused, and why. It wraps ErrRefused.
 type Refused struct {
 	// Caveat is the name of the caveat, such as "methods" or "not_after".
