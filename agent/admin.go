@@ -36,6 +36,9 @@ func (a *Agent) sealKey(ctx context.Context, from *sealKeys, q *pb.SealKeyReques
 	if n > most {
 		return nil, refuse(ErrRequest, pb.CodeRequest, "too many seal keys at once", fmt.Sprintf("at most %d", most), "")
 	}
+	if a.bundled != nil && from == a.seals {
+		return nil, noVaultInBundle(ErrNoVault) // which the secrets of managers are for
+	}
 	id, err := a.vaultID(ctx)
 	if err != nil {
 		return nil, err
@@ -53,8 +56,11 @@ func (a *Agent) sealKey(ctx context.Context, from *sealKeys, q *pb.SealKeyReques
 
 // vaultID returns the id of the vault, which needs no key. It is that of the last
 // time the file was read: a box is bound to what SealKey said, and a large vault
-// takes a while to read.
+// takes a while to read. Where a bundle is served, it is that of the vault that it is of.
 func (a *Agent) vaultID(ctx context.Context) ([]byte, error) {
+	if a.bundled != nil {
+		return a.bundled.Vault[:], nil
+	}
 	a.mu.RLock()
 	id := a.lastID
 	a.mu.RUnlock()

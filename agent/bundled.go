@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -16,6 +17,10 @@ import (
 type bundled struct {
 	*granted
 	idToken secret.Bytes // of the job, until it was looked at
+	// signer is the key that signed the grant, and shares what the bundle was opened with, by
+	// credential: another token of the grant is judged by them.
+	signer [32]byte
+	shares map[unlocktoken.ID][sha256.Size]byte
 }
 
 // right returns what everybody on agent.sock has; nil is the owner's own.

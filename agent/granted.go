@@ -38,6 +38,9 @@ type granted struct {
 	// own is what the token's own shares opened, while the agent was locked, until the
 	// agent is locked again, the grant ends or the presenter closes. Agent.mu guards it.
 	own *session
+	// served is the right of the token that opened the bundle that is served, where another
+	// token of the grant takes from it: what it uses is there, and not its own.
+	served *granted
 	// clock judges the times of the grant; nil means that the clock of the machine does.
 	clock *steadyClock
 }
@@ -45,6 +48,15 @@ type granted struct {
 // newGranted returns the right that a verified chain gives.
 func (a *Agent) newGranted(g *unlocktoken.Grant) *granted {
 	return &granted{Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), quotas: quotasOf(g), revoked: a.presented.flag(g.Authority.Grant)}
+}
+
+// opened returns what a token opened that g may use; nil: nothing, or not any more. Agent.mu
+// guards it.
+func (g *granted) opened() *session {
+	if g.served != nil {
+		return g.served.own
+	}
+	return g.own
 }
 
 // goodAt returns an error where a grant gives nothing to anybody any more, and the time by

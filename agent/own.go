@@ -159,8 +159,11 @@ func (a *Agent) dropped(g *granted) error {
 func (a *Agent) sessionForLocked(c *caller, boot time.Duration) (*session, error) {
 	s, err := a.currentAtLocked(boot)
 	if g := c.granted(); err != nil && g != nil {
-		if g.own != nil {
-			return g.own, nil
+		if own := g.opened(); own != nil {
+			return own, nil
+		}
+		if a.bundled != nil {
+			return nil, lockedBundle()
 		}
 		return nil, errShownBefore
 	}

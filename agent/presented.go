@@ -45,10 +45,14 @@ func (p *presented) revoke(ids []unlocktoken.ID) (news []unlocktoken.ID) {
 }
 
 // join gives a connection the right g, unless it has one or is gone.
-func (p *presented) join(c *countedConn, g *granted) bool {
+func (p *presented) join(c *countedConn, g *granted) bool { return p.exchange(c, nil, g) }
+
+// exchange gives a connection the right g in the place of old, unless it has another or is
+// gone.
+func (p *presented) exchange(c *countedConn, old, g *granted) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.gone || !c.grant.CompareAndSwap(nil, g) {
+	if c.gone || !c.grant.CompareAndSwap(old, g) {
 		return false
 	}
 	p.conns[c] = g

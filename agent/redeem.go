@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -80,7 +81,7 @@ func (a *Agent) redeem(ctx context.Context, q *pb.RedeemRequest) (*granted, erro
 // that.
 func (a *Agent) admitTo(c *countedConn, g *granted, own *session, locks uint64) error {
 	g.presenter = c
-	if !a.presented.join(c, g) {
+	if !a.presented.exchange(c, a.bundled.right(), g) {
 		if own != nil {
 			own.destroy()
 		}
@@ -103,7 +104,11 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	if err := a.admit(c); err != nil {
 		return nil, nil, err
 	}
-	if c.grant != nil {
+	switch by := c.by(); {
+	case c.grant == a.bundled.right(): // everybody's
+	case by != nil && c.grant == by.grant:
+		return nil, nil, ofSocket()
+	default:
 		return nil, nil, taken()
 	}
 	if f := q.GetShares().GetField(); f != fieldShares {
@@ -114,6 +119,10 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 		return nil, nil, err
 	}
 	defer key.Destroy()
+	if a.bundled != nil {
+		g, err = a.presentToBundle(ctx, c, q, key)
+		return g, nil, err
+	}
 	v, locked, grant, in, err := a.firstLook(ctx, q, key.PublicKey())
 	if err != nil {
 		return nil, nil, err
@@ -279,14 +288,7 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 
 // identifyWith notes for g whom an OIDC token is of.
 func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *granted, m *pb.Sealed) error {
-	if m.GetField() != fieldOIDCToken {
-		return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40s says nothing of a job", m.GetField()), "", "")
-	}
-	key, err := a.tokenSeals.take(m.GetKeyId(), c.peer)
-	if err != nil {
-		return err
-	}
-	token, err := a.openBy(ctx, key, m, pb.Signer_Redeem_FullMethodName, "", maxOIDCToken)
+	token, err := a.openIDToken(ctx, c, m)
 	if err != nil {
 		return err
 	}
@@ -295,4 +297,16 @@ func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *
 		a.learnLocked(ctx, v)
 	}
 	return a.identify(ctx, g, token, func() (*ledger, error) { return a.openLedger(ctx, v) })
+}
+
+// openIDToken opens the ID token that came with an unlock token.
+func (a *Agent) openIDToken(ctx context.Context, c *caller, m *pb.Sealed) (secret.Bytes, error) {
+	if m.GetField() != fieldOIDCToken {
+		return secret.Bytes{}, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a sealed %.40s says nothing of a job", m.GetField()), "", "")
+	}
+	key, err := a.tokenSeals.take(m.GetKeyId(), c.peer)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	return a.openBy(ctx, key, m, pb.Signer_Redeem_FullMethodName, "", maxOIDCToken)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -94,6 +95,10 @@ func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 		out.Profiles = int32(len(own)) // #nosec G115 -- at most 100,000
 	}
 	a.mu.RUnlock()
+	if a.bundled != nil {
+		out.Locked = out.Profiles < 0
+		out.Bundle = &pb.BundleStatus{Grant: a.bundled.name, NotAfter: c.granted().NotAfter(), Profiles: slices.Sorted(maps.Keys(own))}
+	}
 	out.Expiring = slices.DeleteFunc(out.Expiring, func(e *pb.Expiry) bool { return !own[e.GetProfile()] })
 	if by := c.by(); by != nil {
 		out.Sockets, out.Audit.Path = []*pb.SocketStatus{{Name: "agent", Path: by.path}}, ""

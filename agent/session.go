@@ -105,6 +105,9 @@ func (a *Agent) currentLocked() (*session, error) { return a.currentAtLocked(a.b
 // currentAtLocked is currentLocked for the boot-clock time now.
 func (a *Agent) currentAtLocked(now time.Duration) (*session, error) {
 	s := a.session
+	if s == nil && a.bundled != nil {
+		return nil, noVaultInBundle(vault.ErrLocked)
+	}
 	if s == nil {
 		return nil, vault.ErrLocked
 	}

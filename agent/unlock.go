@@ -38,7 +38,7 @@ func (a *Agent) openVaultAt(ctx context.Context, seats chan struct{}) (*vault.Va
 // openVaultWith is openVaultAt by vault.Open or vault.OpenHeld.
 func (a *Agent) openVaultWith(ctx context.Context, open func(context.Context, vault.Config) (*vault.Vault, error), seats chan struct{}) (*vault.Vault, error) {
 	if a.bundled != nil {
-		return nil, refuse(ErrNoVault, pb.CodeNoVault, "this agent serves a bundle and has no vault", "a bundle can be used, and not changed", "where the vault is:  nsagent grant new --bundle F")
+		return nil, noVaultInBundle(ErrNoVault)
 	}
 	cfg := vault.Config{Store: store.NewFile(a.cfg.Paths.Vault), Arena: a.arena, MachineKeyFile: a.cfg.Paths.MachineKey, Memory: &a.seen}
 	if d := a.door(seats); d != nil {
@@ -52,6 +52,11 @@ func (a *Agent) openVaultWith(ctx context.Context, open func(context.Context, va
 	a.lastID = v.ID()
 	a.mu.Unlock()
 	return v, nil
+}
+
+// noVaultInBundle is the refusal of what needs the vault where a bundle is served.
+func noVaultInBundle(cause error) error {
+	return refuse(cause, pb.CodeNoVault, "this agent serves a bundle and has no vault", "a bundle can be used, and not changed; its limits are where it was made", "see what it serves:  nsagent status")
 }
 
 // unlock opens the vault with proof, which may be zero, and makes every profile ready

@@ -29,6 +29,20 @@ type Request struct {
 	Executable string
 }
 
+// Within returns what g and other, which have one authority block, allow both, with the
+// credentials alone that are named: the blocks of g, then those of other that g does not have.
+func (g *Grant) Within(other *Grant, credentials []ID) *Grant {
+	both := &Grant{Authority: g.Authority, AuthorityHash: g.AuthorityHash, limits: slices.Clone(g.limits), subjects: slices.Clone(g.subjects)}
+	for i, subject := range other.subjects {
+		if !slices.Contains(g.subjects, subject) {
+			both.limits, both.subjects = append(both.limits, other.limits[i]), append(both.subjects, subject)
+		}
+	}
+	only := limit{Caveats: Caveats{Credentials: credentials}}
+	both.limits, both.subjects = append(both.limits, only), append(both.subjects, [32]byte{})
+	return both
+}
+
 // Counter is a limit that whoever keeps count has to check: Uses in all, and Rate, each
 // without limit where zero or nil.
 type Counter struct {

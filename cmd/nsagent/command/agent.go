@@ -26,14 +26,7 @@ func newAgent(e *env) *cobra.Command {
 	}
 	c.AddCommand(
 		newAgentRun(e),
-		&cobra.Command{
-			Use:   "start",
-			Short: "Start the agent in the background",
-			Long: `Start the agent in the background and wait until it answers. What it says goes
-to agent.log in the state directory.`,
-			Args: takes(),
-			RunE: func(c *cobra.Command, _ []string) error { return startAgent(c.Context(), e) },
-		},
+		newAgentStart(e),
 		&cobra.Command{
 			Use:   "stop",
 			Short: "Lock and end the agent",

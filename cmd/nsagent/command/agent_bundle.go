@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -149,6 +150,18 @@ func (b bundleFlags) args() []string {
 		args = append(args, "--id-token")
 	}
 	return args
+}
+
+// give has a command that runs an agent serve the bundle, and read its tokens from inputs.
+func (b bundleFlags) give(c *exec.Cmd, inputs []*os.File) {
+	if b.file == "" {
+		return
+	}
+	c.Args, c.ExtraFiles = append(c.Args, "--bundle", b.file), inputs
+	c.Env = append(c.Env, "NSAGENT_TOKEN_FD=3")
+	if b.idToken {
+		c.Env = append(c.Env, "NSAGENT_OIDC_TOKEN_FD=4")
+	}
 }
 
 // inputs returns how many descriptors it is given.

@@ -67,6 +67,18 @@ func absent(err error) bool {
 	return errors.Is(err, client.ErrAgent) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED))
 }
 
+// noVaultHere says that no agent can be started for want of a vault. Who has an unlock token
+// was given a bundle with it, or is on the wrong machine, and needs no vault.
+func noVaultHere() error {
+	if client.UnlockTokenNamed() {
+		return &client.Error{
+			Code: pb.CodeNoVault, Message: "there is no agent, and no vault to start one on", Why: "an unlock token opens the bundle that came with it, or the vault that it was made in",
+			Next: "serve the bundle:  nsagent agent start --bundle FILE",
+		}
+	}
+	return &client.Error{Code: pb.CodeNoVault, Message: "there is no vault yet", Next: "make one:  nsagent init"}
+}
+
 // startOnDemand starts an agent for a command that needs one. started is false where
 // none may be started: the socket was named, the configuration says no, or the
 // command is not one of those.
@@ -84,25 +96,35 @@ func (e *env) startOnDemand(ctx context.Context, p socketpath.Paths) (started bo
 		return false, nil
 	}
 	if noVaultYet(p) {
-		return false, &client.Error{Code: pb.CodeNoVault, Message: "there is no vault yet", Next: "make one:  nsagent init"}
+		return false, noVaultHere()
 	}
-	if err := socketpath.EnsureDir(filepath.Dir(p.Agent)); err != nil {
-		return false, agentFailure("the agent cannot be started", err)
-	}
-	wait, cancel := context.WithTimeout(ctx, startTime+time.Second)
-	defer cancel()
-	guard, err := atomicfile.Lock(wait, filepath.Join(filepath.Dir(p.Agent), "start"))
+	turn, err := e.turnToStart(ctx, p)
 	if err != nil {
-		return false, agentFailure("the agent cannot be started", fmt.Errorf("waiting for another start: %w", err))
+		return false, err
 	}
-	defer guard.Unlock()
+	defer turn.Unlock()
 	if _, err := agentPID(ctx, p.Agent); err == nil {
 		return true, nil // somebody else was faster
 	}
-	pid, err := e.launchAgent(ctx, p)
+	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
 	if err != nil {
 		return false, err
 	}
 	e.say("nsagent: started the agent, pid %d", pid)
 	return true, nil
+}
+
+// turnToStart waits for the turn to start an agent at the sockets of p, which the caller gives
+// up.
+func (e *env) turnToStart(ctx context.Context, p socketpath.Paths) (*atomicfile.Guard, error) {
+	if err := socketpath.EnsureDir(filepath.Dir(p.Agent)); err != nil {
+		return nil, agentFailure("the agent cannot be started", err)
+	}
+	wait, cancel := context.WithTimeout(ctx, startTime+time.Second)
+	defer cancel()
+	turn, err := atomicfile.Lock(wait, filepath.Join(filepath.Dir(p.Agent), "start"))
+	if err != nil {
+		return nil, agentFailure("the agent cannot be started", fmt.Errorf("waiting for another start: %w", err))
+	}
+	return turn, nil
 }

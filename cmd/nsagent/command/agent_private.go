@@ -47,7 +47,7 @@ func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, e
 		return nil, agentFailure("the agent cannot be started", err)
 	}
 	a.socket = filepath.Join(a.dir, "agent.sock")
-	if err := a.start(e, flags.file, inputs); err != nil {
+	if err := a.start(e, flags, inputs); err != nil {
 		a.stop()
 		return nil, err
 	}
@@ -69,14 +69,12 @@ func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, e
 
 // start starts the process. It ends at the latest with this one, and no signal of the
 // terminal reaches it.
-func (a *privateAgent) start(e *env, bundle string, inputs []*os.File) error {
-	c := exec.Command(self, "agent", "run", "--quiet", "--bundle", bundle, "--socket", a.socket) // #nosec G204 -- this very program
+func (a *privateAgent) start(e *env, bundle bundleFlags, inputs []*os.File) error {
+	c := exec.Command(self, "agent", "run", "--quiet", "--socket", a.socket) // #nosec G204 -- this very program
 	c.Args[0] = "nsagent"
-	c.Stderr, c.Dir, c.ExtraFiles = e.stderr, "/", inputs
-	c.Env = append(supervise.ChildEnv(os.Environ()), "NSAGENT_ADMIN_SOCK="+filepath.Join(a.dir, "admin.sock"), "NSAGENT_TOKEN_FD=3")
-	if len(inputs) > 1 {
-		c.Env = append(c.Env, "NSAGENT_OIDC_TOKEN_FD=4")
-	}
+	c.Stderr, c.Dir = e.stderr, "/"
+	c.Env = append(supervise.ChildEnv(os.Environ()), "NSAGENT_ADMIN_SOCK="+filepath.Join(a.dir, "admin.sock"))
+	bundle.give(c, inputs)
 	var err error
 	if a.ended, err = supervise.StartTied(c); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)

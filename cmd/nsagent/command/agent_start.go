@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/nsagent/nsagent/agent/supervise"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/socketpath"
@@ -28,6 +30,65 @@ const (
 	otherTime = 3 * time.Second
 )
 
+func newAgentStart(e *env) *cobra.Command {
+	var bundle string
+	c := &cobra.Command{
+		Use:   "start",
+		Short: "Start the agent in the background",
+		Long: `Start the agent in the background and wait until it answers. What it says goes
+to agent.log in the state directory.
+
+With --bundle it serves what the unlock token in NSAGENT_TOKEN, or that of
+NSAGENT_TOKEN_FILE or NSAGENT_TOKEN_FD, opens of that file: for the programs of
+a CI job that come after it. It ends with  nsagent agent stop.`,
+		Args: takes(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if bundle != "" {
+				return startBundleAgent(c.Context(), e, bundle)
+			}
+			return startAgent(c.Context(), e)
+		},
+	}
+	c.Flags().StringVar(&bundle, "bundle", "", "serve what NSAGENT_TOKEN opens of this `FILE`")
+	return c
+}
+
+// startBundleAgent starts an agent in the background that serves a bundle, and returns once
+// it does. The tokens reach it by descriptors, and are in no environment of it.
+func startBundleAgent(ctx context.Context, e *env, bundle string) error {
+	p, err := e.paths()
+	if err != nil {
+		return err
+	}
+	e.noteReadable(e.getenv("NSAGENT_TOKEN_FILE"))
+	flags, inputs, err := e.bundle(bundle) // before package client takes the variables away
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range inputs {
+			_ = f.Close()
+		}
+	}()
+	turn, err := e.turnToStart(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer turn.Unlock()
+	if _, err := agentPID(ctx, p.Agent); err == nil {
+		return alreadyRunning()
+	}
+	pid, err := e.launchAgent(ctx, p, flags, inputs)
+	if err != nil {
+		return err
+	}
+	return e.printStarted(p, pid, "nsagent status")
+}
+
+func alreadyRunning() error {
+	return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
+}
+
 // startAgent starts an agent in the background, and says what comes next.
 func startAgent(ctx context.Context, e *env) error {
 	p, err := e.paths()
@@ -38,15 +99,23 @@ func startAgent(ctx context.Context, e *env) error {
 		st, err := c.Status(ctx)
 		_ = c.Close()
 		if err == nil && e.startedSince(st.GetPid()) {
-			return e.printStarted(p, st.GetPid())
+			return e.printStarted(p, st.GetPid(), nextFor(p))
 		}
-		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
+		return alreadyRunning()
 	}
-	pid, err := e.launchAgent(ctx, p)
+	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
 	if err != nil {
 		return err
 	}
-	return e.printStarted(p, pid)
+	return e.printStarted(p, pid, nextFor(p))
+}
+
+// nextFor says what comes after the start of an agent with a vault.
+func nextFor(p socketpath.Paths) string {
+	if noVaultYet(p) {
+		return "nsagent init"
+	}
+	return "nsagent unlock"
 }
 
 // startedSince reports whether a process is younger than this one: it is the agent that
@@ -73,17 +142,13 @@ func startOf(pid string) (uint64, error) {
 }
 
 // printStarted says that an agent was started, and what comes next.
-func (e *env) printStarted(p socketpath.Paths, pid int32) error {
+func (e *env) printStarted(p socketpath.Paths, pid int32, next string) error {
 	if e.json() {
 		return e.printJSON(struct {
 			Schema string `json:"schema"`
 			PID    int32  `json:"pid"`
 			Socket string `json:"socket"`
 		}{"nsagent.agent-start/v1", pid, p.Agent})
-	}
-	next := "nsagent unlock"
-	if noVaultYet(p) {
-		next = "nsagent init"
 	}
 	e.say("agent started, pid %d; next:  %s", pid, next)
 	return nil
@@ -92,8 +157,8 @@ func (e *env) printStarted(p socketpath.Paths, pid int32) error {
 // launchAgent starts the supervisor in a session of its own and waits until the
 // agent answers. Nothing of the caller lives on in it: no terminal, no directory, no
 // descriptor, no variable that it does not need. Where it ends instead, what it said
-// is printed.
-func (e *env) launchAgent(ctx context.Context, p socketpath.Paths) (pid int32, err error) {
+// is printed. Where a bundle is to be served, it reads the inputs from its first descriptors.
+func (e *env) launchAgent(ctx context.Context, p socketpath.Paths, bundle bundleFlags, inputs []*os.File) (pid int32, err error) {
 	if err := socketpath.EnsureDir(filepath.Dir(p.LogFile)); err != nil {
 		return 0, agentFailure("the agent cannot be started", err)
 	}
@@ -110,6 +175,7 @@ func (e *env) launchAgent(ctx context.Context, p socketpath.Paths) (pid int32, e
 	child.Args[0] = "nsagent"
 	child.Stdout, child.Stderr, child.Dir = log, log, "/"
 	child.Env = supervise.ChildEnv(os.Environ())
+	bundle.give(child, inputs)
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	supervise.KeepDescriptors()
 	if err := child.Start(); err != nil {

@@ -26,6 +26,9 @@ func newAudit(e *env) *cobra.Command {
 		Short: "Read and check the log of every use, denial and change",
 	}
 	c.AddCommand(newAuditQuery(e), newAuditTail(e), newAuditVerify(e), newAuditExport(e), newAuditProve(e))
+	for _, sub := range c.Commands() {
+		sub.Flags().StringVar(&e.auditDir, "dir", "", "the log in `DIR`, such as that of a bundle (else this machine's)")
+	}
 	return c
 }
 
@@ -247,7 +250,7 @@ func auditBroken(why string) error {
 
 // openAudit opens the log for reading. It needs no agent and no lock.
 func (e *env) openAudit() (io.ReadCloser, error) {
-	p, err := e.paths()
+	p, err := e.auditPaths()
 	if err != nil {
 		return nil, err
 	}

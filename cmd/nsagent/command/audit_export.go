@@ -55,7 +55,7 @@ func runAuditExport(e *env, o exportOptions, args []string) error {
 	if o.key && o.checkpoint {
 		return usage("--key and --checkpoint exclude each other", "each prints one thing, and the log is left out", "do one after the other")
 	}
-	p, err := e.paths()
+	p, err := e.auditPaths()
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func runAuditProve(e *env, heldPath string, args []string) error {
 		}
 		held = &all[len(all)-1]
 	}
-	p, err := e.paths()
+	p, err := e.auditPaths()
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func runAuditTail(ctx context.Context, e *env, o tailOptions) error {
 	if o.number < 0 {
 		return usage("-n is negative", "it takes a number of entries; 0 means those to come alone", "")
 	}
-	p, err := e.paths()
+	p, err := e.auditPaths()
 	if err != nil {
 		return err
 	}

@@ -55,13 +55,15 @@ func runAuditVerify(e *env, o verifyOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := e.paths()
-	if err != nil {
-		return err
-	}
-	place := p.AuditDir
+	var place string
 	if len(args) > 0 {
 		place = args[0]
+	} else {
+		p, err := e.auditPaths()
+		if err != nil {
+			return err
+		}
+		place = p.AuditDir
 	}
 	r, err := checkAt(place, trust)
 	switch {

@@ -31,6 +31,8 @@ type env struct {
 
 	// command is how the command that runs is called, such as "nsagent profile ls".
 	command string
+	// auditDir is where the audit log is that is to be read; empty: where this machine has it.
+	auditDir string
 	// failureCode is the exit code of every failure of the command; 0 means that the code of
 	// the error says it.
 	failureCode int

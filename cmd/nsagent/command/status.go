@@ -53,13 +53,19 @@ func (e *env) beforeTheFirst(err error) error {
 	if lost != nil || f.Code != pb.CodeAgent || !noVaultYet(p) {
 		return err
 	}
-	return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: "there is no vault yet, either; make one:  nsagent init"}
+	next := "there is no vault yet, either; make one:  nsagent init"
+	if client.UnlockTokenNamed() {
+		next = "no vault is here; serve a bundle:  nsagent agent start --bundle FILE"
+	}
+	return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: next}
 }
 
 func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	u := r.GetUnlock()
-	state := "locked; open it:  nsagent unlock"
+	what, state := "vault", "locked; open it:  nsagent unlock"
 	switch {
+	case r.GetBundle() != nil:
+		what, state = "bundle", bundleSentence(r.GetBundle(), r.GetLocked())
 	case noVaultYet(p):
 		state = "none yet; make one:  nsagent init"
 	case !r.GetLocked():
@@ -69,12 +75,12 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	}
 	rows := [][2]string{
 		{"agent", fmt.Sprintf("%s, pid %d", r.GetVersion(), r.GetPid())},
-		{"vault", state},
+		{what, state},
 	}
 	if len(u.GetSlots()) > 0 {
 		rows = append(rows, [2]string{"opens by", opensBy(u.GetSlots(), u.GetWeakest())})
 	}
-	if !r.GetLocked() {
+	if !r.GetLocked() && r.GetBundle() == nil {
 		rows = append(rows, [2]string{"rollback", rollback(u)})
 	}
 	rows = append(rows, e.policyRows(r.GetPolicy(), p)...)
@@ -156,14 +162,28 @@ func noVaultYet(p socketpath.Paths) bool {
 	return errors.Is(err, fs.ErrNotExist) && !p.SocketNamed
 }
 
+// bundleSentence says what an agent serves that has no vault.
+func bundleSentence(b *pb.BundleStatus, locked bool) string {
+	if locked {
+		return "locked; start again:  nsagent agent stop && nsagent agent start --bundle FILE"
+	}
+	return fmt.Sprintf("open, %s: %s; of %s, until %s", count(uint64(len(b.GetProfiles())), "profile"), strings.Join(b.GetProfiles(), ", "), shortGrant(b.GetGrant()), day(b.GetNotAfter(), ""))
+}
+
+// auditSentence tells of the audit log. Where it is, the agent says to its owner alone, and
+// not on the socket of a grant.
 func auditSentence(a *pb.AuditStatus) string {
+	state, in := count(a.GetSeq(), "entry"), " in "
 	switch {
 	case !a.GetOk():
-		return "cannot be written: " + a.GetPath()
+		state, in = "cannot be written", ": "
 	case a.GetDurability() == "strict":
-		return count(a.GetSeq(), "entry") + ", each on the disk before its answer, in " + a.GetPath()
+		state, in = state+", each on the disk before its answer", ", in "
 	}
-	return count(a.GetSeq(), "entry") + " in " + a.GetPath()
+	if a.GetPath() == "" {
+		return state
+	}
+	return state + in + a.GetPath()
 }
 
 // checkpoint tells of the last checkpoint of the audit log.

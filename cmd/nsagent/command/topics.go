@@ -185,9 +185,10 @@ const helpCI = `A job needs no vault: a bundle in the repository does, with the 
 that opens it in NSAGENT_TOKEN. docs/ci has templates for GitHub and GitLab.
 
   nsagent exec --bundle ci/nsagent.bundle -- python3 load.py
-  nsagent agent run --bundle ci/nsagent.bundle &
+  nsagent agent start --bundle ci/nsagent.bundle
 
-The first ends with its program; the second serves many programs of the job.
+The first ends with its program. The second returns once it serves, and goes on
+for the programs of the job that follow; they need no token.
 
 Where the grant asks which job it is, NSAGENT_OIDC_TOKEN_FILE names a file with
 an ID token of the job, got right before and good for one command. Its audience

@@ -204,6 +204,15 @@ type StatusJSON struct {
 	Policy *PolicyJSON `json:"policy"`
 	// GrantSockets are told to the owner alone.
 	GrantSockets []GrantSocketJSON `json:"grant_sockets"`
+	// Bundle is what an agent serves that has no vault; null where it has one.
+	Bundle *BundleJSON `json:"bundle"`
+}
+
+// BundleJSON tells of a bundle that is served, with the profiles that the caller may use.
+type BundleJSON struct {
+	Grant     string   `json:"grant"`
+	ExpiresAt string   `json:"expires_at"`
+	Profiles  []string `json:"profiles"`
 }
 
 // GrantSocketJSON is a socket on which a right of its own applies. Grant is null where that
@@ -304,6 +313,9 @@ func (m *StatusResponse) JSON() StatusJSON {
 		s.GrantSockets = append(s.GrantSockets, GrantSocketJSON{
 			Path: k.GetPath(), Grant: textOrNull(k.GetGrant()), Profile: textOrNull(k.GetProfile()), ExpiresAt: *instant(k.GetExpiresAt()), Standing: k.GetStanding(),
 		})
+	}
+	if b := m.GetBundle(); b != nil {
+		s.Bundle = &BundleJSON{Grant: b.GetGrant(), ExpiresAt: *instant(b.GetNotAfter()), Profiles: append([]string{}, b.GetProfiles()...)}
 	}
 	if p := m.GetPolicy(); p != nil {
 		s.Policy = &PolicyJSON{SHA256: textOrNull(p.GetSha256()), Rules: p.GetRules(), Fault: textOrNull(p.GetFault())}

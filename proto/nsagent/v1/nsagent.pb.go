@@ -1684,7 +1684,9 @@ type StatusResponse struct {
 	Policy *PolicyStatus `protobuf:"bytes,41,opt,name=policy,proto3" json:"policy,omitempty"`
 	// Sockets on which a right of its own applies to whoever connects, in the order of their
 	// paths; told to the owner alone, not to who has a token or asks on such a socket.
-	GrantSockets  []*GrantSocketStatus `protobuf:"bytes,42,rep,name=grant_sockets,json=grantSockets,proto3" json:"grant_sockets,omitempty"`
+	GrantSockets []*GrantSocketStatus `protobuf:"bytes,42,rep,name=grant_sockets,json=grantSockets,proto3" json:"grant_sockets,omitempty"`
+	// What an agent serves that has no vault; absent where it has one.
+	Bundle        *BundleStatus `protobuf:"bytes,43,opt,name=bundle,proto3" json:"bundle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1810,6 +1812,77 @@ func (x *StatusResponse) GetGrantSockets() []*GrantSocketStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetBundle() *BundleStatus {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+// BundleStatus is the grant whose bundle an agent serves, as far as the caller may use it.
+type BundleStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The grant's name: g_ and 26 characters.
+	Grant string `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
+	// The last second at which it is good, in Unix seconds.
+	NotAfter int64 `protobuf:"varint,2,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// Names of its profiles, in order; none once it was locked.
+	Profiles      []string `protobuf:"bytes,3,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BundleStatus) Reset() {
+	*x = BundleStatus{}
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleStatus) ProtoMessage() {}
+
+func (x *BundleStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleStatus.ProtoReflect.Descriptor instead.
+func (*BundleStatus) Descriptor() ([]byte, []int) {
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *BundleStatus) GetGrant() string {
+	if x != nil {
+		return x.Grant
+	}
+	return ""
+}
+
+func (x *BundleStatus) GetNotAfter() int64 {
+	if x != nil {
+		return x.NotAfter
+	}
+	return 0
+}
+
+func (x *BundleStatus) GetProfiles() []string {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
 // Expiry is the end of a credential that is near or has passed.
 type Expiry struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1827,7 +1900,7 @@ type Expiry struct {
 
 func (x *Expiry) Reset() {
 	*x = Expiry{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1912,7 @@ func (x *Expiry) String() string {
 func (*Expiry) ProtoMessage() {}
 
 func (x *Expiry) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[24]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +1925,7 @@ func (x *Expiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
 func (*Expiry) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{24}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Expiry) GetProfile() string {
@@ -1917,7 +1990,7 @@ type UnlockStatus struct {
 
 func (x *UnlockStatus) Reset() {
 	*x = UnlockStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2002,7 @@ func (x *UnlockStatus) String() string {
 func (*UnlockStatus) ProtoMessage() {}
 
 func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[25]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2015,7 @@ func (x *UnlockStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockStatus.ProtoReflect.Descriptor instead.
 func (*UnlockStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{25}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UnlockStatus) GetSlots() []string {
@@ -2004,7 +2077,7 @@ type MemoryStatus struct {
 
 func (x *MemoryStatus) Reset() {
 	*x = MemoryStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2089,7 @@ func (x *MemoryStatus) String() string {
 func (*MemoryStatus) ProtoMessage() {}
 
 func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[26]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2102,7 @@ func (x *MemoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatus.ProtoReflect.Descriptor instead.
 func (*MemoryStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{26}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MemoryStatus) GetMode() string {
@@ -2089,7 +2162,7 @@ type AuditStatus struct {
 
 func (x *AuditStatus) Reset() {
 	*x = AuditStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2174,7 @@ func (x *AuditStatus) String() string {
 func (*AuditStatus) ProtoMessage() {}
 
 func (x *AuditStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[27]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2187,7 @@ func (x *AuditStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditStatus.ProtoReflect.Descriptor instead.
 func (*AuditStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{27}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AuditStatus) GetOk() bool {
@@ -2191,7 +2264,7 @@ type GrantSocketStatus struct {
 
 func (x *GrantSocketStatus) Reset() {
 	*x = GrantSocketStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2276,7 @@ func (x *GrantSocketStatus) String() string {
 func (*GrantSocketStatus) ProtoMessage() {}
 
 func (x *GrantSocketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[28]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2289,7 @@ func (x *GrantSocketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantSocketStatus.ProtoReflect.Descriptor instead.
 func (*GrantSocketStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{28}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GrantSocketStatus) GetPath() string {
@@ -2265,7 +2338,7 @@ type SocketStatus struct {
 
 func (x *SocketStatus) Reset() {
 	*x = SocketStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2350,7 @@ func (x *SocketStatus) String() string {
 func (*SocketStatus) ProtoMessage() {}
 
 func (x *SocketStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[29]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2363,7 @@ func (x *SocketStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketStatus.ProtoReflect.Descriptor instead.
 func (*SocketStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{29}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SocketStatus) GetName() string {
@@ -2318,7 +2391,7 @@ type SandboxStatus struct {
 
 func (x *SandboxStatus) Reset() {
 	*x = SandboxStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2403,7 @@ func (x *SandboxStatus) String() string {
 func (*SandboxStatus) ProtoMessage() {}
 
 func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[30]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2416,7 @@ func (x *SandboxStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SandboxStatus.ProtoReflect.Descriptor instead.
 func (*SandboxStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{30}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SandboxStatus) GetSeccomp() bool {
@@ -2370,7 +2443,7 @@ type SealKeyRequest struct {
 
 func (x *SealKeyRequest) Reset() {
 	*x = SealKeyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2455,7 @@ func (x *SealKeyRequest) String() string {
 func (*SealKeyRequest) ProtoMessage() {}
 
 func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[31]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2468,7 @@ func (x *SealKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyRequest.ProtoReflect.Descriptor instead.
 func (*SealKeyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{31}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SealKeyRequest) GetCount() uint32 {
@@ -2420,7 +2493,7 @@ type SealKeyResponse struct {
 
 func (x *SealKeyResponse) Reset() {
 	*x = SealKeyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2505,7 @@ func (x *SealKeyResponse) String() string {
 func (*SealKeyResponse) ProtoMessage() {}
 
 func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[32]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2518,7 @@ func (x *SealKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKeyResponse.ProtoReflect.Descriptor instead.
 func (*SealKeyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{32}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SealKeyResponse) GetKeys() []*SealKey {
@@ -2488,7 +2561,7 @@ type SealKey struct {
 
 func (x *SealKey) Reset() {
 	*x = SealKey{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2573,7 @@ func (x *SealKey) String() string {
 func (*SealKey) ProtoMessage() {}
 
 func (x *SealKey) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[33]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2586,7 @@ func (x *SealKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealKey.ProtoReflect.Descriptor instead.
 func (*SealKey) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{33}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SealKey) GetId() []byte {
@@ -2545,7 +2618,7 @@ type Sealed struct {
 
 func (x *Sealed) Reset() {
 	*x = Sealed{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +2630,7 @@ func (x *Sealed) String() string {
 func (*Sealed) ProtoMessage() {}
 
 func (x *Sealed) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[34]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +2643,7 @@ func (x *Sealed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
 func (*Sealed) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{34}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Sealed) GetField() string {
@@ -2618,7 +2691,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2703,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[35]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2716,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{35}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Proof) GetPassphrase() *Sealed {
@@ -2689,7 +2762,7 @@ type UnlockRequest struct {
 
 func (x *UnlockRequest) Reset() {
 	*x = UnlockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2774,7 @@ func (x *UnlockRequest) String() string {
 func (*UnlockRequest) ProtoMessage() {}
 
 func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[36]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2787,7 @@ func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
 func (*UnlockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{36}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UnlockRequest) GetPassphrase() *Sealed {
@@ -2754,7 +2827,7 @@ type UnlockResponse struct {
 
 func (x *UnlockResponse) Reset() {
 	*x = UnlockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2839,7 @@ func (x *UnlockResponse) String() string {
 func (*UnlockResponse) ProtoMessage() {}
 
 func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[37]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2852,7 @@ func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
 func (*UnlockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{37}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UnlockResponse) GetProfiles() int32 {
@@ -2834,7 +2907,7 @@ type KeySlot struct {
 
 func (x *KeySlot) Reset() {
 	*x = KeySlot{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2919,7 @@ func (x *KeySlot) String() string {
 func (*KeySlot) ProtoMessage() {}
 
 func (x *KeySlot) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[38]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2932,7 @@ func (x *KeySlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeySlot.ProtoReflect.Descriptor instead.
 func (*KeySlot) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{38}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KeySlot) GetId() string {
@@ -2910,7 +2983,7 @@ type Totp struct {
 
 func (x *Totp) Reset() {
 	*x = Totp{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +2995,7 @@ func (x *Totp) String() string {
 func (*Totp) ProtoMessage() {}
 
 func (x *Totp) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[39]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3008,7 @@ func (x *Totp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Totp.ProtoReflect.Descriptor instead.
 func (*Totp) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{39}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Totp) GetId() string {
@@ -2960,7 +3033,7 @@ type ListKeySlotsRequest struct {
 
 func (x *ListKeySlotsRequest) Reset() {
 	*x = ListKeySlotsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3045,7 @@ func (x *ListKeySlotsRequest) String() string {
 func (*ListKeySlotsRequest) ProtoMessage() {}
 
 func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[40]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3058,7 @@ func (x *ListKeySlotsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsRequest.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{40}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
 }
 
 type ListKeySlotsResponse struct {
@@ -3001,7 +3074,7 @@ type ListKeySlotsResponse struct {
 
 func (x *ListKeySlotsResponse) Reset() {
 	*x = ListKeySlotsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3086,7 @@ func (x *ListKeySlotsResponse) String() string {
 func (*ListKeySlotsResponse) ProtoMessage() {}
 
 func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[41]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3099,7 @@ func (x *ListKeySlotsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeySlotsResponse.ProtoReflect.Descriptor instead.
 func (*ListKeySlotsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{41}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListKeySlotsResponse) GetSlots() []*KeySlot {
@@ -3067,7 +3140,7 @@ type AddKeySlotRequest struct {
 
 func (x *AddKeySlotRequest) Reset() {
 	*x = AddKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3152,7 @@ func (x *AddKeySlotRequest) String() string {
 func (*AddKeySlotRequest) ProtoMessage() {}
 
 func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[42]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3165,7 @@ func (x *AddKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*AddKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{42}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AddKeySlotRequest) GetProof() *Proof {
@@ -3134,7 +3207,7 @@ type AddKeySlotResponse struct {
 
 func (x *AddKeySlotResponse) Reset() {
 	*x = AddKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3146,7 +3219,7 @@ func (x *AddKeySlotResponse) String() string {
 func (*AddKeySlotResponse) ProtoMessage() {}
 
 func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[43]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3159,7 +3232,7 @@ func (x *AddKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*AddKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{43}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AddKeySlotResponse) GetSlots() []*KeySlot {
@@ -3192,7 +3265,7 @@ type AddTOTPRequest struct {
 
 func (x *AddTOTPRequest) Reset() {
 	*x = AddTOTPRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3277,7 @@ func (x *AddTOTPRequest) String() string {
 func (*AddTOTPRequest) ProtoMessage() {}
 
 func (x *AddTOTPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[44]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3290,7 @@ func (x *AddTOTPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTOTPRequest.ProtoReflect.Descriptor instead.
 func (*AddTOTPRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{44}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AddTOTPRequest) GetProof() *Proof {
@@ -3251,7 +3324,7 @@ type AddTOTPResponse struct {
 
 func (x *AddTOTPResponse) Reset() {
 	*x = AddTOTPResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3263,7 +3336,7 @@ func (x *AddTOTPResponse) String() string {
 func (*AddTOTPResponse) ProtoMessage() {}
 
 func (x *AddTOTPResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[45]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3276,7 +3349,7 @@ func (x *AddTOTPResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTOTPResponse.ProtoReflect.Descriptor instead.
 func (*AddTOTPResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{45}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddTOTPResponse) GetTotp() *Totp {
@@ -3298,7 +3371,7 @@ type RemoveKeySlotRequest struct {
 
 func (x *RemoveKeySlotRequest) Reset() {
 	*x = RemoveKeySlotRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3383,7 @@ func (x *RemoveKeySlotRequest) String() string {
 func (*RemoveKeySlotRequest) ProtoMessage() {}
 
 func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[46]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3323,7 +3396,7 @@ func (x *RemoveKeySlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotRequest.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{46}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RemoveKeySlotRequest) GetProof() *Proof {
@@ -3352,7 +3425,7 @@ type RemoveKeySlotResponse struct {
 
 func (x *RemoveKeySlotResponse) Reset() {
 	*x = RemoveKeySlotResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3437,7 @@ func (x *RemoveKeySlotResponse) String() string {
 func (*RemoveKeySlotResponse) ProtoMessage() {}
 
 func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[47]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3450,7 @@ func (x *RemoveKeySlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveKeySlotResponse.ProtoReflect.Descriptor instead.
 func (*RemoveKeySlotResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{47}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RemoveKeySlotResponse) GetSlots() []*KeySlot {
@@ -3417,7 +3490,7 @@ type AdoptPolicyRequest struct {
 
 func (x *AdoptPolicyRequest) Reset() {
 	*x = AdoptPolicyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3502,7 @@ func (x *AdoptPolicyRequest) String() string {
 func (*AdoptPolicyRequest) ProtoMessage() {}
 
 func (x *AdoptPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[48]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3515,7 @@ func (x *AdoptPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptPolicyRequest.ProtoReflect.Descriptor instead.
 func (*AdoptPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{48}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AdoptPolicyRequest) GetProof() *Proof {
@@ -3475,7 +3548,7 @@ type AdoptPolicyResponse struct {
 
 func (x *AdoptPolicyResponse) Reset() {
 	*x = AdoptPolicyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3560,7 @@ func (x *AdoptPolicyResponse) String() string {
 func (*AdoptPolicyResponse) ProtoMessage() {}
 
 func (x *AdoptPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[49]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3573,7 @@ func (x *AdoptPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptPolicyResponse.ProtoReflect.Descriptor instead.
 func (*AdoptPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{49}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AdoptPolicyResponse) GetPolicy() *PolicyStatus {
@@ -3518,7 +3591,7 @@ type ShowPolicyRequest struct {
 
 func (x *ShowPolicyRequest) Reset() {
 	*x = ShowPolicyRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3530,7 +3603,7 @@ func (x *ShowPolicyRequest) String() string {
 func (*ShowPolicyRequest) ProtoMessage() {}
 
 func (x *ShowPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[50]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3543,7 +3616,7 @@ func (x *ShowPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ShowPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{50}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
 }
 
 type ShowPolicyResponse struct {
@@ -3557,7 +3630,7 @@ type ShowPolicyResponse struct {
 
 func (x *ShowPolicyResponse) Reset() {
 	*x = ShowPolicyResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3642,7 @@ func (x *ShowPolicyResponse) String() string {
 func (*ShowPolicyResponse) ProtoMessage() {}
 
 func (x *ShowPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[51]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3655,7 @@ func (x *ShowPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ShowPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{51}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ShowPolicyResponse) GetPolicy() *PolicyStatus {
@@ -3613,7 +3686,7 @@ type PolicyStatus struct {
 
 func (x *PolicyStatus) Reset() {
 	*x = PolicyStatus{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3625,7 +3698,7 @@ func (x *PolicyStatus) String() string {
 func (*PolicyStatus) ProtoMessage() {}
 
 func (x *PolicyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[52]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3638,7 +3711,7 @@ func (x *PolicyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyStatus.ProtoReflect.Descriptor instead.
 func (*PolicyStatus) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{52}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PolicyStatus) GetSha256() string {
@@ -3678,7 +3751,7 @@ type ChangePassphraseRequest struct {
 
 func (x *ChangePassphraseRequest) Reset() {
 	*x = ChangePassphraseRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +3763,7 @@ func (x *ChangePassphraseRequest) String() string {
 func (*ChangePassphraseRequest) ProtoMessage() {}
 
 func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[53]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +3776,7 @@ func (x *ChangePassphraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseRequest.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{53}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ChangePassphraseRequest) GetPassphrase() *Sealed {
@@ -3744,7 +3817,7 @@ type ChangePassphraseResponse struct {
 
 func (x *ChangePassphraseResponse) Reset() {
 	*x = ChangePassphraseResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +3829,7 @@ func (x *ChangePassphraseResponse) String() string {
 func (*ChangePassphraseResponse) ProtoMessage() {}
 
 func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[54]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +3842,7 @@ func (x *ChangePassphraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePassphraseResponse.ProtoReflect.Descriptor instead.
 func (*ChangePassphraseResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{54}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ChangePassphraseResponse) GetChanged() int32 {
@@ -3795,7 +3868,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3807,7 +3880,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[55]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3820,7 +3893,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{55}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RecoverRequest) GetRecovery() *Sealed {
@@ -3863,7 +3936,7 @@ type RecoverResponse struct {
 
 func (x *RecoverResponse) Reset() {
 	*x = RecoverResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3875,7 +3948,7 @@ func (x *RecoverResponse) String() string {
 func (*RecoverResponse) ProtoMessage() {}
 
 func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[56]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3888,7 +3961,7 @@ func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
 func (*RecoverResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{56}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RecoverResponse) GetSlots() []*KeySlot {
@@ -3920,7 +3993,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4005,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[57]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4018,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{57}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
 }
 
 type LockResponse struct {
@@ -3956,7 +4029,7 @@ type LockResponse struct {
 
 func (x *LockResponse) Reset() {
 	*x = LockResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3968,7 +4041,7 @@ func (x *LockResponse) String() string {
 func (*LockResponse) ProtoMessage() {}
 
 func (x *LockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[58]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3981,7 +4054,7 @@ func (x *LockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
 func (*LockResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{58}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
 }
 
 // Profile is the public part of a profile: nothing in it is secret.
@@ -4061,7 +4134,7 @@ type Profile struct {
 
 func (x *Profile) Reset() {
 	*x = Profile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +4146,7 @@ func (x *Profile) String() string {
 func (*Profile) ProtoMessage() {}
 
 func (x *Profile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[59]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +4159,7 @@ func (x *Profile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Profile.ProtoReflect.Descriptor instead.
 func (*Profile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{59}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Profile) GetName() string {
@@ -4351,7 +4424,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4436,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[60]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4449,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{60}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Certificate) GetCertificateId() string {
@@ -4486,7 +4559,7 @@ type RetiredCertificate struct {
 
 func (x *RetiredCertificate) Reset() {
 	*x = RetiredCertificate{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4498,7 +4571,7 @@ func (x *RetiredCertificate) String() string {
 func (*RetiredCertificate) ProtoMessage() {}
 
 func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[61]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4511,7 +4584,7 @@ func (x *RetiredCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetiredCertificate.ProtoReflect.Descriptor instead.
 func (*RetiredCertificate) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{61}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RetiredCertificate) GetCertificateId() string {
@@ -4554,7 +4627,7 @@ type NewCertificateRequest struct {
 
 func (x *NewCertificateRequest) Reset() {
 	*x = NewCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4566,7 +4639,7 @@ func (x *NewCertificateRequest) String() string {
 func (*NewCertificateRequest) ProtoMessage() {}
 
 func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[62]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4579,7 +4652,7 @@ func (x *NewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*NewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{62}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *NewCertificateRequest) GetProfile() *Profile {
@@ -4620,7 +4693,7 @@ type NewCertificateResponse struct {
 
 func (x *NewCertificateResponse) Reset() {
 	*x = NewCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4632,7 +4705,7 @@ func (x *NewCertificateResponse) String() string {
 func (*NewCertificateResponse) ProtoMessage() {}
 
 func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[63]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4645,7 +4718,7 @@ func (x *NewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*NewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{63}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *NewCertificateResponse) GetCertificate() *Certificate {
@@ -4672,7 +4745,7 @@ type DropCertificateRequest struct {
 
 func (x *DropCertificateRequest) Reset() {
 	*x = DropCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4684,7 +4757,7 @@ func (x *DropCertificateRequest) String() string {
 func (*DropCertificateRequest) ProtoMessage() {}
 
 func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[64]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4697,7 +4770,7 @@ func (x *DropCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateRequest.ProtoReflect.Descriptor instead.
 func (*DropCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{64}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DropCertificateRequest) GetName() string {
@@ -4716,7 +4789,7 @@ type DropCertificateResponse struct {
 
 func (x *DropCertificateResponse) Reset() {
 	*x = DropCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4728,7 +4801,7 @@ func (x *DropCertificateResponse) String() string {
 func (*DropCertificateResponse) ProtoMessage() {}
 
 func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[65]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4741,7 +4814,7 @@ func (x *DropCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropCertificateResponse.ProtoReflect.Descriptor instead.
 func (*DropCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{65}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DropCertificateResponse) GetProfile() *Profile {
@@ -4761,7 +4834,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4773,7 +4846,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[66]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4786,7 +4859,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{66}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListCertificatesRequest) GetName() string {
@@ -4809,7 +4882,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +4894,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[67]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +4907,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{67}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -4872,7 +4945,7 @@ type UploadCertificateRequest struct {
 
 func (x *UploadCertificateRequest) Reset() {
 	*x = UploadCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +4957,7 @@ func (x *UploadCertificateRequest) String() string {
 func (*UploadCertificateRequest) ProtoMessage() {}
 
 func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[68]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +4970,7 @@ func (x *UploadCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateRequest.ProtoReflect.Descriptor instead.
 func (*UploadCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{68}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *UploadCertificateRequest) GetName() string {
@@ -4930,7 +5003,7 @@ type UploadCertificateResponse struct {
 
 func (x *UploadCertificateResponse) Reset() {
 	*x = UploadCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4942,7 +5015,7 @@ func (x *UploadCertificateResponse) String() string {
 func (*UploadCertificateResponse) ProtoMessage() {}
 
 func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[69]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4955,7 +5028,7 @@ func (x *UploadCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadCertificateResponse.ProtoReflect.Descriptor instead.
 func (*UploadCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{69}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *UploadCertificateResponse) GetCertificate() *Certificate {
@@ -4985,7 +5058,7 @@ type RotateCertificateRequest struct {
 
 func (x *RotateCertificateRequest) Reset() {
 	*x = RotateCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4997,7 +5070,7 @@ func (x *RotateCertificateRequest) String() string {
 func (*RotateCertificateRequest) ProtoMessage() {}
 
 func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[70]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5010,7 +5083,7 @@ func (x *RotateCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RotateCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{70}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RotateCertificateRequest) GetName() string {
@@ -5069,7 +5142,7 @@ type RotateCertificateResponse struct {
 
 func (x *RotateCertificateResponse) Reset() {
 	*x = RotateCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5154,7 @@ func (x *RotateCertificateResponse) String() string {
 func (*RotateCertificateResponse) ProtoMessage() {}
 
 func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[71]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5167,7 @@ func (x *RotateCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RotateCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{71}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RotateCertificateResponse) GetProfile() *Profile {
@@ -5137,7 +5210,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5149,7 +5222,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[72]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5162,7 +5235,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{72}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RevokeCertificateRequest) GetName() string {
@@ -5187,7 +5260,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5199,7 +5272,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[73]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5212,7 +5285,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{73}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
 }
 
 // SecretVersion says of a version of a secret what is not secret.
@@ -5231,7 +5304,7 @@ type SecretVersion struct {
 
 func (x *SecretVersion) Reset() {
 	*x = SecretVersion{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5316,7 @@ func (x *SecretVersion) String() string {
 func (*SecretVersion) ProtoMessage() {}
 
 func (x *SecretVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[74]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5329,7 @@ func (x *SecretVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretVersion.ProtoReflect.Descriptor instead.
 func (*SecretVersion) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{74}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SecretVersion) GetNumber() uint64 {
@@ -5300,7 +5373,7 @@ type AddProfileRequest struct {
 
 func (x *AddProfileRequest) Reset() {
 	*x = AddProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5312,7 +5385,7 @@ func (x *AddProfileRequest) String() string {
 func (*AddProfileRequest) ProtoMessage() {}
 
 func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[75]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5325,7 +5398,7 @@ func (x *AddProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileRequest.ProtoReflect.Descriptor instead.
 func (*AddProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{75}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *AddProfileRequest) GetProfile() *Profile {
@@ -5351,7 +5424,7 @@ type AddProfileResponse struct {
 
 func (x *AddProfileResponse) Reset() {
 	*x = AddProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5363,7 +5436,7 @@ func (x *AddProfileResponse) String() string {
 func (*AddProfileResponse) ProtoMessage() {}
 
 func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[76]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5376,7 +5449,7 @@ func (x *AddProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddProfileResponse.ProtoReflect.Descriptor instead.
 func (*AddProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{76}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *AddProfileResponse) GetProfile() *Profile {
@@ -5396,7 +5469,7 @@ type ShowProfileRequest struct {
 
 func (x *ShowProfileRequest) Reset() {
 	*x = ShowProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5408,7 +5481,7 @@ func (x *ShowProfileRequest) String() string {
 func (*ShowProfileRequest) ProtoMessage() {}
 
 func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[77]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5421,7 +5494,7 @@ func (x *ShowProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileRequest.ProtoReflect.Descriptor instead.
 func (*ShowProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{77}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ShowProfileRequest) GetName() string {
@@ -5440,7 +5513,7 @@ type ShowProfileResponse struct {
 
 func (x *ShowProfileResponse) Reset() {
 	*x = ShowProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5525,7 @@ func (x *ShowProfileResponse) String() string {
 func (*ShowProfileResponse) ProtoMessage() {}
 
 func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[78]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5465,7 +5538,7 @@ func (x *ShowProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowProfileResponse.ProtoReflect.Descriptor instead.
 func (*ShowProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{78}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ShowProfileResponse) GetProfile() *Profile {
@@ -5488,7 +5561,7 @@ type UploadRequest struct {
 
 func (x *UploadRequest) Reset() {
 	*x = UploadRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5500,7 +5573,7 @@ func (x *UploadRequest) String() string {
 func (*UploadRequest) ProtoMessage() {}
 
 func (x *UploadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[79]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5513,7 +5586,7 @@ func (x *UploadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
 func (*UploadRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{79}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *UploadRequest) GetStart() *UploadStart {
@@ -5546,7 +5619,7 @@ type UploadStart struct {
 
 func (x *UploadStart) Reset() {
 	*x = UploadStart{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5631,7 @@ func (x *UploadStart) String() string {
 func (*UploadStart) ProtoMessage() {}
 
 func (x *UploadStart) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[80]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5644,7 @@ func (x *UploadStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadStart.ProtoReflect.Descriptor instead.
 func (*UploadStart) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{80}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *UploadStart) GetMethod() string {
@@ -5619,7 +5692,7 @@ type UploadResponse struct {
 
 func (x *UploadResponse) Reset() {
 	*x = UploadResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5631,7 +5704,7 @@ func (x *UploadResponse) String() string {
 func (*UploadResponse) ProtoMessage() {}
 
 func (x *UploadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[81]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5644,7 +5717,7 @@ func (x *UploadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
 func (*UploadResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{81}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *UploadResponse) GetId() []byte {
@@ -5682,7 +5755,7 @@ type EditProfileRequest struct {
 
 func (x *EditProfileRequest) Reset() {
 	*x = EditProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5694,7 +5767,7 @@ func (x *EditProfileRequest) String() string {
 func (*EditProfileRequest) ProtoMessage() {}
 
 func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[82]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5707,7 +5780,7 @@ func (x *EditProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileRequest.ProtoReflect.Descriptor instead.
 func (*EditProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{82}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *EditProfileRequest) GetName() string {
@@ -5768,7 +5841,7 @@ type EditProfileResponse struct {
 
 func (x *EditProfileResponse) Reset() {
 	*x = EditProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5780,7 +5853,7 @@ func (x *EditProfileResponse) String() string {
 func (*EditProfileResponse) ProtoMessage() {}
 
 func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[83]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5793,7 +5866,7 @@ func (x *EditProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditProfileResponse.ProtoReflect.Descriptor instead.
 func (*EditProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{83}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *EditProfileResponse) GetProfile() *Profile {
@@ -5815,7 +5888,7 @@ type RenameProfileRequest struct {
 
 func (x *RenameProfileRequest) Reset() {
 	*x = RenameProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5827,7 +5900,7 @@ func (x *RenameProfileRequest) String() string {
 func (*RenameProfileRequest) ProtoMessage() {}
 
 func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[84]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5840,7 +5913,7 @@ func (x *RenameProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileRequest.ProtoReflect.Descriptor instead.
 func (*RenameProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{84}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RenameProfileRequest) GetName() string {
@@ -5866,7 +5939,7 @@ type RenameProfileResponse struct {
 
 func (x *RenameProfileResponse) Reset() {
 	*x = RenameProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5878,7 +5951,7 @@ func (x *RenameProfileResponse) String() string {
 func (*RenameProfileResponse) ProtoMessage() {}
 
 func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[85]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5891,7 +5964,7 @@ func (x *RenameProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameProfileResponse.ProtoReflect.Descriptor instead.
 func (*RenameProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{85}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RenameProfileResponse) GetProfile() *Profile {
@@ -5914,7 +5987,7 @@ type MarkRefreshedRequest struct {
 
 func (x *MarkRefreshedRequest) Reset() {
 	*x = MarkRefreshedRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5926,7 +5999,7 @@ func (x *MarkRefreshedRequest) String() string {
 func (*MarkRefreshedRequest) ProtoMessage() {}
 
 func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[86]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5939,7 +6012,7 @@ func (x *MarkRefreshedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedRequest.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{86}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *MarkRefreshedRequest) GetName() string {
@@ -5966,7 +6039,7 @@ type MarkRefreshedResponse struct {
 
 func (x *MarkRefreshedResponse) Reset() {
 	*x = MarkRefreshedResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5978,7 +6051,7 @@ func (x *MarkRefreshedResponse) String() string {
 func (*MarkRefreshedResponse) ProtoMessage() {}
 
 func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[87]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5991,7 +6064,7 @@ func (x *MarkRefreshedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkRefreshedResponse.ProtoReflect.Descriptor instead.
 func (*MarkRefreshedResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{87}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *MarkRefreshedResponse) GetProfiles() []*Profile {
@@ -6009,7 +6082,7 @@ type ListIntegrationsRequest struct {
 
 func (x *ListIntegrationsRequest) Reset() {
 	*x = ListIntegrationsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6021,7 +6094,7 @@ func (x *ListIntegrationsRequest) String() string {
 func (*ListIntegrationsRequest) ProtoMessage() {}
 
 func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[88]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6034,7 +6107,7 @@ func (x *ListIntegrationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{88}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
 }
 
 type ListIntegrationsResponse struct {
@@ -6047,7 +6120,7 @@ type ListIntegrationsResponse struct {
 
 func (x *ListIntegrationsResponse) Reset() {
 	*x = ListIntegrationsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6059,7 +6132,7 @@ func (x *ListIntegrationsResponse) String() string {
 func (*ListIntegrationsResponse) ProtoMessage() {}
 
 func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[89]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6072,7 +6145,7 @@ func (x *ListIntegrationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntegrationsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntegrationsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{89}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ListIntegrationsResponse) GetIntegrations() []*Integration {
@@ -6100,7 +6173,7 @@ type Integration struct {
 
 func (x *Integration) Reset() {
 	*x = Integration{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6112,7 +6185,7 @@ func (x *Integration) String() string {
 func (*Integration) ProtoMessage() {}
 
 func (x *Integration) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[90]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6125,7 +6198,7 @@ func (x *Integration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Integration.ProtoReflect.Descriptor instead.
 func (*Integration) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{90}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Integration) GetAccount() string {
@@ -6176,7 +6249,7 @@ type IntegrationUse struct {
 
 func (x *IntegrationUse) Reset() {
 	*x = IntegrationUse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6188,7 +6261,7 @@ func (x *IntegrationUse) String() string {
 func (*IntegrationUse) ProtoMessage() {}
 
 func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[91]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6201,7 +6274,7 @@ func (x *IntegrationUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntegrationUse.ProtoReflect.Descriptor instead.
 func (*IntegrationUse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{91}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *IntegrationUse) GetProfile() string {
@@ -6241,7 +6314,7 @@ type RotateIntegrationRequest struct {
 
 func (x *RotateIntegrationRequest) Reset() {
 	*x = RotateIntegrationRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6253,7 +6326,7 @@ func (x *RotateIntegrationRequest) String() string {
 func (*RotateIntegrationRequest) ProtoMessage() {}
 
 func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[92]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6266,7 +6339,7 @@ func (x *RotateIntegrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationRequest.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{92}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *RotateIntegrationRequest) GetName() string {
@@ -6307,7 +6380,7 @@ type RotateIntegrationResponse struct {
 
 func (x *RotateIntegrationResponse) Reset() {
 	*x = RotateIntegrationResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6319,7 +6392,7 @@ func (x *RotateIntegrationResponse) String() string {
 func (*RotateIntegrationResponse) ProtoMessage() {}
 
 func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[93]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6332,7 +6405,7 @@ func (x *RotateIntegrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateIntegrationResponse.ProtoReflect.Descriptor instead.
 func (*RotateIntegrationResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{93}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *RotateIntegrationResponse) GetProfiles() []*Profile {
@@ -6363,7 +6436,7 @@ type RotateProfileRequest struct {
 
 func (x *RotateProfileRequest) Reset() {
 	*x = RotateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6375,7 +6448,7 @@ func (x *RotateProfileRequest) String() string {
 func (*RotateProfileRequest) ProtoMessage() {}
 
 func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[94]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6388,7 +6461,7 @@ func (x *RotateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileRequest.ProtoReflect.Descriptor instead.
 func (*RotateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{94}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RotateProfileRequest) GetName() string {
@@ -6444,7 +6517,7 @@ type RotateProfileResponse struct {
 
 func (x *RotateProfileResponse) Reset() {
 	*x = RotateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6456,7 +6529,7 @@ func (x *RotateProfileResponse) String() string {
 func (*RotateProfileResponse) ProtoMessage() {}
 
 func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[95]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6469,7 +6542,7 @@ func (x *RotateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateProfileResponse.ProtoReflect.Descriptor instead.
 func (*RotateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{95}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RotateProfileResponse) GetProfile() *Profile {
@@ -6506,7 +6579,7 @@ type MigrateProfileRequest struct {
 
 func (x *MigrateProfileRequest) Reset() {
 	*x = MigrateProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6518,7 +6591,7 @@ func (x *MigrateProfileRequest) String() string {
 func (*MigrateProfileRequest) ProtoMessage() {}
 
 func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[96]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6531,7 +6604,7 @@ func (x *MigrateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileRequest.ProtoReflect.Descriptor instead.
 func (*MigrateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{96}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *MigrateProfileRequest) GetName() string {
@@ -6584,7 +6657,7 @@ type MigrateProfileResponse struct {
 
 func (x *MigrateProfileResponse) Reset() {
 	*x = MigrateProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6596,7 +6669,7 @@ func (x *MigrateProfileResponse) String() string {
 func (*MigrateProfileResponse) ProtoMessage() {}
 
 func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[97]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6609,7 +6682,7 @@ func (x *MigrateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateProfileResponse.ProtoReflect.Descriptor instead.
 func (*MigrateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{97}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *MigrateProfileResponse) GetProfile() *Profile {
@@ -6654,7 +6727,7 @@ type TestProfileRequest struct {
 
 func (x *TestProfileRequest) Reset() {
 	*x = TestProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6666,7 +6739,7 @@ func (x *TestProfileRequest) String() string {
 func (*TestProfileRequest) ProtoMessage() {}
 
 func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[98]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6679,7 +6752,7 @@ func (x *TestProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileRequest.ProtoReflect.Descriptor instead.
 func (*TestProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{98}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *TestProfileRequest) GetName() string {
@@ -6717,7 +6790,7 @@ type TestProfileResponse struct {
 
 func (x *TestProfileResponse) Reset() {
 	*x = TestProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6729,7 +6802,7 @@ func (x *TestProfileResponse) String() string {
 func (*TestProfileResponse) ProtoMessage() {}
 
 func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[99]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6742,7 +6815,7 @@ func (x *TestProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestProfileResponse.ProtoReflect.Descriptor instead.
 func (*TestProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{99}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *TestProfileResponse) GetChecks() []*Check {
@@ -6795,7 +6868,7 @@ type Surface struct {
 
 func (x *Surface) Reset() {
 	*x = Surface{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6807,7 +6880,7 @@ func (x *Surface) String() string {
 func (*Surface) ProtoMessage() {}
 
 func (x *Surface) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[100]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6820,7 +6893,7 @@ func (x *Surface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Surface.ProtoReflect.Descriptor instead.
 func (*Surface) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{100}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *Surface) GetName() string {
@@ -6873,7 +6946,7 @@ type CheckVaultRequest struct {
 
 func (x *CheckVaultRequest) Reset() {
 	*x = CheckVaultRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6885,7 +6958,7 @@ func (x *CheckVaultRequest) String() string {
 func (*CheckVaultRequest) ProtoMessage() {}
 
 func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[101]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6898,7 +6971,7 @@ func (x *CheckVaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultRequest.ProtoReflect.Descriptor instead.
 func (*CheckVaultRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{101}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
 }
 
 type CheckVaultResponse struct {
@@ -6912,7 +6985,7 @@ type CheckVaultResponse struct {
 
 func (x *CheckVaultResponse) Reset() {
 	*x = CheckVaultResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6924,7 +6997,7 @@ func (x *CheckVaultResponse) String() string {
 func (*CheckVaultResponse) ProtoMessage() {}
 
 func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[102]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6937,7 +7010,7 @@ func (x *CheckVaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckVaultResponse.ProtoReflect.Descriptor instead.
 func (*CheckVaultResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{102}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *CheckVaultResponse) GetChecks() []*Check {
@@ -6971,7 +7044,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6983,7 +7056,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[103]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6996,7 +7069,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{103}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *Check) GetName() string {
@@ -7050,7 +7123,7 @@ type BeginLoginRequest struct {
 
 func (x *BeginLoginRequest) Reset() {
 	*x = BeginLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7062,7 +7135,7 @@ func (x *BeginLoginRequest) String() string {
 func (*BeginLoginRequest) ProtoMessage() {}
 
 func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[104]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7075,7 +7148,7 @@ func (x *BeginLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginRequest.ProtoReflect.Descriptor instead.
 func (*BeginLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{104}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *BeginLoginRequest) GetFlow() string {
@@ -7131,7 +7204,7 @@ type BeginLoginResponse struct {
 
 func (x *BeginLoginResponse) Reset() {
 	*x = BeginLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7143,7 +7216,7 @@ func (x *BeginLoginResponse) String() string {
 func (*BeginLoginResponse) ProtoMessage() {}
 
 func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[105]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7156,7 +7229,7 @@ func (x *BeginLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginLoginResponse.ProtoReflect.Descriptor instead.
 func (*BeginLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{105}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *BeginLoginResponse) GetId() []byte {
@@ -7223,7 +7296,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7235,7 +7308,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[106]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7248,7 +7321,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{106}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *FinishLoginRequest) GetId() []byte {
@@ -7316,7 +7389,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7328,7 +7401,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[107]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7341,7 +7414,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{107}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *FinishLoginResponse) GetProfile() *Profile {
@@ -7363,7 +7436,7 @@ type RemoveProfileRequest struct {
 
 func (x *RemoveProfileRequest) Reset() {
 	*x = RemoveProfileRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7375,7 +7448,7 @@ func (x *RemoveProfileRequest) String() string {
 func (*RemoveProfileRequest) ProtoMessage() {}
 
 func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[108]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7388,7 +7461,7 @@ func (x *RemoveProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileRequest.ProtoReflect.Descriptor instead.
 func (*RemoveProfileRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{108}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *RemoveProfileRequest) GetName() string {
@@ -7413,7 +7486,7 @@ type RemoveProfileResponse struct {
 
 func (x *RemoveProfileResponse) Reset() {
 	*x = RemoveProfileResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7425,7 +7498,7 @@ func (x *RemoveProfileResponse) String() string {
 func (*RemoveProfileResponse) ProtoMessage() {}
 
 func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[109]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7438,7 +7511,7 @@ func (x *RemoveProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveProfileResponse.ProtoReflect.Descriptor instead.
 func (*RemoveProfileResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{109}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
 }
 
 // GrantLimits are what has to hold for a use under a grant. What is empty or 0 limits
@@ -7479,7 +7552,7 @@ type GrantLimits struct {
 
 func (x *GrantLimits) Reset() {
 	*x = GrantLimits{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7491,7 +7564,7 @@ func (x *GrantLimits) String() string {
 func (*GrantLimits) ProtoMessage() {}
 
 func (x *GrantLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[110]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7504,7 +7577,7 @@ func (x *GrantLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantLimits.ProtoReflect.Descriptor instead.
 func (*GrantLimits) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{110}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GrantLimits) GetKinds() []string {
@@ -7618,7 +7691,7 @@ type GrantIdentity struct {
 
 func (x *GrantIdentity) Reset() {
 	*x = GrantIdentity{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7630,7 +7703,7 @@ func (x *GrantIdentity) String() string {
 func (*GrantIdentity) ProtoMessage() {}
 
 func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[111]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7643,7 +7716,7 @@ func (x *GrantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantIdentity.ProtoReflect.Descriptor instead.
 func (*GrantIdentity) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{111}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *GrantIdentity) GetIssuer() string {
@@ -7671,7 +7744,7 @@ type GrantClaim struct {
 
 func (x *GrantClaim) Reset() {
 	*x = GrantClaim{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7683,7 +7756,7 @@ func (x *GrantClaim) String() string {
 func (*GrantClaim) ProtoMessage() {}
 
 func (x *GrantClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[112]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7696,7 +7769,7 @@ func (x *GrantClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantClaim.ProtoReflect.Descriptor instead.
 func (*GrantClaim) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{112}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *GrantClaim) GetName() string {
@@ -7744,7 +7817,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7756,7 +7829,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[113]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7769,7 +7842,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{113}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *Grant) GetId() string {
@@ -7878,7 +7951,7 @@ type GrantProfile struct {
 
 func (x *GrantProfile) Reset() {
 	*x = GrantProfile{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7890,7 +7963,7 @@ func (x *GrantProfile) String() string {
 func (*GrantProfile) ProtoMessage() {}
 
 func (x *GrantProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[114]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7903,7 +7976,7 @@ func (x *GrantProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantProfile.ProtoReflect.Descriptor instead.
 func (*GrantProfile) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{114}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *GrantProfile) GetName() string {
@@ -7975,7 +8048,7 @@ type NewGrantRequest struct {
 
 func (x *NewGrantRequest) Reset() {
 	*x = NewGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7987,7 +8060,7 @@ func (x *NewGrantRequest) String() string {
 func (*NewGrantRequest) ProtoMessage() {}
 
 func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[115]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8000,7 +8073,7 @@ func (x *NewGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewGrantRequest.ProtoReflect.Descriptor instead.
 func (*NewGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{115}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *NewGrantRequest) GetProof() *Proof {
@@ -8076,7 +8149,7 @@ type NewGrantResponse struct {
 
 func (x *NewGrantResponse) Reset() {
 	*x = NewGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8088,7 +8161,7 @@ func (x *NewGrantResponse) String() string {
 func (*NewGrantResponse) ProtoMessage() {}
 
 func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[116]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8101,7 +8174,7 @@ func (x *NewGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewGrantResponse.ProtoReflect.Descriptor instead.
 func (*NewGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{116}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *NewGrantResponse) GetChain() []byte {
@@ -8147,7 +8220,7 @@ type ListGrantsRequest struct {
 
 func (x *ListGrantsRequest) Reset() {
 	*x = ListGrantsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8159,7 +8232,7 @@ func (x *ListGrantsRequest) String() string {
 func (*ListGrantsRequest) ProtoMessage() {}
 
 func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[117]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8172,7 +8245,7 @@ func (x *ListGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{117}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
 }
 
 type ListGrantsResponse struct {
@@ -8185,7 +8258,7 @@ type ListGrantsResponse struct {
 
 func (x *ListGrantsResponse) Reset() {
 	*x = ListGrantsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8197,7 +8270,7 @@ func (x *ListGrantsResponse) String() string {
 func (*ListGrantsResponse) ProtoMessage() {}
 
 func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[118]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8210,7 +8283,7 @@ func (x *ListGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{118}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ListGrantsResponse) GetGrants() []*Grant {
@@ -8230,7 +8303,7 @@ type ShowGrantRequest struct {
 
 func (x *ShowGrantRequest) Reset() {
 	*x = ShowGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8242,7 +8315,7 @@ func (x *ShowGrantRequest) String() string {
 func (*ShowGrantRequest) ProtoMessage() {}
 
 func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[119]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8255,7 +8328,7 @@ func (x *ShowGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowGrantRequest.ProtoReflect.Descriptor instead.
 func (*ShowGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{119}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *ShowGrantRequest) GetId() string {
@@ -8274,7 +8347,7 @@ type ShowGrantResponse struct {
 
 func (x *ShowGrantResponse) Reset() {
 	*x = ShowGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8286,7 +8359,7 @@ func (x *ShowGrantResponse) String() string {
 func (*ShowGrantResponse) ProtoMessage() {}
 
 func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[120]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8299,7 +8372,7 @@ func (x *ShowGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowGrantResponse.ProtoReflect.Descriptor instead.
 func (*ShowGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{120}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *ShowGrantResponse) GetGrant() *Grant {
@@ -8323,7 +8396,7 @@ type RevokeGrantRequest struct {
 
 func (x *RevokeGrantRequest) Reset() {
 	*x = RevokeGrantRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8335,7 +8408,7 @@ func (x *RevokeGrantRequest) String() string {
 func (*RevokeGrantRequest) ProtoMessage() {}
 
 func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[121]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8348,7 +8421,7 @@ func (x *RevokeGrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeGrantRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{121}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *RevokeGrantRequest) GetId() string {
@@ -8379,7 +8452,7 @@ type RevokeGrantResponse struct {
 
 func (x *RevokeGrantResponse) Reset() {
 	*x = RevokeGrantResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8391,7 +8464,7 @@ func (x *RevokeGrantResponse) String() string {
 func (*RevokeGrantResponse) ProtoMessage() {}
 
 func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[122]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8404,7 +8477,7 @@ func (x *RevokeGrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeGrantResponse.ProtoReflect.Descriptor instead.
 func (*RevokeGrantResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{122}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *RevokeGrantResponse) GetGrant() *Grant {
@@ -8442,7 +8515,7 @@ type ListRequestsRequest struct {
 
 func (x *ListRequestsRequest) Reset() {
 	*x = ListRequestsRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8454,7 +8527,7 @@ func (x *ListRequestsRequest) String() string {
 func (*ListRequestsRequest) ProtoMessage() {}
 
 func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[123]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8467,7 +8540,7 @@ func (x *ListRequestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequestsRequest.ProtoReflect.Descriptor instead.
 func (*ListRequestsRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{123}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *ListRequestsRequest) GetAfter() uint64 {
@@ -8496,7 +8569,7 @@ type ListRequestsResponse struct {
 
 func (x *ListRequestsResponse) Reset() {
 	*x = ListRequestsResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8508,7 +8581,7 @@ func (x *ListRequestsResponse) String() string {
 func (*ListRequestsResponse) ProtoMessage() {}
 
 func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[124]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8521,7 +8594,7 @@ func (x *ListRequestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequestsResponse.ProtoReflect.Descriptor instead.
 func (*ListRequestsResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{124}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *ListRequestsResponse) GetRequests() []*ApprovalRequest {
@@ -8578,7 +8651,7 @@ type ApprovalRequest struct {
 
 func (x *ApprovalRequest) Reset() {
 	*x = ApprovalRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8590,7 +8663,7 @@ func (x *ApprovalRequest) String() string {
 func (*ApprovalRequest) ProtoMessage() {}
 
 func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[125]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8603,7 +8676,7 @@ func (x *ApprovalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApprovalRequest.ProtoReflect.Descriptor instead.
 func (*ApprovalRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{125}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *ApprovalRequest) GetId() string {
@@ -8747,7 +8820,7 @@ type WaitingCaller struct {
 
 func (x *WaitingCaller) Reset() {
 	*x = WaitingCaller{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8759,7 +8832,7 @@ func (x *WaitingCaller) String() string {
 func (*WaitingCaller) ProtoMessage() {}
 
 func (x *WaitingCaller) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[126]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8772,7 +8845,7 @@ func (x *WaitingCaller) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitingCaller.ProtoReflect.Descriptor instead.
 func (*WaitingCaller) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{126}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *WaitingCaller) GetPid() int32 {
@@ -8818,7 +8891,7 @@ type ApproveRequestRequest struct {
 
 func (x *ApproveRequestRequest) Reset() {
 	*x = ApproveRequestRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8830,7 +8903,7 @@ func (x *ApproveRequestRequest) String() string {
 func (*ApproveRequestRequest) ProtoMessage() {}
 
 func (x *ApproveRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[127]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8843,7 +8916,7 @@ func (x *ApproveRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequestRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequestRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{127}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *ApproveRequestRequest) GetProof() *Proof {
@@ -8875,7 +8948,7 @@ type ApproveRequestResponse struct {
 
 func (x *ApproveRequestResponse) Reset() {
 	*x = ApproveRequestResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8887,7 +8960,7 @@ func (x *ApproveRequestResponse) String() string {
 func (*ApproveRequestResponse) ProtoMessage() {}
 
 func (x *ApproveRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[128]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8900,7 +8973,7 @@ func (x *ApproveRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequestResponse.ProtoReflect.Descriptor instead.
 func (*ApproveRequestResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{128}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{129}
 }
 
 type DenyRequestRequest struct {
@@ -8913,7 +8986,7 @@ type DenyRequestRequest struct {
 
 func (x *DenyRequestRequest) Reset() {
 	*x = DenyRequestRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8925,7 +8998,7 @@ func (x *DenyRequestRequest) String() string {
 func (*DenyRequestRequest) ProtoMessage() {}
 
 func (x *DenyRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[129]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8938,7 +9011,7 @@ func (x *DenyRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequestRequest.ProtoReflect.Descriptor instead.
 func (*DenyRequestRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{129}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *DenyRequestRequest) GetId() string {
@@ -8956,7 +9029,7 @@ type DenyRequestResponse struct {
 
 func (x *DenyRequestResponse) Reset() {
 	*x = DenyRequestResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8968,7 +9041,7 @@ func (x *DenyRequestResponse) String() string {
 func (*DenyRequestResponse) ProtoMessage() {}
 
 func (x *DenyRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[130]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8981,7 +9054,7 @@ func (x *DenyRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequestResponse.ProtoReflect.Descriptor instead.
 func (*DenyRequestResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{130}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{131}
 }
 
 type StopRequest struct {
@@ -8992,7 +9065,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9004,7 +9077,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[131]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9017,7 +9090,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{131}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{132}
 }
 
 type StopResponse struct {
@@ -9028,7 +9101,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[132]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9040,7 +9113,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nsagent_v1_nsagent_proto_msgTypes[132]
+	mi := &file_nsagent_v1_nsagent_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9053,7 +9126,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{132}
+	return file_nsagent_v1_nsagent_proto_rawDescGZIP(), []int{133}
 }
 
 var File_nsagent_v1_nsagent_proto protoreflect.FileDescriptor
@@ -9179,7 +9252,7 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fSocketClosed\x12\x12\n" +
 	"\x04made\x18\x01 \x01(\x04R\x04made\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\x04R\arefused\"\x0f\n" +
-	"\rStatusRequest\"\xae\x04\n" +
+	"\rStatusRequest\"\xe0\x04\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x16\n" +
@@ -9194,7 +9267,12 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	" \x01(\v2\x19.nsagent.v1.SandboxStatusR\asandbox\x12.\n" +
 	"\bexpiring\x18( \x03(\v2\x12.nsagent.v1.ExpiryR\bexpiring\x120\n" +
 	"\x06policy\x18) \x01(\v2\x18.nsagent.v1.PolicyStatusR\x06policy\x12B\n" +
-	"\rgrant_sockets\x18* \x03(\v2\x1d.nsagent.v1.GrantSocketStatusR\fgrantSockets\"\xb2\x01\n" +
+	"\rgrant_sockets\x18* \x03(\v2\x1d.nsagent.v1.GrantSocketStatusR\fgrantSockets\x120\n" +
+	"\x06bundle\x18+ \x01(\v2\x18.nsagent.v1.BundleStatusR\x06bundle\"]\n" +
+	"\fBundleStatus\x12\x14\n" +
+	"\x05grant\x18\x01 \x01(\tR\x05grant\x12\x1b\n" +
+	"\tnot_after\x18\x02 \x01(\x03R\bnotAfter\x12\x1a\n" +
+	"\bprofiles\x18\x03 \x03(\tR\bprofiles\"\xb2\x01\n" +
 	"\x06Expiry\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12 \n" +
@@ -9795,7 +9873,7 @@ func file_nsagent_v1_nsagent_proto_rawDescGZIP() []byte {
 	return file_nsagent_v1_nsagent_proto_rawDescData
 }
 
-var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
+var file_nsagent_v1_nsagent_proto_msgTypes = make([]protoimpl.MessageInfo, 134)
 var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SignRequest)(nil),               // 0: nsagent.v1.SignRequest
 	(*SignResponse)(nil),              // 1: nsagent.v1.SignResponse
@@ -9821,320 +9899,322 @@ var file_nsagent_v1_nsagent_proto_goTypes = []any{
 	(*SocketClosed)(nil),              // 21: nsagent.v1.SocketClosed
 	(*StatusRequest)(nil),             // 22: nsagent.v1.StatusRequest
 	(*StatusResponse)(nil),            // 23: nsagent.v1.StatusResponse
-	(*Expiry)(nil),                    // 24: nsagent.v1.Expiry
-	(*UnlockStatus)(nil),              // 25: nsagent.v1.UnlockStatus
-	(*MemoryStatus)(nil),              // 26: nsagent.v1.MemoryStatus
-	(*AuditStatus)(nil),               // 27: nsagent.v1.AuditStatus
-	(*GrantSocketStatus)(nil),         // 28: nsagent.v1.GrantSocketStatus
-	(*SocketStatus)(nil),              // 29: nsagent.v1.SocketStatus
-	(*SandboxStatus)(nil),             // 30: nsagent.v1.SandboxStatus
-	(*SealKeyRequest)(nil),            // 31: nsagent.v1.SealKeyRequest
-	(*SealKeyResponse)(nil),           // 32: nsagent.v1.SealKeyResponse
-	(*SealKey)(nil),                   // 33: nsagent.v1.SealKey
-	(*Sealed)(nil),                    // 34: nsagent.v1.Sealed
-	(*Proof)(nil),                     // 35: nsagent.v1.Proof
-	(*UnlockRequest)(nil),             // 36: nsagent.v1.UnlockRequest
-	(*UnlockResponse)(nil),            // 37: nsagent.v1.UnlockResponse
-	(*KeySlot)(nil),                   // 38: nsagent.v1.KeySlot
-	(*Totp)(nil),                      // 39: nsagent.v1.Totp
-	(*ListKeySlotsRequest)(nil),       // 40: nsagent.v1.ListKeySlotsRequest
-	(*ListKeySlotsResponse)(nil),      // 41: nsagent.v1.ListKeySlotsResponse
-	(*AddKeySlotRequest)(nil),         // 42: nsagent.v1.AddKeySlotRequest
-	(*AddKeySlotResponse)(nil),        // 43: nsagent.v1.AddKeySlotResponse
-	(*AddTOTPRequest)(nil),            // 44: nsagent.v1.AddTOTPRequest
-	(*AddTOTPResponse)(nil),           // 45: nsagent.v1.AddTOTPResponse
-	(*RemoveKeySlotRequest)(nil),      // 46: nsagent.v1.RemoveKeySlotRequest
-	(*RemoveKeySlotResponse)(nil),     // 47: nsagent.v1.RemoveKeySlotResponse
-	(*AdoptPolicyRequest)(nil),        // 48: nsagent.v1.AdoptPolicyRequest
-	(*AdoptPolicyResponse)(nil),       // 49: nsagent.v1.AdoptPolicyResponse
-	(*ShowPolicyRequest)(nil),         // 50: nsagent.v1.ShowPolicyRequest
-	(*ShowPolicyResponse)(nil),        // 51: nsagent.v1.ShowPolicyResponse
-	(*PolicyStatus)(nil),              // 52: nsagent.v1.PolicyStatus
-	(*ChangePassphraseRequest)(nil),   // 53: nsagent.v1.ChangePassphraseRequest
-	(*ChangePassphraseResponse)(nil),  // 54: nsagent.v1.ChangePassphraseResponse
-	(*RecoverRequest)(nil),            // 55: nsagent.v1.RecoverRequest
-	(*RecoverResponse)(nil),           // 56: nsagent.v1.RecoverResponse
-	(*LockRequest)(nil),               // 57: nsagent.v1.LockRequest
-	(*LockResponse)(nil),              // 58: nsagent.v1.LockResponse
-	(*Profile)(nil),                   // 59: nsagent.v1.Profile
-	(*Certificate)(nil),               // 60: nsagent.v1.Certificate
-	(*RetiredCertificate)(nil),        // 61: nsagent.v1.RetiredCertificate
-	(*NewCertificateRequest)(nil),     // 62: nsagent.v1.NewCertificateRequest
-	(*NewCertificateResponse)(nil),    // 63: nsagent.v1.NewCertificateResponse
-	(*DropCertificateRequest)(nil),    // 64: nsagent.v1.DropCertificateRequest
-	(*DropCertificateResponse)(nil),   // 65: nsagent.v1.DropCertificateResponse
-	(*ListCertificatesRequest)(nil),   // 66: nsagent.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),  // 67: nsagent.v1.ListCertificatesResponse
-	(*UploadCertificateRequest)(nil),  // 68: nsagent.v1.UploadCertificateRequest
-	(*UploadCertificateResponse)(nil), // 69: nsagent.v1.UploadCertificateResponse
-	(*RotateCertificateRequest)(nil),  // 70: nsagent.v1.RotateCertificateRequest
-	(*RotateCertificateResponse)(nil), // 71: nsagent.v1.RotateCertificateResponse
-	(*RevokeCertificateRequest)(nil),  // 72: nsagent.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil), // 73: nsagent.v1.RevokeCertificateResponse
-	(*SecretVersion)(nil),             // 74: nsagent.v1.SecretVersion
-	(*AddProfileRequest)(nil),         // 75: nsagent.v1.AddProfileRequest
-	(*AddProfileResponse)(nil),        // 76: nsagent.v1.AddProfileResponse
-	(*ShowProfileRequest)(nil),        // 77: nsagent.v1.ShowProfileRequest
-	(*ShowProfileResponse)(nil),       // 78: nsagent.v1.ShowProfileResponse
-	(*UploadRequest)(nil),             // 79: nsagent.v1.UploadRequest
-	(*UploadStart)(nil),               // 80: nsagent.v1.UploadStart
-	(*UploadResponse)(nil),            // 81: nsagent.v1.UploadResponse
-	(*EditProfileRequest)(nil),        // 82: nsagent.v1.EditProfileRequest
-	(*EditProfileResponse)(nil),       // 83: nsagent.v1.EditProfileResponse
-	(*RenameProfileRequest)(nil),      // 84: nsagent.v1.RenameProfileRequest
-	(*RenameProfileResponse)(nil),     // 85: nsagent.v1.RenameProfileResponse
-	(*MarkRefreshedRequest)(nil),      // 86: nsagent.v1.MarkRefreshedRequest
-	(*MarkRefreshedResponse)(nil),     // 87: nsagent.v1.MarkRefreshedResponse
-	(*ListIntegrationsRequest)(nil),   // 88: nsagent.v1.ListIntegrationsRequest
-	(*ListIntegrationsResponse)(nil),  // 89: nsagent.v1.ListIntegrationsResponse
-	(*Integration)(nil),               // 90: nsagent.v1.Integration
-	(*IntegrationUse)(nil),            // 91: nsagent.v1.IntegrationUse
-	(*RotateIntegrationRequest)(nil),  // 92: nsagent.v1.RotateIntegrationRequest
-	(*RotateIntegrationResponse)(nil), // 93: nsagent.v1.RotateIntegrationResponse
-	(*RotateProfileRequest)(nil),      // 94: nsagent.v1.RotateProfileRequest
-	(*RotateProfileResponse)(nil),     // 95: nsagent.v1.RotateProfileResponse
-	(*MigrateProfileRequest)(nil),     // 96: nsagent.v1.MigrateProfileRequest
-	(*MigrateProfileResponse)(nil),    // 97: nsagent.v1.MigrateProfileResponse
-	(*TestProfileRequest)(nil),        // 98: nsagent.v1.TestProfileRequest
-	(*TestProfileResponse)(nil),       // 99: nsagent.v1.TestProfileResponse
-	(*Surface)(nil),                   // 100: nsagent.v1.Surface
-	(*CheckVaultRequest)(nil),         // 101: nsagent.v1.CheckVaultRequest
-	(*CheckVaultResponse)(nil),        // 102: nsagent.v1.CheckVaultResponse
-	(*Check)(nil),                     // 103: nsagent.v1.Check
-	(*BeginLoginRequest)(nil),         // 104: nsagent.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),        // 105: nsagent.v1.BeginLoginResponse
-	(*FinishLoginRequest)(nil),        // 106: nsagent.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 107: nsagent.v1.FinishLoginResponse
-	(*RemoveProfileRequest)(nil),      // 108: nsagent.v1.RemoveProfileRequest
-	(*RemoveProfileResponse)(nil),     // 109: nsagent.v1.RemoveProfileResponse
-	(*GrantLimits)(nil),               // 110: nsagent.v1.GrantLimits
-	(*GrantIdentity)(nil),             // 111: nsagent.v1.GrantIdentity
-	(*GrantClaim)(nil),                // 112: nsagent.v1.GrantClaim
-	(*Grant)(nil),                     // 113: nsagent.v1.Grant
-	(*GrantProfile)(nil),              // 114: nsagent.v1.GrantProfile
-	(*NewGrantRequest)(nil),           // 115: nsagent.v1.NewGrantRequest
-	(*NewGrantResponse)(nil),          // 116: nsagent.v1.NewGrantResponse
-	(*ListGrantsRequest)(nil),         // 117: nsagent.v1.ListGrantsRequest
-	(*ListGrantsResponse)(nil),        // 118: nsagent.v1.ListGrantsResponse
-	(*ShowGrantRequest)(nil),          // 119: nsagent.v1.ShowGrantRequest
-	(*ShowGrantResponse)(nil),         // 120: nsagent.v1.ShowGrantResponse
-	(*RevokeGrantRequest)(nil),        // 121: nsagent.v1.RevokeGrantRequest
-	(*RevokeGrantResponse)(nil),       // 122: nsagent.v1.RevokeGrantResponse
-	(*ListRequestsRequest)(nil),       // 123: nsagent.v1.ListRequestsRequest
-	(*ListRequestsResponse)(nil),      // 124: nsagent.v1.ListRequestsResponse
-	(*ApprovalRequest)(nil),           // 125: nsagent.v1.ApprovalRequest
-	(*WaitingCaller)(nil),             // 126: nsagent.v1.WaitingCaller
-	(*ApproveRequestRequest)(nil),     // 127: nsagent.v1.ApproveRequestRequest
-	(*ApproveRequestResponse)(nil),    // 128: nsagent.v1.ApproveRequestResponse
-	(*DenyRequestRequest)(nil),        // 129: nsagent.v1.DenyRequestRequest
-	(*DenyRequestResponse)(nil),       // 130: nsagent.v1.DenyRequestResponse
-	(*StopRequest)(nil),               // 131: nsagent.v1.StopRequest
-	(*StopResponse)(nil),              // 132: nsagent.v1.StopResponse
+	(*BundleStatus)(nil),              // 24: nsagent.v1.BundleStatus
+	(*Expiry)(nil),                    // 25: nsagent.v1.Expiry
+	(*UnlockStatus)(nil),              // 26: nsagent.v1.UnlockStatus
+	(*MemoryStatus)(nil),              // 27: nsagent.v1.MemoryStatus
+	(*AuditStatus)(nil),               // 28: nsagent.v1.AuditStatus
+	(*GrantSocketStatus)(nil),         // 29: nsagent.v1.GrantSocketStatus
+	(*SocketStatus)(nil),              // 30: nsagent.v1.SocketStatus
+	(*SandboxStatus)(nil),             // 31: nsagent.v1.SandboxStatus
+	(*SealKeyRequest)(nil),            // 32: nsagent.v1.SealKeyRequest
+	(*SealKeyResponse)(nil),           // 33: nsagent.v1.SealKeyResponse
+	(*SealKey)(nil),                   // 34: nsagent.v1.SealKey
+	(*Sealed)(nil),                    // 35: nsagent.v1.Sealed
+	(*Proof)(nil),                     // 36: nsagent.v1.Proof
+	(*UnlockRequest)(nil),             // 37: nsagent.v1.UnlockRequest
+	(*UnlockResponse)(nil),            // 38: nsagent.v1.UnlockResponse
+	(*KeySlot)(nil),                   // 39: nsagent.v1.KeySlot
+	(*Totp)(nil),                      // 40: nsagent.v1.Totp
+	(*ListKeySlotsRequest)(nil),       // 41: nsagent.v1.ListKeySlotsRequest
+	(*ListKeySlotsResponse)(nil),      // 42: nsagent.v1.ListKeySlotsResponse
+	(*AddKeySlotRequest)(nil),         // 43: nsagent.v1.AddKeySlotRequest
+	(*AddKeySlotResponse)(nil),        // 44: nsagent.v1.AddKeySlotResponse
+	(*AddTOTPRequest)(nil),            // 45: nsagent.v1.AddTOTPRequest
+	(*AddTOTPResponse)(nil),           // 46: nsagent.v1.AddTOTPResponse
+	(*RemoveKeySlotRequest)(nil),      // 47: nsagent.v1.RemoveKeySlotRequest
+	(*RemoveKeySlotResponse)(nil),     // 48: nsagent.v1.RemoveKeySlotResponse
+	(*AdoptPolicyRequest)(nil),        // 49: nsagent.v1.AdoptPolicyRequest
+	(*AdoptPolicyResponse)(nil),       // 50: nsagent.v1.AdoptPolicyResponse
+	(*ShowPolicyRequest)(nil),         // 51: nsagent.v1.ShowPolicyRequest
+	(*ShowPolicyResponse)(nil),        // 52: nsagent.v1.ShowPolicyResponse
+	(*PolicyStatus)(nil),              // 53: nsagent.v1.PolicyStatus
+	(*ChangePassphraseRequest)(nil),   // 54: nsagent.v1.ChangePassphraseRequest
+	(*ChangePassphraseResponse)(nil),  // 55: nsagent.v1.ChangePassphraseResponse
+	(*RecoverRequest)(nil),            // 56: nsagent.v1.RecoverRequest
+	(*RecoverResponse)(nil),           // 57: nsagent.v1.RecoverResponse
+	(*LockRequest)(nil),               // 58: nsagent.v1.LockRequest
+	(*LockResponse)(nil),              // 59: nsagent.v1.LockResponse
+	(*Profile)(nil),                   // 60: nsagent.v1.Profile
+	(*Certificate)(nil),               // 61: nsagent.v1.Certificate
+	(*RetiredCertificate)(nil),        // 62: nsagent.v1.RetiredCertificate
+	(*NewCertificateRequest)(nil),     // 63: nsagent.v1.NewCertificateRequest
+	(*NewCertificateResponse)(nil),    // 64: nsagent.v1.NewCertificateResponse
+	(*DropCertificateRequest)(nil),    // 65: nsagent.v1.DropCertificateRequest
+	(*DropCertificateResponse)(nil),   // 66: nsagent.v1.DropCertificateResponse
+	(*ListCertificatesRequest)(nil),   // 67: nsagent.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),  // 68: nsagent.v1.ListCertificatesResponse
+	(*UploadCertificateRequest)(nil),  // 69: nsagent.v1.UploadCertificateRequest
+	(*UploadCertificateResponse)(nil), // 70: nsagent.v1.UploadCertificateResponse
+	(*RotateCertificateRequest)(nil),  // 71: nsagent.v1.RotateCertificateRequest
+	(*RotateCertificateResponse)(nil), // 72: nsagent.v1.RotateCertificateResponse
+	(*RevokeCertificateRequest)(nil),  // 73: nsagent.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil), // 74: nsagent.v1.RevokeCertificateResponse
+	(*SecretVersion)(nil),             // 75: nsagent.v1.SecretVersion
+	(*AddProfileRequest)(nil),         // 76: nsagent.v1.AddProfileRequest
+	(*AddProfileResponse)(nil),        // 77: nsagent.v1.AddProfileResponse
+	(*ShowProfileRequest)(nil),        // 78: nsagent.v1.ShowProfileRequest
+	(*ShowProfileResponse)(nil),       // 79: nsagent.v1.ShowProfileResponse
+	(*UploadRequest)(nil),             // 80: nsagent.v1.UploadRequest
+	(*UploadStart)(nil),               // 81: nsagent.v1.UploadStart
+	(*UploadResponse)(nil),            // 82: nsagent.v1.UploadResponse
+	(*EditProfileRequest)(nil),        // 83: nsagent.v1.EditProfileRequest
+	(*EditProfileResponse)(nil),       // 84: nsagent.v1.EditProfileResponse
+	(*RenameProfileRequest)(nil),      // 85: nsagent.v1.RenameProfileRequest
+	(*RenameProfileResponse)(nil),     // 86: nsagent.v1.RenameProfileResponse
+	(*MarkRefreshedRequest)(nil),      // 87: nsagent.v1.MarkRefreshedRequest
+	(*MarkRefreshedResponse)(nil),     // 88: nsagent.v1.MarkRefreshedResponse
+	(*ListIntegrationsRequest)(nil),   // 89: nsagent.v1.ListIntegrationsRequest
+	(*ListIntegrationsResponse)(nil),  // 90: nsagent.v1.ListIntegrationsResponse
+	(*Integration)(nil),               // 91: nsagent.v1.Integration
+	(*IntegrationUse)(nil),            // 92: nsagent.v1.IntegrationUse
+	(*RotateIntegrationRequest)(nil),  // 93: nsagent.v1.RotateIntegrationRequest
+	(*RotateIntegrationResponse)(nil), // 94: nsagent.v1.RotateIntegrationResponse
+	(*RotateProfileRequest)(nil),      // 95: nsagent.v1.RotateProfileRequest
+	(*RotateProfileResponse)(nil),     // 96: nsagent.v1.RotateProfileResponse
+	(*MigrateProfileRequest)(nil),     // 97: nsagent.v1.MigrateProfileRequest
+	(*MigrateProfileResponse)(nil),    // 98: nsagent.v1.MigrateProfileResponse
+	(*TestProfileRequest)(nil),        // 99: nsagent.v1.TestProfileRequest
+	(*TestProfileResponse)(nil),       // 100: nsagent.v1.TestProfileResponse
+	(*Surface)(nil),                   // 101: nsagent.v1.Surface
+	(*CheckVaultRequest)(nil),         // 102: nsagent.v1.CheckVaultRequest
+	(*CheckVaultResponse)(nil),        // 103: nsagent.v1.CheckVaultResponse
+	(*Check)(nil),                     // 104: nsagent.v1.Check
+	(*BeginLoginRequest)(nil),         // 105: nsagent.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),        // 106: nsagent.v1.BeginLoginResponse
+	(*FinishLoginRequest)(nil),        // 107: nsagent.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 108: nsagent.v1.FinishLoginResponse
+	(*RemoveProfileRequest)(nil),      // 109: nsagent.v1.RemoveProfileRequest
+	(*RemoveProfileResponse)(nil),     // 110: nsagent.v1.RemoveProfileResponse
+	(*GrantLimits)(nil),               // 111: nsagent.v1.GrantLimits
+	(*GrantIdentity)(nil),             // 112: nsagent.v1.GrantIdentity
+	(*GrantClaim)(nil),                // 113: nsagent.v1.GrantClaim
+	(*Grant)(nil),                     // 114: nsagent.v1.Grant
+	(*GrantProfile)(nil),              // 115: nsagent.v1.GrantProfile
+	(*NewGrantRequest)(nil),           // 116: nsagent.v1.NewGrantRequest
+	(*NewGrantResponse)(nil),          // 117: nsagent.v1.NewGrantResponse
+	(*ListGrantsRequest)(nil),         // 118: nsagent.v1.ListGrantsRequest
+	(*ListGrantsResponse)(nil),        // 119: nsagent.v1.ListGrantsResponse
+	(*ShowGrantRequest)(nil),          // 120: nsagent.v1.ShowGrantRequest
+	(*ShowGrantResponse)(nil),         // 121: nsagent.v1.ShowGrantResponse
+	(*RevokeGrantRequest)(nil),        // 122: nsagent.v1.RevokeGrantRequest
+	(*RevokeGrantResponse)(nil),       // 123: nsagent.v1.RevokeGrantResponse
+	(*ListRequestsRequest)(nil),       // 124: nsagent.v1.ListRequestsRequest
+	(*ListRequestsResponse)(nil),      // 125: nsagent.v1.ListRequestsResponse
+	(*ApprovalRequest)(nil),           // 126: nsagent.v1.ApprovalRequest
+	(*WaitingCaller)(nil),             // 127: nsagent.v1.WaitingCaller
+	(*ApproveRequestRequest)(nil),     // 128: nsagent.v1.ApproveRequestRequest
+	(*ApproveRequestResponse)(nil),    // 129: nsagent.v1.ApproveRequestResponse
+	(*DenyRequestRequest)(nil),        // 130: nsagent.v1.DenyRequestRequest
+	(*DenyRequestResponse)(nil),       // 131: nsagent.v1.DenyRequestResponse
+	(*StopRequest)(nil),               // 132: nsagent.v1.StopRequest
+	(*StopResponse)(nil),              // 133: nsagent.v1.StopResponse
 }
 var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	0,   // 0: nsagent.v1.SignStreamRequest.request:type_name -> nsagent.v1.SignRequest
 	1,   // 1: nsagent.v1.SignStreamResponse.response:type_name -> nsagent.v1.SignResponse
 	4,   // 2: nsagent.v1.SignStreamResponse.error:type_name -> nsagent.v1.Error
 	15,  // 3: nsagent.v1.ListProfilesResponse.profiles:type_name -> nsagent.v1.ProfileSummary
-	34,  // 4: nsagent.v1.RedeemRequest.shares:type_name -> nsagent.v1.Sealed
-	34,  // 5: nsagent.v1.RedeemRequest.oidc_token:type_name -> nsagent.v1.Sealed
+	35,  // 4: nsagent.v1.RedeemRequest.shares:type_name -> nsagent.v1.Sealed
+	35,  // 5: nsagent.v1.RedeemRequest.oidc_token:type_name -> nsagent.v1.Sealed
 	20,  // 6: nsagent.v1.OpenSocketResponse.opened:type_name -> nsagent.v1.SocketOpened
 	21,  // 7: nsagent.v1.OpenSocketResponse.closed:type_name -> nsagent.v1.SocketClosed
-	25,  // 8: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
-	26,  // 9: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
-	27,  // 10: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
-	29,  // 11: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
-	30,  // 12: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
-	24,  // 13: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
-	52,  // 14: nsagent.v1.StatusResponse.policy:type_name -> nsagent.v1.PolicyStatus
-	28,  // 15: nsagent.v1.StatusResponse.grant_sockets:type_name -> nsagent.v1.GrantSocketStatus
-	33,  // 16: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
-	34,  // 17: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
-	34,  // 18: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
-	34,  // 19: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
-	34,  // 20: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
-	34,  // 21: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
-	38,  // 22: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
-	39,  // 23: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
-	35,  // 24: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	34,  // 25: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
-	38,  // 26: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	35,  // 27: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
-	34,  // 28: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
-	34,  // 29: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
-	39,  // 30: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
-	35,  // 31: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
-	38,  // 32: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
-	35,  // 33: nsagent.v1.AdoptPolicyRequest.proof:type_name -> nsagent.v1.Proof
-	52,  // 34: nsagent.v1.AdoptPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
-	52,  // 35: nsagent.v1.ShowPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
-	34,  // 36: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
-	34,  // 37: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	34,  // 38: nsagent.v1.ChangePassphraseRequest.totp:type_name -> nsagent.v1.Sealed
-	34,  // 39: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
-	34,  // 40: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
-	38,  // 41: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
-	74,  // 42: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
-	60,  // 43: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
-	61,  // 44: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
-	59,  // 45: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
-	60,  // 46: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	59,  // 47: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 48: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 49: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	60,  // 50: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	59,  // 51: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 52: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	59,  // 53: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	34,  // 54: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	59,  // 55: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 56: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	80,  // 57: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	59,  // 58: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	34,  // 59: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	35,  // 60: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	59,  // 61: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 62: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 63: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	90,  // 64: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	91,  // 65: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	34,  // 66: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	59,  // 67: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	34,  // 68: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	59,  // 69: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	100, // 70: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	59,  // 71: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	59,  // 72: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	100, // 73: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	100, // 74: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	103, // 75: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	100, // 76: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	103, // 77: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	59,  // 78: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	34,  // 79: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	34,  // 80: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	59,  // 81: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	111, // 82: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
-	112, // 83: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
-	114, // 84: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
-	110, // 85: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
-	35,  // 86: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
-	110, // 87: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
-	34,  // 88: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
-	113, // 89: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
-	113, // 90: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
-	113, // 91: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
-	113, // 92: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
-	125, // 93: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
-	126, // 94: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
-	35,  // 95: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
-	0,   // 96: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 97: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 98: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 99: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 100: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 101: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 102: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 103: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	31,  // 104: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 105: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 106: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	31,  // 107: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	36,  // 108: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	57,  // 109: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	75,  // 110: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	79,  // 111: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	77,  // 112: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	82,  // 113: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	84,  // 114: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	86,  // 115: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	88,  // 116: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	92,  // 117: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	94,  // 118: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	96,  // 119: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	98,  // 120: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	101, // 121: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	108, // 122: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	104, // 123: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	106, // 124: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	62,  // 125: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	64,  // 126: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	66,  // 127: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	68,  // 128: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	70,  // 129: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	72,  // 130: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	40,  // 131: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	42,  // 132: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	44,  // 133: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	46,  // 134: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	53,  // 135: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	55,  // 136: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	115, // 137: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
-	117, // 138: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
-	119, // 139: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
-	121, // 140: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
-	48,  // 141: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
-	50,  // 142: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
-	123, // 143: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
-	127, // 144: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
-	129, // 145: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
-	131, // 146: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 147: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 148: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 149: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 150: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 151: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 152: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 153: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 154: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	32,  // 155: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 156: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 157: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	32,  // 158: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	37,  // 159: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	58,  // 160: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	76,  // 161: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	81,  // 162: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	78,  // 163: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	83,  // 164: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	85,  // 165: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	87,  // 166: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	89,  // 167: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	93,  // 168: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	95,  // 169: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	97,  // 170: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	99,  // 171: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	102, // 172: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	109, // 173: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	105, // 174: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	107, // 175: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	63,  // 176: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	65,  // 177: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	67,  // 178: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	69,  // 179: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	71,  // 180: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	73,  // 181: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	41,  // 182: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	43,  // 183: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	45,  // 184: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	47,  // 185: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	54,  // 186: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	56,  // 187: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	116, // 188: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
-	118, // 189: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
-	120, // 190: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
-	122, // 191: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
-	49,  // 192: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
-	51,  // 193: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
-	124, // 194: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
-	128, // 195: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
-	130, // 196: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
-	132, // 197: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	147, // [147:198] is the sub-list for method output_type
-	96,  // [96:147] is the sub-list for method input_type
-	96,  // [96:96] is the sub-list for extension type_name
-	96,  // [96:96] is the sub-list for extension extendee
-	0,   // [0:96] is the sub-list for field type_name
+	26,  // 8: nsagent.v1.StatusResponse.unlock:type_name -> nsagent.v1.UnlockStatus
+	27,  // 9: nsagent.v1.StatusResponse.memory:type_name -> nsagent.v1.MemoryStatus
+	28,  // 10: nsagent.v1.StatusResponse.audit:type_name -> nsagent.v1.AuditStatus
+	30,  // 11: nsagent.v1.StatusResponse.sockets:type_name -> nsagent.v1.SocketStatus
+	31,  // 12: nsagent.v1.StatusResponse.sandbox:type_name -> nsagent.v1.SandboxStatus
+	25,  // 13: nsagent.v1.StatusResponse.expiring:type_name -> nsagent.v1.Expiry
+	53,  // 14: nsagent.v1.StatusResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	29,  // 15: nsagent.v1.StatusResponse.grant_sockets:type_name -> nsagent.v1.GrantSocketStatus
+	24,  // 16: nsagent.v1.StatusResponse.bundle:type_name -> nsagent.v1.BundleStatus
+	34,  // 17: nsagent.v1.SealKeyResponse.keys:type_name -> nsagent.v1.SealKey
+	35,  // 18: nsagent.v1.Proof.passphrase:type_name -> nsagent.v1.Sealed
+	35,  // 19: nsagent.v1.Proof.key:type_name -> nsagent.v1.Sealed
+	35,  // 20: nsagent.v1.Proof.totp:type_name -> nsagent.v1.Sealed
+	35,  // 21: nsagent.v1.UnlockRequest.passphrase:type_name -> nsagent.v1.Sealed
+	35,  // 22: nsagent.v1.UnlockRequest.key:type_name -> nsagent.v1.Sealed
+	39,  // 23: nsagent.v1.ListKeySlotsResponse.slots:type_name -> nsagent.v1.KeySlot
+	40,  // 24: nsagent.v1.ListKeySlotsResponse.totp:type_name -> nsagent.v1.Totp
+	36,  // 25: nsagent.v1.AddKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	35,  // 26: nsagent.v1.AddKeySlotRequest.opener:type_name -> nsagent.v1.Sealed
+	39,  // 27: nsagent.v1.AddKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	36,  // 28: nsagent.v1.AddTOTPRequest.proof:type_name -> nsagent.v1.Proof
+	35,  // 29: nsagent.v1.AddTOTPRequest.secret:type_name -> nsagent.v1.Sealed
+	35,  // 30: nsagent.v1.AddTOTPRequest.code:type_name -> nsagent.v1.Sealed
+	40,  // 31: nsagent.v1.AddTOTPResponse.totp:type_name -> nsagent.v1.Totp
+	36,  // 32: nsagent.v1.RemoveKeySlotRequest.proof:type_name -> nsagent.v1.Proof
+	39,  // 33: nsagent.v1.RemoveKeySlotResponse.slots:type_name -> nsagent.v1.KeySlot
+	36,  // 34: nsagent.v1.AdoptPolicyRequest.proof:type_name -> nsagent.v1.Proof
+	53,  // 35: nsagent.v1.AdoptPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	53,  // 36: nsagent.v1.ShowPolicyResponse.policy:type_name -> nsagent.v1.PolicyStatus
+	35,  // 37: nsagent.v1.ChangePassphraseRequest.passphrase:type_name -> nsagent.v1.Sealed
+	35,  // 38: nsagent.v1.ChangePassphraseRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	35,  // 39: nsagent.v1.ChangePassphraseRequest.totp:type_name -> nsagent.v1.Sealed
+	35,  // 40: nsagent.v1.RecoverRequest.recovery:type_name -> nsagent.v1.Sealed
+	35,  // 41: nsagent.v1.RecoverRequest.new_passphrase:type_name -> nsagent.v1.Sealed
+	39,  // 42: nsagent.v1.RecoverResponse.slots:type_name -> nsagent.v1.KeySlot
+	75,  // 43: nsagent.v1.Profile.versions:type_name -> nsagent.v1.SecretVersion
+	61,  // 44: nsagent.v1.Profile.next_certificate:type_name -> nsagent.v1.Certificate
+	62,  // 45: nsagent.v1.Profile.retired:type_name -> nsagent.v1.RetiredCertificate
+	60,  // 46: nsagent.v1.NewCertificateRequest.profile:type_name -> nsagent.v1.Profile
+	61,  // 47: nsagent.v1.NewCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	60,  // 48: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 49: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	61,  // 50: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
+	61,  // 51: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	60,  // 52: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	61,  // 53: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	60,  // 54: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	35,  // 55: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	60,  // 56: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 57: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	81,  // 58: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	60,  // 59: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	35,  // 60: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	36,  // 61: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	60,  // 62: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 63: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 64: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	91,  // 65: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	92,  // 66: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	35,  // 67: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	60,  // 68: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	35,  // 69: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	60,  // 70: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	101, // 71: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	60,  // 72: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 73: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	101, // 74: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	101, // 75: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	104, // 76: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	101, // 77: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	104, // 78: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	60,  // 79: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	35,  // 80: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	35,  // 81: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	60,  // 82: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	112, // 83: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
+	113, // 84: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
+	115, // 85: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
+	111, // 86: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
+	36,  // 87: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
+	111, // 88: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
+	35,  // 89: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
+	114, // 90: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
+	114, // 91: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
+	114, // 92: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
+	114, // 93: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
+	126, // 94: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
+	127, // 95: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
+	36,  // 96: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
+	0,   // 97: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 98: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 99: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 100: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 101: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 102: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 103: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 104: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	32,  // 105: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 106: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 107: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	32,  // 108: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	37,  // 109: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	58,  // 110: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	76,  // 111: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	80,  // 112: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	78,  // 113: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	83,  // 114: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	85,  // 115: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	87,  // 116: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	89,  // 117: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	93,  // 118: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	95,  // 119: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	97,  // 120: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	99,  // 121: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	102, // 122: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	109, // 123: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	105, // 124: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	107, // 125: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	63,  // 126: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	65,  // 127: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	67,  // 128: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	69,  // 129: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	71,  // 130: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	73,  // 131: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	41,  // 132: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	43,  // 133: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	45,  // 134: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	47,  // 135: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	54,  // 136: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	56,  // 137: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	116, // 138: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	118, // 139: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	120, // 140: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	122, // 141: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	49,  // 142: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
+	51,  // 143: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
+	124, // 144: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
+	128, // 145: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
+	130, // 146: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
+	132, // 147: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 148: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 149: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 150: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 151: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 152: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 153: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 154: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 155: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	33,  // 156: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 157: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 158: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	33,  // 159: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	38,  // 160: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	59,  // 161: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	77,  // 162: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	82,  // 163: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	79,  // 164: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	84,  // 165: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	86,  // 166: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	88,  // 167: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	90,  // 168: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	94,  // 169: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	96,  // 170: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	98,  // 171: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	100, // 172: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	103, // 173: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	110, // 174: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	106, // 175: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	108, // 176: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	64,  // 177: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	66,  // 178: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	68,  // 179: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	70,  // 180: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	72,  // 181: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	74,  // 182: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	42,  // 183: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	44,  // 184: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	46,  // 185: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	48,  // 186: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	55,  // 187: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	57,  // 188: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	117, // 189: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	119, // 190: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	121, // 191: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	123, // 192: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	50,  // 193: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
+	52,  // 194: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
+	125, // 195: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
+	129, // 196: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
+	131, // 197: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
+	133, // 198: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	148, // [148:199] is the sub-list for method output_type
+	97,  // [97:148] is the sub-list for method input_type
+	97,  // [97:97] is the sub-list for extension type_name
+	97,  // [97:97] is the sub-list for extension extendee
+	0,   // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }
@@ -10150,15 +10230,15 @@ func file_nsagent_v1_nsagent_proto_init() {
 		(*OpenSocketResponse_Opened)(nil),
 		(*OpenSocketResponse_Closed)(nil),
 	}
-	file_nsagent_v1_nsagent_proto_msgTypes[123].OneofWrappers = []any{}
-	file_nsagent_v1_nsagent_proto_msgTypes[125].OneofWrappers = []any{}
+	file_nsagent_v1_nsagent_proto_msgTypes[124].OneofWrappers = []any{}
+	file_nsagent_v1_nsagent_proto_msgTypes[126].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nsagent_v1_nsagent_proto_rawDesc), len(file_nsagent_v1_nsagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   133,
+			NumMessages:   134,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
