@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,13 +65,33 @@ func (a *Agent) proveOpened(ctx context.Context, s *session, proof vault.Proof, 
 		}
 	}
 	if err := a.proveBy(ctx, s, proof); err != nil {
-		return "", fmt.Errorf("proving: %w", err)
+		return "", wrongProof(fmt.Errorf("proving: %w", err), proof, what)
 	}
 	if !withCode {
 		return proofName(proof), nil
 	}
 	by, err := a.proveCode(ctx, s, code, method, profile, what)
 	return proofName(proof) + "+" + by, err
+}
+
+// wrongProof says of an error of proveBy that the proof was wrong: the vault is open, and
+// what an unlock says of the same would send people to unlock it.
+func wrongProof(err error, proof vault.Proof, what string) error {
+	const again = "do the command again, with the right one"
+	needs := what + " needs the right one; nothing was changed"
+	switch {
+	case errors.Is(err, ErrBackoff):
+		return refuse(err, pb.CodeBackoff, what+" is not taken for now", refusalOf(err).Why, "wait, then do the command again")
+	case errors.Is(err, vault.ErrPassphrase) && errors.As(err, new(*Refusal)): // no keyring has a part in it
+		return refuse(err, pb.CodePassphrase, "the passphrase is wrong", needs, again)
+	case errors.Is(err, vault.ErrPassphrase):
+		return refuse(err, pb.CodePassphrase, "the passphrase is wrong, or the keyring holds the share of another vault", needs, again)
+	case errors.Is(err, vault.ErrKey) && !proof.Recovery.IsZero():
+		return refuse(err, pb.CodeKey, "the recovery code is not that of this vault", "it is of another, or was replaced; nothing was changed", again)
+	case errors.Is(err, vault.ErrKey):
+		return refuse(err, pb.CodeKey, "the key file is not one of this vault", "it is of another, or was replaced; nothing was changed", again)
+	}
+	return err
 }
 
 // boxes returns what of a proof is sealed, beside others.

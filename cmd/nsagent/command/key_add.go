@@ -39,9 +39,9 @@ func newKeyAdd(e *env) *cobra.Command {
 		Args: takes("KIND"),
 		RunE: func(c *cobra.Command, args []string) error { return runKeyAdd(c.Context(), e, args[0], o) },
 	}
-	o.opener.register(c)
-	o.fresh.register(c)
 	c.Flags().StringVar(&o.recoveryFile, "recovery-file", "", "write the recovery code to `FILE`, which must not exist")
+	o.opener.register(c) // after a flag of the same name as one of its own
+	o.fresh.register(c)
 	c.Flags().StringVar(&o.newKeyFile, "new-key-file", "", "write the new key to `FILE`, which must not exist")
 	return c
 }

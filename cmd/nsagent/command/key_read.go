@@ -74,11 +74,11 @@ func after(err, sentinel error) string {
 }
 
 // askRecovery asks for the recovery code at the terminal, again where it is mistyped,
-// and returns its key.
-func (e *env) askRecovery(arena *secret.Arena) (secret.Bytes, error) {
+// and returns its key. next says what to do without a terminal.
+func (e *env) askRecovery(arena *secret.Arena, next string) (secret.Bytes, error) {
 	t, err := e.terminal()
 	if errors.Is(err, term.ErrNoTerminal) {
-		return secret.Bytes{}, e.cannotAsk("ask for the recovery code", "give it as a file:  --recovery-file F")
+		return secret.Bytes{}, e.cannotAsk("ask for the recovery code", next)
 	}
 	if err != nil {
 		return secret.Bytes{}, err
@@ -128,5 +128,5 @@ func (e *env) recoveryCode(arena *secret.Arena, file string) (secret.Bytes, erro
 	if file != "" {
 		return e.readRecovery(arena, file)
 	}
-	return e.askRecovery(arena)
+	return e.askRecovery(arena, "give it as a file:  --recovery-file F")
 }

@@ -46,15 +46,22 @@ type openerFlags struct {
 	keyFile    string
 	// totp is the descriptor of a code of the authenticator app, -1 for none.
 	totp int
-	// recovery has the recovery code asked for in place of all that.
-	recovery bool
+	// recovery has the recovery code asked for in place of all that, recoveryFile has it read.
+	recovery     bool
+	recoveryFile string
+	// asksOnly is set where the recovery code is read from no file.
+	asksOnly bool
 }
 
-// register adds the flags of a fresh proof.
+// register adds the flags of a fresh proof. A command whose --recovery-file is another one
+// has added it before.
 func (f *openerFlags) register(c *cobra.Command) {
 	f.registerOpener(c)
 	registerTOTP(c, &f.totp)
 	c.Flags().BoolVar(&f.recovery, "recovery", false, "ask for the recovery code instead")
+	if f.asksOnly = c.Flags().Lookup("recovery-file") != nil; !f.asksOnly {
+		c.Flags().StringVar(&f.recoveryFile, "recovery-file", "", "read the recovery code from `FILE`, or - for stdin, instead")
+	}
 }
 
 // registerTOTP adds the flag of a code of the authenticator app.
@@ -87,11 +94,7 @@ func (f *openerFlags) read(e *env, arena *secret.Arena) (opening, error) {
 }
 
 // anyOpenerFlags are openerFlags for who may also have nothing but the recovery code.
-type anyOpenerFlags struct {
-	openerFlags
-	recovery     bool
-	recoveryFile string
-}
+type anyOpenerFlags struct{ openerFlags }
 
 func (f *anyOpenerFlags) register(c *cobra.Command) {
 	f.registerOpener(c)
@@ -99,8 +102,8 @@ func (f *anyOpenerFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.recoveryFile, "recovery-file", "", "open it by the recovery code in `FILE`, or - for stdin")
 }
 
-// byCode reports whether the recovery code is to open the vault.
-func (f *anyOpenerFlags) byCode() bool { return f.recovery || f.recoveryFile != "" }
+// byCode reports whether the recovery code is to open the vault, or to prove.
+func (f *openerFlags) byCode() bool { return f.recovery || f.recoveryFile != "" }
 
 func (f *anyOpenerFlags) given() bool { return f.byCode() || f.openerFlags.given() }
 
@@ -109,9 +112,17 @@ func (f *anyOpenerFlags) read(e *env, arena *secret.Arena) (opening, error) {
 	case f.byCode() && (f.openerFlags.given() || f.recovery && f.recoveryFile != ""):
 		return opening{}, usage("there is more than one way to open the vault", "--recovery, --recovery-file, --key-file and the passphrase exclude each other", "give one of them")
 	case f.byCode():
-		b, err := e.recoveryCode(arena, f.recoveryFile)
+		b, err := f.recoveryCode(e, arena)
 		return opening{b, kindRecovery}, err
 	default:
 		return f.openerFlags.read(e, arena)
 	}
+}
+
+// recoveryCode returns the key of the recovery code.
+func (f *openerFlags) recoveryCode(e *env, arena *secret.Arena) (secret.Bytes, error) {
+	if f.asksOnly {
+		return e.askRecovery(arena, "do it at a terminal: --recovery-file is for the new one here")
+	}
+	return e.recoveryCode(arena, f.recoveryFile)
 }

@@ -74,11 +74,11 @@ func (p *prover) keep(b secret.Bytes) client.Sealer {
 
 // read reads what the flags name.
 func (p *prover) read() error {
-	if p.from.recovery {
-		if p.from.given() || p.from.totp >= 0 {
+	if p.from.byCode() {
+		if p.from.given() || p.from.totp >= 0 || p.from.recovery && p.from.recoveryFile != "" {
 			return usage("the recovery code takes the place of all other proofs", "whoever has it may do all that they allow", "leave the other flags out")
 		}
-		code, err := p.env.askRecovery(p.arena)
+		code, err := p.from.recoveryCode(p.env, p.arena)
 		if err != nil {
 			return err
 		}
