@@ -10,6 +10,8 @@ import (
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/secrettest"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/bundle"
 )
 
 // TestBundleIsRecorded: a bundle is not served where that cannot be recorded.
@@ -41,22 +43,33 @@ func TestNoBundleToSettle(t *testing.T) {
 	f.restart() // which fails if the agent does
 }
 
-// Wherever the room in locked memory ends while a bundle is sealed, that is what is said.
-func TestBundleIsSealedInItsRoom(t *testing.T) {
-	p := partsOf(t)
-	v := p.agent.session.vault
+// packed returns what a bundle is to hold of acme.
+func (p bundleParts) packed() packed {
+	p.t.Helper()
 	one := packed{credential: p.id("acme"), profile: p.agent.session.profiles["acme"].forBundle()}
-	defer func() { one.destroy() }()
+	p.t.Cleanup(func() { one.destroy() })
 	var err error
-	if one.signOnly, err = v.OpenSignOnly("acme"); err == nil {
+	if one.signOnly, err = p.agent.session.vault.OpenSignOnly("acme"); err == nil {
 		one.share, err = p.agent.arena.Random(grantkey.ShareSize)
 	}
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
+	return one
+}
+
+// seal seals a bundle of one profile, under a policy.
+func (p bundleParts) seal(one packed, policy []byte) ([]byte, error) {
+	return p.agent.sealBundle(mustRead(p.t, p.token), p.issuer, []packed{one}, policy, nil, p.agent.session.vault.SignGrant)
+}
+
+// Wherever the room in locked memory ends while a bundle is sealed, that is what is said.
+func TestBundleIsSealedInItsRoom(t *testing.T) {
+	p := partsOf(t)
+	one := p.packed()
 	for blocks := 0; ; blocks++ {
 		empty := secrettest.LeaveRoom(p.agent.arena, blocks)
-		text, err := p.agent.sealBundle(mustRead(t, p.token), p.issuer, []packed{one}, nil, nil, v.SignGrant)
+		text, err := p.seal(one, nil)
 		empty()
 		if err == nil && blocks > 1 { // the share once more, and its key
 			return
@@ -64,5 +77,26 @@ func TestBundleIsSealedInItsRoom(t *testing.T) {
 		if !errors.Is(err, secret.ErrFull) || text != nil {
 			t.Fatalf("room for %d blocks: got %d bytes, %v, want ErrFull", blocks, len(text), err)
 		}
+	}
+}
+
+// TestBundleIsSealedUnderAPolicy: where the policy in force goes into no bundle, none is made,
+// and nothing is granted.
+func TestBundleIsSealedUnderAPolicy(t *testing.T) {
+	p := partsOf(t)
+	if text, err := p.seal(p.packed(), make([]byte, bundle.MaxMeta)); refusedWith(err) != pb.CodePolicy || text != nil {
+		t.Errorf("too large: got %d bytes, %v", len(text), err)
+	}
+	if err := p.agent.session.vault.SetPolicy(t.Context(), []byte("?"), nil); err != nil {
+		t.Fatal(err)
+	}
+	n, share := p.planned(t, true)
+	defer share.Destroy()
+	before := len(p.grants(t))
+	if _, err := p.agent.storeGrant(t.Context(), p.agent.session, n, share, "passphrase"); refusedWith(err) != pb.CodePolicy {
+		t.Errorf("none that can be read: got %v", err)
+	}
+	if now := len(p.grants(t)); now != before {
+		t.Errorf("%d grants were made", now-before)
 	}
 }

@@ -108,7 +108,8 @@ func TestBundleWithoutItsPolicy(t *testing.T) {
 	parts := partsOf(t)
 	for name, meta := range map[string][]byte{
 		"a policy that is none": mustMarshal(t, parts, bundledMeta{Profile: mustEncode(t, parts), Policy: []byte("?")}),
-		"not canonical":         append([]byte{0xbf}, append(whole[1:], 0xff)...),
+		"without a length":      append([]byte{0xbf}, append(bytes.Clone(whole[1:]), 0xff)...),
+		"not canonical":         append([]byte{0xb8, whole[0] & 0x1f}, whole[1:]...),
 		"bytes behind":          append(bytes.Clone(whole), 0),
 	} {
 		text := parts.sealed(func(_ *bundle.Head, s []bundle.Source) { s[0].Meta = meta }, "acme")
