@@ -10,8 +10,10 @@ import (
 
 // Case is one line of a test of a policy: an attempt, and what is to become of it.
 type Case struct {
-	Name    string
-	Line    int
+	Name string
+	Line int
+	// Do is what is attempted, as it stands in the table.
+	Do      string
 	Attempt Attempt
 	Want    Effect
 	// Rule is the name of the rule that is to decide; empty: any, or none.
@@ -40,7 +42,8 @@ func ParseCases(text string, owner uint32) ([]Case, error) {
 		if a.Access = Access(t.word("access", string(Read), string(Write))); a.Access == "" {
 			a.Access = Write
 		}
-		if err := a.Do(t.text("do")); err != nil {
+		c.Do = t.text("do")
+		if err := a.Do(c.Do); err != nil {
 			t.fail("do", "%v", err)
 		}
 		if as := t.text("as"); as != "" {

@@ -83,13 +83,13 @@ func (e *env) journal(ctx context.Context, o logsOptions) error {
 		args = append(args, "--lines="+strconv.Itoa(o.lines))
 	}
 	if e.json() {
-		args = append(args, "--output=json")
+		args = append(args, "--output=cat") // each line as it was said, for a document of ours
 	}
 	signal.Reset(syscall.SIGPIPE)                        // what Main ignores, journalctl would ignore too
 	c := exec.CommandContext(ctx, "journalctl", args...) // #nosec G204 -- fixed words and numbers
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.Stdout, c.Stderr = os.Stdout, e.stderr
-	err := c.Run()
+	err := e.runJournal(c)
 	var ended *exec.ExitError
 	switch {
 	case err == nil, ctx.Err() != nil:
@@ -99,6 +99,32 @@ func (e *env) journal(ctx context.Context, o logsOptions) error {
 	default:
 		return agentFailure("the journal cannot be read", err)
 	}
+}
+
+// runJournal has journalctl print by itself or, for programs, puts each line into a
+// document.
+func (e *env) runJournal(c *exec.Cmd) error {
+	if !e.json() {
+		return c.Run()
+	}
+	c.Stdout = nil
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if e.logLine(lines.Text()) != nil {
+			break // the failure is kept with the output
+		}
+	}
+	_ = out.Close() // one that follows ends then
+	if err := c.Wait(); e.stdout.failed() == nil {
+		return err
+	}
+	return nil
 }
 
 // logFile shows agent.log.

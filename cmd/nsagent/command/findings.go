@@ -32,9 +32,12 @@ func (e *env) printFound(all []found) error {
 		if f.fix != "" {
 			lines = append(lines, "-> "+oneLine(f.fix)) // whole, to be copied
 		}
+		if len(lines) == 0 {
+			lines = []string{""} // that it was looked at is something to say, too
+		}
 		head := e.screen.paint(levelColour(f.level), pad(f.level, level)) + "  " + pad(oneLine(f.name), name) + "  "
 		for _, line := range lines {
-			if err := e.print(head + line); err != nil {
+			if err := e.print(strings.TrimRight(head+line, " ")); err != nil {
 				return err
 			}
 			head = strings.Repeat(" ", indent)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -30,10 +31,12 @@ out otherwise.`,
 
 // caseJSON is how a case came out, for programs.
 type caseJSON struct {
-	Name string `json:"name"`
-	Line int    `json:"line"`
-	OK   bool   `json:"ok"`
-	Got  string `json:"got,omitempty"`
+	Name    string `json:"name"`
+	Line    int    `json:"line"`
+	OK      bool   `json:"ok"`
+	Got     string `json:"got,omitempty"`
+	Profile string `json:"profile"`
+	Do      string `json:"do"`
 }
 
 func runPolicyTest(e *env, file, table string) error {
@@ -55,7 +58,7 @@ func runPolicyTest(e *env, file, table string) error {
 		if got != "" {
 			failed++
 		}
-		out = append(out, caseJSON{c.Name, c.Line, got == "", got})
+		out = append(out, caseJSON{c.Name, c.Line, got == "", got, c.Attempt.Profile, c.Do})
 	}
 	if e.json() {
 		err = e.printJSON(struct {
@@ -63,8 +66,8 @@ func runPolicyTest(e *env, file, table string) error {
 			OK     bool       `json:"ok"`
 			Cases  []caseJSON `json:"cases"`
 		}{"nsagent.policy-test/v1", failed == 0, out})
-	} else {
-		err = e.printCases(out)
+	} else if err = e.printCases(out); err == nil && failed == 0 {
+		e.say("%s, each as it is meant", count(uint64(len(out)), "case"))
 	}
 	if err == nil && failed > 0 {
 		err = &client.Error{Code: pb.CodeCheck, Message: fmt.Sprintf("%s of %d came out otherwise", count(failed, "case"), len(out)), Why: "the policy decides otherwise than the table says", Next: "ask why:  nsagent policy explain --help"}
@@ -75,7 +78,7 @@ func runPolicyTest(e *env, file, table string) error {
 func (e *env) printCases(cases []caseJSON) error {
 	all := make([]found, 0, len(cases))
 	for _, c := range cases {
-		f := found{level: "ok", name: fmt.Sprintf("line %d", c.Line), text: c.Name}
+		f := found{level: "ok", name: fmt.Sprintf("line %d", c.Line), text: cmp.Or(c.Name, c.Do+" with "+c.Profile)}
 		if !c.OK {
 			f.level, f.why = "problem", c.Got
 		}

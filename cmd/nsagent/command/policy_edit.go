@@ -61,8 +61,10 @@ func runPolicyEdit(ctx context.Context, e *env, o policyEditOptions) error {
 			return err
 		}
 		if n.text == old && st.GetFault() == "" {
-			e.say("the policy in force is the same; nothing changes")
-			return n.keep()
+			if err := n.keep(); err != nil {
+				return err
+			}
+			return e.reportAdopted(st, n.text == "", false)
 		}
 		if err := n.show(); err != nil {
 			return err
@@ -83,21 +85,25 @@ func runPolicyEdit(ctx context.Context, e *env, o policyEditOptions) error {
 		if err := n.keep(); err != nil {
 			return err
 		}
-		return e.reportAdopted(st, n.text == "")
+		return e.reportAdopted(st, n.text == "", true)
 	})
 }
 
-func (e *env) reportAdopted(st *pb.PolicyStatus, none bool) error {
+func (e *env) reportAdopted(st *pb.PolicyStatus, none, changed bool) error {
 	if e.json() {
 		return e.printJSON(struct {
-			Schema string `json:"schema"`
-			SHA256 string `json:"sha256"`
-			Rules  int32  `json:"rules"`
-		}{"nsagent.policy-edit/v1", st.GetSha256(), st.GetRules()})
+			Schema  string `json:"schema"`
+			SHA256  string `json:"sha256"`
+			Rules   int32  `json:"rules"`
+			Changed bool   `json:"changed"`
+		}{"nsagent.policy-edit/v1", st.GetSha256(), st.GetRules(), changed})
 	}
-	if none {
+	switch {
+	case !changed:
+		e.say("the policy in force is the same; nothing changes")
+	case none:
 		e.say("no policy is in force any more")
-	} else {
+	default:
 		e.say("the policy is in force: %s", count(uint64(max(st.GetRules(), 0)), "rule")) // #nosec G115 -- not negative
 	}
 	return nil
