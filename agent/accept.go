@@ -125,7 +125,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		return
 	}
 	if c.grant != nil {
-		c.agent.presented.join(counted, c.grant)
+		c.agent.welcome(counted, c.grant)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(handshakeTime))
 	http2, err := isHTTP2(counted.r)
@@ -197,6 +197,8 @@ type countedConn struct {
 	// grant is the right of every call that begins on the connection; nil is the owner's
 	// own. An unlock token sets it, once.
 	grant atomic.Pointer[granted]
+	// opens is how many sockets were asked for on it that are open.
+	opens atomic.Int32
 	// gone is set once the connection has left presented, whose lock guards it.
 	gone bool
 	// socket is the one of a grant that it came by; nil: agent.sock or admin.sock.

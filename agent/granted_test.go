@@ -84,7 +84,7 @@ func TestGrantNarrows(t *testing.T) {
 		"no script":            {f.grantOn(unlocktoken.Caveats{Scripts: []string{"123/1"}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrantScope},
 		"over":                 {f.grantOn(unlocktoken.Caveats{NotAfter: time.Now().Unix() - 1}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeExpired},
 		"another process":      {f.grantOn(unlocktoken.Caveats{Peer: &unlocktoken.Peer{Executables: []string{"/usr/bin/nothing"}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrantScope},
-		"no identity":          {f.grantOn(unlocktoken.Caveats{Identities: []unlocktoken.Identity{{Issuer: "https://i", Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"1"}}}}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrantScope},
+		"no identity":          {f.grantOn(unlocktoken.Caveats{Identities: []unlocktoken.Identity{{Issuer: "https://i", Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"1"}}}}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrant},
 	} {
 		_, err := f.agent.sign(t.Context(), &caller{peer: peer, grant: c.grant}, c.q)
 		if got := refusedWith(err); got != c.want {

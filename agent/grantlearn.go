@@ -115,7 +115,7 @@ func (a *Agent) endRevoked(most time.Duration) time.Duration {
 		inUse = true
 		return g.revoked.Load()
 	}
-	a.closeAll(a.presented.which(revoked))
+	a.endAll(a.presented.which(revoked))
 	a.closeListeners(revoked)
 	if inUse && !a.noticing.Load() {
 		return learnEvery

@@ -110,8 +110,9 @@ func TestTwoAgentsRevoke(t *testing.T) {
 	}
 }
 
-// TestTwoAgentsRevokeASocket: the socket that one agent has opened for a grant closes when
-// another one revokes it, and so does what an unlock token was shown for.
+// TestTwoAgentsRevokeASocket: the socket that one agent has for a grant closes when another
+// one revokes it, and so does every connection on one that was opened for a program; whoever
+// asks there afterwards is told why.
 func TestTwoAgentsRevokeASocket(t *testing.T) {
 	f := start(t)
 	f.unlock()
@@ -145,8 +146,16 @@ func TestTwoAgentsRevokeASocket(t *testing.T) {
 		}
 		goOn()
 		closedWithin(t, inTime, stream)
-		g.wantGone(at)
+		if at == path {
+			g.wantGone(at)
+		} else if got := signAt(t, at, "acme", "GET"); got != string(pb.CodeRevoked) {
+			t.Errorf("afterwards: got %s", got)
+		}
 	}
+	if use, err := opened.Close(); err != nil || use.GetMade() != 1 || use.GetRefused() != 2 {
+		t.Errorf("how it was used: %v, %v", use, err)
+	}
+	g.wantGone(opened.Opened.GetPath())
 }
 
 // TestLedgerThatCannotBeRead: where nobody can tell what was revoked, nothing is done for a

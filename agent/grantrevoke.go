@@ -30,7 +30,7 @@ func (a *Agent) endAtOnce(ctx context.Context, name string) {
 func (a *Agent) stopServing(id unlocktoken.ID) {
 	a.presented.flag(id).Store(true)
 	of := func(g *granted) bool { return g.Authority.Grant == id }
-	a.closeAll(a.presented.which(of))
+	a.endAll(a.presented.which(of))
 	a.closeListeners(of)
 }
 
@@ -94,7 +94,7 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 		over = true
 		return true
 	}
-	a.closeAll(a.presented.which(ended))
+	a.endAll(a.presented.which(ended))
 	a.closeListeners(ended)
 	if a.bundled != nil {
 		_, _ = a.goodAt(a.bundled.granted, now) // takes note of the time, whoever is there

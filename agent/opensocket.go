@@ -27,6 +27,12 @@ func (s signerService) OpenSocket(stream pb.Signer_OpenSocketServer) error {
 		return err
 	}
 	s.received(stream.Context())
+	if conn, _ := connectionOf(stream.Context()); conn != nil {
+		if counted, ok := conn.(*countedConn); ok {
+			counted.opens.Add(1)
+			defer counted.opens.Add(-1)
+		}
+	}
 	socket, opened, err := s.openSocket(stream.Context(), c, q)
 	if err != nil {
 		return s.reply(s.denied(c, audit.EventSocketOpen, q.GetProfile(), err))

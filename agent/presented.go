@@ -99,6 +99,30 @@ func (a *Agent) leave(c *countedConn) {
 	}
 }
 
+// welcome gives a connection that comes by a socket the right of everybody there. One whose
+// grant is over is not closed for that: it can do nothing, and is told why.
+func (a *Agent) welcome(c *countedConn, g *granted) {
+	if _, err := a.goodAt(g, a.clock()); err != nil {
+		c.grant.Store(g)
+		return
+	}
+	a.presented.join(c, g)
+}
+
+// endAll drops what tokens opened for these connections, whose grants are over, and closes
+// them. Those on which sockets were opened stay, as do these sockets: a program that asks
+// there is told that its grant is over, and whoever runs it how often it asked.
+func (a *Agent) endAll(conns []*countedConn) {
+	for _, c := range conns {
+		if c.opens.Load() == 0 {
+			a.closeAll([]*countedConn{c})
+			continue
+		}
+		a.dropOwn(c.grant.Load())
+		a.presented.leave(c)
+	}
+}
+
 // closeAll drops what tokens opened for these connections, and closes them.
 func (a *Agent) closeAll(conns []*countedConn) {
 	for _, c := range conns {

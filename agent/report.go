@@ -93,6 +93,9 @@ func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 			}
 		}
 		out.Profiles = int32(len(own)) // #nosec G115 -- at most 100,000
+		if a.bundled != nil {
+			out.Policy = s.policy().status()
+		}
 	}
 	a.mu.RUnlock()
 	if a.bundled != nil {

@@ -55,10 +55,22 @@ func reach[T any](ctx context.Context, e *env, p socketpath.Paths, connect func(
 	switch {
 	case failed != nil:
 		return c, failed
+	case !started && p.SocketNamed:
+		return c, namedInVain(err)
 	case !started:
 		return c, err
 	}
 	return dial()
+}
+
+// namedInVain says what a socket may have been at which nobody listens and that somebody
+// named: not only agent.sock is.
+func namedInVain(err error) error {
+	f := failure(err)
+	return errors.Join(&client.Error{
+		Code: f.Code, Message: f.Message, Why: f.Why,
+		Next: "a socket of a grant or of exec has ended with that; any other:  nsagent agent start",
+	}, err)
 }
 
 // absent reports whether nobody is there to connect to. One that does not answer, or
