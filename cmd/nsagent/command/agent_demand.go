@@ -67,10 +67,7 @@ func reach[T any](ctx context.Context, e *env, p socketpath.Paths, connect func(
 // named: not only agent.sock is.
 func namedInVain(err error) error {
 	f := failure(err)
-	return errors.Join(&client.Error{
-		Code: f.Code, Message: f.Message, Why: f.Why,
-		Next: "a socket of a grant or of exec has ended with that; any other:  nsagent agent start",
-	}, err)
+	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + "; that of a grant or of exec ends with it", Next: f.Next}, err)
 }
 
 // absent reports whether nobody is there to connect to. One that does not answer, or
