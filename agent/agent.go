@@ -175,6 +175,9 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, errors.Join(err, a.arena.Close())
 	}
 	if a.audit, err = audit.Open(a.cfg.Paths.AuditDir, audit.Options{Strict: cfg.Strict}); err != nil {
+		if errors.Is(err, audit.ErrInUse) {
+			err = a.elsewhere(err)
+		}
 		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), a.arena.Close())
 	}
 	if a.bundled != nil {

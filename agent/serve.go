@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -164,6 +165,9 @@ func (a *Agent) newServer(l limits, desc grpc.ServiceDesc, check func(*caller) e
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+			if !strings.HasPrefix(info.FullMethodName, "/"+desc.ServiceName+"/") && !allowed[info.FullMethodName] {
+				return ctx, status.Error(codes.Unimplemented, pb.OtherSocket)
+			}
 			if !allowed[info.FullMethodName] {
 				return ctx, status.Error(codes.Unimplemented, "no such method on this socket")
 			}

@@ -150,6 +150,9 @@ func fromStatus(st *status.Status) *Error {
 	case codes.Canceled:
 		return noAgent(nil, "it ended the call")
 	case codes.Unimplemented:
+		if why == pb.OtherSocket {
+			return &Error{Code: pb.CodeSocket, Message: "this socket is for other calls", Why: "admin.sock is there to manage, agent.sock to sign, and to ask for status", Next: "name agent.sock:  --socket DIR/agent.sock"}
+		}
 		return &Error{Code: pb.CodeVersion, Message: "the agent does not know this call", Why: "it is older than this client", Next: "start it again:  nsagent agent stop && nsagent agent start"}
 	case codes.ResourceExhausted:
 		return &Error{Code: pb.CodeLimited, Message: "the message is too large, or too much is in flight", Why: why}

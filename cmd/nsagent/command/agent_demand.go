@@ -116,6 +116,9 @@ func (e *env) startOnDemand(ctx context.Context, p socketpath.Paths) (started bo
 		return true, nil // somebody else was faster
 	}
 	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
+	if errors.Is(err, errElsewhere) { // what the command is for cannot be reached
+		return false, exitCode(pb.Lookup(pb.CodeAgent).Exit)
+	}
 	if err != nil {
 		return false, err
 	}

@@ -187,8 +187,14 @@ func (e *env) launchAgent(ctx context.Context, p socketpath.Paths, bundle bundle
 	if err != nil {
 		e.copyLog(p.LogFile, from)
 	}
+	if err != nil && saidRunning(p.LogFile, from) {
+		err = errors.Join(errElsewhere, err)
+	}
 	return pid, err
 }
+
+// errElsewhere means that another agent runs, with other sockets.
+var errElsewhere = errors.New("command: an agent runs on another socket")
 
 // awaitAgent returns the agent's pid once it answers, or why it ended. Somebody else may
 // have started one at the same moment; where met says so, that is the one to wait for.

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,7 +155,14 @@ func listenPath(flag string) (string, error) {
 	if err == nil {
 		err = socketpath.CheckLength(path)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, socketpath.ErrTooLong):
+		return "", &client.Error{
+			Code: pb.CodeSocket, Message: "the socket cannot be made",
+			Why:  fmt.Sprintf("its path has %d bytes, and %d fit into a socket address", len(path), socketpath.MaxSocketPath),
+			Next: "name a shorter one:  --listen unix:PATH",
+		}
+	case err != nil:
 		return "", &client.Error{Code: pb.CodeSocket, Message: "the socket cannot be made", Why: plain(err), Next: "name another place:  --listen unix:PATH"}
 	}
 	return path, nil

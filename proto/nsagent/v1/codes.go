@@ -74,6 +74,9 @@ type Meaning struct {
 	Text string
 }
 
+// OtherSocket is what an agent answers on one of its two sockets to a call of the other.
+const OtherSocket = "the call belongs to the other socket"
+
 // Meanings returns the error table, the only one: agent, client and command line
 // all read it.
 func Meanings() []Meaning {
