@@ -40,7 +40,7 @@ func CheckHost(t Target, a Account, endpoint *Target) error {
 	case endpoint != nil && t.sameOrigin(*endpoint):
 		return nil
 	case t.isIP():
-		return fault("host", "an IP address is not a host of NetSuite")
+		return notTheEndpoint(endpoint)
 	case !a.owns(t.host):
 		return foreignHost(t, a, endpoint)
 	case t.scheme != "https":
@@ -49,6 +49,14 @@ func CheckHost(t Target, a Account, endpoint *Target) error {
 		return fault("port", "hosts of NetSuite are addressed without a port")
 	}
 	return nil
+}
+
+// notTheEndpoint refuses an IP address, and says which origin would have been right.
+func notTheEndpoint(endpoint *Target) error {
+	if endpoint == nil || endpoint.IsZero() {
+		return fault("host", "an IP address is not a host of NetSuite")
+	}
+	return fault("host", "an IP address is not a host of NetSuite, and the endpoint is %s", endpoint.Origin())
 }
 
 func (t Target) sameOrigin(u Target) bool {

@@ -173,6 +173,14 @@ func TestCheckHostEndpoint(t *testing.T) {
 			t.Errorf("%s with endpoint %s: %v, want %s", c.url, c.endpoint, err, c.class)
 		}
 	}
+	endpoint, err := ParseEndpoint("https://127.0.0.1:8443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whoever has mistyped the port sees which one it is.
+	if err := CheckHost(mustTarget(t, "https://127.0.0.1:8444/x"), account, &endpoint); err == nil || !strings.HasSuffix(err.Error(), "the endpoint is https://127.0.0.1:8443") {
+		t.Errorf("another port: got %v", err)
+	}
 	if err := CheckHost(Target{}, account, &Target{}); classOf(err) != "url:scheme" {
 		t.Errorf("zero Target: %v", err)
 	}

@@ -76,7 +76,7 @@ func run(ts *testscript.TestScript, program string, args ...string) int {
 var (
 	lastLine = regexp.MustCompile(`^(nsagent: |  )\S.* {1,}\[NSA-[A-Z-]+\]$`)
 	// packages are what Go puts before an error and people do not know.
-	packages = regexp.MustCompile(`(^ *|: |\()(agent|audit|client|config|envelope|harden|keyring|nstest|policy|secret|signer|socketpath|store|supervise|term|vault|rpc error|strconv|json|pflag|cobra): `)
+	packages = regexp.MustCompile(`(^ *|: |\()(agent|audit|client|config|envelope|harden|keyring|nstest|parent process|pathglob|policy|secret|signer|socketpath|store|supervise|term|vault|rpc error|strconv|json|pflag|cobra): `)
 	garbage  = regexp.MustCompile(`%!|goroutine \d|panic:|0x[0-9a-f]{6}|\bEOF\b|<nil>`)
 )
 

@@ -161,7 +161,8 @@ func newAuditQuery(e *env) *cobra.Command {
 		Use:   "query",
 		Short: "Print the entries of the log",
 		Long: `Print the entries of the log, oldest first. It needs no agent and no passphrase.
-With -o jsonl each line is as it stands in the log. -p picks a profile.
+With -o jsonl each line is as it stands in the log, and has no schema. -p picks
+a profile.
 
 ` + paragraph("", "Events are "+strings.Join(audit.Events(), ", ")+"."),
 		Example: `  nsagent audit query --last 20

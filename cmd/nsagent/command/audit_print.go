@@ -51,6 +51,12 @@ func (p *entryPrinter) stream() {
 // fit makes room for an entry that will be printed.
 func (p *entryPrinter) fit(x audit.Entry) { p.columns.fit(entryRow(x)) }
 
+// entriesHead is what a document with entries begins with. The entries are whole lines of
+// the log, over which its hashes are, and have no schema of their own.
+const entriesHead = `{
+  "schema": "nsagent.audit-query/v1",
+  "entries": [`
+
 func (p *entryPrinter) print(x audit.Entry) error {
 	first := !p.printed
 	p.printed = true
@@ -60,7 +66,7 @@ func (p *entryPrinter) print(x audit.Entry) error {
 		return p.e.print(line)
 	case p.e.output == "json":
 		if first {
-			return p.e.print("[\n  " + line)
+			return p.e.print(entriesHead + "\n    " + line)
 		}
 		return p.e.print("  , " + line)
 	}
@@ -115,9 +121,9 @@ func (p *entryPrinter) row(cells []string, heads bool) error {
 func (p *entryPrinter) end() error {
 	switch {
 	case p.e.output == "json" && p.printed:
-		return p.e.print("]")
+		return p.e.print("  ]\n}")
 	case p.e.output == "json":
-		return p.e.print("[]")
+		return p.e.print(entriesHead + "]\n}")
 	case !p.e.json() && !p.printed:
 		p.e.say("no entry matches")
 	}

@@ -1,14 +1,18 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/config"
@@ -87,6 +91,8 @@ func (e *env) paths() (socketpath.Paths, error) {
 			Why:  fmt.Sprintf("a path of more than %d bytes does not fit into a socket address", socketpath.MaxSocketPath),
 			Next: "set XDG_RUNTIME_DIR or NSAGENT_SOCK to a shorter path",
 		}
+	case errors.Is(err, socketpath.ErrRelative) && !filepath.IsAbs(cmp.Or(e.getenv("NSAGENT_CONFIG"), "/")):
+		return p, usage("the path of the configuration is not absolute", fmt.Sprintf("NSAGENT_CONFIG is %.80q", e.getenv("NSAGENT_CONFIG")), "begin it with a slash")
 	case errors.Is(err, socketpath.ErrRelative):
 		return p, &client.Error{Code: pb.CodeSocket, Message: "the socket path is not absolute", Why: plain(err), Next: "begin it with a slash"}
 	default:
@@ -102,13 +108,34 @@ func (e *env) config(p socketpath.Paths) (config.Config, error) {
 	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 	switch {
 	case missing && p.ConfigNamed:
-		return c, usage("the configuration cannot be used", "NSAGENT_CONFIG names "+p.ConfigFile+", which is not there", "put it there, or do without:  unset NSAGENT_CONFIG")
+		return c, configLost(p)
 	case missing:
 		return c, nil
 	case err != nil:
 		return c, usage("the configuration cannot be used", plain(err), "edit it, or remove it:  "+p.ConfigFile)
 	}
 	return c, nil
+}
+
+// checkConfigNamed refuses a configuration that NSAGENT_CONFIG names and that is not there,
+// also for status and commands that use the agent but do not come to read it. Nothing
+// keeps lock from its work, nor the agent's own processes.
+func (e *env) checkConfigNamed(c *cobra.Command) error {
+	if c.HasSubCommands() || c.Hidden || !e.needsAgent && c.Name() != statusName {
+		return nil
+	}
+	p, err := e.paths()
+	if err != nil || !p.ConfigNamed {
+		return nil // the command says so, if it needs one
+	}
+	if _, err := os.Stat(p.ConfigFile); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return configLost(p)
+	}
+	return nil
+}
+
+func configLost(p socketpath.Paths) error {
+	return usage("the configuration cannot be used", "NSAGENT_CONFIG names "+p.ConfigFile+", which is not there", "put it there, or do without:  unset NSAGENT_CONFIG")
 }
 
 // dial connects to the agent's socket for use. This and the other ways to connect

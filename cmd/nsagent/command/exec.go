@@ -108,7 +108,7 @@ func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
 		}
 	}
 	kept.passOn() // an agent that was started for this call got none of them
-	e.echoSocket(s.Opened)
+	e.echoSocket(ctx, cl, s.Opened)
 	code, err := e.runChild(&exec.Cmd{
 		Path: path, Args: args, Env: execEnv(os.Environ(), s.Opened),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -126,13 +126,20 @@ func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
 	return exitCode(code)
 }
 
-// echoSocket says on stderr what the program may use.
-func (e *env) echoSocket(o *pb.SocketOpened) {
-	if o.GetProfile() == "" {
-		e.say("nsagent: the profiles of the unlock token")
+// echoSocket says on stderr what the program may use: the one profile, or all that the
+// unlock token gives.
+func (e *env) echoSocket(ctx context.Context, cl *client.Client, o *pb.SocketOpened) {
+	if o.GetProfile() != "" {
+		e.echo(o.GetProfile(), o.GetAccount(), o.GetEnvironment())
 		return
 	}
-	e.echo(o.GetProfile(), o.GetAccount(), o.GetEnvironment())
+	all, err := cl.Profiles(ctx)
+	if err != nil {
+		e.say("nsagent: the profiles of the unlock token")
+	}
+	for _, p := range all.GetProfiles() {
+		e.echo(p.GetName(), p.GetAccount(), p.GetEnvironment())
+	}
 }
 
 // lookUp returns the path of a program.

@@ -104,12 +104,13 @@ func system(err error) string {
 	}
 }
 
-// plain returns the text of err without names of packages, which say nothing to
-// people.
+// plain returns the text of err without names of packages and processes, which say
+// nothing to people.
 func plain(err error) string { return plainText(err.Error()) }
 
 func plainText(s string) string {
-	for _, name := range []string{"agent", "audit", "command", "config", "keyring", "nstest", "pinentry", "secret", "socketpath", "store", "supervise", "systemd", "term", "vault"} {
+	s = strings.ReplaceAll(s, "pathglob: pattern: ", "")
+	for _, name := range []string{"parent process", "agent", "audit", "command", "config", "keyring", "nstest", "pinentry", "secret", "socketpath", "store", "supervise", "systemd", "term", "vault"} {
 		s = strings.TrimPrefix(s, name+": ")
 		s = strings.ReplaceAll(s, ": "+name+": ", ": ")
 	}

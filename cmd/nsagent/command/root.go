@@ -96,7 +96,7 @@ background signs with them, so that scripts never see a secret.`,
 			if e.needsAgent { // before package client reads it, and takes the variable away
 				e.noteReadable(e.getenv("NSAGENT_TOKEN_FILE"))
 			}
-			return nil
+			return e.checkConfigNamed(c)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if version && len(args) == 0 {

@@ -16,9 +16,11 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
+const statusName = "status"
+
 func newStatus(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "status",
+		Use:   statusName,
 		Short: "Tell how the agent is, and how well it is protected",
 		Args:  takes(),
 		RunE:  func(c *cobra.Command, _ []string) error { return e.beforeTheFirst(runStatus(c.Context(), e)) },

@@ -188,7 +188,10 @@ that opens it in NSAGENT_TOKEN. docs/ci has templates for GitHub and GitLab.
   nsagent agent start --bundle ci/nsagent.bundle
 
 The first ends with its program. The second returns once it serves, and goes on
-for the programs of the job that follow; they need no token.
+for the programs of the job that follow; they need no token. Bundle and token
+are made where the vault is, for 30 days unless --ttl says otherwise:
+
+  (umask 077; nsagent grant new -p acme-sb1 --bundle ci/nsagent.bundle > token)
 
 Where the grant asks which job it is, NSAGENT_OIDC_TOKEN_FILE names a file with
 an ID token of the job, got right before and good for one command. Its audience
@@ -247,9 +250,10 @@ All of it, with the tests behind it: docs/threat-model.md.
 `
 
 const helpJSON = `-o json prints one document, -o jsonl one a line. Each object has a schema, such
-as nsagent.sign/v1; keys are only ever added. Times are RFC 3339 in UTC, but for
-the timestamp of a signature. Errors go to stderr as text, with a stable code at
-the end of the last line; the exit code says the same.
+as nsagent.sign/v1, but for the lines of the audit log, which stand as they are;
+keys are only ever added. Times are RFC 3339 in UTC, but for the timestamp of a
+signature. Errors go to stderr as text, with a stable code at the end of the
+last line; the exit code says the same.
 
   nsagent sign -o json "$URL" | jq -r .authorization
   nsagent profile ls -o jsonl | jq -r 'select(.state == "expired") .name'
