@@ -2,9 +2,11 @@ package command
 
 import (
 	"context"
+	"strings"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // ask calls the agent's socket for use.
@@ -31,8 +33,29 @@ func (e *env) askAsProfile(ctx context.Context, calls func(*client.Client) error
 	})
 }
 
+// byOwnRight refuses to manage where an unlock token is set. Managing goes by the user's own
+// right, so that a job that tries its token by such a command would learn nothing of it, and
+// act with what the token does not cover. Commands that show nothing, use no profile, and
+// open the vault by a proof or close it, do as ever.
+func (e *env) byOwnRight() error {
+	switch e.command {
+	case "nsagent unlock", "nsagent lock", "nsagent agent stop":
+		return nil
+	}
+	if !client.UnlockTokenNamed() {
+		return nil
+	}
+	return &client.Error{
+		Code: pb.CodeGrantScope, Message: strings.TrimPrefix(e.command, "nsagent ") + " is not for an unlock token",
+		Why: "it goes by your own right, and would not look at the token; what does is  nsagent profile ls", Next: "use your own right:  unset NSAGENT_TOKEN",
+	}
+}
+
 // manage calls the agent's socket for managing.
 func (e *env) manage(ctx context.Context, calls func(*client.Admin) error) error {
+	if err := e.byOwnRight(); err != nil {
+		return err
+	}
 	a, err := e.dialAdmin(ctx)
 	if err != nil {
 		return err
@@ -44,6 +67,9 @@ func (e *env) manage(ctx context.Context, calls func(*client.Admin) error) error
 // manageSecretly is manage for calls that carry secrets, which are kept in locked memory
 // until they are sealed.
 func (e *env) manageSecretly(ctx context.Context, calls func(*client.Admin, *secret.Arena) error) error {
+	if err := e.byOwnRight(); err != nil { // before anybody is asked for a secret
+		return err
+	}
 	arena, err := newArena()
 	if err != nil {
 		return err
