@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
 )
 
 type explainOptions struct {
@@ -100,8 +102,49 @@ func runPolicyExplain(ctx context.Context, e *env, o explainOptions, args []stri
 	if err != nil {
 		return err
 	}
+	if o.environment == "" && at.Host != "" {
+		if why, err := e.foreignHost(ctx, at); err != nil || why != "" {
+			return e.printForeign(why, err)
+		}
+	}
 	d, steps := p.Explain(at)
 	return e.printExplanation(p, d, steps)
+}
+
+// foreignHost says why the profile signs nothing for the host of an attempt, which the
+// agent looks at before any rule; empty where it is one of its own.
+func (e *env) foreignHost(ctx context.Context, at policy.Attempt) (why string, err error) {
+	err = e.manage(ctx, func(a *client.Admin) error {
+		p, err := a.ShowProfile(ctx, at.Profile)
+		if err != nil {
+			return err
+		}
+		account, err := signer.ParseAccount(p.GetAccount())
+		if err != nil {
+			return err
+		}
+		own := account.Hosts()
+		if p.GetEndpoint() != "" {
+			endpoint, err := signer.ParseTarget(p.GetEndpoint())
+			if err != nil {
+				return err
+			}
+			own = append([]string{endpoint.Host()}, own...)
+		}
+		if !slices.Contains(own, at.Host) {
+			why = fmt.Sprintf("the host %.80q is none of profile %q, whatever the rules say: its own are %s", at.Host, at.Profile, strings.Join(own, ", "))
+		}
+		return nil
+	})
+	return why, err
+}
+
+// printForeign prints that a host is not the profile's own.
+func (e *env) printForeign(why string, err error) error {
+	if err != nil {
+		return err
+	}
+	return e.printExplanation(nil, policy.Decision{Effect: policy.Deny, Index: -1, Err: &policy.Denied{Why: why}}, nil)
 }
 
 // fillProfile gives the attempt the profile that is meant, as the agent has it.
@@ -119,6 +162,7 @@ func (e *env) fillProfile(ctx context.Context, at *policy.Attempt) error {
 		if err != nil {
 			return err
 		}
+		var have []string
 		for _, p := range l.GetProfiles() {
 			if p.GetName() == wanted || wanted == "" && len(l.GetProfiles()) == 1 {
 				at.Profile, at.Environment = p.GetName(), p.GetEnvironment()
@@ -127,6 +171,10 @@ func (e *env) fillProfile(ctx context.Context, at *policy.Attempt) error {
 				}
 				return nil
 			}
+			have = append(have, p.GetName())
+		}
+		if wanted == "" && len(have) > 0 {
+			return &client.Error{Code: pb.CodeNoProfile, Message: "no profile is named", Why: "you have " + strings.Join(have, ", "), Next: "name one:  nsagent -p NAME policy explain …"}
 		}
 		return &client.Error{Code: pb.CodeNoProfile, Message: fmt.Sprintf("no profile %.80q", wanted), Next: "list them:  nsagent profile ls"}
 	})
@@ -190,5 +238,9 @@ func (e *env) printExplanation(p *policy.Policy, d policy.Decision, steps []poli
 	if d.Index < 0 {
 		return e.print(fmt.Sprintf("%s: %s", d.Effect, why))
 	}
-	return e.print(fmt.Sprintf("%5d  %s: %s\n%s: by rule %q", d.Index+1, d.Rule, why, d.Effect, d.Rule))
+	counted := ""
+	if d.Effect != policy.Deny && (d.Uses > 0 || d.Rate != (policy.Rate{}) || d.Concurrency > 0) {
+		counted = ", unless its limits are reached: the agent counts its uses, and refuses more (NSA-LIMITED)"
+	}
+	return e.print(fmt.Sprintf("%5d  %s: %s\n%s: by rule %q%s", d.Index+1, d.Rule, why, d.Effect, d.Rule, counted))
 }
