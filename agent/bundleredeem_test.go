@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -270,5 +271,35 @@ func TestJobThatShowsItsTokenToItsBundle(t *testing.T) {
 	}
 	if err := r.tryWith(job, "acme", "GET", "/x", good); err != nil {
 		t.Errorf("with an ID token: %v", err)
+	}
+}
+
+// A socket of a grant has its right, and takes no token; a socket that the owner has narrowed
+// takes one, which leaves still less.
+func TestTokenShownOnASocket(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	path := filepath.Join(shortDir(t), "s")
+	if _, err := f.grantAt(path, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	shown := func(path string) error {
+		c, err := client.Dial(t.Context(), client.WithSocket(path), client.WithUnlockToken(token.Text()))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	}
+	if err := shown(path); !errors.Is(err, client.ErrGrant) || !strings.Contains(err.Error(), "this socket is of a grant already") {
+		t.Errorf("on the socket of a grant: got %v", err)
+	}
+	s, err := f.signer.OpenSocket(t.Context(), client.SocketRequest{Profile: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shown(s.Opened.GetPath()); err != nil {
+		t.Errorf("on a socket of the owner: %v", err)
 	}
 }
