@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/nsagent/nsagent/client"
@@ -33,22 +34,25 @@ func (e *env) askAsProfile(ctx context.Context, calls func(*client.Client) error
 	})
 }
 
-// byOwnRight refuses to manage where an unlock token is set. Managing goes by the user's own
-// right, so that a job that tries its token by such a command would learn nothing of it, and
-// act with what the token does not cover. Commands that show nothing, use no profile, and
-// open the vault by a proof or close it, do as ever.
+// byOwnRight says, where an unlock token is set, that managing goes by the user's own right
+// and does not look at it. What would do something with a profile is refused: a job that
+// tries its token so would learn nothing of it, and use what the token does not cover.
 func (e *env) byOwnRight() error {
-	switch e.command {
-	case "nsagent unlock", "nsagent lock", "nsagent agent stop":
-		return nil
-	}
 	if !client.UnlockTokenNamed() {
 		return nil
 	}
-	return &client.Error{
-		Code: pb.CodeGrantScope, Message: strings.TrimPrefix(e.command, "nsagent ") + " is not for an unlock token",
-		Why: "it goes by your own right, and would not look at the token; what does is  nsagent profile ls", Next: "use your own right:  unset NSAGENT_TOKEN",
+	name := strings.TrimPrefix(e.command, "nsagent ")
+	switch first, _, _ := strings.Cut(name, " "); {
+	case name == "unlock" || name == "lock" || name == "agent stop": // which nobody takes for a use
+		return nil
+	case name == "profile test" || slices.Contains([]string{"cert", "integration", "login", "migrate", "rotate"}, first):
+		return &client.Error{
+			Code: pb.CodeGrantScope, Message: name + " is not for an unlock token",
+			Why: "it goes by your own right, and would not look at the token; what does is  nsagent profile ls", Next: "use your own right:  unset NSAGENT_TOKEN",
+		}
 	}
+	e.note("%s goes by your own right, and does not look at the unlock token", name)
+	return nil
 }
 
 // manage calls the agent's socket for managing.
