@@ -25,30 +25,21 @@ type bundleFile struct {
 	replaced string
 }
 
-// newBundleFile makes the file; nil for an empty path. A bundle that is there is left alone
-// unless it is to be replaced: its grant goes on, and the token of it fits no more.
-func newBundleFile(path string, replace bool) (*bundleFile, error) {
-	switch {
-	case path == "" && replace:
-		return nil, usage("there is no bundle to replace", "--replace is for the file of --bundle", "name it:  --bundle F")
-	case path == "":
+// newBundleFile makes the file; nil for an empty path. Of what is there, it takes the place
+// of a bundle, whose owner renews it, and of an empty file alone.
+func newBundleFile(path string) (*bundleFile, error) {
+	if path == "" {
 		return nil, nil
 	}
-	info, err := os.Lstat(path)
-	there := err == nil && info.Size() > 0
 	old := ""
-	switch {
-	case err == nil && !info.Mode().IsRegular():
+	switch info, err := os.Lstat(path); {
+	case err != nil: // making one says what is amiss
+	case !info.Mode().IsRegular():
 		return nil, bundleNotWritten("it is there, and no regular file")
-	case there:
-		old = grantOfBundle(path)
-	}
-	if there && !replace {
-		why := "a token that was made for it would open it no more"
-		if old != "" {
-			why = "it is the bundle of " + old + ", whose token would open it no more"
+	case info.Size() > 0:
+		if old = grantOfBundle(path); old == "" {
+			return nil, &client.Error{Code: pb.CodeExists, Message: fmt.Sprintf("%q is there already", oneLine(path)), Why: "it is no bundle, and is left alone", Next: "name another file:  --bundle F"}
 		}
-		return nil, &client.Error{Code: pb.CodeExists, Message: fmt.Sprintf("%q is there already", oneLine(path)), Why: why, Next: "name another file, or say that it goes:  --replace"}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".nsagent-bundle-")
 	if err != nil {

@@ -28,7 +28,6 @@ type grantNewOptions struct {
 	listen   string
 	opener   openerFlags
 	bundle   string
-	replace  bool
 }
 
 func newGrantNew(e *env) *cobra.Command {
@@ -62,7 +61,6 @@ end with the grant.`,
 	}
 	c.Flags().StringArrayVarP(&o.profiles, "profile", "p", nil, "for the profile `NAME`; more than one may be given")
 	c.Flags().StringVar(&o.bundle, "bundle", "", "write what the token opens to this `FILE`")
-	c.Flags().BoolVar(&o.replace, "replace", false, "replace the bundle that is there")
 	o.limits.register(c)
 	c.Flags().StringVar(&o.listen, "listen", "", "make a socket at `unix:PATH` too, on which the grant applies to all")
 	o.opener.register(c)
@@ -96,7 +94,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		o.profiles = []string{name} // "": the only one there is
 	}
 	e.noteNetworks(caveats)
-	file, err := newBundleFile(o.bundle, o.replace)
+	file, err := newBundleFile(o.bundle)
 	if err != nil {
 		return err
 	}
