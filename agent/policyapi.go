@@ -35,6 +35,10 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		}
 		detail = fmt.Sprintf("rules=%d sha256=%s", len(next.policy.Rules), next.sum)
 	}
+	if next.policy != nil && next.policy.StepUp.Admin && s.authenticator == nil {
+		return nil, refuse(ErrPolicy, pb.CodePolicy, "the policy is not adopted", "step_up.admin wants a code with each proof, and no authenticator app is set up: nobody could give one, not even to take the policy away",
+			"set one up first:  nsagent key add totp")
+	}
 	if old := s.policy(); q.GetReplaces() != old.sum && old.fault == nil {
 		return nil, refuse(ErrPolicy, pb.CodePolicy, "the policy is not adopted", "another one is in force by now than when the difference was looked at", "look again:  nsagent policy edit")
 	}

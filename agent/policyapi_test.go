@@ -209,6 +209,22 @@ func TestPolicyThatCannotBeShown(t *testing.T) {
 	})
 }
 
+// A policy that wants codes with each proof is refused while nobody could give one, before
+// anybody is asked for a proof; with an app it is adopted.
+func TestPolicyThatWantsCodesOfNoApp(t *testing.T) {
+	p := newPhone()
+	f := start(t, p.clock)
+	f.unlock()
+	wants := strings.Replace(all, "version = 1\n", "version = 1\n[step_up]\nadmin = true\n", 1)
+	_, err := f.admin.AdoptPolicy(t.Context(), client.Proof{}, packedPolicy(t, wants), "")
+	if !errors.Is(err, client.ErrPolicy) || !strings.Contains(fmt.Sprint(err), "no authenticator app is set up") || f.policySum() != "" {
+		t.Errorf("without an app: got %v", err)
+	}
+	f.adopt(strings.Replace(wants, "true", "false", 1))
+	f.enrol(p)
+	f.adopt(wants)
+}
+
 // A policy that the vault does not keep is not in force, and the log says that it failed.
 func TestPolicyThatIsNotKept(t *testing.T) {
 	f := start(t)

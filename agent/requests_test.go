@@ -33,8 +33,8 @@ func TestRequestThatDoesNotWait(t *testing.T) {
 func TestRequestThatWaitsForACode(t *testing.T) {
 	p := newPhone()
 	f := startAsking(t, p.clock)
-	f.adopt(strings.Replace(askPolicy, "version = 1\n", "version = 1\n[step_up]\nadmin = true\n", 1))
 	f.enrol(p)
+	f.adopt(strings.Replace(askPolicy, "version = 1\n", "version = 1\n[step_up]\nadmin = true\n", 1))
 	done := f.signs(answered(t), writing(1))
 	r := f.waiting(1, 1)[0]
 	if r.GetTotp() {

@@ -69,6 +69,9 @@ func runPolicyEdit(ctx context.Context, e *env, o policyEditOptions) error {
 		if err := n.show(); err != nil {
 			return err
 		}
+		if err := n.noteCodes(ctx, a); err != nil {
+			return err
+		}
 		packed, err := n.packed()
 		if err != nil {
 			return err
@@ -154,6 +157,25 @@ func (n *newPolicyText) show() error {
 		if f.Never { // the rest is for policy check
 			n.note("line %d, rule %q: %s", f.Line, f.Rule, f.Text)
 		}
+	}
+	return nil
+}
+
+// noteCodes says which rules want a code that nobody can give as long as no authenticator
+// app is set up.
+func (n *newPolicyText) noteCodes(ctx context.Context, a *client.Admin) error {
+	if n.policy == nil {
+		return nil
+	}
+	for _, r := range n.policy.Rules {
+		if !r.TOTP {
+			continue
+		}
+		slots, err := a.KeySlots(ctx)
+		if err == nil && slots.GetTotp() == nil {
+			n.note("rule %q wants a code of the authenticator app, and none is set up: nobody can approve what it asks about; set one up:  nsagent key add totp", r.Name)
+		}
+		return err
 	}
 	return nil
 }
