@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,8 @@ type entryPrinter struct {
 	columns columns
 	printed bool
 	endless bool // nobody knows what comes, or whether it ends
-	below   bool // the target has a line of its own, since the terminal is narrow
+	beside  int  // how many columns stand beside each other; the others are below
+	target  int  // how wide the last column is on a terminal, where it is beside
 }
 
 func newEntryPrinter(e *env) *entryPrinter {
@@ -76,45 +78,61 @@ func (p *entryPrinter) print(x audit.Entry) error {
 			return err
 		}
 	}
-	return p.row(entryRow(x), false)
+	row := entryRow(x)
+	if p.endless && p.unforeseen(row) {
+		p.toScreen()
+	}
+	return p.row(row, false)
+}
+
+// unforeseen makes room for a row of which a cell is wider than its column, and reports
+// whether there was one. How wide the target is does not count.
+func (p *entryPrinter) unforeseen(row []string) bool {
+	last := len(row) - 1
+	rest := p.columns[:last]
+	before := slices.Clone(rest)
+	rest.fit(row[:last])
+	return !slices.Equal(before, rest)
 }
 
 // leastTarget is how much of a target is worth showing beside the other columns.
 const leastTarget = 24
 
-// toScreen makes the columns fit a terminal. Numbers and times stay whole, and where
-// nobody knows how long the last column gets, it takes what is left.
+// toScreen makes the entries fit a terminal. The target, which comes last, is cut, if
+// enough of it is left to be worth it. Nothing else is: the columns for which there is no
+// room are below the others.
 func (p *entryPrinter) toScreen() {
-	width := p.e.screen.columns
+	width, last := p.e.screen.columns, len(p.columns)-1
+	p.beside = len(p.columns)
 	if width == 0 {
 		return
 	}
-	const whole = 2
-	last := len(p.columns) - 1
-	rest := p.columns[:last]
-	left := width - rest.total() - 2
-	p.below = left < min(p.columns[last], leastTarget)
-	switch {
-	case p.below:
-		rest.shrink(width, whole)
-		p.columns[last] = width - rest[0] - 2
-	case p.endless:
-		p.columns[last] = left
-	default:
-		p.columns[last] = min(p.columns[last], left)
+	left := width - p.columns[:last].total() - 2
+	if left >= min(p.columns[last], leastTarget) {
+		p.target = min(p.columns[last], left)
+		if p.endless { // nobody knows how long it gets
+			p.target = left
+		}
+		return
+	}
+	for p.beside = last; p.beside > 1 && p.columns[:p.beside].total() > width; p.beside-- {
 	}
 }
 
-// row prints an entry, or the heads. Where the target is below, it stands under the time.
+// row prints an entry, or the heads. What is below is broken between words.
 func (p *entryPrinter) row(cells []string, heads bool) error {
-	if !p.below {
-		return p.e.printRow(p.columns, cells, heads)
+	if p.beside == len(cells) {
+		c := slices.Clone(p.columns)
+		if p.e.screen.columns > 0 {
+			c[len(c)-1] = p.target
+		}
+		return p.e.printRow(c, cells, heads)
 	}
-	last := len(cells) - 1
-	if err := p.e.printRow(p.columns[:last], cells[:last], heads); err != nil || heads || cells[last] == "-" {
+	below := slices.DeleteFunc(slices.Clone(cells[p.beside:]), func(cell string) bool { return cell == "-" })
+	if err := p.e.printRow(p.columns[:p.beside], cells[:p.beside], heads); err != nil || heads || len(below) == 0 {
 		return err
 	}
-	return p.e.printRow(columns{p.columns[0], p.columns[last]}, []string{"", cells[last]}, false)
+	return p.e.printBroken(strings.Join(below, "  "), indent, p.e.screen.columns, false)
 }
 
 // end closes what print has opened.

@@ -39,9 +39,9 @@ func runIntegrationList(ctx context.Context, e *env) error {
 			return err
 		}
 		return printList(e, r.JSON(), "no profile uses an integration record", func() [][]string {
-			rows := [][]string{{"ACCOUNT", "ENVIRONMENT", "CONSUMER KEY", "PROFILES", "ENDPOINT"}}
+			rows := [][]string{{"CONSUMER KEY", "ACCOUNT", "ENVIRONMENT", "PROFILES", "ENDPOINT"}}
 			for _, i := range r.GetIntegrations() {
-				rows = append(rows, []string{i.GetAccount(), i.GetEnvironment(), i.GetKey(), strings.Join(usersOf(i), " "), i.GetEndpoint()})
+				rows = append(rows, []string{i.GetKey(), i.GetAccount(), i.GetEnvironment(), strings.Join(usersOf(i), " "), i.GetEndpoint()})
 			}
 			return rows
 		})

@@ -62,62 +62,6 @@ func (e *env) print(line string) error {
 	return e.stdout.failed()
 }
 
-// columns are the widths of a table's columns, in columns of a terminal.
-type columns []int
-
-// fit widens the columns for a row.
-func (c *columns) fit(row []string) {
-	for len(*c) < len(row) {
-		*c = append(*c, 0)
-	}
-	for i, cell := range row {
-		(*c)[i] = max((*c)[i], columnsOf(oneLine(cell)))
-	}
-}
-
-// line returns a row with its cells under each other, two blanks apart. What comes
-// from elsewhere cannot move the cursor.
-func (c columns) line(row []string) string {
-	var b strings.Builder
-	for i, cell := range row {
-		b.WriteString(pad(oneLine(cell), c[i]) + "  ")
-	}
-	return strings.TrimRight(b.String(), " ")
-}
-
-// table writes rows in columns, the first as their heads. On a terminal it fits.
-func (e *env) table(rows [][]string) error {
-	var c columns
-	for _, r := range rows {
-		c.fit(r)
-	}
-	if e.screen.columns > 0 {
-		c.shrink(e.screen.columns, 0)
-	}
-	for i, r := range rows {
-		if err := e.printRow(c, r, i == 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// printRow writes one row of a table, which may be its heads. On a terminal, cells are cut
-// to their columns.
-func (e *env) printRow(c columns, row []string, heads bool) error {
-	if e.screen.columns > 0 {
-		row = slices.Clone(row)
-		for i, cell := range row {
-			row[i] = cut(oneLine(cell), c[i])
-		}
-	}
-	line := c.line(row)
-	if heads {
-		line = e.screen.paint(bold, line)
-	}
-	return e.print(line)
-}
-
 // sheet writes names and values, one a line, long values over several lines.
 func (e *env) sheet(rows [][2]string) error {
 	width := 0

@@ -112,33 +112,3 @@ func cut(text string, columns int) string {
 func pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(0, columns-columnsOf(text)))
 }
-
-// leastColumn is how narrow a column of a table may get.
-const leastColumn = 6
-
-// shrink narrows the widest columns until a line takes at most this many. The first ones,
-// as many as whole says, are not cut.
-func (c columns) shrink(most, whole int) {
-	narrow := c[min(whole, len(c)):]
-	for total := c.total(); total > most && len(narrow) > 0; total-- {
-		widest := 0
-		for i, n := range narrow {
-			if n > narrow[widest] {
-				widest = i
-			}
-		}
-		if narrow[widest] <= leastColumn {
-			return // the terminal breaks the line
-		}
-		narrow[widest]--
-	}
-}
-
-// total returns how many columns of a terminal a line takes.
-func (c columns) total() int {
-	total := 2 * (len(c) - 1)
-	for _, n := range c {
-		total += n
-	}
-	return total
-}
