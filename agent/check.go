@@ -288,15 +288,19 @@ func (t *profileTest) certificate() {
 		return
 	}
 	err = signer.CheckCertificate(cert, l.key.Public(), t.now)
-	switch left := cert.NotAfter.Sub(t.now); {
+	const renew = "make a new one, and store it with its key:  nsagent profile edit "
+	end := l.certificateEnd(cert)
+	switch left := end.Sub(t.now); {
 	case errors.Is(err, signer.ErrCertificateKey):
 		t.add("certificate", checkProblem, "it belongs to another key", "store the one of this key:  nsagent profile edit "+l.Name)
 	case err != nil:
-		t.add("certificate", checkProblem, certificateFault(cert, t.now), "make a new one, and store it with its key:  nsagent profile edit "+l.Name)
+		t.add("certificate", checkProblem, certificateFault(cert, t.now), renew+l.Name)
+	case left < 0:
+		t.add("certificate", checkProblem, endedEarly(end), renew+l.Name)
 	case left < soon:
-		t.add("certificate", checkNote, "it ends on "+cert.NotAfter.UTC().Format(time.DateOnly)+", in "+days(left), "make a new one in time")
+		t.add("certificate", checkNote, "it ends on "+end.Format(time.DateOnly)+", in "+days(left), "make a new one in time")
 	default:
-		t.add("certificate", checkOK, "it is good until "+cert.NotAfter.UTC().Format(time.DateOnly), "")
+		t.add("certificate", checkOK, "it is good until "+end.Format(time.DateOnly), "")
 	}
 	t.certificateID(cert)
 }

@@ -70,3 +70,33 @@ func TestTestProfile(t *testing.T) {
 		t.Errorf("a certificate that is over: %v", late.checks)
 	}
 }
+
+// TestTestProfileKnowsWhenNetSuiteEndsACertificate guards that profile test, as status and
+// doctor, takes a certificate that runs for ten years to end after two.
+func TestTestProfileKnowsWhenNetSuiteEndsACertificate(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	now := time.Now()
+	from := now.AddDate(-2, 0, 5)
+	key, cert := keyPair(t, elliptic.P256(), from, now.AddDate(8, 0, 0))
+	p := &pb.Profile{Name: "long", Account: "1234567", Auth: "m2m", ClientId: sample(1), Certificate: cert, Scopes: []string{"restlets"}}
+	if _, err := f.admin.AddProfile(t.Context(), p, map[string]client.Sealer{"private_key": f.sealer(key)}); err != nil {
+		t.Fatal(err)
+	}
+	end := from.AddDate(2, 0, 0).UTC()
+	ends := end.Format(time.DateOnly)
+	for _, test := range []struct {
+		at          time.Time
+		state, text string
+	}{
+		{end.AddDate(-1, 0, 0), checkOK, "it is good until " + ends},
+		{now, checkNote, "it ends on " + ends},
+		{end.AddDate(0, 0, 1), checkProblem, "NetSuite ended it on " + ends},
+	} {
+		at := &profileTest{agent: f.agent, session: f.agent.session, live: f.agent.session.profiles["long"], now: test.at}
+		at.certificate()
+		if got := at.checks[0]; got.GetState() != test.state || !strings.HasPrefix(got.GetDetail(), test.text) {
+			t.Errorf("at %s: got %s %q, want %s %q", test.at, got.GetState(), got.GetDetail(), test.state, test.text)
+		}
+	}
+}

@@ -219,7 +219,7 @@ func completeM2M(p *profile, key *secret.PrivateKey, now time.Time) error {
 	end := p.certificateEnd(cert)
 	if now.After(end) {
 		return refuse(signer.ErrCertificateTime, pb.CodeCredential, "certificate cannot be used with this key",
-			"NetSuite ended it on "+end.Format(time.DateOnly)+", two years after its start, though it runs for longer", "")
+			endedEarly(end), "")
 	}
 	id := signer.CertificateID(cert.Raw)
 	if p.CertificateID != "" && p.CertificateID != id {
@@ -236,6 +236,11 @@ func (p *profile) certificateEnd(cert *x509.Certificate) time.Time {
 		return cert.NotAfter.UTC()
 	}
 	return signer.CertificateEnd(cert)
+}
+
+// endedEarly says why a certificate is over that runs for longer than NetSuite takes it.
+func endedEarly(end time.Time) string {
+	return "NetSuite ended it on " + end.Format(time.DateOnly) + ", two years after its start, though it runs for longer"
 }
 
 func certificateFault(cert *x509.Certificate, now time.Time) string {
