@@ -321,6 +321,9 @@ func TestTokenIsDecided(t *testing.T) {
 	if err := ask("m2m", "suite_analytics"); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("a scope that is not the profile's: got %v", err)
 	}
+	if log := w.entries(); log[len(log)-1].Detail != audit.ByProfile { // no policy was asked: none learns of it
+		t.Errorf("the log says %+v", log[len(log)-1])
+	}
 	if _, err := w.admin.EditProfile(t.Context(), "m2m", client.ProfileEdit{Profile: &pb.Profile{Access: "read"}, Fields: []string{"access"}}); err != nil {
 		t.Fatal(err)
 	}

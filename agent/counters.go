@@ -17,10 +17,20 @@ type quota struct {
 	subject [32]byte
 	// grant is whose token set the limit; the zero ID where a rule of the policy did.
 	grant unlocktoken.ID
+	// rule is the name of that rule.
+	rule string
 	// uses is how many there may be in all; 0 means any number.
 	uses uint64
 	// rate is how many there may be in a time; nil means any number.
 	rate *unlocktoken.Rate
+}
+
+// allows begins a sentence of what there may be.
+func (q *quota) allows() string {
+	if q.rule == "" {
+		return "there may be"
+	}
+	return fmt.Sprintf("rule %q of the policy allows", q.rule)
 }
 
 const (
@@ -91,7 +101,7 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 	for _, q := range quotas {
 		n := c.counterLocked(q)
 		if wait := n.wait(q.rate, now); wait > 0 {
-			return nil, limited(fmt.Sprintf("there may be %s; the next is open in %s", q.rate, (wait+time.Second-1).Truncate(time.Second)), "wait, then try again")
+			return nil, limited(fmt.Sprintf("%s %s; the next is open in %s", q.allows(), q.rate, (wait+time.Second-1).Truncate(time.Second)), "wait, then try again")
 		}
 		if q.uses != 0 && n.reserved == 0 {
 			short = append(short, q)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/approval"
@@ -31,6 +32,8 @@ type use struct {
 	check func(*live) error
 	// fault is what was wrong with the request before the profile was known.
 	fault error
+	// beyond is set where check refused it: no policy was asked.
+	beyond bool
 	// unheard is why nobody can say what other agents have revoked; nil: that is known.
 	unheard error
 
@@ -174,6 +177,9 @@ func (u *use) event(p *live, now time.Time) audit.Event {
 	if u.approval != "" {
 		e.Detail = "approval=" + u.approval
 	}
+	if u.beyond {
+		e.Detail = strings.TrimSpace(e.Detail + " " + audit.ByProfile)
+	}
 	return e
 }
 
@@ -238,6 +244,7 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 	}
 	if u.check != nil {
 		if err := u.check(p); err != nil {
+			u.beyond = true
 			return s, p, d, err
 		}
 	}

@@ -72,7 +72,7 @@ func quotasOfRule(d policy.Decision) []quota {
 	if d.Uses == 0 && d.Rate == (policy.Rate{}) {
 		return nil
 	}
-	q := quota{subject: sha256.Sum256([]byte("nsagent/v1 rule of the policy\x00" + d.Rule)), uses: d.Uses}
+	q := quota{subject: sha256.Sum256([]byte("nsagent/v1 rule of the policy\x00" + d.Rule)), uses: d.Uses, rule: d.Rule}
 	if d.Rate != (policy.Rate{}) {
 		q.rate = &unlocktoken.Rate{Count: d.Rate.Count, Seconds: uint64(d.Rate.Per / time.Second)} // #nosec G115 -- not negative
 	}

@@ -263,7 +263,7 @@ func TestObligationsOfRules(t *testing.T) {
 	limit("rate = \"2/h\"")
 	f.sign("acme")
 	f.sign("acme")
-	if err := sign(); !errors.Is(err, client.ErrLimited) {
+	if err := sign(); !errors.Is(err, client.ErrLimited) || !strings.Contains(fmt.Sprint(err), `rule "all" of the policy allows 2 uses in 3600 seconds`) {
 		t.Errorf("the third of two an hour: got %v", err)
 	}
 	f.clock.Add(int64(31 * time.Minute))
@@ -276,7 +276,7 @@ func TestObligationsOfRules(t *testing.T) {
 	f.sign("acme")
 	limit("max_uses = 3\nconcurrency = 1") // the same name: what was used stays used
 	f.sign("acme")
-	if err := sign(); !errors.Is(err, client.ErrDenied) {
+	if err := sign(); !errors.Is(err, client.ErrDenied) || !strings.Contains(fmt.Sprint(err), `rule "all" of the policy has max_uses = 3`) {
 		t.Errorf("the fourth of three: got %v", err)
 	}
 	log := f.entries()

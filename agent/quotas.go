@@ -46,11 +46,12 @@ func (a *Agent) count(v *vault.Vault, quotas []quota, now time.Duration) error {
 // usedUp is the refusal of a use beyond all that there may be. No waiting helps, so that it
 // is no limit for a while but the end of a right.
 func usedUp(q quota) error {
-	why, next := fmt.Sprintf("there may be %d uses, and all were made", q.uses), "have whoever made the limit raise it, or make another token"
 	if q.grant == (unlocktoken.ID{}) {
-		return refuse(errors.Join(ErrLimited, policy.ErrDenied), pb.CodeDenied, "policy does not allow this any more", why, next)
+		return refuse(errors.Join(ErrLimited, policy.ErrDenied), pb.CodeDenied, "policy does not allow this any more",
+			fmt.Sprintf("rule %q of the policy has max_uses = %d, and all were made", q.rule, q.uses), "have its owner raise it:  nsagent policy edit")
 	}
-	return refuse(errors.Join(ErrLimited, ErrGrantScope), pb.CodeGrantScope, "grant "+unlocktoken.GrantName(q.grant)+" does not allow this any more", why, next)
+	return refuse(errors.Join(ErrLimited, ErrGrantScope), pb.CodeGrantScope, "grant "+unlocktoken.GrantName(q.grant)+" does not allow this any more",
+		fmt.Sprintf("there may be %d uses, and all were made", q.uses), "have whoever made the limit raise it, or make another token")
 }
 
 // reserveUses takes a block of uses from the ledger for each quota, durably.

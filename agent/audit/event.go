@@ -75,6 +75,10 @@ const (
 	OutcomeFailed = "failed"
 )
 
+// ByProfile stands in the detail of a use that was refused by what belongs to the profile
+// itself, such as its scopes, before any policy was asked.
+const ByProfile = "by=profile"
+
 // Event is what one entry records. No field may hold a secret. Texts are made safe
 // and cut to their limits by Append; an empty one is left out of the line.
 type Event struct {

@@ -16,13 +16,15 @@ type Seen struct {
 	Method, Path         string
 	// Exe is the program that asked; empty: not known.
 	Exe string
+	// Grant is the grant of the unlock token that it was asked with; empty: none.
+	Grant string
 }
 
 // Learn returns the text of a policy that allows what was seen and little more: a rule
-// for each profile and program, in which ids in paths are "*". What a rule could not say
+// for each profile, program and grant, in which ids in paths are "*". What a rule could not say
 // is left out and named in a comment, and so are RESTlets. The text is a proposal for a person to read.
 func Learn(seen []Seen) string {
-	type key struct{ profile, environment, exe string }
+	type key struct{ profile, environment, exe, grant string }
 	var order []key
 	what := make(map[key][]string)
 	var left []string
@@ -36,9 +38,12 @@ func Learn(seen []Seen) string {
 			left = appendNew(left, text)
 			continue
 		}
-		k := key{s.Profile, s.Environment, s.Exe}
+		k := key{s.Profile, s.Environment, s.Exe, s.Grant}
 		if !plainExe(k.exe) {
 			k.exe = ""
+		}
+		if !plainGrant(k.grant) {
+			k.grant = ""
 		}
 		if what[k] == nil {
 			order = append(order, k)
@@ -52,9 +57,14 @@ func Learn(seen []Seen) string {
 		for part := range slices.Chunk(what[k], maxList) {
 			n++
 			fmt.Fprintf(&b, "\n[[rule]]\nname = \"learned %d\"\neffect = \"allow\"\nprofiles = [%q]\nenvironment = %q\n", n, k.profile, k.environment)
-			if k.exe != "" {
+			switch {
+			case k.grant != "" && k.exe != "":
+				fmt.Fprintf(&b, "who = { grant = %q, exe = %q }\n", k.grant, k.exe)
+			case k.grant != "":
+				fmt.Fprintf(&b, "who = { grant = %q }\n", k.grant)
+			case k.exe != "":
 				fmt.Fprintf(&b, "who = { exe = %q }\n", k.exe)
-			} else {
+			default:
 				b.WriteString("# for any program: the log shows none that a rule can name\n")
 			}
 			b.WriteString("what = [\n")
@@ -82,6 +92,12 @@ func appendNew(list []string, s string) []string {
 
 func plainExe(s string) bool {
 	return len(s) <= maxString && filepath.IsAbs(s) && filepath.Clean(s) == s && !strings.HasSuffix(s, deleted) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
+}
+
+// plainGrant reports whether s is the name of one grant.
+func plainGrant(s string) bool {
+	_, err := parseGrant(s)
+	return err == nil && !strings.Contains(s, "*")
 }
 
 // restlet reports whether s is a request for a RESTlet. The log does not say for which,

@@ -40,7 +40,7 @@ func TestLearnedPrograms(t *testing.T) {
 		"/usr/bin/python3": true, "/opt/a b/~": true, long(maxString): true, long(maxString + 1): false,
 		"": false, "python3": false, "/a/../b": false, "/a" + deleted: false, "/a\"b": false, "/a\\b": false, "/a\nb": false, "/a\x7f": false, "/é": false,
 	} {
-		text := Learn([]Seen{{"acme", "sandbox", KindToken, "", "", exe}})
+		text := Learn([]Seen{{Profile: "acme", Environment: "sandbox", Kind: KindToken, Exe: exe}})
 		p, err := Parse(text)
 		if err != nil || len(p.Rules) != 1 {
 			t.Errorf("%q: got %v of\n%s", exe, err, text)
@@ -49,6 +49,25 @@ func TestLearnedPrograms(t *testing.T) {
 		exes := p.Rules[0].Who.Exes
 		if (len(exes) == 1 && exes[0] == exe) != named || strings.Contains(text, "# for any program") != (exes == nil) {
 			t.Errorf("%q: got\n%s", exe, text)
+		}
+	}
+}
+
+// What was asked with an unlock token is allowed to that grant, and to no other caller.
+func TestLearnedGrants(t *testing.T) {
+	name := "g_" + strings.Repeat("a", 26)
+	for _, c := range []struct{ grant, exe, who string }{
+		{name, "/a", `who = { grant = "` + name + `", exe = "/a" }`},
+		{name, "", `who = { grant = "` + name + `" }`},
+		{"", "/a", `who = { exe = "/a" }`},
+		{"g_*", "/a", `who = { exe = "/a" }`},
+		{"bogus", "", "# for any program"},
+	} {
+		s := Seen{Profile: "acme", Environment: "sandbox", Kind: KindToken, Exe: c.exe, Grant: c.grant}
+		text := Learn([]Seen{s, {Profile: "acme", Environment: "sandbox", Kind: KindToken, Exe: "/other"}})
+		p, err := Parse(text)
+		if err != nil || len(p.Rules) != 2 || !strings.Contains(text, c.who) {
+			t.Errorf("%+v: got %v of\n%s", c, err, text)
 		}
 	}
 }

@@ -240,7 +240,7 @@ func (e *env) printExplanation(p *policy.Policy, d policy.Decision, steps []poli
 	}
 	counted := ""
 	if d.Effect != policy.Deny && (d.Uses > 0 || d.Rate != (policy.Rate{}) || d.Concurrency > 0) {
-		counted = ", unless its limits are reached: the agent counts its uses, and refuses more (NSA-LIMITED)"
+		counted = ", unless its limits are reached: the agent counts its uses, and refuses more"
 	}
 	return e.print(fmt.Sprintf("%5d  %s: %s\n%s: by rule %q%s", d.Index+1, d.Rule, why, d.Effect, d.Rule, counted))
 }

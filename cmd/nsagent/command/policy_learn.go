@@ -2,6 +2,8 @@ package command
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,7 +76,7 @@ func (o learnOptions) learn(x audit.Entry) (policy.Seen, bool) {
 	default:
 		return policy.Seen{}, false
 	}
-	denied := x.Outcome == audit.OutcomeDenied && (x.Reason == string(pb.CodeDenied) || x.Reason == string(pb.CodeAsk))
+	denied := x.Outcome == audit.OutcomeDenied && (x.Reason == string(pb.CodeDenied) || x.Reason == string(pb.CodeAsk)) && !slices.Contains(strings.Fields(x.Detail), audit.ByProfile)
 	if !denied && (!o.used || x.Outcome != audit.OutcomeOK) {
 		return policy.Seen{}, false
 	}
@@ -82,5 +84,5 @@ func (o learnOptions) learn(x audit.Entry) (policy.Seen, bool) {
 	if err != nil {
 		return policy.Seen{}, false
 	}
-	return policy.Seen{Profile: x.Profile, Environment: account.Environment(), Kind: kind, Method: x.Method, Path: x.Path, Exe: x.Exe}, true
+	return policy.Seen{Profile: x.Profile, Environment: account.Environment(), Kind: kind, Method: x.Method, Path: x.Path, Exe: x.Exe, Grant: x.Grant}, true
 }
