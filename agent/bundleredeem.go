@@ -57,21 +57,15 @@ func (a *Agent) presentToBundle(ctx context.Context, c *caller, q *pb.RedeemRequ
 // verifyBundled returns what a chain says that is of the grant whose bundle is served.
 func (a *Agent) verifyBundled(q *pb.RedeemRequest, public []byte) (*unlocktoken.Grant, error) {
 	served := a.bundled
-	chain, err := unlocktoken.DecodeChain(q.GetChain())
+	chain, said, err := chainOf(q)
 	if err != nil {
-		return nil, badToken(err)
-	}
-	said, err := chain.Read() // for its names alone, until its signatures are checked
-	if err != nil {
-		return nil, badToken(err)
+		return nil, err
 	}
 	switch {
 	case said.Vault != served.Vault:
 		return nil, notServed("it is of another vault than the bundle that this agent serves")
 	case said.Mode != unlocktoken.Detached:
 		return nil, notServed("it is for the agent that has the vault, and this one serves a bundle")
-	case said.Authority.Grant != served.Authority.Grant:
-		return nil, notServed("it is of another grant than the bundle that this agent serves")
 	}
 	challenge := unlocktoken.Challenge(served.Vault[:], a.instance[:], q.GetShares().GetKeyId(), public)
 	g, err := chain.Verify(ed25519.PublicKey(served.signer[:]), challenge, q.GetProof())

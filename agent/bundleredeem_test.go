@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
 	"github.com/nsagent/nsagent/client"
@@ -141,8 +142,18 @@ func TestTokenOfSomethingElseShownToABundle(t *testing.T) {
 		}
 	}
 	wrong := p.requestWith(token, shareBytes(token), "/another/method")
-	if _, err := p.rpc.Redeem(t.Context(), wrong); err == nil {
-		t.Error("shares that were sealed for another method were taken")
+	if _, err := p.rpc.Redeem(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "the sealed shares cannot be opened") {
+		t.Errorf("shares that were sealed for another method: got %v", err)
+	}
+	job := p.request(narrowed(t, token, unlocktoken.Caveats{Identities: []unlocktoken.Identity{{Issuer: "https://i", Claims: []unlocktoken.Claim{{Name: "x", Values: []string{"1"}}}}}}, nil))
+	job.OidcToken = p.request(token).GetShares()
+	if _, err := p.rpc.Redeem(t.Context(), job); err == nil || !strings.Contains(err.Error(), "says nothing of a job") {
+		t.Errorf("shares in the place of an ID token: got %v", err)
+	}
+	for _, e := range readLog(t, r.agent.cfg.Paths.AuditDir) {
+		if e.Event == audit.EventGrantRedeem && e.Outcome == audit.OutcomeOK && e.Detail == "" {
+			t.Errorf("the log says that a token was taken: %+v", e)
+		}
 	}
 	if err := r.try("acme", "GET", "/x"); err != nil {
 		t.Errorf("without a token afterwards: %v", err)

@@ -52,6 +52,15 @@ func TestProgramOfAGrantThatIsOver(t *testing.T) {
 			}
 			c.end(f, token)
 			closedWithin(t, inTime, idle)
+			for end := time.Now().Add(10 * time.Second); len(f.agent.presented.all()) > 0; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("a connection still has a right")
+				}
+			}
+			late := pb.NewSignerClient(rawGRPC(t, at)) // stays
+			if _, err := late.Status(t.Context(), &pb.StatusRequest{}); err == nil {
+				t.Error("status was told on the socket")
+			}
 			for range 2 {
 				if got := signAt(t, at, "acme", "GET"); got != string(c.want) {
 					t.Errorf("got %s, want %s", got, c.want)
@@ -60,10 +69,8 @@ func TestProgramOfAGrantThatIsOver(t *testing.T) {
 			if _, err := by.Sign(t.Context(), request("acme")); !errors.Is(err, &client.Error{Code: c.want}) {
 				t.Errorf("on the connection of the token: got %v, want %s", err, c.want)
 			}
-			for end := time.Now().Add(10 * time.Second); len(f.agent.presented.all()) > 0; time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("a connection still has a right")
-				}
+			if n := len(f.agent.presented.all()); n != 0 {
+				t.Errorf("%d connections have a right, want none", n)
 			}
 			if use, err := s.Close(); err != nil || use.GetMade() != 1 || use.GetRefused() != 2 {
 				t.Errorf("how it was used: %v, %v", use, err)

@@ -198,13 +198,9 @@ func (a *Agent) vaultOfState(ctx context.Context) (v *vault.Vault, locked bool, 
 // verify returns what a chain says, and what grants has of its grant. The last block of the
 // chain belongs to whoever made the proof, for the seal key public.
 func (a *Agent) verify(v *vault.Vault, grants func() ([]vault.Grant, error), q *pb.RedeemRequest, public []byte) (g *unlocktoken.Grant, in vault.Grant, err error) {
-	chain, err := unlocktoken.DecodeChain(q.GetChain())
-	if err != nil { // of no chain nothing can be read
-		return nil, in, badToken(err)
-	}
-	said, err := chain.Read() // for its names alone, until its signatures are checked
+	chain, said, err := chainOf(q)
 	if err != nil {
-		return nil, in, badToken(err)
+		return nil, in, err
 	}
 	switch {
 	case said.Vault != unlocktoken.ID(v.ID()):
@@ -221,6 +217,20 @@ func (a *Agent) verify(v *vault.Vault, grants func() ([]vault.Grant, error), q *
 		return nil, in, badToken(err)
 	}
 	return g, in, nil
+}
+
+// chainOf returns the chain of a presentation and what it says: for its names alone, until its
+// signatures are checked.
+func chainOf(q *pb.RedeemRequest) (unlocktoken.Chain, *unlocktoken.Grant, error) {
+	chain, err := unlocktoken.DecodeChain(q.GetChain())
+	if err != nil { // of no chain nothing can be read
+		return nil, nil, badToken(err)
+	}
+	said, err := chain.Read()
+	if err != nil {
+		return nil, nil, badToken(err)
+	}
+	return chain, said, nil
 }
 
 // grantIn returns what the vault has of a grant.
