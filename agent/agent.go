@@ -240,6 +240,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer ls.close()
+	// Before the fence, which leaves no way to that directory.
+	note := a.leaveNote()
+	defer note.take()
 	if err := a.fence(); err != nil {
 		return err
 	}
@@ -248,7 +251,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	if err = a.startBundle(ctx); err == nil {
 		a.unlockAtStart(ctx)
-		err = a.runTasks(ctx, ls)
+		err = a.runTasks(ctx, ls, note)
 	}
 	a.awaitRefreshes()
 	a.stopping.Store(true)
@@ -265,9 +268,10 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 }
 
 // runTasks runs the parts of the agent until one fails or ctx ends.
-func (a *Agent) runTasks(ctx context.Context, ls *listeners) error {
+func (a *Agent) runTasks(ctx context.Context, ls *listeners, note *socketNote) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(ctx, note.take)()
 	tasks := []func(context.Context) error{
 		func(ctx context.Context) error { return a.serve(ctx, ls) },
 		a.watchSession,

@@ -42,6 +42,7 @@ type Paths struct {
 	AuditDir   string
 	LogFile    string // of an agent in the background
 	PIDFile    string // lock file of the running agent, beside the socket Agent
+	NoteFile   string // where an agent that runs with this StateDir says its sockets
 
 	// ConfigNamed is true where NSAGENT_CONFIG named ConfigFile: it has to be there then.
 	ConfigNamed bool
@@ -93,6 +94,7 @@ func Find(o Options) (Paths, error) {
 	p.MachineKey = filepath.Join(p.DataDir, "machine.key")
 	p.AuditDir = filepath.Join(p.StateDir, "audit")
 	p.LogFile = filepath.Join(p.StateDir, "agent.log")
+	p.NoteFile = filepath.Join(p.StateDir, "agent.sockets")
 
 	if err := p.sockets(o); err != nil {
 		return Paths{}, err

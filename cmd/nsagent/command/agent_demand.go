@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,30 +45,26 @@ func reach[T any](ctx context.Context, e *env, p socketpath.Paths, connect func(
 	}
 	if !e.needsAgent {
 		if err := e.asleep(p); err != nil {
-			return c, err
+			return c, cmp.Or(e.elsewhere(p), err)
 		}
 	}
 	c, err = dial()
 	if err == nil || !absent(err) {
 		return c, err
 	}
+	if other := e.elsewhere(p); other != nil {
+		return c, other
+	}
 	started, failed := e.startOnDemand(ctx, p)
 	switch {
 	case failed != nil:
 		return c, failed
 	case !started && p.SocketNamed:
-		return c, namedInVain(err)
+		return c, e.namedInVain(p, err)
 	case !started:
 		return c, err
 	}
 	return dial()
-}
-
-// namedInVain says what a socket may have been at which nobody listens and that somebody
-// named: not only agent.sock is.
-func namedInVain(err error) error {
-	f := failure(err)
-	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + "; that of a grant or of exec ends with it", Next: f.Next}, err)
 }
 
 // absent reports whether nobody is there to connect to. One that does not answer, or

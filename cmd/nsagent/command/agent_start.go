@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/agent/supervise"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/socketpath"
@@ -102,6 +103,9 @@ func startAgent(ctx context.Context, e *env) error {
 			return e.printStarted(p, st.GetPid(), nextFor(p))
 		}
 		return alreadyRunning()
+	}
+	if o, there := agent.LookForOther(p); there { // it would find the log open, and say the same
+		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already, on another socket", Why: o.Why(), Next: o.Next()}
 	}
 	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
 	if err != nil {

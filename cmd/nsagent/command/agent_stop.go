@@ -6,18 +6,14 @@ import (
 
 	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/client"
-	"github.com/nsagent/nsagent/internal/socketpath"
 )
 
 func stopAgent(ctx context.Context, e *env) error {
-	p, err := e.paths()
+	lock, err := e.manageAnywhere(ctx, func(a *client.Admin) error { return a.Stop(ctx) })
 	if err != nil {
-		return err
-	}
-	if err := e.manage(ctx, func(a *client.Admin) error { return a.Stop(ctx) }); err != nil {
 		return nothingThere(err)
 	}
-	awaitEnd(ctx, p)
+	awaitEnd(ctx, lock)
 	if e.json() {
 		return e.printJSON(struct {
 			Schema  string `json:"schema"`
@@ -32,13 +28,13 @@ func stopAgent(ctx context.Context, e *env) error {
 const endTime = 10 * time.Second
 
 // awaitEnd waits until an agent that was told to end is gone from its sockets, so that
-// what is typed next does not meet it.
-func awaitEnd(ctx context.Context, p socketpath.Paths) {
+// what is typed next does not meet it. lock is the file beside them that it holds.
+func awaitEnd(ctx context.Context, lock string) {
 	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for agent.LookAtLock(p.PIDFile) == agent.LockHeld {
+	for agent.LookAtLock(lock) == agent.LockHeld {
 		select {
 		case <-ctx.Done():
 			return

@@ -24,6 +24,9 @@ const askTime = 5 * time.Second
 
 // examineAgent looks at the sockets, and asks an agent that is there.
 func (e *env) examineAgent(ctx context.Context, p socketpath.Paths) []doctor.Finding {
+	if err := e.elsewhere(p); err != nil {
+		return []doctor.Finding{foundFault("agent", err)}
+	}
 	if e.asleep(p) != nil {
 		return []doctor.Finding{{Check: "socket", Level: doctor.OK, Text: "no agent runs here; systemd has " + p.Agent + ", or an agent left it behind",
 			Fix: "none is needed yet: a command that needs one starts it, or:  nsagent agent start"}}

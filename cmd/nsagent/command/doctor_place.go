@@ -38,6 +38,7 @@ func (e *env) examinePlace(host doctor.Host) (socketpath.Paths, []doctor.Finding
 		{Path: p.Ledger, What: "the ledger", Private: true},
 		{Path: p.MachineKey, What: "the machine key", Private: true},
 		{Path: p.LogFile, What: "the agent's log", Private: true},
+		{Path: p.NoteFile, What: "the agent's note of its sockets", Private: true},
 		{Path: p.ConfigFile, What: "config.toml"},
 		{Path: p.PolicyFile, What: "policy.toml"},
 	}

@@ -58,7 +58,7 @@ type agentLock struct {
 }
 
 func runLock(ctx context.Context, e *env) error {
-	if err := e.manage(ctx, func(a *client.Admin) error { return a.Lock(ctx) }); err != nil {
+	if _, err := e.manageAnywhere(ctx, func(a *client.Admin) error { return a.Lock(ctx) }); err != nil {
 		return nothingThere(err)
 	}
 	if e.json() {

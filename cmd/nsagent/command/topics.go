@@ -288,7 +288,8 @@ Often
                             five minutes at most; a refreshed sandbox has lost
                             its tokens
   no agent, after sudo, in  HOME and XDG_RUNTIME_DIR are others there; each user
-  cron or in a container    has an agent of their own
+  cron or in a container    has an agent of their own. Where yours has another
+                            socket, the error says what to type
   locked again              it locks after an hour without use, and after twelve
                             hours: idle_lock and hard_lock in config.toml
   it asks nothing in a      there is no terminal: --passphrase-file, see

@@ -1,0 +1,85 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/nsagent/nsagent/agent"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/socketpath"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// elsewhereError is an agent that has the vault of these paths and does not serve their
+// sockets: they were named, the runtime directory is another one, as in cron, or it was made
+// anew while the agent lived on.
+type elsewhereError struct {
+	said  *client.Error
+	other agent.Other
+}
+
+func (e *elsewhereError) Error() string { return e.said.Error() }
+func (e *elsewhereError) Unwrap() error { return e.said }
+
+// elsewhere returns an *elsewhereError where there is such an agent. It may be unlocked.
+func (e *env) elsewhere(p socketpath.Paths) error {
+	o, there := agent.LookForOther(p)
+	if !there {
+		return nil
+	}
+	why := o.Why()
+	if by := e.namedBy(p); by != "" {
+		why += ", not what " + by + " names"
+	}
+	next := o.Next()
+	if e.socket != "" && !o.Gone { // which counts more than a variable
+		next = "use that one:  --socket " + o.Agent
+	}
+	return &elsewhereError{&client.Error{Code: pb.CodeAgent, Message: "the agent cannot be reached at " + p.Agent, Why: why, Next: next}, o}
+}
+
+// manageAnywhere is manage for what ends the use of a vault. That reaches an agent that has
+// it and serves other sockets, too, unless a socket was named. lock is the file of the agent
+// that was called.
+func (e *env) manageAnywhere(ctx context.Context, calls func(*client.Admin) error) (lock string, err error) {
+	p, err := e.paths()
+	if err != nil {
+		return "", err
+	}
+	err = e.manage(ctx, calls)
+	var met *elsewhereError
+	if !errors.As(err, &met) || met.other.Gone || p.SocketNamed {
+		return p.PIDFile, err
+	}
+	a, err := client.DialAdmin(ctx, client.WithSocket(met.other.Admin))
+	if err != nil {
+		return "", met
+	}
+	defer func() { _ = a.Close() }()
+	e.say("nsagent: the agent serves %s", oneLine(met.other.Agent))
+	return filepath.Join(filepath.Dir(met.other.Agent), socketpath.LockName), calls(a)
+}
+
+// namedBy returns what named the socket; "" where nothing did.
+func (e *env) namedBy(p socketpath.Paths) string {
+	switch {
+	case !p.SocketNamed:
+		return ""
+	case e.socket != "":
+		return "--socket"
+	default:
+		return "NSAGENT_SOCK"
+	}
+}
+
+// namedInVain says what a socket may have been at which nobody listens and that somebody
+// named: not only agent.sock is.
+func (e *env) namedInVain(p socketpath.Paths, err error) error {
+	f, by := failure(err), e.namedBy(p)
+	next := "start one there:  nsagent agent start   (or do without:  unset NSAGENT_SOCK)"
+	if e.socket != "" {
+		next = "leave --socket out, or start one there:  nsagent --socket " + shellQuote(p.Agent) + " agent start"
+	}
+	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + ", which " + by + " names; that of a grant or of exec ends with it", Next: next}, err)
+}
