@@ -140,7 +140,22 @@ func (g *granted) whom(s *session) string {
 		return "none of its profiles is in this vault any more"
 	}
 	slices.Sort(names)
+	if g.lacks(s) {
+		return "it opens " + someOf(names) + "; its other profiles have new keys, or are gone"
+	}
 	return "it is for " + someOf(names)
+}
+
+// lacks reports whether s is what a token opened of a locked vault, and that is not all it
+// is for. What else it is for has no name then.
+func (g *granted) lacks(s *session) bool {
+	n := 0
+	for _, id := range g.Authority.Caveats.Credentials {
+		if g.Covers(id) {
+			n++
+		}
+	}
+	return s.of != nil && len(s.profiles) < n
 }
 
 // findFor is find among the profiles that c may use. What lies outside of a grant is
@@ -156,6 +171,9 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	}
 	if p, ok := s.profiles[name]; ok && g.may(s, p) {
 		return p, s.opens(p)
+	}
+	if name != "" && g.lacks(s) {
+		return nil, g.outside(fmt.Sprintf("does not open a profile %.80q", name), g.whom(s))
 	}
 	if name != "" {
 		return nil, g.outside(fmt.Sprintf("is not for a profile %.80q", name), g.whom(s))

@@ -4,11 +4,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/store"
@@ -219,5 +221,37 @@ func TestNoGrantTakesNothing(t *testing.T) {
 	s := &session{profiles: make(map[string]*live)}
 	if _, err := s.findFor(&caller{}, "absent"); refusedWith(err) != pb.CodeNoProfile {
 		t.Errorf("a profile that is not there: got %v", err)
+	}
+}
+
+// A token of several profiles, of which one has new keys: while the vault is locked, that is
+// what is said, and not that the token was never for it.
+func TestGrantOfWhichAProfileHasNewKeys(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	_, gone := f.mustGrant("acme")
+	spec := f.spec("acme", "other")
+	r, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), spec.NewGrant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.admin.RevokeGrant(t.Context(), gone.GetId(), true); err != nil {
+		t.Fatal(err)
+	}
+	f.lock()
+	c := f.show(spec.token(t, r))
+	_, err = c.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL})
+	got := (*client.Error)(nil)
+	if !errors.As(err, &got) || got.Code != pb.CodeGrantScope || !strings.Contains(got.Message, `does not open a profile "acme"`) || got.Why != `it opens "other"; its other profiles have new keys, or are gone` {
+		t.Errorf("got %+v", err)
+	}
+	if _, err := c.Sign(t.Context(), client.Request{Profile: "other", URL: sandboxURL}); err != nil {
+		t.Errorf("the one that it opens: got %v", err)
+	}
+	f.unlock()
+	if _, err := f.show(spec.token(t, r)).Sign(t.Context(), client.Request{Profile: "third", URL: sandboxURL}); !strings.Contains(fmt.Sprint(err), `is not for a profile "third"`) {
+		t.Errorf("unlocked, of a third: got %v", err)
 	}
 }
