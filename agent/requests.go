@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/nsagent/nsagent/agent/approval"
 	"github.com/nsagent/nsagent/agent/audit"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -27,7 +29,7 @@ func (s adminService) ListRequests(ctx context.Context, q *pb.ListRequestsReques
 		case <-s.approvals.Changed(q.GetAfter()):
 		case <-timer.C:
 		case <-ctx.Done():
-			return nil, s.reply(fmt.Errorf("waiting for requests: %w", ctx.Err()))
+			return nil, status.FromContextError(ctx.Err()).Err() // who asked has gone, and no fault has to be found
 		}
 	}
 	all, revision := s.approvals.Requests()

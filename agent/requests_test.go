@@ -1,12 +1,18 @@
 package agent
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // Who answers what does not wait is told so, and the log; nothing is approved in a vault
@@ -45,5 +51,22 @@ func TestRequestThatWaitsForACode(t *testing.T) {
 	}
 	if err := f.admin.Approve(t.Context(), f.both(p.code(0)), r.GetId(), "once"); err != nil || <-done != nil {
 		t.Errorf("with a code: got %v", err)
+	}
+}
+
+// Who watches, and is interrupted, has found no fault: the log says nothing of it.
+func TestWatchThatIsInterrupted(t *testing.T) {
+	var said output
+	f := startAsking(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	d, _ := f.direct(t)
+	ctx, interrupt := context.WithCancel(d.ctx)
+	r, err := adminService{Agent: f.agent}.ListRequests(ctx, &pb.ListRequestsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupt()
+	_, err = adminService{Agent: f.agent}.ListRequests(ctx, &pb.ListRequestsRequest{After: r.GetRevision()})
+	if status.Code(err) != codes.Canceled || strings.Contains(said.String(), "internal error") {
+		t.Errorf("got %v, and the log says %q", err, said.String())
 	}
 }

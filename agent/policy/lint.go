@@ -28,6 +28,9 @@ const maxFindings = 200
 // decides and the first is not plainly an exception. At most 200 findings are told.
 func (p *Policy) Lint() []Finding {
 	var out []Finding
+	if len(p.Rules) == 0 {
+		out = append(out, Finding{1, "", false, "it has no rule, so that it denies everything, with every profile"})
+	}
 	near := make(neighbours)
 	for i := range p.Rules {
 		l := &p.Rules[i]
@@ -165,7 +168,7 @@ func (r *Rule) names() (names []string) {
 // idle says which part of a rule never matches, whatever the other rules.
 func (p *Policy) idle(r *Rule) string {
 	if o := r.Who.OIDC; o != nil && !slices.ContainsFunc(p.Issuers, func(i Issuer) bool { return i.URL == o.Issuer }) {
-		return fmt.Sprintf("it never matches: %s is not an [[issuer]] of this policy", o.Issuer)
+		return fmt.Sprintf("it never matches: %s is not an [[issuer]] of this policy; add that, or correct the name", o.Issuer)
 	}
 	of := func(kind Kind) bool {
 		return slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formAny || o.kind == kind })

@@ -96,3 +96,14 @@ func TestLintOfDenyingBehind(t *testing.T) {
 		})
 	}
 }
+
+// A policy without a rule is well formed, and hardly meant.
+func TestLintOfNoRules(t *testing.T) {
+	p, err := Parse("version = 1\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Lint(); len(got) != 1 || got[0].Rule != "" || got[0].Never || !strings.Contains(got[0].Text, "denies everything") {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -74,9 +74,15 @@ func (t *table) below(key string) string { return strings.TrimPrefix(t.path+"."+
 
 // must refuses a table without the key.
 func (t *table) must(key string) {
-	if _, ok := t.values[key]; !ok {
-		t.fail("", "it has no %s", key)
+	if _, ok := t.values[key]; ok {
+		return
 	}
+	for other := range t.values {
+		if strings.EqualFold(other, key) {
+			t.fail(other, "unknown key; write it %s", key)
+		}
+	}
+	t.fail("", "it has no %s", key)
 }
 
 func (t *table) text(key string) string {

@@ -85,7 +85,7 @@ func TestLint(t *testing.T) {
 		"r5 true " + fmt.Sprintf(never, "r4"),
 		"r6 true soap allows nothing there: a TokenPassport does not say for which operation it is; allow passport, or leave it out",
 		"r7 true it denies one of passport and connect, and either can be made into the other: deny both",
-		"r8 true it never matches: https://j is not an [[issuer]] of this policy",
+		"r8 true it never matches: https://j is not an [[issuer]] of this policy; add that, or correct the name",
 		"r10 true " + fmt.Sprintf(never, "r9"),
 		"r12 true " + fmt.Sprintf(never, "r11"),
 	}

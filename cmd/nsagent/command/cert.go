@@ -56,14 +56,20 @@ nothing of NetSuite. With --pem it prints the next one, or else the present one,
 for NetSuite to read.`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return e.manageProfile(c.Context(), func(_ *client.Admin, p *pb.Profile) error { return e.showCertificates(p, pem) })
+			return e.manageProfile(c.Context(), func(a *client.Admin, p *pb.Profile) error {
+				return e.showCertificates(p, pem, func(grant string) bool {
+					g, err := a.Grant(c.Context(), grant)
+					return err == nil && g.GetState() == "revoked"
+				})
+			})
 		},
 	}
 	c.Flags().BoolVar(&pem, "pem", false, "print the certificate itself")
 	return c
 }
 
-func (e *env) showCertificates(p *pb.Profile, pem bool) error {
+// showCertificates prints the certificates of a profile; revoked tells whether a grant was.
+func (e *env) showCertificates(p *pb.Profile, pem bool, revoked func(grant string) bool) error {
 	if p.GetAuth() != "m2m" {
 		return &client.Error{Code: pb.CodeRequest, Message: fmt.Sprintf("profile %q has no certificate", p.GetName()), Why: "its credential is of kind " + p.GetAuth(), Next: "see which have one:  nsagent profile ls"}
 	}
@@ -91,7 +97,11 @@ func (e *env) showCertificates(p *pb.Profile, pem bool) error {
 	}
 	for _, r := range p.GetRetired() {
 		state, then := "previous", "revoked at NetSuite after "+day(r.GetAfter(), "the next look")
-		if g := r.GetGrant(); g != "" {
+		switch g := r.GetGrant(); {
+		case g == "":
+		case revoked(g):
+			state, then = "bundle", "still to be revoked at NetSuite, as "+shortGrant(g)+" was; the agent goes on trying"
+		default:
 			state, then = "bundle", "revoked at NetSuite with "+shortGrant(g)+", which ends "+day(r.GetAfter(), "")
 		}
 		rows = append(rows, [2]string{state, r.GetCertificateId()}, [2]string{"", then})

@@ -194,7 +194,7 @@ func runPolicyCheck(e *env, path string) error {
 		err = e.printLint(p, lint)
 	}
 	if err == nil && never > 0 {
-		err = &client.Error{Code: pb.CodeCheck, Message: count(uint64(never), "rule") + " of the policy never decide as they stand", Why: "what stands before them takes all that they match", Next: "move them before those that take all, or leave them out"} // #nosec G115 -- not negative
+		err = &client.Error{Code: pb.CodeCheck, Message: count(uint64(never), "rule") + " of the policy never decide as they stand", Why: "above it says why of each", Next: "put it right, or move it before what takes all that it matches, or leave it out"} // #nosec G115 -- not negative
 	}
 	return err
 }
@@ -203,11 +203,14 @@ func runPolicyCheck(e *env, path string) error {
 func (e *env) printLint(p *policy.Policy, lint []policy.Finding) error {
 	all := []found{{level: "ok", name: "form", text: count(uint64(len(p.Rules)), "rule") + ", well formed"}}
 	for _, f := range lint {
-		level := "note"
-		if f.Never {
+		level, text := "note", fmt.Sprintf("rule %q: %s", f.Rule, f.Text)
+		if f.Never || f.Rule == "" {
 			level = "warn"
 		}
-		all = append(all, found{level: level, name: fmt.Sprintf("line %d", f.Line), text: fmt.Sprintf("rule %q: %s", f.Rule, f.Text)})
+		if f.Rule == "" { // of the policy as a whole
+			text = f.Text
+		}
+		all = append(all, found{level: level, name: fmt.Sprintf("line %d", f.Line), text: text})
 	}
 	return e.printFound(all)
 }

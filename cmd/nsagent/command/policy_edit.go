@@ -154,6 +154,9 @@ func (n *newPolicyText) show() error {
 		return nil
 	}
 	for _, f := range n.policy.Lint() {
+		if f.Rule == "" {
+			n.note("%s", f.Text)
+		}
 		if f.Never { // the rest is for policy check
 			n.note("line %d, rule %q: %s", f.Line, f.Rule, f.Text)
 		}
