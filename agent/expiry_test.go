@@ -189,3 +189,19 @@ func TestRotatedByItselfIsNotSpokenOf(t *testing.T) {
 		}
 	}
 }
+
+// TestProfileTellsWhenItsConsentEnds guards that the profile itself has the end that its
+// list has: that of a confidential client's consent is a week after the login.
+func TestProfileTellsWhenItsConsentEnds(t *testing.T) {
+	login := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		confidential bool
+		want         int64
+	}{{true, login.AddDate(0, 0, 7).Unix()}, {false, 0}} {
+		p := &profile{Name: "me", Account: "1234567", Auth: authCode}
+		p.Authorized, p.Confidential = login.Unix(), test.confidential
+		if got := p.message().GetExpiresAt(); got != test.want {
+			t.Errorf("confidential=%v: ends at %d, want %d", test.confidential, got, test.want)
+		}
+	}
+}

@@ -154,7 +154,7 @@ func (p *profile) message() *pb.Profile {
 		Name: p.Name, Account: p.Account, Auth: p.Auth, Access: p.Access, Owner: p.Owner, Note: p.Note,
 		Endpoint: p.Endpoint, Ca: p.CA, ConsumerKey: p.ConsumerKey, TokenId: p.TokenID,
 		ClientId: p.ClientID, CertificateId: p.CertificateID, Certificate: p.Certificate, Scopes: p.Scopes,
-		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.Expires, Environment: env,
+		Alg: p.Alg, CreatedAt: p.Created, ExpiresAt: p.ends(), Environment: env,
 		Hosts: p.Hosts, Header: p.Header, RedirectUri: p.RedirectURI, Client: p.client(),
 		Role: p.Role, Entity: p.Entity, AuthorizedAt: p.Authorized, RefreshedAt: p.Refreshed, Consent: p.Consent, StaleSince: p.Stale, RotateAfter: p.RotateAfter,
 	}

@@ -28,6 +28,9 @@ func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, e
 	if err := checkName(to); err != nil {
 		return nil, err
 	}
+	if to == name {
+		return nil, refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q has that name already", name), "nothing was changed", "give another name:  nsagent profile rename "+name+" NEW")
+	}
 	a.mu.RLock()
 	_, taken := s.profiles[to]
 	a.mu.RUnlock()

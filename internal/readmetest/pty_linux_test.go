@@ -50,9 +50,13 @@ func converse(pty *os.File, passphrase string) string {
 		if i := bytes.LastIndexByte(line.Bytes(), '\n'); i >= 0 {
 			line.Next(i + 1)
 		}
-		if strings.HasSuffix(line.String(), ": ") {
+		if question := line.String(); strings.HasSuffix(question, ": ") {
 			line.Reset()
-			fmt.Fprintln(pty, passphrase)
+			if strings.HasSuffix(question, "/n]: ") { // is there to be more than the README has?
+				fmt.Fprintln(pty, "n")
+			} else {
+				fmt.Fprintln(pty, passphrase)
+			}
 		}
 		if err != nil {
 			return all.String()

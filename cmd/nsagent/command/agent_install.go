@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -159,7 +160,7 @@ func (e *env) servicePaths() (socketpath.Paths, error) {
 		return p, err
 	case p.SocketNamed || e.getenv("NSAGENT_ADMIN_SOCK") != "":
 		return p, usage("the service has the usual sockets", "another one is named by --socket, NSAGENT_SOCK or NSAGENT_ADMIN_SOCK", "leave it out")
-	case p.RuntimeFallback:
+	case p.RuntimeFallback && managerIn(usualRuntimeDir(os.Geteuid())) != "":
 		return p, usage("XDG_RUNTIME_DIR is not set", "your systemd puts the sockets there", "set it:  export XDG_RUNTIME_DIR=/run/user/$(id -u)")
 	}
 	return p, nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,11 +18,18 @@ import (
 // managerOf returns where the systemd is that starts services for whoever has this
 // environment; "" if there is none.
 func managerOf(getenv func(string) string) string {
-	dir := getenv("XDG_RUNTIME_DIR")
-	if !filepath.IsAbs(dir) {
+	return managerIn(getenv("XDG_RUNTIME_DIR"))
+}
+
+// usualRuntimeDir returns where systemd has the runtime directory of a user.
+func usualRuntimeDir(uid int) string { return filepath.Join("/run/user", strconv.Itoa(uid)) }
+
+// managerIn is managerOf for a runtime directory.
+func managerIn(runtime string) string {
+	if !filepath.IsAbs(runtime) {
 		return ""
 	}
-	dir = filepath.Join(dir, "systemd")
+	dir := filepath.Join(runtime, "systemd")
 	if _, err := os.Lstat(filepath.Join(dir, "private")); err != nil {
 		return ""
 	}

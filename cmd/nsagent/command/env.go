@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -60,8 +61,23 @@ func (e *env) json() bool { return e.output != "text" }
 // say prints a line for people, unless they want quiet.
 func (e *env) say(format string, args ...any) {
 	if !e.quiet {
-		fmt.Fprintf(e.stderr, format+"\n", args...)
+		fmt.Fprintf(e.stderr, format+"\n", printable(args)...)
 	}
+}
+
+// printable returns args for a line of text: what stands in a name, a path or a message
+// neither moves the cursor nor begins a line.
+func printable(args []any) []any {
+	out := slices.Clone(args)
+	for i, a := range out {
+		switch a := a.(type) {
+		case string:
+			out[i] = noControls(a)
+		case error:
+			out[i] = noControls(a.Error())
+		}
+	}
+	return out
 }
 
 // note prints something that people should know although it all went well.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/term"
@@ -124,10 +125,15 @@ func plainText(s string) string {
 
 // oneLine keeps what another process sent from writing lines of its own.
 func oneLine(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+	return strings.TrimSpace(noControls(s))
+}
+
+// noControls replaces control characters, line ends among them, by blanks.
+func noControls(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, s))
+	}, s)
 }

@@ -68,7 +68,7 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 		return err
 	}
 	defer func() { _ = arena.Close() }()
-	made, err := o.fill(e, arena, slot)
+	made, err := o.fill(ctx, e, arena, slot)
 	if err != nil {
 		return err
 	}

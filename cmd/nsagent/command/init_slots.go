@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
@@ -14,6 +13,7 @@ import (
 	"github.com/nsagent/nsagent/internal/slotkey"
 	"github.com/nsagent/nsagent/internal/term"
 	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/keyring"
 )
 
 // newSlots are the key slots of a vault to be made, with the files that were made for
@@ -79,7 +79,7 @@ func (o initOptions) slot() (vault.Slot, error) {
 
 // fillPassphrase gets the passphrase, and decides on the kind of slot where no
 // flag did.
-func (o initOptions) fillPassphrase(e *env, arena *secret.Arena, s *vault.Slot) (err error) {
+func (o initOptions) fillPassphrase(ctx context.Context, e *env, arena *secret.Arena, s *vault.Slot) (err error) {
 	if s.Kind == vault.SlotKeyring {
 		return nil
 	}
@@ -93,6 +93,9 @@ func (o initOptions) fillPassphrase(e *env, arena *secret.Arena, s *vault.Slot) 
 	prompt := "Passphrase (empty: the keyring alone opens the vault): "
 	if s.Kind != "" {
 		prompt = "Passphrase: "
+	}
+	if err := e.needsKeyring(ctx, arena, s.Kind); err != nil {
+		return err
 	}
 	s.Passphrase, err = e.askPassphrase(arena, prompt, true)
 	switch {
@@ -116,9 +119,25 @@ func (o initOptions) fillPassphrase(e *env, arena *secret.Arena, s *vault.Slot) 
 	return nil
 }
 
+// needsKeyring fails where a vault that somebody at a terminal is about to be asked about
+// needs a keyring that does not answer. Without a kind of slot, it is one that does.
+func (e *env) needsKeyring(ctx context.Context, arena *secret.Arena, kind vault.SlotKind) error {
+	t, err := e.terminal()
+	if err != nil || kind != "" && !kind.NeedsShare() {
+		return nil
+	}
+	_ = t.Close()
+	b, err := e.keyringDoor(arena).Get(ctx, "init/probe")
+	b.Destroy()
+	if err == nil || errors.Is(err, keyring.ErrNotFound) {
+		return nil
+	}
+	return initFailure("the vault cannot be made", err, vault.SlotKeyringPassphrase)
+}
+
 // fill gets what the key slots of a new vault open by: the passphrase or the key file
 // for first, and a recovery code where it is wanted.
-func (o initOptions) fill(e *env, arena *secret.Arena, first vault.Slot) (s newSlots, err error) {
+func (o initOptions) fill(ctx context.Context, e *env, arena *secret.Arena, first vault.Slot) (s newSlots, err error) {
 	defer func() {
 		if err != nil {
 			s.destroy()
@@ -131,7 +150,7 @@ func (o initOptions) fill(e *env, arena *secret.Arena, first vault.Slot) (s newS
 			s.files = append(s.files, o.keyFile)
 		}
 	} else {
-		err = o.fillPassphrase(e, arena, &first)
+		err = o.fillPassphrase(ctx, e, arena, &first)
 	}
 	s.slots = append(s.slots, first)
 	if err != nil {
@@ -214,16 +233,5 @@ func (o initOptions) wantsRecovery(e *env, kind vault.SlotKind) (bool, error) {
 	if o.recoverySaid {
 		return true, nil
 	}
-	return yes(t, "Make a recovery code, in case passphrase or keyring get lost? [Y/n]: ")
-}
-
-// yes asks a question that return alone says yes to.
-func yes(t *term.TTY, question string) (bool, error) {
-	answer, err := t.Line(question)
-	switch strings.ToLower(answer) {
-	case "", "y", "yes":
-		return err == nil, err
-	default:
-		return false, err
-	}
+	return yesOrNo(t, "Make a recovery code, in case passphrase or keyring get lost? [Y/n]: ", true)
 }

@@ -78,6 +78,10 @@ func runIntegrationRotate(ctx context.Context, e *env, which string, o integrati
 			defer b.Destroy()
 			by = sealer(b)
 		}
+		if slices.ContainsFunc(record.GetUses(), func(u *pb.IntegrationUse) bool { return u.GetAuth() == "tba" }) {
+			pair := draft{profile: &pb.Profile{ConsumerKey: key}, secrets: map[string]secret.Bytes{"consumer_secret": b}}
+			pair.warnTBA(e)
+		}
 		done, err := a.RotateIntegration(ctx, usersOf(record)[0], key, by, time.Duration(o.overlap))
 		if err != nil {
 			return err

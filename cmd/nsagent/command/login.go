@@ -104,7 +104,7 @@ func runLogin(ctx context.Context, e *env, o loginOptions) error {
 		l := &loginRun{loginPlan: plan, e: e, admin: a, arena: arena, options: o}
 		p, err := l.run(ctx)
 		if err != nil {
-			return err
+			return l.fromFile(err)
 		}
 		e.warnOfFile(o.from)
 		if e.json() {
@@ -138,6 +138,17 @@ type loginRun struct {
 
 	listener *callback.Listener // nil where the answer has to be pasted
 	begun    *pb.BeginLoginResponse
+}
+
+// fromFile adds to an error that says how to begin anew the file of a profile that is not
+// there yet: without it, the command would ask for what is in it.
+func (l *loginRun) fromFile(err error) error {
+	f := failure(err)
+	advice := strings.TrimSuffix(f.Next, " -p "+l.profile.GetName())
+	if l.options.from == "" || !strings.HasSuffix(advice, "nsagent login") {
+		return err
+	}
+	return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: advice + " -p " + l.profile.GetName() + " --from " + shellQuote(l.options.from)}
 }
 
 // kind returns what the callback carries.

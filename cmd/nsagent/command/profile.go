@@ -41,7 +41,7 @@ func runProfileList(ctx context.Context, e *env) error {
 			rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
 			for _, p := range r.GetProfiles() {
 				rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
-					p.GetState(), day(p.GetExpiresAt(), "never"), day(p.GetLastUsed(), "never")})
+					p.GetState(), ends(p.GetAuth(), p.GetExpiresAt()), day(p.GetLastUsed(), "never")})
 			}
 			return rows
 		})
@@ -76,7 +76,7 @@ func (e *env) printProfile(p *pb.Profile) error {
 		{"scopes", strings.Join(p.GetScopes(), " ")}, {"hosts", strings.Join(p.GetHosts(), " ")}, {"header", p.GetHeader()},
 		{"client", p.GetClient()}, {"redirect URI", p.GetRedirectUri()}, {"role", p.GetRole()}, {"entity", p.GetEntity()},
 		{"authorized", day(p.GetAuthorizedAt(), "")}, {"refreshed", day(p.GetRefreshedAt(), "")}, {"consent", consent(p)},
-		{"created", day(p.GetCreatedAt(), "")}, {"expires", day(p.GetExpiresAt(), "never")}, {"last used", day(p.GetLastUsed(), "never")},
+		{"created", day(p.GetCreatedAt(), "")}, {"expires", ends(p.GetAuth(), p.GetExpiresAt())}, {"last used", day(p.GetLastUsed(), "never")},
 	}
 	if p.GetStaleSince() != 0 {
 		rows = append(rows, [2]string{"stale", "since " + day(p.GetStaleSince(), "") + ": from before a refresh of the sandbox, and not used"})
@@ -89,6 +89,15 @@ func (e *env) printProfile(p *pb.Profile) error {
 		rows = append(rows, [2]string{fmt.Sprintf("version %d", v.GetNumber()), line})
 	}
 	return e.sheet(slices.DeleteFunc(rows, func(r [2]string) bool { return r[1] == "" }))
+}
+
+// ends says when a credential of a kind ends. That of a public client's consent is on its
+// integration record alone.
+func ends(auth string, at int64) string {
+	if auth == "authcode" {
+		return day(at, "by its record")
+	}
+	return day(at, "never")
 }
 
 // consent says whether somebody has to log in.
@@ -127,7 +136,7 @@ func newProfileRename(e *env) *cobra.Command {
 }
 
 func newProfileRemove(e *env) *cobra.Command {
-	var revoke bool
+	var revoke, yes bool
 	c := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove a profile and its credential from the vault",
@@ -137,17 +146,27 @@ goes on being good there, for whoever has a copy.
 --revoke-at-netsuite ends it there first, and removes the profile only if that
 went well: the certificate of an m2m profile, whose role has to be allowed to
 manage its own; the refresh token of an authcode profile; or the token of
-token-based authentication, where the account lets a token revoke itself.`,
+token-based authentication, where the account lets a token revoke itself.
+
+At a terminal it asks first, except with --yes.`,
 		Args: takes("NAME"),
-		RunE: func(c *cobra.Command, args []string) error { return runProfileRemove(c.Context(), e, args[0], revoke) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return runProfileRemove(c.Context(), e, args[0], revoke, yes)
+		},
 	}
 	c.Flags().BoolVar(&revoke, "revoke-at-netsuite", false, "end the credential at NetSuite first")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }
 
-func runProfileRemove(ctx context.Context, e *env, name string, revoke bool) error {
+func runProfileRemove(ctx context.Context, e *env, name string, revoke, yes bool) error {
 	return e.manage(ctx, func(a *client.Admin) error {
-		kind := e.kindOf(ctx, name)
+		p := e.profileNamed(ctx, name)
+		if p != nil && !yes {
+			if err := e.confirmRemoval(p, revoke); err != nil {
+				return err
+			}
+		}
 		remove := a.RemoveProfile
 		if revoke {
 			remove = a.RevokeProfile
@@ -166,24 +185,38 @@ func runProfileRemove(ctx context.Context, e *env, name string, revoke bool) err
 			e.say("revoked %s at NetSuite, and removed it", name)
 			return nil
 		}
-		e.say("removed %s; %s", name, revocation(kind))
+		e.say("removed %s; %s", name, revocation(p.GetAuth()))
 		return nil
 	})
 }
 
-// kindOf returns the kind of credential that a profile has; "" where that cannot be
-// learnt, which whoever acts on the profile learns anyway.
-func (e *env) kindOf(ctx context.Context, name string) (kind string) {
+// confirmRemoval asks somebody at a terminal before a profile is removed. Where there is
+// none, nobody is asked.
+func (e *env) confirmRemoval(p *pb.ProfileSummary, revoke bool) error {
+	what := "Remove " + inWhich(p.GetName(), p.GetAccount(), p.GetEnvironment()) + ", and its secret"
+	if revoke {
+		what = "End the credential of " + inWhich(p.GetName(), p.GetAccount(), p.GetEnvironment()) + " at NetSuite, and remove it"
+	}
+	yes, err := e.confirm(what + "? [y/N]: ")
+	if err == nil && !yes {
+		return answeredNo(fmt.Sprintf("profile %q is not removed", p.GetName()))
+	}
+	return unlessNobody(err)
+}
+
+// profileNamed returns a profile as it is listed; nil where that cannot be learnt, which
+// whoever acts on the profile learns anyway.
+func (e *env) profileNamed(ctx context.Context, name string) (found *pb.ProfileSummary) {
 	_ = e.ask(ctx, func(cl *client.Client) error {
 		r, err := cl.Profiles(ctx)
 		for _, p := range r.GetProfiles() {
 			if p.GetName() == name {
-				kind = p.GetAuth()
+				found = p
 			}
 		}
 		return err
 	})
-	return kind
+	return found
 }
 
 // revocation says what ends a credential of a kind, which its removal here does not.

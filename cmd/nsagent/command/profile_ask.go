@@ -124,12 +124,12 @@ func (e *env) askAccess(p *pb.Profile) error {
 		return nil
 	}
 	defer func() { _ = t.Close() }()
-	answer, err := t.Line("This is PRODUCTION. May the profile write? [y/N]: ")
+	writes, err := yesOrNo(t, "This is PRODUCTION. May the profile write? [y/N]: ", false)
 	if err != nil {
 		return err
 	}
 	p.Access = "read"
-	if a := strings.ToLower(answer); a == "y" || a == "yes" {
+	if writes {
 		p.Access = "write"
 	}
 	return nil

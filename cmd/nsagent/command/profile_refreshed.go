@@ -140,9 +140,9 @@ func (e *env) reenrol(ctx context.Context, a *client.Admin, arena *secret.Arena,
 		done := false
 		switch p.GetAuth() {
 		case "m2m":
-			var answer string
-			answer, err = t.Line("Is the certificate of " + p.GetName() + " mapped in the sandbox again? [y/N]: ")
-			if yes := strings.ToLower(answer); err == nil && (yes == "y" || yes == "yes") {
+			var mapped bool
+			mapped, err = yesOrNo(t, "Is the certificate of "+p.GetName()+" mapped in the sandbox again? [y/N]: ", false)
+			if mapped {
 				_, err = a.MarkRefreshed(ctx, p.GetName(), true)
 				done = true
 			}

@@ -2,11 +2,13 @@ package command
 
 import (
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/term"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // prover gathers the fresh proof of a call, as far as the agent asks for it.
@@ -135,9 +137,13 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 		}
 		return err == nil, err
 	case errors.Is(refusal, client.ErrConfirm) && !p.proof.Confirmed:
-		yes, err := p.confirm(failure(refusal).Message)
-		if err != nil || !yes {
+		what := failure(refusal).Message
+		yes, err := p.confirm(what)
+		switch {
+		case err != nil:
 			return false, unlessNobody(err)
+		case !yes:
+			return false, answeredNo(what)
 		}
 		p.proof.Confirmed = true
 	default:
@@ -181,7 +187,33 @@ func (e *env) confirm(question string) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = t.Close() }()
-	answer, err := t.Line(question)
-	a := strings.ToLower(answer)
-	return a == "y" || a == "yes", err
+	return yesOrNo(t, question, false)
+}
+
+// answeredNo is the error of what somebody at a terminal did not confirm.
+func answeredNo(what string) error {
+	return &client.Error{Code: pb.CodeConfirm, Message: what, Why: "the answer was no; nothing was changed", Next: "to do it, do the command again, and say yes"}
+}
+
+// yesOrNo asks a question until the answer is one of the two, three times at most; return
+// alone is the usual one.
+func yesOrNo(t *term.TTY, question string, usual bool) (bool, error) {
+	for try := 1; ; try++ {
+		answer, err := t.Line(question)
+		if err != nil {
+			return false, err
+		}
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "":
+			return usual, nil
+		case "y", "yes":
+			return true, nil
+		case "n", "no":
+			return false, nil
+		}
+		if try == 3 {
+			return false, usage("neither yes nor no was answered", "nothing was changed", "do the command again, and answer y or n")
+		}
+		_, _ = io.WriteString(t, "Answer y or n.\n")
+	}
 }

@@ -40,7 +40,11 @@ func runStatus(ctx context.Context, e *env) error {
 		if err != nil {
 			return err
 		}
-		return e.printStatus(r, p)
+		var profiles *pb.ListProfilesResponse
+		if !r.GetLocked() && r.GetBundle() == nil {
+			profiles, _ = cl.Profiles(ctx) // who may not list them is told the rest
+		}
+		return e.printStatus(r, profiles, p)
 	})
 }
 
@@ -62,7 +66,7 @@ func (e *env) beforeTheFirst(err error) error {
 	return &client.Error{Code: f.Code, Message: f.Message, Why: f.Why, Next: next}
 }
 
-func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
+func (e *env) printStatus(r *pb.StatusResponse, profiles *pb.ListProfilesResponse, p socketpath.Paths) error {
 	u := r.GetUnlock()
 	what, state := "vault", "locked; open it:  nsagent unlock"
 	switch {
@@ -97,6 +101,7 @@ func (e *env) printStatus(r *pb.StatusResponse, p socketpath.Paths) error {
 	}
 	rows = append(rows, grantSocketRows(r.GetGrantSockets())...)
 	rows = append(rows, endings(r.GetExpiring())...)
+	rows = append(rows, needyRows(profiles)...)
 	for _, w := range r.GetWarnings() {
 		if u.GetRollback() != "" && strings.Contains(w, u.GetRollback()) {
 			continue // the row of that name says it
@@ -140,6 +145,25 @@ func endings(all []*pb.Expiry) [][2]string {
 			break
 		}
 		rows = append(rows, [2]string{"ends", ending(x)})
+	}
+	return rows
+}
+
+// needyRows tells of profiles that nothing is done with until somebody does something, the
+// first few of them.
+func needyRows(all *pb.ListProfilesResponse) [][2]string {
+	const most = 5
+	var rows [][2]string
+	for _, p := range all.GetProfiles() {
+		switch p.GetState() {
+		case "stale":
+			rows = append(rows, [2]string{"stale", p.GetName() + " is from before a refresh of " + p.GetAccount() + ":  nsagent profile refreshed " + p.GetName()})
+		case "consent":
+			rows = append(rows, [2]string{"consent", p.GetName() + " needs somebody's consent:  nsagent login -p " + p.GetName()})
+		}
+	}
+	if len(rows) > most {
+		rows = append(rows[:most], [2]string{"", fmt.Sprintf("and %d more:  nsagent profile ls", len(rows)-most)})
 	}
 	return rows
 }
