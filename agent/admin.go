@@ -69,7 +69,7 @@ func (a *Agent) vaultID(ctx context.Context) ([]byte, error) {
 	}
 	v, err := a.openVault(ctx)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, noVault()
+		return nil, NoVault(a.cfg.Paths, ErrNoVault)
 	}
 	if err != nil {
 		return nil, err

@@ -73,10 +73,29 @@ func Fsck(ctx context.Context, cfg FsckConfig) []*pb.Check {
 }
 
 // FsckFiles is the part of Fsck that takes no key and no keyring, and writes nothing at
-// all: vault file, previous one and blobs.
+// all: vault file, previous one and blobs, and whether the ledger has seen a newer vault,
+// as far as it can be believed without its key.
 func FsckFiles(ctx context.Context, cfg FsckConfig) []*pb.Check {
 	f := &fsck{cfg: cfg, file: store.NewFile(cfg.Paths.Vault)}
-	f.files(ctx)
+	if f.files(ctx) {
+		var seen uint64
+		_ = store.ReadLedger(cfg.Paths.Ledger, func(e store.Entry) { // Fsck says what is wrong with it
+			if e.Kind == ledgerGeneration && string(e.Subject) == string(f.now.ID) {
+				seen = max(seen, e.Value)
+			}
+		})
+		f.seen(seen)
+	}
+	return f.checks
+}
+
+// FsckKeyring is the part of Fsck that takes the keyring alone: the rollback pin.
+func FsckKeyring(ctx context.Context, cfg FsckConfig) []*pb.Check {
+	f := &fsck{cfg: cfg, file: store.NewFile(cfg.Paths.Vault)}
+	if f.vaultFile(ctx) {
+		f.checks = nil
+		f.pin(ctx)
+	}
 	return f.checks
 }
 
@@ -129,7 +148,7 @@ func (f *fsck) vaultFile(ctx context.Context) bool {
 	s, err := f.file.Load(ctx)
 	if err != nil {
 		if errors.Is(err, store.ErrNotFound) {
-			if strings.HasPrefix(restore, "put") {
+			if strings.HasPrefix(restore, "put") && Leftover(f.cfg.Paths) == "" {
 				restore = "make one:  nsagent init"
 			}
 			f.add("file", checkProblem, "there is no "+path, restore)
@@ -249,11 +268,19 @@ func (f *fsck) ledger(ctx context.Context) {
 		return
 	}
 	defer func() { _ = l.Close() }()
-	if seen, _ := l.Get(ledgerGeneration, v.ID()); seen > f.now.Generation {
-		f.add("ledger", checkProblem, fmt.Sprintf("generation %d was seen on this machine before; the vault is older", seen), "put the newer one back; if that is lost, let this machine forget it:  rm "+path)
+	if seen, _ := l.Get(ledgerGeneration, v.ID()); f.seen(seen) {
 		return
 	}
 	f.add("ledger", checkOK, "written under this machine's key, and whole", "")
+}
+
+// seen adds a problem where the ledger has seen a newer vault.
+func (f *fsck) seen(generation uint64) (newer bool) {
+	if generation <= f.now.Generation {
+		return false
+	}
+	f.add("ledger", checkProblem, fmt.Sprintf("generation %d was seen on this machine before; the vault is older", generation), "put the newer one back; if that is lost, let this machine forget it:  rm "+f.cfg.Paths.Ledger)
+	return true
 }
 
 // pin compares the vault with what the keyring remembers.

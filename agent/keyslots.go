@@ -103,7 +103,7 @@ func (a *Agent) keySlots(ctx context.Context) ([]vault.SlotInfo, error) {
 	defer end()
 	v, err := a.openVault(ctx)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, noVault()
+		return nil, NoVault(a.cfg.Paths, ErrNoVault)
 	}
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ type row struct {
 func rows() []row {
 	const (
 		again   = "unlock it:  nsagent unlock"
-		restore = "restore a copy, or look at the .prev file beside it"
+		restore = "see what is whole, and what to type:  nsagent vault fsck"
 	)
 	return []row{
 		{sentinel: audit.ErrUnavailable, code: pb.CodeAudit, message: "the audit log cannot be written", why: "what cannot be recorded is not done", next: "make room or repair the disk; the agent tries again by itself"},

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/keyring"
@@ -45,6 +48,9 @@ func (a *Agent) openVaultWith(ctx context.Context, open func(context.Context, va
 		cfg.Keyring = d
 	}
 	v, err := open(ctx, cfg)
+	if errors.Is(err, store.ErrNotFound) {
+		err = NoVault(a.cfg.Paths, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the vault: %w", err)
 	}
@@ -52,6 +58,29 @@ func (a *Agent) openVaultWith(ctx context.Context, open func(context.Context, va
 	a.lastID = v.ID()
 	a.mu.Unlock()
 	return v, nil
+}
+
+// Leftover returns what an earlier vault left behind, whose own file is gone; "" for nothing.
+func Leftover(p socketpath.Paths) string {
+	if _, err := os.Lstat(p.Vault); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	for _, path := range []string{p.Vault + ".prev", p.Ledger, p.MachineKey} {
+		if _, err := os.Lstat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// NoVault is the refusal where the file of the vault is missing, which cause says: nobody is
+// to make another one where something is left of an earlier one.
+func NoVault(p socketpath.Paths, cause error) error {
+	rest := Leftover(p)
+	if rest == "" {
+		return refuse(cause, pb.CodeNoVault, "there is no vault yet", "", "make one:  nsagent init")
+	}
+	return refuse(cause, pb.CodeNoVault, "the vault is gone: "+p.Vault, rest+" was left behind by it", "see what can be put back:  nsagent vault fsck")
 }
 
 // noVaultInBundle is the refusal of what needs the vault where a bundle is served.
@@ -162,7 +191,7 @@ func (a *Agent) overruled(c *caller, e audit.Event) error {
 func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, error) {
 	v, err := a.openVaultWith(ctx, vault.OpenHeld, a.keyrings)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, noVault()
+		return nil, NoVault(a.cfg.Paths, ErrNoVault)
 	}
 	if err != nil {
 		return nil, err
@@ -209,8 +238,4 @@ func (a *Agent) openRecords(s *session) func(vault.Record, secret.Bytes) error {
 		}
 		return nil
 	}
-}
-
-func noVault() error {
-	return refuse(ErrNoVault, pb.CodeNoVault, "there is no vault yet", "", "make one:  nsagent init")
 }

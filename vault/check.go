@@ -73,6 +73,15 @@ func (v *Vault) CheckPin(ctx context.Context) (protection string, err error) {
 	return c.protection, nil
 }
 
+// CheckShare looks whether the keyring has the share of the key slots, which needs no key of
+// the vault and opens nothing. Whether it is the right one takes what else a slot needs.
+// Errors: ErrKeyring.
+func (v *Vault) CheckShare(ctx context.Context) error {
+	b, err := v.share(ctx)
+	b.Destroy()
+	return err
+}
+
 // CheckRecords opens everything in every record of the unlocked vault, as Check does,
 // and goes on where one does not open. faults has those, by name. Errors as of Check.
 func (v *Vault) CheckRecords(ctx context.Context) (n int, faults map[string]error, err error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/atomicfile"
 	"github.com/nsagent/nsagent/internal/socketpath"
@@ -73,16 +74,19 @@ func absent(err error) bool {
 	return errors.Is(err, client.ErrAgent) && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED))
 }
 
+// vaultGone reports whether something is left of a vault whose file is missing.
+func vaultGone(p socketpath.Paths) bool { return agent.Leftover(p) != "" }
+
 // noVaultHere says that no agent can be started for want of a vault. Who has an unlock token
 // was given a bundle with it, or is on the wrong machine, and needs no vault.
-func noVaultHere() error {
+func noVaultHere(p socketpath.Paths) error {
 	if client.UnlockTokenNamed() {
 		return &client.Error{
 			Code: pb.CodeNoVault, Message: "there is no agent, and no vault to start one on", Why: "an unlock token opens the bundle that came with it, or the vault that it was made in",
 			Next: "serve the bundle:  nsagent agent start --bundle FILE",
 		}
 	}
-	return &client.Error{Code: pb.CodeNoVault, Message: "there is no vault yet", Next: "make one:  nsagent init"}
+	return agentFailure("", agent.NoVault(p, agent.ErrNoVault))
 }
 
 // startOnDemand starts an agent for a command that needs one. started is false where
@@ -102,7 +106,7 @@ func (e *env) startOnDemand(ctx context.Context, p socketpath.Paths) (started bo
 		return false, nil
 	}
 	if noVaultYet(p) {
-		return false, noVaultHere()
+		return false, noVaultHere(p)
 	}
 	turn, err := e.turnToStart(ctx, p)
 	if err != nil {

@@ -60,7 +60,7 @@ func vaultLines() map[pb.Code]codeLines {
 		pb.CodeBackoff:    {"there were several wrong ones in a row", "wait, then:  nsagent unlock"},
 		pb.CodeDamaged:    {"something does not match its signature or checksum", "see what is whole:  nsagent vault fsck"},
 		pb.CodeNewer:      {"a newer nsagent has written it", "use that here, too; this one is:  nsagent version"},
-		pb.CodeRollback:   {"it is older than one that was seen on this machine", "put the newer one back:  nsagent explain NSA-ROLLBACK"},
+		pb.CodeRollback:   {"it is older than one that was seen on this machine", "see what was seen, and what to type:  nsagent vault fsck"},
 		pb.CodeFull:       {"it has its largest size", "remove what is not used:  nsagent profile rm NAME"},
 	}
 }

@@ -162,7 +162,7 @@ func vaultPages() []codePage {
 		{pb.CodeRollback,
 			"The vault is older than one that was seen on this machine. Somebody may have put an old copy back, to bring back a secret or a right that was removed.",
 			[]string{"a backup was restored", "a sync service lost the last changes"},
-			[]string{"put the newer file back if there is one: vault.nsv.prev, another machine, a backup", "if you restored it yourself, see docs/vault-format.md on accepting it"}},
+			[]string{"put the newer file back if there is one: from a backup, or from where it was synced", "if it is lost, or you restored the older one yourself, see what to remove so that this machine forgets the newer one:  nsagent vault fsck"}},
 		{pb.CodeFull,
 			"There is no room left: the vault has its largest size, or a limit of the request was reached.",
 			[]string{"very many or very large profiles"},

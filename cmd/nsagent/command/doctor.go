@@ -18,8 +18,9 @@ func newDoctor(e *env) *cobra.Command {
 		Short: "Look for what is wrong here, and say what to type",
 		Long: `Look at all that nsagent needs of this machine: clock, keyring, lockable memory,
 swap and hibernation, protections of the kernel, directories and files, the
-vault and its blobs, the audit log, the agent and its socket, and dates on
-which credentials end.
+vault and its blobs, its share in the keyring, whether a newer vault was seen
+here, the audit log, the agent and its socket, and dates on which credentials
+end.
 
 Each finding is ok, warn or problem, and says what to type. With problems it
 exits with 9; warnings alone do not count. It changes nothing but for a test

@@ -24,14 +24,12 @@ func checkPlace(p socketpath.Paths) error {
 	if _, err := os.Lstat(p.Vault); err == nil {
 		return agentFailure("", fmt.Errorf("making the vault: %w", store.ErrExists))
 	}
-	for _, path := range []string{p.Vault + ".prev", p.Ledger, p.MachineKey} {
-		if _, err := os.Lstat(path); err == nil {
-			dir := filepath.Dir(p.Vault)
-			return &client.Error{
-				Code: pb.CodeExists, Message: "an earlier vault was here",
-				Why:  fmt.Sprintf("%s is gone, and %s was left behind", filepath.Base(p.Vault), path),
-				Next: fmt.Sprintf("put it back, or move the rest away:  mv %s %s.old", dir, dir),
-			}
+	if path := agent.Leftover(p); path != "" {
+		dir := filepath.Dir(p.Vault)
+		return &client.Error{
+			Code: pb.CodeExists, Message: "an earlier vault was here",
+			Why:  fmt.Sprintf("%s is gone, and %s was left behind", filepath.Base(p.Vault), path),
+			Next: fmt.Sprintf("put it back, or move the rest away:  mv %s %s.old", dir, dir),
 		}
 	}
 	return nil

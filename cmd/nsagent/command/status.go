@@ -60,6 +60,9 @@ func (e *env) beforeTheFirst(err error) error {
 		return err
 	}
 	next := "there is no vault yet, either; make one:  nsagent init"
+	if vaultGone(p) {
+		next = "the vault is gone, too; see what can be put back:  nsagent vault fsck"
+	}
 	if client.UnlockTokenNamed() {
 		next = "no vault is here; serve a bundle:  nsagent agent start --bundle FILE"
 	}
@@ -72,6 +75,8 @@ func (e *env) printStatus(r *pb.StatusResponse, profiles *pb.ListProfilesRespons
 	switch {
 	case r.GetBundle() != nil:
 		what, state = "bundle", bundleSentence(r.GetBundle(), r.GetLocked())
+	case noVaultYet(p) && vaultGone(p):
+		state = "gone; see what can be put back:  nsagent vault fsck"
 	case noVaultYet(p):
 		state = "none yet; make one:  nsagent init"
 	case !r.GetLocked():
