@@ -87,10 +87,7 @@ func (a *Agent) openBundle(ctx context.Context) error {
 	if right.own, err = a.openBundled(b, right, t); err != nil {
 		return err
 	}
-	a.bundled = &bundled{granted: right, signer: b.Issuer}
-	if a.bundled.shares, err = shareDigests(t.shares); err != nil {
-		return err
-	}
+	a.bundled = &bundled{granted: right, signer: b.Issuer, shares: shareDigests(t.shares)}
 	if cfg.IDToken != nil {
 		a.bundled.idToken, err = cfg.IDToken(a.arena)
 	}
