@@ -128,6 +128,15 @@ func (s adminService) AddKeySlot(ctx context.Context, q *pb.AddKeySlotRequest) (
 	var slots []vault.SlotInfo
 	if err == nil {
 		slots, err = s.changeSlots(ctx, s.proof(ctx, q.GetProof(), method, "adding a key slot"), func(open *session) (slotChange, error) {
+			if slot.Kind == vault.SlotPassphrase {
+				opens, err := open.vault.PassphraseOpens(ctx, slot.Passphrase)
+				if err != nil {
+					return slotChange{}, err
+				}
+				if opens {
+					return slotChange{}, refuse(vault.ErrSlot, pb.CodeRequest, "the vault opens by that passphrase already", "a second key slot for it opens nothing more", "take another passphrase, or put another in its place:  nsagent key passwd")
+				}
+			}
 			return slotChange{
 				audit.Event{Event: audit.EventKeyAdd, Kind: string(slot.Kind)},
 				func() error { return open.vault.AddSlot(ctx, slot) },

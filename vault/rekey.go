@@ -92,6 +92,32 @@ func (v *Vault) openedBy(ctx context.Context, s *session, passphrase secret.Byte
 	return opened, nil
 }
 
+// PassphraseOpens reports whether a passphrase opens the vault by itself. It tries each
+// slot, which takes as long as an unlock. Errors: ErrLocked.
+func (v *Vault) PassphraseOpens(ctx context.Context, passphrase secret.Bytes) (bool, error) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	s, err := v.refresh(ctx)
+	if err != nil {
+		return false, fmt.Errorf("trying a passphrase: %w", err)
+	}
+	defer v.cfg.Arena.ReleaseMemory()
+	for _, slot := range s.root.Slots {
+		if !slot.Kind.NeedsPassphrase() || slot.Kind.NeedsShare() {
+			continue
+		}
+		vrk, err := slot.Open(v.cfg.Arena, s.root.Vault, envelope.Shares{Passphrase: passphrase})
+		switch {
+		case err == nil:
+			vrk.Destroy()
+			return true, nil
+		case !errors.Is(err, envelope.ErrOpen):
+			return false, fmt.Errorf("trying a passphrase: %w", err)
+		}
+	}
+	return false, nil
+}
+
 // Recover puts one slot in the place of all that take a passphrase or the keyring's
 // share, which are taken for lost or forgotten. The share that the keyring holds is used
 // on; where there is none, one is made. The caller has made sure of who asks, by the

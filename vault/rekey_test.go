@@ -176,6 +176,24 @@ func TestChangePassphrase(t *testing.T) {
 
 // TestRecover: after the keyring is lost or the passphrase forgotten, one new slot takes
 // the place of those that need them; recovery code and key file stay.
+// TestPassphraseOpens shows that only a slot that takes nothing but a passphrase counts.
+func TestPassphraseOpens(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		kind       SlotKind
+		passphrase string
+		want       bool
+	}{{SlotPassphrase, testPassphrase, true}, {SlotPassphrase, "another", false}, {SlotKeyringPassphrase, testPassphrase, false}, {SlotKeyFile, testPassphrase, false}} {
+		f := newVaultWith(t, nil, c.kind)
+		if got, err := f.PassphraseOpens(ctx, f.bytesOf(c.passphrase)); err != nil || got != c.want {
+			t.Errorf("%s, %q: got %v, %v, want %v", c.kind, c.passphrase, got, err, c.want)
+		}
+		f.Lock()
+		_, err := f.PassphraseOpens(ctx, f.bytesOf(c.passphrase))
+		wantError(t, "locked", err, ErrLocked)
+	}
+}
+
 func TestRecover(t *testing.T) {
 	ctx := context.Background()
 	for _, lose := range []bool{true, false} {
