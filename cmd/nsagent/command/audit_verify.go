@@ -1,8 +1,10 @@
 package command
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -72,7 +74,33 @@ func runAuditVerify(e *env, o verifyOptions, args []string) error {
 	case err != nil:
 		return noAudit(err, place)
 	}
-	return e.printVerdict(r, trust)
+	err = e.printVerdict(r, trust)
+	if r.Why == whyNoLog || r.Why == whyEmpty {
+		return &client.Error{Code: pb.CodeAuditBad, Message: fmt.Sprintf("%.200q is no audit log", place), Why: r.Why, Next: "write one that can be verified:  nsagent audit export FILE"}
+	}
+	return err
+}
+
+// What is said of a file that never was a log.
+const (
+	whyEmpty = "it is empty"
+	whyNoLog = "it begins with no entry, checkpoint or proof"
+)
+
+// checkFile verifies what is meant to be an export, a proof, or a file of the log. To be
+// empty, or something else, is no way to be right.
+func checkFile(r io.Reader, trust audit.Trust) (audit.Report, error) {
+	b := bufio.NewReader(r)
+	const entry, checkpoint, proof = `{"seq":`, "nsagent", "c2sp.or" // of one length
+	switch head, err := b.Peek(len(entry)); {
+	case err != nil && !errors.Is(err, io.EOF):
+		return audit.Report{}, fmt.Errorf("reading the export: %w", err)
+	case len(head) == 0:
+		return audit.Report{Result: audit.Result{FirstBad: 1, Why: whyEmpty}}, nil
+	case string(head) != entry && string(head) != checkpoint && string(head) != proof:
+		return audit.Report{Result: audit.Result{FirstBad: 1, Why: whyNoLog}}, nil
+	}
+	return audit.Check(b, trust)
 }
 
 // checkAt verifies a directory or, with - for standard input, a file.
@@ -81,14 +109,14 @@ func checkAt(place string, trust audit.Trust) (audit.Report, error) {
 		return audit.CheckDir(place, trust)
 	}
 	if place == "-" {
-		return audit.Check(os.Stdin, trust)
+		return checkFile(os.Stdin, trust)
 	}
 	f, err := os.Open(place)
 	if err != nil {
 		return audit.Report{}, fmt.Errorf("opening the export: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	return audit.Check(f, trust)
+	return checkFile(f, trust)
 }
 
 func notThere(path string) error {

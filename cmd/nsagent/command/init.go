@@ -85,6 +85,10 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 		return err
 	}
 	kind := made.slots[0].Kind
+	key := firstAuditKey(p, recorded)
+	if recorded && key == nil { // as on a disk that is full
+		e.note("the audit log has no key yet, and nothing in it is signed: nsagent doctor says what is wrong there; the first unlock makes the key, and then  nsagent audit export --key  prints it")
+	}
 	if e.json() {
 		return e.printJSON(struct {
 			Schema  string   `json:"schema"`
@@ -94,11 +98,11 @@ func runInit(ctx context.Context, e *env, o initOptions) error {
 			Slots   []string `json:"slots"`
 			// AuditKey is the first public key of the audit log; null if there is none yet.
 			AuditKey *string `json:"audit_key"`
-		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(kind), made.kinds(), firstAuditKey(p, recorded)})
+		}{"nsagent.init/v1", p.Vault, fmt.Sprintf("%x", id), string(kind), made.kinds(), key})
 	}
 	e.say("vault   %s", p.Vault)
 	e.say("unlock  %s", unlockSentence(kind))
-	if key := firstAuditKey(p, recorded); key != nil {
+	if key != nil {
 		e.say("audit   %s", *key)
 	}
 	next := "nsagent unlock"

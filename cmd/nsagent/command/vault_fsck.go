@@ -34,7 +34,8 @@ blobs of long secrets, the ledger, and the pin in the keyring against older
 copies. Where an agent has the vault unlocked, or what opens it is given,
 everything that is sealed is opened as well. It changes nothing and repairs
 nothing, says what to do about each finding, and exits with 9 if there is a
-problem. It starts no agent, so that a damaged vault can be looked at too.`,
+problem. It starts no agent, so that a damaged vault can be looked at too. Where
+an agent cannot record the check, as on a full disk, it is made without it.`,
 		Example: `  nsagent vault fsck
   nsagent vault fsck --passphrase-file FILE
   nsagent vault fsck --recovery
@@ -73,6 +74,10 @@ func (e *env) fsckByAgent(ctx context.Context, p socketpath.Paths, from anyOpene
 	}
 	defer func() { _ = a.Close() }()
 	r, err := a.CheckVault(ctx)
+	if errors.Is(err, client.ErrAudit) { // which a check that only reads need not wait for
+		e.note("the audit log cannot be written: this check is not recorded, and the agent, which has the ledger open, takes no part in it")
+		return e.fsckHere(ctx, p, from)
+	}
 	if err == nil && r.GetLocked() && from.given() {
 		return e.fsckHere(ctx, p, from)
 	}
