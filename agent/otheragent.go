@@ -90,8 +90,11 @@ type Other struct {
 
 // LookForOther tells whether an agent runs with the state directory of p, and not at its
 // sockets. It connects to nothing.
-func LookForOther(p socketpath.Paths) (o Other, there bool) {
-	for end := time.Now().Add(glance); LookAtLock(p.NoteFile) == LockHeld; time.Sleep(time.Millisecond) {
+func LookForOther(p socketpath.Paths) (o Other, there bool) { return lookForOther(p, glance) }
+
+// lookForOther waits for as long as patience for one without a socket to end.
+func lookForOther(p socketpath.Paths, patience time.Duration) (o Other, there bool) {
+	for end := time.Now().Add(patience); LookAtLock(p.NoteFile) == LockHeld; time.Sleep(time.Millisecond) {
 		t, err := readNote(p.NoteFile)
 		if err != nil {
 			return Other{}, false

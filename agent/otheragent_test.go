@@ -78,9 +78,11 @@ func TestLookForOther(t *testing.T) {
 			t.Errorf("replaced, at %s: got %+v, %v, want %+v", name, o, there, want)
 		}
 	}
-	// One that ends takes its note away first, and its sockets after.
-	time.AfterFunc(glance/4, note.take)
-	none("while it ends", seen)
+	// One that ends takes its note back, too.
+	go note.take()
+	if o, there := lookForOther(seen, time.Hour); there {
+		t.Errorf("while it ends: got %+v, want nobody", o)
+	}
 	none("after it", seen)
 	note.take()
 

@@ -39,6 +39,15 @@ func (e *env) elsewhere(p socketpath.Paths) error {
 	return &elsewhereError{&client.Error{Code: pb.CodeAgent, Message: "the agent cannot be reached at " + p.Agent, Why: why, Next: next}, o}
 }
 
+// beyondReach returns the error of elsewhere where nobody can connect to that agent.
+func (e *env) beyondReach(p socketpath.Paths) error {
+	err := e.elsewhere(p)
+	if met := (*elsewhereError)(nil); errors.As(err, &met) && met.other.Gone {
+		return err
+	}
+	return nil
+}
+
 // manageAnywhere is manage for what ends the use of a vault. That reaches an agent that has
 // it and serves other sockets, too, unless a socket was named. lock is the file of the agent
 // that was called.

@@ -86,12 +86,13 @@ func runLockAll(ctx context.Context, e *env) error {
 	}
 	group.Wait()
 	all = oneEach(all)
-	if len(all) == 0 {
+	lost := e.beyondReach(p)
+	if len(all) == 0 && lost == nil {
 		return &client.Error{Code: pb.CodeAgent, Message: "no agent is running", Why: "nothing is unlocked without an agent", Next: "there is nothing to lock; start one:  nsagent agent start"}
 	}
 	failed := slices.IndexFunc(all, func(l agentLock) bool { return !l.Locked })
 	if e.json() {
-		if err := e.printJSON(lockJSON{Schema: "nsagent.lock/v1", Locked: failed < 0, Agents: all}); err != nil {
+		if err := e.printJSON(lockJSON{Schema: "nsagent.lock/v1", Locked: failed < 0 && lost == nil, Agents: all}); err != nil {
 			return err
 		}
 	}
@@ -101,7 +102,7 @@ func runLockAll(ctx context.Context, e *env) error {
 		}
 	}
 	if failed < 0 {
-		return nil
+		return lost
 	}
 	f := failure(all[failed].err)
 	return &client.Error{Code: f.Code, Message: "an agent is not locked: that of " + filepath.Dir(all[failed].Socket), Why: f.Message, Next: "end it, which locks, too:  nsagent agent stop"}
