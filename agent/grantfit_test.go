@@ -104,4 +104,10 @@ func TestNewGrantThatCouldDoNothing(t *testing.T) {
 	if _, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant); err != nil {
 		t.Errorf("of GitLab's: got %v", err)
 	}
+	f.adopt(all + "[[issuer]]\nurl = \"https://ci.example\"\n")
+	s = f.spec("acme")
+	s.Limits = &pb.GrantLimits{Identities: []*pb.GrantIdentity{{Issuer: "https://ci.example", Claims: claims}}}
+	if _, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant); err != nil {
+		t.Errorf("of an issuer of the policy: got %v", err)
+	}
 }
