@@ -15,13 +15,21 @@ type found struct {
 	text, why, fix string
 }
 
+// leastText is how narrow text beside the names of findings may be.
+const leastText = 24
+
 // printFound prints what was looked at, each with its reason and what to type below it.
+// Where there is little room beside the names, the text is below them.
 func (e *env) printFound(all []found) error {
 	level, name := 0, 0
 	for _, f := range all {
 		level, name = max(level, columnsOf(f.level)), max(name, columnsOf(oneLine(f.name)))
 	}
 	indent := level + name + 4
+	below := e.screen.sheet()-indent < leastText
+	if below {
+		indent = level + 2
+	}
 	for _, f := range all {
 		var lines []string
 		for _, text := range []string{f.text, f.why} {
@@ -36,6 +44,9 @@ func (e *env) printFound(all []found) error {
 			lines = []string{""} // that it was looked at is something to say, too
 		}
 		head := e.screen.paint(levelColour(f.level), pad(f.level, level)) + "  " + pad(oneLine(f.name), name) + "  "
+		if below {
+			lines = append([]string{""}, lines...)
+		}
 		for _, line := range lines {
 			if err := e.print(strings.TrimRight(head+line, " ")); err != nil {
 				return err

@@ -80,16 +80,23 @@ func (e *env) sheet(rows [][2]string) error {
 	return nil
 }
 
-// wrap breaks s between words into lines of at most width columns.
+// wrap breaks s between words into lines of at most width columns. What is to be typed,
+// after a colon and two blanks, is as one word: it stays on one line, to be copied.
 func wrap(s string, width int) []string {
 	lines := []string{""}
-	for _, word := range strings.Split(s, " ") {
+	text, command, typed := strings.Cut(s, ":  ")
+	words := strings.Split(text, " ")
+	if typed {
+		words[len(words)-1] += ":"
+		words = append(words, " "+command)
+	}
+	for _, word := range words {
 		last := &lines[len(lines)-1]
 		switch {
 		case *last == "":
 			*last = word
 		case columnsOf(*last)+1+columnsOf(word) > width:
-			lines = append(lines, word)
+			lines = append(lines, strings.TrimPrefix(word, " "))
 		default:
 			*last += " " + word
 		}

@@ -153,6 +153,38 @@ func TestSheetWraps(t *testing.T) {
 	}
 }
 
+// TestWhatIsTypedStaysOnOneLine guards commands at the end of a sentence, which are copied.
+func TestWhatIsTypedStaysOnOneLine(t *testing.T) {
+	s := "needed, since nobody has logged in yet:  nsagent login -p me"
+	for width, want := range map[int]string{
+		100: s,
+		50:  "needed, since nobody has logged in yet:\nnsagent login -p me",
+		20:  "needed, since nobody\nhas logged in yet:\nnsagent login -p me",
+		10:  "needed,\nsince\nnobody has\nlogged in\nyet:\nnsagent login -p me",
+	} {
+		if got := strings.Join(wrap(s, width), "\n"); got != want {
+			t.Errorf("%d columns: got\n%s\nwant\n%s", width, got, want)
+		}
+	}
+}
+
+// TestFindingsFitANarrowTerminal wants the text below the name where there is no room
+// beside it, and nothing of it lost.
+func TestFindingsFitANarrowTerminal(t *testing.T) {
+	all := []found{{level: "problem", name: "memory.hibernation", text: "this machine can hibernate to a swap file", why: "keys would be in it", fix: "do this"}}
+	for columns, want := range map[int]string{
+		80: "problem  memory.hibernation  this machine can hibernate to a swap file\n                             keys would be in it\n                             -> do this\n",
+		40: "problem  memory.hibernation\n         this machine can hibernate to a\n         swap file\n         keys would be in it\n         -> do this\n",
+	} {
+		var out bytes.Buffer
+		e := testEnv(&out)
+		e.screen.columns = columns
+		if err := e.printFound(all); err != nil || out.String() != want {
+			t.Errorf("%d columns: %v, got\n%s\nwant\n%s", columns, err, out.String(), want)
+		}
+	}
+}
+
 // broken is a writer that fails after some bytes.
 type broken struct{ room int }
 

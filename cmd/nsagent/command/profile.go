@@ -41,7 +41,7 @@ func runProfileList(ctx context.Context, e *env) error {
 			rows := [][]string{{"NAME", "ACCOUNT", "ENVIRONMENT", "AUTH", "ACCESS", "STATE", "EXPIRES", "LAST USED"}}
 			for _, p := range r.GetProfiles() {
 				rows = append(rows, []string{p.GetName(), p.GetAccount(), p.GetEnvironment(), p.GetAuth(), p.GetAccess(),
-					p.GetState(), ends(p.GetAuth(), p.GetExpiresAt()), day(p.GetLastUsed(), "never")})
+					p.GetState(), ends(p.GetAuth(), p.GetExpiresAt(), p.GetState() == "consent"), day(p.GetLastUsed(), "never")})
 			}
 			return rows
 		})
@@ -76,7 +76,7 @@ func (e *env) printProfile(p *pb.Profile) error {
 		{"scopes", strings.Join(p.GetScopes(), " ")}, {"hosts", strings.Join(p.GetHosts(), " ")}, {"header", p.GetHeader()},
 		{"client", p.GetClient()}, {"redirect URI", p.GetRedirectUri()}, {"role", p.GetRole()}, {"entity", p.GetEntity()},
 		{"authorized", day(p.GetAuthorizedAt(), "")}, {"refreshed", day(p.GetRefreshedAt(), "")}, {"consent", consent(p)},
-		{"created", day(p.GetCreatedAt(), "")}, {"expires", ends(p.GetAuth(), p.GetExpiresAt())}, {"last used", day(p.GetLastUsed(), "never")},
+		{"created", day(p.GetCreatedAt(), "")}, {"expires", ends(p.GetAuth(), p.GetExpiresAt(), p.GetConsent() != "")}, {"last used", day(p.GetLastUsed(), "never")},
 	}
 	if p.GetStaleSince() != 0 {
 		rows = append(rows, [2]string{"stale", "since " + day(p.GetStaleSince(), "") + ": from before a refresh of the sandbox, and not used"})
@@ -92,12 +92,16 @@ func (e *env) printProfile(p *pb.Profile) error {
 }
 
 // ends says when a credential of a kind ends. That of a public client's consent is on its
-// integration record alone.
-func ends(auth string, at int64) string {
-	if auth == "authcode" {
+// integration record alone; one that is still to be given has no end yet.
+func ends(auth string, at int64, needed bool) string {
+	switch {
+	case auth == "authcode" && needed:
+		return day(at, "")
+	case auth == "authcode":
 		return day(at, "by its record")
+	default:
+		return day(at, "never")
 	}
-	return day(at, "never")
 }
 
 // consent says whether somebody has to log in.

@@ -22,11 +22,12 @@ func TestSayKeepsNamesInTheirLine(t *testing.T) {
 
 func TestEndsOfAConsent(t *testing.T) {
 	for _, test := range []struct {
-		auth string
-		at   int64
-		want string
-	}{{"tba", 0, "never"}, {"authcode", 0, "by its record"}, {"authcode", 86400 * 365, day(86400*365, "")}} {
-		if got := ends(test.auth, test.at); got != test.want {
+		auth   string
+		at     int64
+		needed bool
+		want   string
+	}{{"tba", 0, false, "never"}, {"authcode", 0, false, "by its record"}, {"authcode", 0, true, ""}, {"authcode", 86400 * 365, false, day(86400*365, "")}} {
+		if got := ends(test.auth, test.at, test.needed); got != test.want {
 			t.Errorf("%s %d: got %q, want %q", test.auth, test.at, got, test.want)
 		}
 	}
