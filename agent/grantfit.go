@@ -92,11 +92,11 @@ func fitsAny(patterns []string, path string) bool {
 }
 
 // hosts are those that a use of p may go to.
-func (p *live) hosts() []string {
-	if p.endpoint != nil {
-		return append([]string{p.endpoint.Host()}, p.identity.Account.Hosts()...)
+func (l *live) hosts() []string {
+	if l.endpoint != nil {
+		return append([]string{l.endpoint.Host()}, l.identity.Account.Hosts()...)
 	}
-	return p.identity.Account.Hosts()
+	return l.identity.Account.Hosts()
 }
 
-func (p *live) hasHost(h string) bool { return slices.Contains(p.hosts(), h) }
+func (l *live) hasHost(h string) bool { return slices.Contains(l.hosts(), h) }
