@@ -94,7 +94,7 @@ func leastColumns(rows [][]string) columns {
 // gets a line of its own; and where that is too wide, too, each cell does.
 func (e *env) table(rows [][]string) error {
 	c := columnsFor(rows)
-	if most := e.screen.columns; most > 0 && len(rows) > 1 {
+	if most := e.screen.columns; most > 0 {
 		least := leastColumns(rows)
 		least[0] = c[0]
 		if !c.shrink(most, least) {

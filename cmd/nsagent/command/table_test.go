@@ -41,6 +41,7 @@ func TestTableNeverCutsWhatNamesARow(t *testing.T) {
 			{"CERTIFICATE", "STATE", "KEY", "FROM", "UNTIL", "ENTITY", "ROLE"},
 			{certificate, "active, revoked", "ES256", "2024-12-05 12:00", "2026-12-05 12:00", "17 (Integrations of the whole company)", "3 (Administrator)"},
 		},
+		"heads alone":     profileRows(),
 		"very long names": profileRows(strings.Repeat("a", 63)+"1", strings.Repeat("a", 63)+"2"),
 	} {
 		for _, width := range []int{30, 40, 60, 80, 120, 200} {
