@@ -134,6 +134,7 @@ func TestCheckIdentity(t *testing.T) {
 		"a branch of one":          {identity("https://ci.example", "ref", "refs/heads/main", "project_path", "a/b"), true},
 		"pull requests":            {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge"), false},
 		"pull requests, named":     {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge", "event_name", "pull_request"), true},
+		"an odd name, no ref":      {identity(GitHub, "repository_id", "74", "environment", "refs/pull/1"), true},
 		"merge requests":           {identity(GitLab, "project_id", "22", "ref_path", "refs/merge-requests/1/head"), false},
 		"merge requests elsewhere": {identity("https://ci.example", "project_id", "22", "ref_path", "refs/merge-requests/1/head"), true},
 	} {
