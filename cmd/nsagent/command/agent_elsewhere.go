@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 
 	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/client"
@@ -90,5 +91,9 @@ func (e *env) namedInVain(p socketpath.Paths, err error) error {
 	if e.socket != "" {
 		next = "leave --socket out, or start one there:  nsagent --socket " + shellQuote(p.Agent) + " agent start"
 	}
-	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + ", which " + by + " names; that of a grant or of exec ends with it", Next: next}, err)
+	where := ", which "
+	if !strings.HasSuffix(f.Why, p.Agent) { // the one to manage
+		where = ", beside what "
+	}
+	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + where + by + " names; that of a grant or of exec ends with it", Next: next}, err)
 }
