@@ -44,9 +44,10 @@ func reach[T any](ctx context.Context, e *env, p socketpath.Paths, connect func(
 		}
 		return c, err
 	}
-	if !e.needsAgent {
-		if err := e.asleep(p); err != nil {
-			return c, cmp.Or(e.elsewhere(p), err)
+	if err := e.asleep(p); err != nil {
+		// Where another agent has the vault, systemd would start one in vain.
+		if other := e.elsewhere(p); other != nil || !e.needsAgent {
+			return c, cmp.Or(other, err)
 		}
 	}
 	c, err = dial()

@@ -96,6 +96,9 @@ func startAgent(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	if o, there := agent.LookForOther(p); there { // it would find the log open, and say the same
+		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already, on another socket", Why: o.Why(), Next: o.Next()}
+	}
 	if c, err := client.Dial(ctx, client.WithSocket(p.Agent), client.WithoutUnlockToken()); err == nil {
 		st, err := c.Status(ctx)
 		_ = c.Close()
@@ -103,9 +106,6 @@ func startAgent(ctx context.Context, e *env) error {
 			return e.printStarted(p, st.GetPid(), nextFor(p))
 		}
 		return alreadyRunning()
-	}
-	if o, there := agent.LookForOther(p); there { // it would find the log open, and say the same
-		return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already, on another socket", Why: o.Why(), Next: o.Next()}
 	}
 	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
 	if err != nil {
