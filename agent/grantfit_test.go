@@ -51,7 +51,7 @@ func TestLimitsLeaveAUse(t *testing.T) {
 		"a RESTlet elsewhere":     {"tba write", caveats{Scripts: []string{"1/1"}, Paths: []string{suiteql}}, "a RESTlet is called at " + restlet + ", which fits none of the paths"},
 		"a RESTlet that is read":  {"tba read", caveats{Scripts: []string{"1/1"}}, ""},
 		"writing":                 {"tba write", caveats{Methods: []string{"DELETE"}}, ""},
-		"reading":                 {"tba read", caveats{Methods: []string{"DELETE", "GET"}}, ""},
+		"reading":                 {"tba read", caveats{Methods: []string{"DELETE", "GET", "PUT"}}, ""},
 		"a reader that writes":    {"tba read", caveats{Methods: []string{"DELETE", "PUT"}}, "its access is read: GET, HEAD and SuiteQL|--access write"},
 		"a reader that posts":     {"tba read", caveats{Methods: []string{"POST"}}, ""}, // SuiteQL
 		"a reader's query":        {"tba read", caveats{Methods: []string{"POST"}, Paths: []string{"/a", "/services/rest/query/**"}}, ""},
@@ -73,6 +73,13 @@ func TestLimitsLeaveAUse(t *testing.T) {
 		case refusedWith(err) != pb.CodeRequest || !strings.Contains(refusalOf(err).Why, why) || !strings.Contains(refusalOf(err).Next, next):
 			t.Errorf("%s: got %+v, want %q and %q", name, refusalOf(err), why, next)
 		}
+	}
+}
+
+// What is no pattern fits nothing, also the root that a pattern of no segments fits.
+func TestNoPatternFits(t *testing.T) {
+	if fitsAny([]string{"no pattern"}, "/") || !fitsAny([]string{"no pattern", "/"}, "/") || !fitsAny(nil, "/") {
+		t.Error("what is no pattern counts as one")
 	}
 }
 
