@@ -164,9 +164,13 @@ func (a *Agent) elsewhere(err error) error {
 	if LookAtLock(a.cfg.Paths.PIDFile) == LockHeld {
 		return err
 	}
+	holder := Other{PID: lockedBy("/proc/locks", reason(err, audit.ErrInUse))}
+	if a.cfg.Bundle != nil { // whose log is its own, and that of no vault
+		return refuse(err, pb.CodeRunning, "this bundle is served already", holder.Why()+", and one agent at a time works with a bundle", "use that agent, without --bundle, or end it:  nsagent agent stop")
+	}
 	o, there := LookForOther(a.cfg.Paths)
 	if !there {
-		o = Other{PID: lockedBy("/proc/locks", reason(err, audit.ErrInUse))}
+		o = holder
 	}
 	return refuse(err, pb.CodeRunning, "an agent is running already, on another socket", o.Why(), o.Next())
 }
