@@ -146,8 +146,11 @@ func flagHint(c *cobra.Command, name string) string {
 }
 
 // secretHint tells people who look for a flag that takes a secret why there is
-// none.
+// none. One that names a file or a descriptor would take none: other commands have it.
 func secretHint(name string) string {
+	if strings.HasSuffix(name, "-file") || strings.HasSuffix(name, "-fd") {
+		return ""
+	}
 	for _, word := range []string{"secret", "pass", "token", "key", "pin"} {
 		if strings.Contains(strings.ToLower(name), word) {
 			return "no flag takes a secret, since others could read it in the list of processes"
