@@ -62,7 +62,7 @@ func TestBrokenKeyrings(t *testing.T) {
 			}
 			var all sync.WaitGroup
 			for name, op := range ops {
-				all.Go(func() {
+				try := func() {
 					launch, ended := launcher(env, roleHelper)
 					start := time.Now()
 					err := op(New(a, launch))
@@ -91,7 +91,12 @@ func TestBrokenKeyrings(t *testing.T) {
 					case <-time.After(10 * time.Second):
 						t.Errorf("%s: the helper still runs", name)
 					}
-				})
+				}
+				if test.want == ErrTimeout { // each takes the whole limit
+					all.Go(try)
+				} else { // gnome-keyring may hang for ever when several ask at once to unlock it
+					try()
+				}
 			}
 			all.Wait()
 		})
