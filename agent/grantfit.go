@@ -9,6 +9,7 @@ import (
 	"github.com/nsagent/nsagent/internal/pathglob"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/signer"
 )
 
 // usesOf returns what a caller can have made with a kind of credential, what is likelier
@@ -89,12 +90,13 @@ func fitsAny(patterns []string, path string) bool {
 	})
 }
 
-// hosts are those that a use of p may go to.
+// hosts are those that a use of l may go to.
 func (l *live) hosts() []string {
+	var endpoint signer.Target
 	if l.endpoint != nil {
-		return append([]string{l.endpoint.Host()}, l.identity.Account.Hosts()...)
+		endpoint = *l.endpoint
 	}
-	return l.identity.Account.Hosts()
+	return l.identity.Account.OwnHosts(endpoint)
 }
 
 func (l *live) hasHost(h string) bool { return slices.Contains(l.hosts(), h) }

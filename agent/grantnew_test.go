@@ -73,9 +73,9 @@ func TestGrantIsCalled(t *testing.T) {
 		found int
 		why   string
 	}{
-		{name(0), nil, 0, ""}, {strings.ToUpper(name(0)[:shortestName]), nil, 0, ""}, {name(2), nil, 2, ""},
-		{name(0)[:shortestName-1], vault.ErrNotFound, 0, "at least 6 characters"}, {"g_7777777", vault.ErrNotFound, 0, ""},
-		{name(1)[:shortestName], ErrRequest, 0, ""},
+		{name(0), nil, 0, ""}, {strings.ToUpper(name(0)[:unlocktoken.ShortestName]), nil, 0, ""}, {name(2), nil, 2, ""},
+		{name(0)[:unlocktoken.ShortestName-1], vault.ErrNotFound, 0, "at least 6 characters"}, {"g_7777777", vault.ErrNotFound, 0, ""},
+		{name(1)[:unlocktoken.ShortestName], ErrRequest, 0, ""},
 	} {
 		g, err := called(all, c.name)
 		if !errors.Is(err, c.want) || err == nil && g.ID != all[c.found].ID || err != nil && !strings.Contains(refusalOf(err).Why, c.why) {

@@ -171,9 +171,6 @@ func (a *Agent) anyVault(ctx context.Context) (v *vault.Vault, end func(), err e
 	return v, end, nil
 }
 
-// shortestName is the shortest start of a grant's name that stands for it.
-const shortestName = 6
-
 // grantCalled returns the grant whose name is, or begins with, name.
 func grantCalled(v *vault.Vault, name string) (g vault.Grant, err error) {
 	all, err := v.Grants()
@@ -187,7 +184,7 @@ func grantCalled(v *vault.Vault, name string) (g vault.Grant, err error) {
 func called(all []vault.Grant, name string) (g vault.Grant, err error) {
 	var found []vault.Grant
 	for _, g := range all {
-		if len(name) >= shortestName && strings.HasPrefix(unlocktoken.GrantName(g.ID), strings.ToLower(name)) {
+		if len(name) >= unlocktoken.ShortestName && strings.HasPrefix(unlocktoken.GrantName(g.ID), strings.ToLower(name)) {
 			found = append(found, g)
 		}
 	}
@@ -196,8 +193,8 @@ func called(all []vault.Grant, name string) (g vault.Grant, err error) {
 		return found[0], nil
 	case 0:
 		why := ""
-		if len(name) < shortestName {
-			why = fmt.Sprintf("its start has at least %d characters", shortestName)
+		if len(name) < unlocktoken.ShortestName {
+			why = fmt.Sprintf("its start has at least %d characters", unlocktoken.ShortestName)
 		}
 		return g, refuse(vault.ErrNotFound, pb.CodeNotFound, fmt.Sprintf("there is no grant %.40q", name), why, "list them:  nsagent grant ls")
 	default:

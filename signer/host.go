@@ -78,3 +78,12 @@ func foreignHost(t Target, a Account, endpoint *Target) error {
 	}
 	return fmt.Errorf("%w: %q is none of those of %s: %s", ErrHost, t.host, a.id, right)
 }
+
+// OwnHosts returns the hosts that a profile of the account signs for: that of its endpoint
+// first, if it has one; the zero Target is none.
+func (a Account) OwnHosts(endpoint Target) []string {
+	if endpoint.IsZero() {
+		return a.Hosts()
+	}
+	return append([]string{endpoint.Host()}, a.Hosts()...)
+}

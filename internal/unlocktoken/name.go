@@ -14,6 +14,9 @@ var nameEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // characters of lower-case base32 (RFC 4648), without padding.
 func GrantName(id ID) string { return namePrefix + strings.ToLower(nameEncoding.EncodeToString(id[:])) }
 
+// ShortestName is the shortest start of a grant's name that stands for it.
+const ShortestName = 6
+
 // Covers reports whether no block leaves the credential out.
 func (g *Grant) Covers(credential ID) bool {
 	for i := range g.limits {

@@ -134,16 +134,8 @@ func rootOf(a *secret.Arena, rand io.Reader, vault [16]byte, key secret.Bytes) (
 // comes from the token: what the file says of itself proves nothing. Errors: ErrFormat,
 // ErrNewer, ErrIssuer, ErrSignature.
 func Parse(text []byte, issuer [32]byte) (*Bundle, error) {
-	all, err := unarmour(text)
+	b, encoded, signature, err := read(text)
 	if err != nil {
-		return nil, err
-	}
-	if len(all) <= ed25519.SignatureSize {
-		return nil, fmt.Errorf("%w: too short", ErrFormat)
-	}
-	encoded, signature := all[:len(all)-ed25519.SignatureSize], all[len(all)-ed25519.SignatureSize:]
-	var b body
-	if err := decode(encoded, &b); err != nil {
 		return nil, err
 	}
 	switch {
@@ -164,6 +156,30 @@ func Parse(text []byte, issuer [32]byte) (*Bundle, error) {
 		}
 	}
 	return out, nil
+}
+
+// GrantOf returns the grant of which a file says that it is the bundle. Nobody vouches for
+// that. The error wraps ErrFormat.
+func GrantOf(text []byte) (grant [16]byte, err error) {
+	b, encoded, _, err := read(text)
+	if err == nil {
+		err = b.check(encoded)
+	}
+	return b.Grant, err
+}
+
+// read takes a bundle apart, and looks at nothing of it but its form.
+func read(text []byte) (b body, encoded, signature []byte, err error) {
+	all, err := unarmour(text)
+	if err != nil {
+		return b, nil, nil, err
+	}
+	if len(all) <= ed25519.SignatureSize {
+		return b, nil, nil, fmt.Errorf("%w: too short", ErrFormat)
+	}
+	encoded, signature = all[:len(all)-ed25519.SignatureSize], all[len(all)-ed25519.SignatureSize:]
+	err = decode(encoded, &b)
+	return b, encoded, signature, err
 }
 
 // check looks at what the encoding does not show.

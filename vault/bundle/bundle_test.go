@@ -309,6 +309,26 @@ func TestWordsForTexts(t *testing.T) {
 	}
 }
 
+// What a file says of itself is told without a key, and of what is none nothing.
+func TestGrantOf(t *testing.T) {
+	w := newWorld(t)
+	text := w.seal(t)
+	if got, err := GrantOf(text); err != nil || got != w.head().Grant {
+		t.Errorf("got %x, %v", got, err)
+	}
+	foreign := body{Magic: "another bundle", Format: format, Entries: []entry{{}}}
+	for name, bad := range map[string][]byte{
+		"no text":     nil,
+		"too short":   armour(make([]byte, ed25519.SignatureSize)),
+		"no body":     armour(make([]byte, ed25519.SignatureSize+1)),
+		"other magic": armour(append(encode(foreign), make([]byte, ed25519.SignatureSize)...)),
+	} {
+		if _, err := GrantOf(bad); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: got %v, want ErrFormat", name, err)
+		}
+	}
+}
+
 func TestSealRefuses(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func([]Source) []Source{

@@ -17,6 +17,7 @@ import (
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/nearest"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -71,8 +72,8 @@ func (o *filterFlags) filter(e *env) (audit.Filter, error) {
 		f.UID = &o.uid
 	}
 	f.Method, f.Grant = strings.ToUpper(f.Method), strings.ToLower(f.Grant)
-	if f.Grant != "" && len(f.Grant) < shortestGrant {
-		return f, usage(fmt.Sprintf("--grant %.20q is too short", f.Grant), fmt.Sprintf("the start of an ID has at least %d characters", shortestGrant), "list them:  nsagent grant ls")
+	if f.Grant != "" && len(f.Grant) < unlocktoken.ShortestName {
+		return f, usage(fmt.Sprintf("--grant %.20q is too short", f.Grant), fmt.Sprintf("the start of an ID has at least %d characters", unlocktoken.ShortestName), "list them:  nsagent grant ls")
 	}
 	if why := noEvent(f.Event); why != "" {
 		return f, usage(fmt.Sprintf("unknown event %.40q", f.Event), why, "list them:  nsagent audit query --help")
@@ -85,10 +86,6 @@ func (o *filterFlags) filter(e *env) (audit.Filter, error) {
 	}
 	return f, nil
 }
-
-// shortestGrant is the least length of the start of a grant's ID that stands for it, as
-// the agent has it.
-const shortestGrant = 6
 
 // noEvent says why there is no event of that name, and which there are; "" where there is
 // one, or none is named.

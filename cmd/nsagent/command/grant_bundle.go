@@ -2,7 +2,6 @@ package command
 
 import (
 	"bytes"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/bundle"
 )
 
 // bundleLife is how long a grant with a bundle lasts where nothing is said.
@@ -55,17 +55,11 @@ func grantOfBundle(path string) string {
 	if err != nil {
 		return ""
 	}
-	block, _ := pem.Decode(b)
-	if block == nil {
+	grant, err := bundle.GrantOf(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))) // as git may have left it
+	if err != nil {
 		return ""
 	}
-	// A version, the vault and the grant follow; 0x50 is the head of a byte string of 16
-	// (docs/unlock-tokens.md).
-	_, rest, _ := bytes.Cut(block.Bytes, []byte("nsagent bundle"))
-	if len(rest) < 1+17+17 || rest[1] != 0x50 || rest[1+17] != 0x50 {
-		return ""
-	}
-	return unlocktoken.GrantName(unlocktoken.ID(rest[1+17+1 : 1+17+17]))
+	return unlocktoken.GrantName(grant)
 }
 
 func bundleNotWritten(why string) error {

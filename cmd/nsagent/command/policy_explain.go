@@ -123,14 +123,13 @@ func (e *env) foreignHost(ctx context.Context, at policy.Attempt) (why string, e
 		if err != nil {
 			return err
 		}
-		own := account.Hosts()
+		var endpoint signer.Target
 		if p.GetEndpoint() != "" {
-			endpoint, err := signer.ParseTarget(p.GetEndpoint())
-			if err != nil {
+			if endpoint, err = signer.ParseEndpoint(p.GetEndpoint()); err != nil {
 				return err
 			}
-			own = append([]string{endpoint.Host()}, own...)
 		}
+		own := account.OwnHosts(endpoint)
 		if !slices.Contains(own, at.Host) {
 			why = fmt.Sprintf("the host %.80q is none of profile %q, whatever the rules say: its own are %s", at.Host, at.Profile, strings.Join(own, ", "))
 		}
