@@ -45,12 +45,12 @@ func (e *env) exit(err error) int {
 	f := failure(err)
 	lines := []string{"nsagent: " + oneLine(f.Message)}
 	if f.Code != pb.CodeOK {
-		other := linesOf(f.Code, e.command)
+		otherWhy, otherNext := linesOf(f.Code, e.command)
 		why, next := f.Why, f.Next
 		if next == "" {
 			why, next = cutFix(why)
 		}
-		why, next = cmp.Or(plainText(oneLine(why)), other.why), cmp.Or(plainText(oneLine(next)), other.next)
+		why, next = cmp.Or(plainText(oneLine(why)), otherWhy), cmp.Or(plainText(oneLine(next)), otherNext)
 		lines = append(lines, "  "+why, fmt.Sprintf("%s [%s]", pad("  "+next, codeColumn), f.Code))
 	}
 	lines[0] = e.errScreen.paint(red, "nsagent:") + strings.TrimPrefix(lines[0], "nsagent:")
@@ -59,6 +59,16 @@ func (e *env) exit(err error) int {
 		return e.failureCode
 	}
 	return pb.Lookup(f.Code).Exit
+}
+
+// linesOf returns the second and third line for a code where who made the error has none
+// of its own; for a code of a newer agent, they say so. command is the one that runs, or "".
+func linesOf(code pb.Code, command string) (why, next string) {
+	page, known := findPage(string(code))
+	if !known {
+		return "the code is of a newer agent than this program", "see which it is:  nsagent status"
+	}
+	return page.why, strings.Replace(page.next, "nsagent COMMAND", cmp.Or(command, "nsagent"), 1)
 }
 
 // cutFix returns a reason without what it says is to be typed, and that.

@@ -17,17 +17,17 @@ import (
 // no more than a message, and looks at the lines that are put below it. It guards against
 // a code without what to type next.
 func TestEveryCodeHasThreeLines(t *testing.T) {
-	last := linesOf("NSA-OFNEWERAGENT", "")
+	whyNewer, _ := linesOf("NSA-OFNEWERAGENT", "")
 	for _, name := range codeNames() {
 		_, lines := refusedAs(&client.Error{Code: pb.Code(name), Message: "it failed"})
 		if len(lines) != 3 || !strings.HasSuffix(lines[2], " ["+name+"]") {
 			t.Errorf("%s: got %q, want three lines", name, lines)
 			continue
 		}
-		if l := linesOf(pb.Code(name), ""); l == last {
+		if why, next := linesOf(pb.Code(name), ""); why == whyNewer {
 			t.Errorf("%s has no lines of its own", name)
-		} else if l.why == "" || l.next == "" || len("  "+l.next) >= codeColumn {
-			t.Errorf("%s: got %+v, want both lines, and room for the code", name, l)
+		} else if why == "" || next == "" || len("  "+next) >= codeColumn {
+			t.Errorf("%s: got %q and %q, want both lines, and room for the code", name, why, next)
 		}
 	}
 	if _, lines := refusedAs(&client.Error{Code: "NSA-OFNEWERAGENT", Message: "it failed"}); len(lines) != 3 {
@@ -39,7 +39,8 @@ func TestEveryCodeHasThreeLines(t *testing.T) {
 func TestCodeLinesNameRealCommands(t *testing.T) {
 	var out bytes.Buffer
 	for _, name := range codeNames() {
-		_, typed, ok := strings.Cut(linesOf(pb.Code(name), "nsagent sign").next, ":  nsagent ")
+		_, next := linesOf(pb.Code(name), "nsagent sign")
+		_, typed, ok := strings.Cut(next, ":  nsagent ")
 		if !ok {
 			continue
 		}
