@@ -84,6 +84,25 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// Whose limit it is decides who can do something about it.
+func TestRateSaysWhose(t *testing.T) {
+	c := newCounters()
+	rate := &unlocktoken.Rate{Count: 2, Seconds: 60}
+	for want, q := range map[string]quota{
+		"there may be 2 uses in 60 seconds; the next is open in 30s":                    {subject: [32]byte{1}, grant: unlocktoken.ID{1}, rate: rate},
+		`rule "all" of the policy allows 2 uses in 60 seconds; the next is open in 30s`: {subject: [32]byte{2}, rule: "all", rate: rate},
+	} {
+		for range 2 {
+			if err := c.take([]quota{q}, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := refusalOf(c.take([]quota{q}, 0, nil)).Why; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // However many limits somebody invents, they are forgotten once they are full again, and
 // what is reserved never is.
 func TestCountersForget(t *testing.T) {
