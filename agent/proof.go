@@ -26,26 +26,21 @@ import (
 // The caller holds its turn to change the vault (beginAdmin). The one-time keys of
 // the proof are used up, or dropped with the call.
 func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, profile, what string, withCode bool) (string, error) {
-	slots := s.vault.Slots()
-	passphrase := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind.NeedsPassphrase() })
-	file := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyFile })
-	keyring := slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == vault.SlotKeyring })
-	sealed, fields := p.GetPassphrase(), []string{fieldPassphrase}
-	switch {
-	case p.GetKey() != nil:
-		sealed, fields = p.GetKey(), []string{fieldKeyFile, fieldRecovery}
-	case !passphrase && !file && !keyring:
-		return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
-	case !passphrase && !file && (s.authenticator != nil || withCode):
-		return a.proveCode(ctx, s, p.GetTotp(), method, profile, what)
-	case !passphrase && !file && !p.GetConfirmed():
-		return "", refuse(ErrProof, pb.CodeConfirm, what+" has to be confirmed", "the vault has no passphrase that could be asked for", "do it at a terminal, and say yes")
-	case !passphrase && !file:
-		return "confirmed", nil
-	case passphrase && sealed == nil:
-		return "", refuse(ErrProof, pb.CodeProof, what+" needs the passphrase again", "being unlocked is not enough for it", "give it at a terminal, or with --passphrase-file")
-	case !passphrase:
-		return "", refuse(ErrProof, pb.CodeKey, what+" needs the key file again", "being unlocked is not enough for it", "give it with --key-file F")
+	sealed, fields := p.GetKey(), []string{fieldKeyFile, fieldRecovery}
+	if sealed == nil {
+		switch proofKind(s.vault.Slots()) {
+		case vault.SlotPassphrase, vault.SlotKeyringPassphrase:
+			sealed, fields = p.GetPassphrase(), []string{fieldPassphrase}
+			if sealed == nil {
+				return "", refuse(ErrProof, pb.CodeProof, what+" needs the passphrase again", "being unlocked is not enough for it", "give it at a terminal, or with --passphrase-file")
+			}
+		case vault.SlotKeyFile:
+			return "", refuse(ErrProof, pb.CodeKey, what+" needs the key file again", "being unlocked is not enough for it", "give it with --key-file F")
+		case vault.SlotKeyring:
+			return a.proveWithoutKey(ctx, s, p, method, profile, what, withCode)
+		default:
+			return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
+		}
 	}
 	proof, err := a.openProof(ctx, sealed, method, profile, fields...)
 	if err != nil {
@@ -53,6 +48,29 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 	}
 	defer destroyProof(proof)
 	return a.proveOpened(ctx, s, proof, p.GetTotp(), method, profile, what, withCode)
+}
+
+// proofKind returns the kind of key slot that a proof is held against where it is not the
+// recovery code; "" where nothing else opens the vault.
+func proofKind(slots []vault.SlotInfo) vault.SlotKind {
+	for _, kind := range []vault.SlotKind{vault.SlotPassphrase, vault.SlotKeyringPassphrase, vault.SlotKeyFile, vault.SlotKeyring} {
+		if slices.ContainsFunc(slots, func(i vault.SlotInfo) bool { return i.Kind == kind }) {
+			return kind
+		}
+	}
+	return ""
+}
+
+// proveWithoutKey is prove for a vault that the keyring opens, and nothing that somebody
+// could type again.
+func (a *Agent) proveWithoutKey(ctx context.Context, s *session, p *pb.Proof, method, profile, what string, withCode bool) (string, error) {
+	if s.authenticator != nil || withCode {
+		return a.proveCode(ctx, s, p.GetTotp(), method, profile, what)
+	}
+	if !p.GetConfirmed() {
+		return "", refuse(ErrProof, pb.CodeConfirm, what+" has to be confirmed", "the vault has no passphrase that could be asked for", "do it at a terminal, and say yes")
+	}
+	return "confirmed", nil
 }
 
 // proveOpened is prove for what opens a key slot and was opened already, with the code
