@@ -121,7 +121,12 @@ func trimLineEnd(b secret.Bytes) error {
 	return b.Truncate(n)
 }
 
-// askPassphrase asks at the terminal; twice asks again and compares.
+// shortPassphrase is how many bytes a new passphrase has at least that goes without a
+// remark.
+const shortPassphrase = 8
+
+// askPassphrase asks at the terminal; twice is for a new one: it asks again, compares, and
+// says so where it is short.
 func (e *env) askPassphrase(arena *secret.Arena, prompt string, twice bool) (secret.Bytes, error) {
 	t, err := e.terminal()
 	if err != nil {
@@ -140,6 +145,9 @@ func (e *env) askPassphrase(arena *secret.Arena, prompt string, twice bool) (sec
 	if !first.Equal(second) {
 		first.Destroy()
 		return secret.Bytes{}, usage("the two passphrases differ", "nothing was changed", "try again")
+	}
+	if first.Len() < shortPassphrase {
+		e.note("a passphrase this short is soon guessed by who gets the vault file; five random words are not")
 	}
 	return first, nil
 }
