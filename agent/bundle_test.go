@@ -186,8 +186,8 @@ func TestBundleHasNoVault(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.signer = r.dial()
-	if err := r.try("", "GET", "/x"); !errors.Is(err, client.ErrLocked) {
-		t.Errorf("after lock: got %v, want ErrLocked", err)
+	if err := r.try("", "GET", "/x"); !errors.Is(err, client.ErrLocked) || !strings.Contains(err.Error(), "the bundle is locked") {
+		t.Errorf("after lock: got %v, want ErrLocked, of the bundle", err)
 	}
 }
 

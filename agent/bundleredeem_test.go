@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -313,7 +314,11 @@ func TestTokenShownOnASocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shown(s.Opened.GetPath()); err != nil {
+	p := f.presentAt(s.Opened.GetPath())
+	if _, err := p.rpc.Redeem(t.Context(), p.request(token)); err != nil {
 		t.Errorf("on a socket of the owner: %v", err)
+	}
+	if _, err := p.rpc.Redeem(t.Context(), p.request(token)); !strings.Contains(fmt.Sprint(err), "was shown on this connection before") {
+		t.Errorf("on the same connection again: got %v", err)
 	}
 }

@@ -247,8 +247,10 @@ func TestGrantOfWhichAProfileHasNewKeys(t *testing.T) {
 	if !errors.As(err, &got) || got.Code != pb.CodeGrantScope || !strings.Contains(got.Message, `does not open a profile "acme"`) || got.Why != `it opens "other"; its other profiles have new keys, or are gone` {
 		t.Errorf("got %+v", err)
 	}
-	if _, err := c.Sign(t.Context(), client.Request{Profile: "other", URL: sandboxURL}); err != nil {
-		t.Errorf("the one that it opens: got %v", err)
+	for _, named := range []string{"other", ""} {
+		if _, err := c.Sign(t.Context(), client.Request{Profile: named, URL: sandboxURL}); err != nil {
+			t.Errorf("the one that it opens, as %q: got %v", named, err)
+		}
 	}
 	f.unlock()
 	if _, err := f.show(spec.token(t, r)).Sign(t.Context(), client.Request{Profile: "third", URL: sandboxURL}); !strings.Contains(fmt.Sprint(err), `is not for a profile "third"`) {

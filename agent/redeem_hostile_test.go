@@ -28,8 +28,11 @@ type presentation struct {
 	rpc   pb.SignerClient
 }
 
-func (f *fixture) present() *presentation {
-	return &presentation{f.t, f.arena, pb.NewSignerClient(rawGRPC(f.t, f.paths.Agent))}
+func (f *fixture) present() *presentation { return f.presentAt(f.paths.Agent) }
+
+// presentAt is present on another socket.
+func (f *fixture) presentAt(path string) *presentation {
+	return &presentation{f.t, f.arena, pb.NewSignerClient(rawGRPC(f.t, path))}
 }
 
 // request makes a Redeem of a token with a fresh seal key.
