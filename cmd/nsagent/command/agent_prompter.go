@@ -101,9 +101,9 @@ func (k *pinentryAsker) yes(why string) error {
 // prompt returns what somebody is shown: the card that a terminal shows, cut as far as the
 // program's lines make it necessary.
 func (k *pinentryAsker) prompt(why, label string) pinentry.Prompt {
-	const least = 50
+	const longest, least = 1000, 50
 	text := ""
-	for most := maxURL; most >= least; most -= least {
+	for most := longest; most >= least; most -= least {
 		// The first line has no markup: windows that would show some then do not.
 		if text = card(screen{}, k.request, most) + "\n" + why + "."; pinentry.Fits(text) {
 			break

@@ -138,10 +138,11 @@ func oneLine(s string) string {
 	return strings.TrimSpace(noControls(s))
 }
 
-// noControls replaces control characters, line ends among them, by blanks.
+// noControls replaces by blanks what a terminal or a window does not show but acts on:
+// control characters, line ends of every kind, changes of the writing direction.
 func noControls(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r

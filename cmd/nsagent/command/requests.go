@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
+	"net/url"
 	"os/user"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -158,25 +162,25 @@ func (e *env) printCards(all []*pb.ApprovalRequest) error {
 	return nil
 }
 
-// maxURL is how much of a URL a card shows, in bytes: the longest path that somebody reads.
-const maxURL = 1000
-
-// writeCard shows a request to who is to approve it.
+// writeCard shows a request to who is to approve it, all of it.
 func writeCard(w io.Writer, s screen, r *pb.ApprovalRequest) error {
-	_, err := io.WriteString(w, card(s, r, maxURL))
+	_, err := io.WriteString(w, card(s, r, math.MaxInt))
 	return err
 }
 
 // card returns what somebody is shown who is to approve a request. Nothing of it can write
-// lines of its own. What may be long is cut to most bytes, and says so.
+// lines of its own, or look as if it had. Of what is longer than most bytes it has both
+// ends, and says so.
 func card(s screen, r *pb.ApprovalRequest, most int) string {
 	short := func(text string) string {
 		text = oneLine(text)
 		if len(text) <= most {
 			return text
 		}
-		return strings.ToValidUTF8(text[:most], "") + "… (" + strconv.Itoa(len(text)) + " characters)"
+		head := most * 2 / 3
+		return strings.ToValidUTF8(text[:head]+"… ("+strconv.Itoa(len(text))+" characters in all) …"+text[len(text)-(most-head):], "")
 	}
+	path := func(path string) string { return short(quoteOdd(path)) }
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
@@ -189,15 +193,15 @@ func card(s screen, r *pb.ApprovalRequest, most int) string {
 			line("and", fmt.Sprintf("%d more that want the same", len(r.GetCallers())-1))
 			break
 		}
-		program := fmt.Sprintf("%s (pid %d)", short(c.GetExe()), c.GetPid())
+		program := fmt.Sprintf("%s (pid %d)", path(c.GetExe()), c.GetPid())
 		if c.GetParent() != "" {
-			program += ", started by " + short(c.GetParent())
+			program += ", started by " + path(c.GetParent())
 		}
 		line("program", program)
 	}
 	line("user", strings.TrimSpace(fmt.Sprintf("%s (uid %d)", oneLine(userName(r.GetUid())), r.GetUid())))
 	line("grant", oneLine(r.GetGrant()))
-	line("socket", short(r.GetSocket()))
+	line("socket", path(r.GetSocket()))
 	where := strings.ToUpper(oneLine(r.GetEnvironment()))
 	if where == "PRODUCTION" {
 		where = s.paint(red, where)
@@ -209,6 +213,7 @@ func card(s screen, r *pb.ApprovalRequest, most int) string {
 		wants += " " + s.paint(bold, oneLine(r.GetMethod())) + " " + short(r.GetUrl())
 	}
 	line("wants", wants)
+	line("restlet", short(restletOf(r.GetUrl())))
 	if r.GetFormSha256() != "" {
 		line("form", fmt.Sprintf("%d bytes, SHA-256 %.16s…", r.GetFormBytes(), oneLine(r.GetFormSha256())))
 	}
@@ -218,4 +223,22 @@ func card(s screen, r *pb.ApprovalRequest, most int) string {
 		line("needs", "a code of the authenticator app")
 	}
 	return b.String()
+}
+
+// restletOf returns which RESTlet a URL calls, as script/deploy; "" for none.
+func restletOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return policy.Script(u.EscapedPath(), u.RawQuery)
+}
+
+// quoteOdd quotes a path that holds a blank or something that is not seen, which could be
+// taken for the end of it.
+func quoteOdd(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool { return r == ' ' || r == '"' || !unicode.IsPrint(r) }) {
+		return strconv.Quote(path)
+	}
+	return path
 }
