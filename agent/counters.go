@@ -21,6 +21,9 @@ type quota struct {
 	rule string
 	// uses is how many there may be in all; 0 means any number.
 	uses uint64
+	// back is how many were reserved for another limit of the same subject, and not used:
+	// the ledger gets them back before it reserves any for this one.
+	back uint64
 	// rate is how many there may be in a time; nil means any number.
 	rate *unlocktoken.Rate
 }
@@ -59,6 +62,7 @@ type counters struct {
 type counter struct {
 	grant    unlocktoken.ID // whose token added it; the zero ID: a rule did
 	reserved uint64         // taken from the ledger and not used
+	limit    uint64         // the uses of the quota that they were reserved for
 	// full is the boot-clock time at which the bucket is full again; then there is nothing
 	// to remember, unless something is reserved.
 	full time.Duration
@@ -103,7 +107,7 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 		if wait := n.wait(q.rate, now); wait > 0 {
 			return nil, limited(fmt.Sprintf("%s %s; the next is open in %s", q.allows(), q.rate, (wait+time.Second-1).Truncate(time.Second)), "wait, then try again")
 		}
-		if q.uses != 0 && n.reserved == 0 {
+		if n.lacks(q) {
 			short = append(short, q)
 		}
 	}
@@ -174,6 +178,12 @@ func (c *counters) counterLocked(q quota) *counter {
 	return n
 }
 
+// lacks reports whether uses have to be reserved before one of q is made. What was reserved
+// for another limit, which a rule had before, says nothing of this one.
+func (n *counter) lacks(q quota) bool {
+	return q.uses != 0 && (n.reserved == 0 || n.limit != q.uses)
+}
+
 // wait fills the bucket up to now, and returns how long it is until there is a use in it:
 // not longer than 0 where there is.
 func (n *counter) wait(r *unlocktoken.Rate, now time.Duration) time.Duration {
@@ -190,14 +200,16 @@ func (n *counter) wait(r *unlocktoken.Rate, now time.Duration) time.Duration {
 	return time.Duration(math.Ceil((1 - n.level) / perSecond * float64(time.Second)))
 }
 
-// reserve has blocks of uses reserved for what still has none.
+// reserve has blocks of uses reserved for what still has none. What it gives back it has not
+// any more, whether the ledger could be told or not: that gives fewer uses, never more.
 func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error)) error {
 	c.reserving.Lock()
 	defer c.reserving.Unlock()
 	c.mu.Lock()
 	var still []quota
 	for _, q := range short {
-		if c.counterLocked(q).reserved == 0 {
+		if n := c.counterLocked(q); n.lacks(q) {
+			q.back, n.reserved = n.reserved, 0
 			still = append(still, q)
 		}
 	}
@@ -212,7 +224,8 @@ func (c *counters) reserve(short []quota, reserve func([]quota) ([]uint64, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, q := range still {
-		c.counterLocked(q).reserved += blocks[i]
+		n := c.counterLocked(q)
+		n.reserved, n.limit = blocks[i], q.uses
 	}
 	return nil
 }

@@ -67,8 +67,18 @@ func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) (blocks []uint64, er
 	return blocks, nil
 }
 
-// reserve is reserveUses on an open ledger.
+// reserve is reserveUses on an open ledger. What a quota gives back is durable first, and
+// stays so where there is nothing to reserve.
 func reserve(l *ledger, quotas []quota) ([]uint64, error) {
+	back := make(map[[32]byte]uint64)
+	for _, q := range quotas {
+		if q.back > 0 {
+			back[q.subject] = q.back
+		}
+	}
+	if err := giveBack(l, back); err != nil {
+		return nil, err
+	}
 	blocks := make([]uint64, len(quotas))
 	var entries []store.Entry
 	fresh := make(map[unlocktoken.ID]uint64)
@@ -115,12 +125,18 @@ func (a *Agent) returnUses() error {
 	if len(rest) == 0 {
 		return nil
 	}
-	return a.onLedger(a.reservedIn.Load(), func(l *ledger) error {
-		var entries []store.Entry
-		for subject, n := range rest {
-			used, _ := l.Get(ledgerUses, subject[:])
-			entries = append(entries, store.Entry{Kind: ledgerUses, Subject: subject[:], Value: used - min(n, used)})
-		}
-		return l.Append(entries...)
-	})
+	return a.onLedger(a.reservedIn.Load(), func(l *ledger) error { return giveBack(l, rest) })
+}
+
+// giveBack has the ledger count no more what was reserved and not used, by subject.
+func giveBack(l *ledger, rest map[[32]byte]uint64) error {
+	var entries []store.Entry
+	for subject, n := range rest {
+		used, _ := l.Get(ledgerUses, subject[:])
+		entries = append(entries, store.Entry{Kind: ledgerUses, Subject: subject[:], Value: used - min(n, used)})
+	}
+	if err := l.Append(entries...); err != nil {
+		return fmt.Errorf("giving uses back: %w", err)
+	}
+	return nil
 }

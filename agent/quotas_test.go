@@ -3,10 +3,13 @@ package agent
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/store"
@@ -63,12 +66,72 @@ func TestUsesThatAreUsedUp(t *testing.T) {
 	}
 }
 
-// What cannot be written down is not reserved.
+// A rule whose limit is changed goes by the new one from the next use on, whatever was
+// reserved for the old one; of that nothing is lost, and nothing counts twice.
+func TestUsesOfALimitThatChanges(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	limit := func(n int) { f.adopt(strings.Replace(all, "what", fmt.Sprintf("max_uses = %d\nwhat", n), 1)) }
+	uses := func(want int) {
+		t.Helper()
+		for range want {
+			f.sign("acme")
+		}
+		if _, err := f.signer.Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrDenied) {
+			t.Errorf("one more than %d: got %v, want ErrDenied", want, err)
+		}
+	}
+	limit(10_000)
+	f.sign("acme")
+	f.sign("acme") // of a block of 64
+	limit(2)
+	uses(0)
+	limit(5)
+	uses(3)
+	limit(10_000)
+	f.sign("acme")
+	f.restart()
+	f.unlock()
+	limit(9)
+	uses(3)
+}
+
+// What is given back stands in the ledger, also where nothing can be reserved in its place;
+// where there is nothing to give back, reserving is one entry for each limit.
+func TestReserveGivesBackFirst(t *testing.T) {
+	f := start(t)
+	l, _ := f.openedLedger()
+	defer func() { _ = l.Close() }()
+	q := quota{subject: [32]byte{1}, uses: 1000}
+	size := f.ledgerSize()
+	if _, err := reserve(l, []quota{q}); err != nil {
+		t.Fatal(err)
+	}
+	entry := f.ledgerSize() - size
+	if _, err := reserve(l, []quota{q}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.ledgerSize() - size; got != 2*entry {
+		t.Errorf("two blocks take %d bytes, one takes %d", got, entry)
+	}
+	q.uses, q.back = 2, 122 // of two blocks of 62
+	if _, err := reserve(l, []quota{q}); refusedWith(err) != pb.CodeDenied {
+		t.Errorf("under a limit that was reached: got %v", err)
+	}
+	if used, _ := l.Get(ledgerUses, q.subject[:]); used != 2 {
+		t.Errorf("%d uses are counted, want the 2 that were made", used)
+	}
+}
+
+// What cannot be written down is not reserved, nor given back: whatever there is left, that is why.
 func TestReserveInAClosedLedger(t *testing.T) {
 	f := start(t)
 	l, _ := f.closedLedger()
-	if got, err := reserve(l, []quota{{uses: 1}}); !errors.Is(err, store.ErrClosed) || got != nil {
-		t.Errorf("got %v, %v", got, err)
+	for _, q := range []quota{{uses: 1}, {back: 1}} {
+		if got, err := reserve(l, []quota{q}); !errors.Is(err, store.ErrClosed) || got != nil {
+			t.Errorf("%d given back: got %v, %v", q.back, got, err)
+		}
 	}
 }
 
