@@ -90,9 +90,10 @@ func (a *Agent) proveCode(ctx context.Context, s *session, sealed *pb.Sealed, me
 	return kindTOTP, a.useLedger(ctx, s.vault, func(l *ledger) error { return a.checkCode(l, s.vault.ID(), s.authenticator, code) })
 }
 
-// checkCode checks a code unless too many wrong ones came before, and counts one more where
-// it is wrong. Where it is right, its step is used up.
-func (a *Agent) checkCode(l *ledger, vaultID []byte, t *authenticator, code secret.Bytes) error {
+// checkCode checks a code unless too many wrong ones came before. It counts as a wrong one
+// before it is looked at, so that what cannot be counted is no guess. Where it is right, its
+// step is used up.
+func (a *Agent) checkCode(l guessLedger, vaultID []byte, t *authenticator, code secret.Bytes) error {
 	now := a.clock()
 	subject := t.id[:]
 	guesses := tries{l, subject, ledgerCodeFailures, ledgerLastCode}
@@ -107,12 +108,17 @@ func (a *Agent) checkCode(l *ledger, vaultID []byte, t *authenticator, code secr
 	used, _ := l.Get(ledgerCodeStep, subject)
 	first, _ := l.Get(ledgerCodeStep, vaultID)
 	used = max(used, first)
+	if err := guesses.wrong(failures, now); err != nil {
+		return err
+	}
 	step, err := totp.Check(a.arena, t.key, code, now, used)
+	if err != nil && !errors.Is(err, totp.ErrCode) { // it was no guess
+		if werr := l.Append(guesses.count(failures)); werr != nil {
+			return fmt.Errorf("taking back that a code was wrong: %w", werr)
+		}
+	}
 	switch {
 	case errors.Is(err, totp.ErrCode):
-		if werr := guesses.wrong(failures, now); werr != nil {
-			return werr
-		}
 		return refuse(err, pb.CodeTOTP, "the code is wrong", "it is not the one that the app shows now", "try again; if it stays wrong, set the clocks of phone and machine")
 	case errors.Is(err, totp.ErrUsed):
 		return refuse(err, pb.CodeTOTP, "the code was used already", "a code counts once, and none from before it", "wait for the next one, up to 30 seconds")
@@ -121,7 +127,7 @@ func (a *Agent) checkCode(l *ledger, vaultID []byte, t *authenticator, code secr
 	case err != nil:
 		return fmt.Errorf("checking a code: %w", err)
 	}
-	if err := l.Append(guesses.right(), store.Entry{Kind: ledgerCodeStep, Subject: subject, Value: step}); err != nil {
+	if err := l.Append(guesses.count(0), store.Entry{Kind: ledgerCodeStep, Subject: subject, Value: step}); err != nil {
 		return fmt.Errorf("noting that a code was used: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/nsagent/nsagent/internal/totp"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // gone reports whether a secret was destroyed.
@@ -74,27 +76,64 @@ func TestAuthenticatorThatIsNotPublished(t *testing.T) {
 	publish("in a vault that is locked", vault.ErrLocked)
 }
 
-// A guess that cannot be counted is answered as that, and a code that cannot be used up is
-// not taken: the ledger is read first, and written before anything is said.
+// fillingLedger is a ledger on a disk that has room for so many appends.
+type fillingLedger struct {
+	values map[store.Kind]uint64
+	room   int
+}
+
+var errFilled = errors.New("no space left on device")
+
+func (l *fillingLedger) Get(kind store.Kind, _ []byte) (uint64, bool) {
+	value, known := l.values[kind]
+	return value, known
+}
+
+func (l *fillingLedger) Append(entries ...store.Entry) error {
+	if l.room--; l.room < 0 {
+		return errFilled
+	}
+	for _, e := range entries {
+		l.values[e.Kind] = e.Value
+	}
+	return nil
+}
+
+// What cannot be counted is no guess: wherever the disk fills, a right code is told from a
+// wrong one only once one more wrong one is counted, and no right one is taken that can be
+// shown again.
 func TestCodesThatCannotBeCounted(t *testing.T) {
 	f, p := startWithPhone(t)
 	f.enrol(p)
-	f.stepUp()
-	if err := f.widen(f.both(p.wrong())); !errors.Is(err, client.ErrTOTP) {
-		t.Fatal(err)
-	}
-	app := f.agent.session.authenticator
-	l, v := f.closedLedger()
-	check := func(name, code, says string) {
-		t.Helper()
-		if err := f.agent.checkCode(l, v.ID(), app, f.secret(code)); err == nil || !strings.Contains(err.Error(), says) || refusedWith(err) == pb.CodeTOTP {
-			t.Errorf("%s: got %v, want %q", name, err, says)
+	step := uint64(p.now.Load() / 30)
+	for name, c := range map[string]struct {
+		code  string
+		used  uint64 // the step of the last code that was taken
+		room  int
+		says  string
+		count uint64 // afterwards
+	}{
+		"a right one":                           {p.code(0), 0, 2, "", 0},
+		"a right one, not counted":              {p.code(0), 0, 0, "counting a wrong guess", 1},
+		"a right one, not used up":              {p.code(0), 0, 1, "noting that a code was used", 2},
+		"a wrong one":                           {p.wrong(), 0, 1, "the code is wrong", 2},
+		"a wrong one, not counted":              {p.wrong(), 0, 0, "counting a wrong guess", 1},
+		"a used one":                            {p.code(0), step, 2, "the code was used already", 1},
+		"a used one, which counts all the same": {p.code(0), step, 1, "taking back that a code was wrong", 2},
+	} {
+		l := &fillingLedger{map[store.Kind]uint64{ledgerCodeFailures: 1, ledgerCodeStep: c.used}, c.room}
+		err := f.agent.checkCode(l, f.agent.session.vault.ID(), f.agent.session.authenticator, f.secret(c.code))
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want %q", name, err, c.says)
+		}
+		if got := l.values[ledgerCodeFailures]; got != c.count {
+			t.Errorf("%s: %d wrong ones in a row, want %d", name, got, c.count)
 		}
 	}
-	check("a right one", p.code(0), "noting that a code was used")
-	check("a wrong one", p.wrong(), "counting a wrong guess")
-	p.wait(-1)
-	check("one after the clock was set back", p.code(0), "correcting the time of the last wrong guess")
+	back := &fillingLedger{map[store.Kind]uint64{ledgerLastCode: math.MaxInt64}, 0}
+	if err := f.agent.checkCode(back, f.agent.session.vault.ID(), f.agent.session.authenticator, f.secret(p.code(0))); !errors.Is(err, errFilled) || !strings.Contains(err.Error(), "correcting the time of the last wrong guess") {
+		t.Errorf("after the clock was set back: got %v", err)
+	}
 }
 
 // A code is right only where it was compared: one that is checked while somebody locks the

@@ -91,9 +91,15 @@ func (k *ledgerKey) sightings(ctx context.Context) (s sightings, err error) {
 	return s, err
 }
 
+// guessLedger is what of a ledger the counts of guesses need.
+type guessLedger interface {
+	Get(kind store.Kind, subject []byte) (value uint64, known bool)
+	Append(entries ...store.Entry) error
+}
+
 // tries is how often a secret was guessed wrong in a row, as the ledger has it.
 type tries struct {
-	ledger   *ledger
+	ledger   guessLedger
 	subject  []byte
 	failures store.Kind // which entry counts them
 	last     store.Kind // which entry has the time of the last one, in Unix milliseconds
@@ -117,7 +123,7 @@ func (t tries) pause(now time.Time) (failures uint64, wait time.Duration, err er
 func (t tries) wrong(failures uint64, now time.Time) error {
 	err := t.ledger.Append(
 		store.Entry{Kind: t.last, Subject: t.subject, Value: unixMilliseconds(now)},
-		store.Entry{Kind: t.failures, Subject: t.subject, Value: failures + 1},
+		t.count(failures+1),
 	)
 	if err != nil {
 		return fmt.Errorf("counting a wrong guess: %w", err)
@@ -128,9 +134,9 @@ func (t tries) wrong(failures uint64, now time.Time) error {
 // unixMilliseconds returns a time as the ledger has that of a guess.
 func unixMilliseconds(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) } // #nosec G115 -- not negative
 
-// right is the entry that has the count begin anew.
-func (t tries) right() store.Entry {
-	return store.Entry{Kind: t.failures, Subject: t.subject, Value: 0}
+// count is the entry by which so many guesses were wrong.
+func (t tries) count(failures uint64) store.Entry {
+	return store.Entry{Kind: t.failures, Subject: t.subject, Value: failures}
 }
 
 // backoff returns how long the next try has to wait. A clock that was set back
