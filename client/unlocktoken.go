@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,12 +115,13 @@ func readSecret(variable, value string, descriptor bool, max int64, failed func(
 		return nil, failed(err, "the file that "+variable+" names cannot be read")
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, max+3)) // with a line end, and one more
-	if err != nil {
+	b := make([]byte, max+3) // with a line end, and one more; one that grows leaves copies behind
+	n, err := io.ReadFull(f, b)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		clear(b)
 		return nil, failed(err, "what "+variable+" names cannot be read")
 	}
-	return b, nil
+	return b[:n], nil
 }
 
 // parseToken reads the text of a token, which may end in a line end.

@@ -134,6 +134,7 @@ func fromBytes(b []byte) (*Token, error) {
 		t.Wipe()
 		return nil, fmt.Errorf("%w: its shares are cut", ErrFormat)
 	}
+	t.Shares = make([]Share, 0, count) // one that grows leaves arrays behind that nobody wipes
 	for range count {
 		t.Shares = append(t.Shares, Share{ID(b[:16]), [32]byte(b[16:shareSize])})
 		b = b[shareSize:]
@@ -203,7 +204,7 @@ func (t *Token) Narrow(c Caveats, keep []ID, rand io.Reader) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	var shares []Share
+	shares := make([]Share, 0, len(t.Shares)) // as in fromBytes
 	for _, s := range t.Shares {
 		if keep == nil || slices.Contains(keep, s.Credential) {
 			shares = append(shares, s)

@@ -164,6 +164,23 @@ func TestTextRoundTrip(t *testing.T) {
 	t.Logf("%d characters", len(text))
 }
 
+// Shares are read into one array, which Wipe overwrites: one that grows leaves copies behind.
+func TestSharesAreReadOnce(t *testing.T) {
+	w := newWorld(t, Caveats{})
+	shares := []Share{{acme, [32]byte{1}}, {other, [32]byte{2}}, {ID{3}, [32]byte{3}}, {ID{4}, [32]byte{4}}, {ID{5}, [32]byte{5}}}
+	token, err := New(w.token.Issuer, shares, w.token.Chain, w.token.seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(token.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(again.Shares) != len(shares) || cap(again.Shares) != len(shares) {
+		t.Errorf("%d shares in an array of %d, want %d", len(again.Shares), cap(again.Shares), len(shares))
+	}
+}
+
 // TestRefusalSaysAllTargets: where a request is refused for where it goes, all that limits
 // that is told, of all blocks, and not just what it missed first.
 func TestRefusalSaysAllTargets(t *testing.T) {
