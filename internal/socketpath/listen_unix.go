@@ -31,8 +31,10 @@ type Bound struct {
 // does not is what a killed process left, and is replaced; anything else that is there
 // stays. queue is how many connections may wait to be taken.
 //
-// The directory is not checked: ask EnsureDir or CheckShared first. No file must be made
-// by the process meanwhile, since the umask belongs to all of it.
+// The directory is not checked: ask EnsureDir or CheckShared first. Who may write in it all
+// the same, as a container of ours that it is mounted into, can keep us from listening there,
+// and have nothing changed or removed outside it. No file must be made by the process
+// meanwhile, since the umask belongs to all of it.
 //
 // Errors wrap ErrTooLong, ErrTaken or ErrUnsafe, or say which system call was refused.
 func Listen(path string, mode fs.FileMode, queue int) (*Bound, error) {
@@ -51,7 +53,7 @@ func Listen(path string, mode fs.FileMode, queue int) (*Bound, error) {
 	l.SetUnlinkOnClose(false)
 	b := &Bound{UnixListener: l, path: path}
 	if err := b.prepare(mode, queue); err != nil {
-		return nil, errors.Join(fmt.Errorf("binding %s: %w", path, err), os.Remove(path), l.Close())
+		return nil, errors.Join(fmt.Errorf("binding %s: %w", path, err), b.Remove(), l.Close())
 	}
 	return b, nil
 }
@@ -59,11 +61,8 @@ func Listen(path string, mode fs.FileMode, queue int) (*Bound, error) {
 // prepare gives the socket its mode and its queue. Go asks for as long a queue as the
 // kernel has, and whoever fills it would be served for seconds before anybody else.
 func (b *Bound) prepare(mode fs.FileMode, queue int) error {
-	err := os.Chmod(b.path, mode)
-	if err == nil {
-		b.made, err = os.Lstat(b.path)
-	}
-	if err != nil {
+	var err error
+	if b.made, err = giveMode(b.path, mode); err != nil {
 		return err
 	}
 	raw, err := b.SyscallConn()
@@ -74,6 +73,18 @@ func (b *Bound) prepare(mode fs.FileMode, queue int) error {
 		return e
 	}
 	return err
+}
+
+// ownSocket refuses what is at path where that is no socket of ours: somebody put it there
+// since we made one.
+func ownSocket(path string, fi os.FileInfo) error {
+	if fi.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%w: what is at %q is no socket any more", ErrUnsafe, path)
+	}
+	if owner := ownerOf(fi); owner != os.Geteuid() {
+		return fmt.Errorf("%w: the socket %q belongs to uid %d now", ErrUnsafe, path, owner)
+	}
+	return nil
 }
 
 // Remove removes the socket from its path, unless something else is there by now.
