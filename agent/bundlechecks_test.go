@@ -87,7 +87,7 @@ func TestBundleIsSealedUnderAPolicy(t *testing.T) {
 	if text, err := p.seal(p.packed(), make([]byte, bundle.MaxMeta)); refusedWith(err) != pb.CodePolicy || text != nil {
 		t.Errorf("too large: got %d bytes, %v", len(text), err)
 	}
-	if err := p.agent.session.vault.SetPolicy(t.Context(), []byte("?"), nil); err != nil {
+	if err := p.agent.session.vault.SetPolicy(t.Context(), []byte("?"), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	n, share := p.planned(t, true)

@@ -118,7 +118,7 @@ func TestBundleWithoutItsPolicy(t *testing.T) {
 		}
 	}
 
-	if err := f.agent.session.vault.SetPolicy(t.Context(), []byte("?"), nil); err != nil {
+	if err := f.agent.session.vault.SetPolicy(t.Context(), []byte("?"), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.agent.session.policyForBundle(); refusedWith(err) != pb.CodePolicy || !strings.Contains(err.Error(), "cannot be used") {

@@ -39,9 +39,6 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		return nil, refuse(ErrPolicy, pb.CodePolicy, "the policy is not adopted", "step_up.admin wants a code with each proof, and no authenticator app is set up: nobody could give one, not even to take the policy away",
 			"set one up first:  nsagent key add totp")
 	}
-	if old := s.policy(); q.GetReplaces() != old.sum && old.fault == nil {
-		return nil, refuse(ErrPolicy, pb.CodePolicy, "the policy is not adopted", "another one is in force by now than when the difference was looked at", "look again:  nsagent policy edit")
-	}
 	// Also to forbid more: who could, could keep the owner out of every profile.
 	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_AdoptPolicy_FullMethodName, "", "changing the policy", s.stepUp())
 	if err != nil {
@@ -53,7 +50,7 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		if machine != nil {
 			defer machine.Destroy()
 		}
-		if err := s.vault.SetPolicy(ctx, q.GetPacked(), machine); err != nil {
+		if err := s.vault.SetPolicy(ctx, q.GetPacked(), machine, lookedAt(q.GetReplaces())); err != nil {
 			return err
 		}
 		s.rules.Store(next)
@@ -65,6 +62,18 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		return nil, err
 	}
 	return next.status(), nil
+}
+
+// lookedAt refuses to replace another policy than that of this sum, as ShowPolicy has told
+// it: what another agent on the vault has adopted since, perhaps to forbid more, would be
+// lost unseen.
+func lookedAt(sum string) func(old []byte, err error) error {
+	return func(old []byte, err error) error {
+		if readRules(old, old != nil, err).sum == sum {
+			return nil
+		}
+		return refuse(ErrPolicy, pb.CodePolicy, "the policy is not adopted", "another one is in force by now than when the difference was looked at", "look again:  nsagent policy edit")
+	}
 }
 
 // ShowPolicy returns the policy in force.

@@ -169,8 +169,7 @@ func TestManyRules(t *testing.T) {
 	f.sign("acme")
 }
 
-// A policy that cannot be read allows nothing, and another can be adopted in its place,
-// whatever its owner saw of it before.
+// A policy that cannot be read allows nothing, and another can be adopted in its place.
 func TestUnreadablePolicyAllowsNothing(t *testing.T) {
 	f := start(t)
 	f.unlock()
@@ -178,7 +177,7 @@ func TestUnreadablePolicyAllowsNothing(t *testing.T) {
 	f.agent.mu.RLock()
 	v := f.agent.session.vault
 	f.agent.mu.RUnlock()
-	if err := v.SetPolicy(t.Context(), packedPolicy(t, "version = 1\n[[rule]]\nname = \"from the future\"\n"), nil); err != nil {
+	if err := v.SetPolicy(t.Context(), packedPolicy(t, "version = 1\n[[rule]]\nname = \"from the future\"\n"), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	f.restart()
@@ -189,7 +188,7 @@ func TestUnreadablePolicyAllowsNothing(t *testing.T) {
 	if _, st, err := f.admin.Policy(t.Context()); err != nil || !strings.Contains(st.GetFault(), "it has no effect") {
 		t.Errorf("got %+v, %v", st, err)
 	}
-	if _, err := f.admin.AdoptPolicy(t.Context(), f.passphrase(testPassphrase), packedPolicy(t, all), "of the one that was there"); err != nil {
+	if _, err := f.admin.AdoptPolicy(t.Context(), f.passphrase(testPassphrase), packedPolicy(t, all), ""); err != nil {
 		t.Fatal(err)
 	}
 	f.sign("acme")

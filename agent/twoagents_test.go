@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -187,4 +189,48 @@ func TestTwoAgentsProve(t *testing.T) {
 	if _, _, err := g.newGrant(g.passphrase(testPassphrase), "p"); err != nil {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A policy that another agent on the vault has adopted since the difference was looked at is
+// not replaced, readable or not, and neither policy is forgotten; who looks again can.
+func TestAdoptPolicyOverAnUnseenOne(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.adopt(all)
+	other := f.beside()
+	adopt := func(seen string) error {
+		_, err := f.admin.AdoptPolicy(t.Context(), f.passphrase(testPassphrase), packedPolicy(t, all+"# mine\n"), seen)
+		return err
+	}
+	for name, change := range map[string]func(){
+		"a stricter one": func() { other.adopt(strings.Replace(all, "\"allow\"", "\"deny\"", 1)) },
+		"none":           func() { other.adopt("") },
+		"one of a newer program": func() {
+			if err := other.agent.session.vault.SetPolicy(t.Context(), packedPolicy(t, "version = 2\n"), nil, nil); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		if err := adopt(f.policySum()); err != nil {
+			t.Fatalf("%s: before: %v", name, err)
+		}
+		seen := f.policySum()
+		change()
+		there, _, err := other.agent.session.vault.Policy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := adopt(seen); !errors.Is(err, client.ErrPolicy) || !strings.Contains(err.Error(), "another one is in force") {
+			t.Errorf("%s: got %v, want ErrPolicy", name, err)
+		}
+		f.sign("acme")
+		if now, _, err := f.admin.Policy(t.Context()); err != nil || !bytes.Equal(now, there) {
+			t.Errorf("%s: there is %q afterwards, %v", name, now, err)
+		}
+	}
+	if err := adopt(f.policySum()); err != nil {
+		t.Errorf("looked at again: %v", err)
+	}
+	f.sign("acme")
 }

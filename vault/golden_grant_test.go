@@ -36,7 +36,7 @@ func (f *fixture) addGoldenGrant() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if err := f.SetPolicy(ctx, []byte(goldenPolicy), machine); err != nil {
+	if err := f.SetPolicy(ctx, []byte(goldenPolicy), machine, nil); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -25,7 +25,7 @@ func TestGrantsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.SetPolicy(ctx, []byte("policy"), machine); err != nil {
+	if err := f.SetPolicy(ctx, []byte("policy"), machine, nil); err != nil {
 		t.Fatal(err)
 	}
 	locked := f.another()

@@ -27,7 +27,7 @@ func newGrantVictim(t *testing.T) (*victim, *secret.HMACKey) {
 		t.Fatal(err)
 	}
 	v.grant(testGrant, "a", "b")
-	if err := v.SetPolicy(context.Background(), []byte("a policy"), machine); err != nil {
+	if err := v.SetPolicy(context.Background(), []byte("a policy"), machine, nil); err != nil {
 		t.Fatal(err)
 	}
 	v.good, v.root = copySnapshot(v.mem.snap), v.Vault.root

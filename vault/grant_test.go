@@ -299,17 +299,24 @@ func TestPolicyOfTheVault(t *testing.T) {
 	}
 	check("none yet", "")
 	for _, text := range []string{"version = 1", "version = 1 # another", "", "the last"} {
-		if err := f.SetPolicy(ctx, []byte(text), machine); err != nil {
+		if err := f.SetPolicy(ctx, []byte(text), machine, nil); err != nil {
 			t.Fatal(err)
 		}
 		check("set", text)
 	}
 	wantError(t, "of another machine", third(locked.PolicyBy(ctx, other)), ErrPolicy)
 	wantError(t, "by name while locked", third(locked.Policy()), ErrLocked)
-	wantError(t, "setting it while locked", locked.SetPolicy(ctx, []byte("x"), machine), ErrLocked)
-	wantError(t, "too long", f.SetPolicy(ctx, make([]byte, envelope.MaxPolicy+1), machine), ErrPolicy)
+	wantError(t, "setting it while locked", locked.SetPolicy(ctx, []byte("x"), machine, nil), ErrLocked)
+	wantError(t, "too long", f.SetPolicy(ctx, make([]byte, envelope.MaxPolicy+1), machine, nil), ErrPolicy)
+	refuses := errors.New("not in its place")
+	wantError(t, "over one that is not to be replaced", f.SetPolicy(ctx, []byte("x"), machine, func(old []byte, err error) error {
+		if string(old) != "the last" || err != nil {
+			t.Errorf("it is said to replace %q, %v", old, err)
+		}
+		return refuses
+	}), refuses)
 	check("as it was", "the last")
-	if err := f.SetPolicy(ctx, []byte("without a machine"), nil); err != nil {
+	if err := f.SetPolicy(ctx, []byte("without a machine"), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantError(t, "kept without a machine key", third(locked.PolicyBy(ctx, machine)), ErrPolicy)

@@ -32,7 +32,7 @@ func TestGrantsWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.SetPolicy(ctx, []byte("a policy"), machine); err != nil {
+	if err := f.SetPolicy(ctx, []byte("a policy"), machine, nil); err != nil {
 		t.Fatal(err)
 	}
 	ring := f.cfg.Keyring
@@ -91,7 +91,7 @@ func TestGrantsWithoutRoom(t *testing.T) {
 			}
 			return err
 		}},
-		{"a policy", func() error { return f.SetPolicy(ctx, []byte("another"), machine) }, func() error { return is(locked.PolicyBy(ctx, machine))("another") }},
+		{"a policy", func() error { return f.SetPolicy(ctx, []byte("another"), machine, nil) }, func() error { return is(locked.PolicyBy(ctx, machine))("another") }},
 	} {
 		before := f.Generation()
 		for blocks := 0; ; blocks++ {

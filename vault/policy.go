@@ -13,9 +13,19 @@ import (
 // SetPolicy keeps text, at most 256 KiB, as the policy of the vault, in the place of the
 // one before; without text there is none afterwards. With a machine key, which is
 // borrowed, PolicyBy opens it while the vault is locked. It is durable when SetPolicy
-// returns. Errors: ErrPolicy, and as of Add.
-func (v *Vault) SetPolicy(ctx context.Context, text []byte, machine *secret.HMACKey) error {
+// returns.
+//
+// replaces is asked about the one before, as the store has it then: its text, nil if there
+// is none, or why it cannot be read. What it returns ends SetPolicy. Nil: whatever it is.
+//
+// Errors: ErrPolicy, that of replaces, and as of Add.
+func (v *Vault) SetPolicy(ctx context.Context, text []byte, machine *secret.HMACKey, replaces func(old []byte, err error) error) error {
 	err := v.commit(ctx, func(s *session) (*edit, error) {
+		if replaces != nil {
+			if err := replaces(s.openPolicy()); err != nil {
+				return nil, err
+			}
+		}
 		if len(text) == 0 {
 			out := &edit{}
 			for id := range s.policy {
