@@ -144,6 +144,9 @@ func (a *Agent) unapproved(u *use, p *live, ask *asks, cause error) error {
 	}
 	e := u.event(p, a.clock())
 	e.Outcome, e.Reason = audit.OutcomeDenied, string(r.Code)
+	if errors.Is(cause, approval.ErrDenied) {
+		e.Detail = strings.TrimSpace(e.Detail + " " + audit.AnswerNo)
+	}
 	if _, err := a.audit.Append(e); err != nil {
 		return fmt.Errorf("recording the use: %w", err)
 	}

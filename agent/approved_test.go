@@ -130,6 +130,9 @@ func TestApprovalThatIsNotGiven(t *testing.T) {
 		if r := refusalOf(f.agent.unapproved(u, p, ask, cause)); !strings.Contains(r.Message+" "+r.Why, says) {
 			t.Errorf("%v: got %+v", cause, r)
 		}
+		if log := f.entries(); (log[len(log)-1].Detail == audit.AnswerNo) != errors.Is(cause, approval.ErrDenied) {
+			t.Errorf("%v: the log says %+v", cause, log[len(log)-1])
+		}
 	}
 	done := make(chan error, 1)
 	ask.within = 2 * time.Second

@@ -79,6 +79,9 @@ const (
 // itself, such as its scopes, before any policy was asked.
 const ByProfile = "by=profile"
 
+// AnswerNo stands in the detail of a use that somebody was asked about who said no.
+const AnswerNo = "answer=no"
+
 // Event is what one entry records. No field may hold a secret. Texts are made safe
 // and cut to their limits by Append; an empty one is left out of the line.
 type Event struct {

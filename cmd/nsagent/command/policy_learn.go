@@ -24,9 +24,10 @@ func newPolicyLearn(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "learn",
 		Short: "Propose rules from what the audit log shows",
-		Long: `Print a policy with rules for what the audit log shows that a policy has denied
-or wanted approved. With --used it has rules for what was allowed as well, which
-is a start for a first policy. It is a proposal: read it, and narrow it.
+		Long: `Print a policy with rules for what the audit log shows that a policy has denied,
+or wanted approved by somebody who did not answer. With --used it has rules for
+what was allowed as well, which is a start for a first policy. It is a proposal:
+read it, and narrow it.
 RESTlets are left out, since the log does not say which was called. It needs no
 agent. -p picks a profile.`,
 		Example: "  nsagent policy learn --since 7d\n  nsagent policy learn --used -p acme-sb1",
@@ -76,8 +77,7 @@ func (o learnOptions) learn(x audit.Entry) (policy.Seen, bool) {
 	default:
 		return policy.Seen{}, false
 	}
-	denied := x.Outcome == audit.OutcomeDenied && (x.Reason == string(pb.CodeDenied) || x.Reason == string(pb.CodeAsk)) && !slices.Contains(strings.Fields(x.Detail), audit.ByProfile)
-	if !denied && (!o.used || x.Outcome != audit.OutcomeOK) {
+	if !byPolicy(x) && (!o.used || x.Outcome != audit.OutcomeOK) {
 		return policy.Seen{}, false
 	}
 	account, err := signer.ParseAccount(x.Account)
@@ -85,4 +85,22 @@ func (o learnOptions) learn(x audit.Entry) (policy.Seen, bool) {
 		return policy.Seen{}, false
 	}
 	return policy.Seen{Profile: x.Profile, Environment: account.Environment(), Kind: kind, Method: x.Method, Path: x.Path, Exe: x.Exe, Grant: x.Grant}, true
+}
+
+// byPolicy reports whether an entry is of a use that a policy has denied, or wanted approved
+// by somebody who has not answered. What somebody said no to is not proposed.
+func byPolicy(x audit.Entry) bool {
+	if x.Outcome != audit.OutcomeDenied {
+		return false
+	}
+	detail := strings.Fields(x.Detail)
+	switch pb.Code(x.Reason) {
+	case pb.CodeDenied:
+		return !slices.Contains(detail, audit.ByProfile)
+	case pb.CodeAsk:
+		return true
+	case pb.CodeDeclined:
+		return !slices.Contains(detail, audit.AnswerNo)
+	}
+	return false
 }
