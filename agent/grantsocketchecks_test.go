@@ -102,6 +102,56 @@ func TestOpenSocketForWhichProfile(t *testing.T) {
 	}
 }
 
+// slowRequest is a stream of OpenSocket on which something happens before the request comes.
+type slowRequest struct {
+	pb.Signer_OpenSocketServer
+	ctx     context.Context
+	before  func()
+	request *pb.OpenSocketRequest
+	opened  *pb.SocketOpened
+}
+
+func (s *slowRequest) Context() context.Context { return s.ctx }
+
+func (s *slowRequest) Recv() (*pb.OpenSocketRequest, error) {
+	if s.before == nil {
+		return nil, io.EOF
+	}
+	s.before()
+	s.before = nil
+	return s.request, nil
+}
+
+func (s *slowRequest) Send(m *pb.OpenSocketResponse) error {
+	if m.GetOpened() != nil {
+		s.opened = m.GetOpened()
+	}
+	return nil
+}
+
+// TestOpenSocketBegunBeforeTheToken: a socket has the right that its connection has as the
+// request comes. A stream that was begun before the connection showed a token keeps nothing
+// of the owner's right.
+func TestOpenSocketBegunBeforeTheToken(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	for profile, want := range map[string]string{"other": string(pb.CodeGrantScope), "acme": "ok"} {
+		d, p := f.direct(t)
+		redeem := func() {
+			if _, err := d.service.Redeem(d.ctx, p.request(token)); err != nil {
+				t.Errorf("showing the token: %v", err)
+			}
+		}
+		stream := &slowRequest{ctx: d.ctx, before: redeem, request: &pb.OpenSocketRequest{Profile: profile}}
+		if got := codeOf(d.service.OpenSocket(stream)); got != want || (stream.opened != nil) != (want == "ok") {
+			t.Errorf("for %s: got %s and %v, want %s", profile, got, stream.opened, want)
+		}
+	}
+}
+
 // An agent that nobody makes sockets for says so.
 func TestGrantSocketWithoutAParent(t *testing.T) {
 	f := start(t, func(c *Config) { c.Listen = nil })

@@ -21,12 +21,12 @@ const (
 // OpenSocket opens a socket with the right of the caller, for as long as the stream
 // stands.
 func (s signerService) OpenSocket(stream pb.Signer_OpenSocketServer) error {
-	c := callerOf(stream.Context())
 	q, err := stream.Recv()
 	if err != nil {
 		return err
 	}
 	s.received(stream.Context())
+	c := callerOf(stream.Context()) // only now: the connection may have shown a token since the stream began
 	if conn, _ := connectionOf(stream.Context()); conn != nil {
 		if counted, ok := conn.(*countedConn); ok {
 			counted.opens.Add(1)
