@@ -94,6 +94,9 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		o.profiles = []string{name} // "": the only one there is
 	}
 	e.noteNetworks(caveats)
+	if o.bundle != "" && caveats.Rate != nil {
+		e.note("--rate holds within each run that serves the bundle; over all of them on a machine --uses does")
+	}
 	file, err := newBundleFile(o.bundle)
 	if err != nil {
 		return err
