@@ -79,6 +79,9 @@ func (a *Agent) approveRequest(ctx context.Context, q *pb.ApproveRequestRequest)
 	if err != nil {
 		return err
 	}
+	if span != approval.Once && !r.Known() {
+		return refuse(ErrRequest, pb.CodeRequest, "a program that is not known is approved once alone", "another one could not be told from it", "let go ahead what waits:  nsagent approve "+r.ID)
+	}
 	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_ApproveRequest_FullMethodName, "", "approving a request", s.stepUp() || r.TOTP)
 	if err != nil {
 		return err

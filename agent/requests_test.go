@@ -54,6 +54,28 @@ func TestRequestThatWaitsForACode(t *testing.T) {
 	}
 }
 
+// A program that is not known, as it hides itself, is approved for what it waits for and
+// nothing else: what asks next may be any other. No proof is spent on more.
+func TestRequestThatIsOfAnUnknownProgram(t *testing.T) {
+	f := startAsking(t, func(c *Config) {
+		c.Exe = func(context.Context, int32) (string, error) { return "", errors.New("hidden") }
+	})
+	done := f.signs(answered(t), writing(1))
+	id := f.waiting(1, 1)[0].GetId()
+	for _, span := range []string{"5m", "session"} {
+		if err := f.admin.Approve(t.Context(), f.passphrase("not it"), id, span); !errors.Is(err, client.ErrRequest) || !strings.Contains(err.Error(), "a program that is not known is approved once alone") {
+			t.Errorf("for %s: got %v", span, err)
+		}
+	}
+	if err := f.approve(id, "once"); err != nil || <-done != nil {
+		t.Fatalf("once: got %v", err)
+	}
+	again := f.signs(answered(t), writing(1))
+	if err := f.admin.Deny(t.Context(), f.waiting(1, 1)[0].GetId()); err != nil || !errors.Is(<-again, client.ErrDeclined) {
+		t.Errorf("asked again: got %v", err)
+	}
+}
+
 // Who watches, and is interrupted, has found no fault: the log says nothing of it.
 func TestWatchThatIsInterrupted(t *testing.T) {
 	var said output

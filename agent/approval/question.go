@@ -19,10 +19,12 @@ var (
 	ErrNotFound = errors.New("approval: no such request")
 )
 
-// Question is what callers want to do. Two that are equal become one request.
+// Question is what callers want to do. Two that are equal become one request, if it is
+// known who asks.
 type Question struct {
 	// UID, Exe and Grant are who asks. Where a grant is set, it is the caller, whatever
-	// program shows it, and Exe is empty.
+	// program shows it, and Exe is empty; without one, an empty Exe means that the program
+	// is not known.
 	UID   uint32
 	Exe   string
 	Grant string
@@ -42,6 +44,10 @@ type Question struct {
 	Rule string
 	TOTP bool
 }
+
+// Known reports whether it is known who asks. All programs that are not known ask the same,
+// so that an approval of one must not count for another.
+func (q *Question) Known() bool { return q.Grant != "" || q.Exe != "" }
 
 // Caller is one process that waits. Both texts are evidence, as Exe is.
 type Caller struct {

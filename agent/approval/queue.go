@@ -71,7 +71,7 @@ func (q *Queue) Ask(what Question, c Caller, within time.Duration) (w *Waiting, 
 	var same *request
 	requests, callers, bySocket, bySockets := 0, 0, 0, 0
 	for _, r := range q.requests {
-		if r.Question == what {
+		if r.Question == what && what.Known() {
 			same = r
 		}
 		if r.Socket != "" {
@@ -184,10 +184,14 @@ func (q *Queue) noteLocked() {
 	q.changed = make(chan struct{})
 }
 
-// Approve lets those go ahead who wait for a request, and for a span whoever asks the same.
-// The error is ErrNotFound: it was answered, timed out or dropped meanwhile.
+// Approve lets those go ahead who wait for a request, and for a span whoever asks the same;
+// where it is not known who asks, the span is Once. The error is ErrNotFound: it was
+// answered, timed out or dropped meanwhile.
 func (q *Queue) Approve(id string, span Span) error {
 	return q.answer(id, nil, func(what Question, now time.Duration) {
+		if !what.Known() {
+			span = Once
+		}
 		switch span {
 		case FiveMinutes:
 			q.rememberLocked(q.approved, what, answer{id, now + fiveMinutes})

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -193,7 +194,7 @@ func card(s screen, r *pb.ApprovalRequest, most int) string {
 			line("and", fmt.Sprintf("%d more that want the same", len(r.GetCallers())-1))
 			break
 		}
-		program := fmt.Sprintf("%s (pid %d)", path(c.GetExe()), c.GetPid())
+		program := fmt.Sprintf("%s (pid %d)", cmp.Or(path(c.GetExe()), "not known"), c.GetPid())
 		if c.GetParent() != "" {
 			program += ", started by " + path(c.GetParent())
 		}

@@ -24,6 +24,14 @@ func TestCardShowsWhatIsSigned(t *testing.T) {
 	}
 }
 
+// A program that hides itself is not shown as if there were none.
+func TestCardOfAProgramThatIsNotKnown(t *testing.T) {
+	got := card(screen{}, &pb.ApprovalRequest{Kind: "passport", Callers: []*pb.WaitingCaller{{Pid: 7, Parent: "/bin/sh"}}}, math.MaxInt)
+	if want := "  program   not known (pid 7), started by /bin/sh\n"; !strings.Contains(got, want) {
+		t.Errorf("the card has no %q:\n%s", want, got)
+	}
+}
+
 // The path of a program is chosen by whoever asks. It guards against one that draws lines
 // of a card, or turns the rest of its line around.
 func TestCardIsNotDrawnByAPath(t *testing.T) {
