@@ -42,15 +42,7 @@ func (r *runner) loads(job *jobRunner) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.env = append(r.env, "NSAGENT_TOKEN="+job.token, "URL="+job.url, "PYTHONPATH="+packages, "PYTHONDONTWRITEBYTECODE=1")
-}
-
-// nextStep takes over what a step of GitHub Actions left to those that follow.
-func (r *runner) nextStep() {
-	r.env = append(r.env, strings.Fields(r.read("env"))...)
-	for _, dir := range strings.Fields(r.read("path")) {
-		r.env = append(r.env, "PATH="+dir+":"+filepath.Join(r.home, "bin")+":"+os.Getenv("PATH"))
-	}
+	r.env = append(r.env, "URL="+job.url, "PYTHONPATH="+packages, "PYTHONDONTWRITEBYTECODE=1")
 }
 
 // line returns what the first group of a pattern is in a template.
@@ -76,32 +68,6 @@ func wantLoaded(t *testing.T, o *jobOwner, out string, code int) {
 	}
 }
 
-// TestTemplateOfGitHub: the action and the workflow, with the release, the bundle and an ID
-// token of the job, end with a request that NetSuite takes.
-func TestTemplateOfGitHub(t *testing.T) {
-	url, ca, sum := release(t)
-	issuer := oidctest.New(t)
-	issuer.Job(issuer.GitHub("", time.Now()))
-	o := newJobOwner(t)
-	o.mustTrust(issuer, o.file("ca_file", "ca.pem", issuer.CA))
-	job, audience := o.mustGrant(githubJob(issuer))
-	r := newRunner(t, ca+issuer.CA, "VERSION=1.4.0", "BASE_URL="+url, "SHA256="+sum, "AUDIENCE="+audience,
-		"ACTIONS_ID_TOKEN_REQUEST_URL="+issuer.JobURL(), "ACTIONS_ID_TOKEN_REQUEST_TOKEN="+oidctest.RequestToken)
-	r.loads(job)
-	for _, step := range []string{"github/install.sh", "github/id-token.sh"} {
-		if out, code := r.run(ciFile(t, step)); code != 0 {
-			t.Fatalf("%s: exit %d: %s", step, code, out)
-		}
-	}
-	r.nextStep()
-	last := line(t, "github/workflow.yml", `- run: (nsagent exec .*)`)
-	out, code := r.run("bash", "-e", "-c", last)
-	wantLoaded(t, o, out, code)
-	if out, code := r.run("bash", "-e", "-c", last); code != 125 || !strings.Contains(out, "was used before") {
-		t.Errorf("another command with the same ID token: exit %d\n%s", code, out)
-	}
-}
-
 // TestTemplateOfGitLab: the same with the template for GitLab, in one shell as its runners
 // have it.
 func TestTemplateOfGitLab(t *testing.T) {
@@ -110,7 +76,7 @@ func TestTemplateOfGitLab(t *testing.T) {
 	o := newJobOwner(t)
 	o.mustTrust(issuer, o.file("ca_file", "ca.pem", issuer.CA))
 	job, audience := o.mustGrant(gitlabJob(issuer))
-	r := newRunner(t, ca, "NSAGENT_VERSION=1.4.0", "NSAGENT_BASE_URL="+url, "NSAGENT_SHA256="+sum,
+	r := newRunner(t, ca, "NSAGENT_VERSION=1.4.0", "NSAGENT_BASE_URL="+url, "NSAGENT_SHA256="+sum, "NSAGENT_TOKEN="+job.token,
 		"NSAGENT_ID_TOKEN="+string(issuer.Sign(t, issuer.GitLab(audience, time.Now()))))
 	r.loads(job)
 	script := line(t, "gitlab/nsagent.gitlab-ci.yml", `script: \[(nsagent exec .*)\]`)
