@@ -112,7 +112,7 @@ func (a *Agent) withinBundle(shown *unlocktoken.Grant, shares secret.Bytes) (*gr
 // job that said so, it is that one, and what says so now is not looked at: it was used then.
 func (a *Agent) identifyWithin(ctx context.Context, c *caller, g *granted, m *pb.Sealed) error {
 	switch {
-	case !asksForJob(g.Grant) || g.issuer != "":
+	case !asksForJob(g.Grant) || g.issuer.URL != "":
 		return nil
 	case m == nil:
 		return noJob()

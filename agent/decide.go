@@ -234,7 +234,7 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 		Evidence: u.evidence,
 	}
 	if grant != nil {
-		at.Grant, at.Issuer, at.Claims = grant.name, grant.issuer, grant.claims
+		at.Grant, at.Issuer, at.Claims = grant.name, grant.issuer.URL, grant.claims
 	}
 	if u.target != nil {
 		if err := signer.CheckHost(*u.target, p.identity.Account, p.endpoint); err != nil {

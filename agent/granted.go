@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -22,8 +23,8 @@ type granted struct {
 	// name is the grant's name for people and the log: g_ and 26 characters.
 	name string
 	// issuer and claims are those of the OIDC token that was shown with the unlock token,
-	// and verified; empty and nil without one.
-	issuer string
+	// and verified; zero and nil without one.
+	issuer oidc.Issuer
 	claims map[string]string
 	// quotas are its limits that have to be counted, and vault whose ledger they are
 	// counted in.
@@ -66,7 +67,11 @@ func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
 		return now, nil
 	}
 	now = a.grantClock.at(g.IssuedAt, g.clock.at(now))
-	return now, g.good(now)
+	err := g.good(now)
+	if err == nil && !a.counts(g) {
+		err = g.withdrawn()
+	}
+	return now, err
 }
 
 // good returns an error where the grant gives nothing at a time of the grants' clock.
@@ -89,7 +94,7 @@ func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
 		return nil
 	}
 	r := unlocktoken.Request{
-		Time: now.Unix(), Credential: unlocktoken.ID(id), Kind: string(u.kind), Method: u.method, Issuer: g.issuer, Claims: g.claims,
+		Time: now.Unix(), Credential: unlocktoken.ID(id), Kind: string(u.kind), Method: u.method, Issuer: g.issuer.URL, Claims: g.claims,
 		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.Exe(),
 	}
 	if u.target != nil {
@@ -97,7 +102,7 @@ func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
 	}
 	err := g.Clear(r)
 	if refused := (*unlocktoken.Refused)(nil); errors.As(err, &refused) {
-		if refused.Caveat == unlocktoken.CaveatIdentities && g.issuer == "" {
+		if refused.Caveat == unlocktoken.CaveatIdentities && g.issuer.URL == "" {
 			return noJob()
 		}
 		return g.outside(fmt.Sprintf("does not allow %.200q with profile %q", u.wanted(), p.Name), refused.Why)

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,13 +31,11 @@ func (a *Agent) knowIssuers(configured []oidc.Issuer) error {
 }
 
 // learnIssuers has the agent look at the ID tokens of the issuers of a policy. One that
-// makes no sense leaves the presets alone.
+// makes no sense leaves the presets alone. Jobs that showed a token of another issuer, or by
+// other keys, are over.
 func (a *Agent) learnIssuers(r *rules) {
 	list := r.issuers()
-	same := func(x, y oidc.Issuer) bool {
-		return x.URL == y.URL && bytes.Equal(x.JWKS, y.JWKS) && x.CA == y.CA
-	}
-	if slices.EqualFunc(list, a.issuers.Load().configured, same) {
+	if slices.EqualFunc(list, a.issuers.Load().configured, oidc.Issuer.Equal) {
 		return // keys that were fetched are kept
 	}
 	err := a.knowIssuers(list)
@@ -46,6 +43,19 @@ func (a *Agent) learnIssuers(r *rules) {
 		a.log.Warn("the issuers of the policy cannot be used", "error", err)
 		_ = a.knowIssuers(nil) // the presets always can
 	}
+	a.endAll(a.presented.which(func(g *granted) bool { return !a.counts(g) }))
+}
+
+// counts reports whether the ID token that was shown for g, if any, would be verified as it
+// was then: by the same keys, or by those that the issuer has where it had them then. Which
+// these are is the issuer's to say, and no matter of this.
+func (a *Agent) counts(g *granted) bool {
+	return a.issuers.Load().Issuer(g.issuer.URL).Equal(g.issuer)
+}
+
+// withdrawn is the refusal of a job whose ID token does not count any more.
+func (g *granted) withdrawn() error {
+	return refuse(ErrGrant, pb.CodeGrant, "the ID token does not count any more", fmt.Sprintf("the policy has no issuer %.100q by now, or another key set or CA for it", g.issuer.URL), "get another from the CI service, and connect again")
 }
 
 // learnLocked is learnIssuers for the policy of a locked vault.
@@ -63,7 +73,8 @@ func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault) {
 // Errors: a *Refusal; those of the arena and the ledger.
 func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, open func() (*ledger, error)) error {
 	now := a.grantClock.at(g.IssuedAt, g.clock.at(a.clock()))
-	id, err := a.issuers.Load().Verify(ctx, token, oidc.Audience(g.Vault), now)
+	known := a.issuers.Load()
+	id, err := known.Verify(ctx, token, oidc.Audience(g.Vault), now)
 	if err == nil {
 		err = oidc.Admit(id, g.Grant)
 	}
@@ -83,7 +94,7 @@ func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, op
 	if err := l.Append(store.Entry{Kind: ledgerIDToken, Subject: id.ID[:], Value: unixSeconds(id.Expires)}); err != nil {
 		return fmt.Errorf("noting an ID token: %w", err)
 	}
-	g.issuer, g.claims = id.Issuer, id.Claims
+	g.issuer, g.claims = known.Issuer(id.Issuer), id.Claims
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,12 +34,33 @@ func startJobs(t *testing.T, change ...func(*Config)) *jobWorld {
 	w := &jobWorld{fixture: start(t, change...), issuer: oidctest.New(t)}
 	w.unlock()
 	w.addTBA("acme")
-	w.adopt(fmt.Sprintf("version = 1\n[[issuer]]\nurl = %q\njwks = '''%s'''\n[[rule]]\nname = \"all\"\neffect = \"allow\"\nprofiles = \"*\"\nwhat = \"*\"\n", w.issuer.URL, w.issuer.JWKS(t)))
+	w.adopt(all + issuerIn(w.issuer.URL, w.issuer.JWKS(t)))
 	w.token = w.mint(unlocktoken.Caveats{Identities: []unlocktoken.Identity{
 		{Issuer: w.issuer.URL, Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"74"}}, {Name: "ref", Values: []string{"refs/heads/main"}}}},
 	}}, "acme")
 	w.audience = oidc.Audience([16]byte(w.agent.session.vault.ID()))
 	return w
+}
+
+// issuerIn is an issuer of a policy; without keys they are fetched.
+func issuerIn(url string, jwks []byte) string {
+	s := fmt.Sprintf("[[issuer]]\nurl = %q\n", url)
+	if jwks != nil {
+		s += fmt.Sprintf("jwks = '''%s'''\n", jwks)
+	}
+	return s
+}
+
+// job connects as a job that shows the unlock token, and an ID token for the first time.
+func (w *jobWorld) job() *client.Client {
+	w.t.Helper()
+	id := w.issuer.Sign(w.t, w.issuer.GitHub(w.audience, time.Now()))
+	c, err := client.Dial(w.t.Context(), client.WithSocket(w.paths.Agent), client.WithUnlockToken(w.token.Text()), client.WithIDToken(id))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // try shows the unlock token with an ID token, nil for none, and signs.
@@ -189,6 +211,83 @@ func TestIssuersOfAPolicy(t *testing.T) {
 	}
 }
 
+// A job goes on as long as its ID token would be taken as it was: where the policy withdraws
+// the issuer, or has other keys for it, its connection is closed, and a program on a socket
+// of it is told. Who showed no ID token has nothing to do with that.
+func TestIssuersThatAreWithdrawn(t *testing.T) {
+	w := startJobs(t)
+	other := w.beside()
+	plain := w.show(w.mint(unlocktoken.Caveats{}, "acme"))
+	url, keys := w.issuer.URL, w.issuer.JWKS(t)
+	was := all + issuerIn(url, keys)
+	adopt := func(text string) func() { return func() { w.adopt(text) } }
+	for name, c := range map[string]struct {
+		change func()
+		want   string
+	}{
+		"another rule":             {adopt(strings.Replace(was, "\"all\"", "\"any\"", 1)), "ok"},
+		"another issuer before it": {adopt(all + issuerIn("https://ci.example", keys) + issuerIn(url, keys)), "ok"},
+		"withdrawn":                {adopt(all), string(pb.CodeGrant)},
+		"no policy":                {adopt(""), string(pb.CodeGrant)},
+		"another address":          {adopt(all + issuerIn(url+"/x", keys)), string(pb.CodeGrant)},
+		"other keys":               {adopt(all + issuerIn(url, oidctest.New(t).JWKS(t))), string(pb.CodeGrant)},
+		"keys that are fetched":    {adopt(all + issuerIn(url, nil)), string(pb.CodeGrant)},
+		"withdrawn at another agent, and looked at": {func() { other.adopt(all); w.policySum() }, string(pb.CodeGrant)},
+	} {
+		w.adopt(was)
+		other.policySum()
+		idle, busy := w.job(), w.job()
+		s, err := busy.OpenSocket(t.Context(), client.SocketRequest{Profile: "acme"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := signAt(t, s.Opened.GetPath(), "acme", "GET"); got != "ok" {
+			t.Fatalf("%s: before: got %s", name, got)
+		}
+		c.change()
+		if jobs := len(w.agent.presented.which(func(g *granted) bool { return g.issuer.URL == url })); (jobs > 0) != (c.want == "ok") {
+			t.Errorf("%s: %d connections have the right of a job", name, jobs)
+		}
+		if got := signAt(t, s.Opened.GetPath(), "acme", "GET"); got != c.want {
+			t.Errorf("%s: on its socket: got %s, want %s", name, got, c.want)
+		}
+		for what, conn := range map[string]*client.Client{"closed": idle, "with a socket": busy} {
+			if _, err := conn.Sign(t.Context(), request("acme")); (err == nil) != (c.want == "ok") {
+				t.Errorf("%s, %s: got %v", name, what, err)
+			}
+		}
+		if _, err := plain.Sign(t.Context(), request("acme")); err != nil {
+			t.Errorf("%s: without an ID token: %v", name, err)
+		}
+		for _, conn := range []io.Closer{idle, busy} {
+			_ = conn.Close()
+		}
+		_, _ = s.Close()
+	}
+}
+
+// An issuer that is known without a policy is not withdrawn by one, but by pinning its keys.
+func TestIssuersThatAreKnownAnyway(t *testing.T) {
+	w := startJobs(t)
+	g := w.agent.newGranted(mustRead(t, w.token))
+	g.issuer = w.agent.issuers.Load().Issuer(oidc.GitHub)
+	for name, c := range map[string]struct {
+		policy string
+		counts bool
+	}{"unnamed": {all, true}, "named": {all + issuerIn(oidc.GitHub, nil), true}, "pinned": {all + issuerIn(oidc.GitHub, w.issuer.JWKS(t)), false}} {
+		w.adopt(c.policy)
+		_, err := w.agent.goodAt(g, time.Now())
+		if w.agent.counts(g) != c.counts || (err == nil) != c.counts || err != nil && refusedWith(err) != pb.CodeGrant {
+			t.Errorf("%s: got %v, %v", name, w.agent.counts(g), err)
+		}
+		g.revoked.Store(true)
+		if _, err := w.agent.goodAt(g, time.Now()); !errors.Is(err, ErrRevoked) {
+			t.Errorf("%s, and revoked: got %v, want ErrRevoked", name, err)
+		}
+		g.revoked.Store(false)
+	}
+}
+
 // An ID token is taken only where it is noted as used, and the grant has its claims only
 // then.
 func TestIdentifyWithoutALedger(t *testing.T) {
@@ -206,8 +305,8 @@ func TestIdentifyWithoutALedger(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.agent.identify(t.Context(), g, token, c.open); !errors.Is(err, c.want) || g.issuer != "" || g.claims != nil {
-			t.Errorf("%s: got %v, %q", name, err, g.issuer)
+		if err := w.agent.identify(t.Context(), g, token, c.open); !errors.Is(err, c.want) || g.issuer.URL != "" || g.claims != nil {
+			t.Errorf("%s: got %v, %q", name, err, g.issuer.URL)
 		}
 		token.Destroy()
 	}

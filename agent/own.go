@@ -125,7 +125,7 @@ func (a *Agent) keepOwn(s *session, locks uint64) error {
 		s.destroy()
 		return fmt.Errorf("opening a grant: %w", vault.ErrLocked)
 	}
-	if !a.presented.has(s.of.presenter) || s.of.revoked.Load() {
+	if _, err := a.goodAt(s.of, a.clock()); err != nil || !a.presented.has(s.of.presenter) {
 		a.dropOwn(s.of) // whoever closed it may have looked before
 	}
 	return nil

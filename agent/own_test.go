@@ -33,7 +33,7 @@ func (f *fixture) openOwn(t *testing.T, token *unlocktoken.Token) openedOwn {
 }
 
 // What a token opened is kept for nobody who is gone, and for no grant that was revoked
-// while it was opened.
+// while it was opened, or whose job is one no more.
 func TestOwnIsKeptForWhoIsThere(t *testing.T) {
 	f, token := lockedWith(t, unlocktoken.Caveats{})
 	before := f.agent.arena.Info().Used
@@ -41,9 +41,10 @@ func TestOwnIsKeptForWhoIsThere(t *testing.T) {
 		change func(openedOwn)
 		kept   bool
 	}{
-		"gone":    {func(o openedOwn) { f.agent.presented.leave(o.conn) }, false},
-		"revoked": {func(o openedOwn) { o.g.revoked.Store(true) }, false},
-		"there":   {func(openedOwn) {}, true},
+		"gone":      {func(o openedOwn) { f.agent.presented.leave(o.conn) }, false},
+		"revoked":   {func(o openedOwn) { o.g.revoked.Store(true) }, false},
+		"withdrawn": {func(o openedOwn) { o.g.issuer.URL = "https://ci.example" }, false},
+		"there":     {func(openedOwn) {}, true},
 	} {
 		o := f.openOwn(t, token)
 		c.change(o)

@@ -53,8 +53,7 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		if err := s.vault.SetPolicy(ctx, q.GetPacked(), machine, lookedAt(q.GetReplaces())); err != nil {
 			return err
 		}
-		s.rules.Store(next)
-		a.learnIssuers(next)
+		a.putInForce(s, next)
 		a.approvals.Drop() // who waits is decided on anew
 		return nil
 	})
@@ -94,6 +93,6 @@ func (a *Agent) showPolicy(ctx context.Context) (*pb.ShowPolicyResponse, error) 
 	}
 	// Another agent on this vault may have adopted one since.
 	r := readRules(packed, ok, nil)
-	s.rules.Store(r)
+	a.putInForce(s, r)
 	return &pb.ShowPolicyResponse{Policy: r.status(), Packed: packed}, nil
 }

@@ -78,6 +78,12 @@ func (s *session) policy() *rules {
 	return new(rules)
 }
 
+// putInForce has s decide by r from now on.
+func (a *Agent) putInForce(s *session, r *rules) {
+	s.rules.Store(r)
+	a.learnIssuers(r)
+}
+
 // stepUp reports whether proofs take a code beside the passphrase. A policy that cannot
 // be read may have wanted one.
 func (s *session) stepUp() bool {

@@ -206,8 +206,7 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		return nil, fmt.Errorf("opening the profiles: %w", err)
 	}
 	a.noteMissing(ctx, s)
-	s.rules.Store(readRules(v.Policy()))
-	a.learnIssuers(s.policy())
+	a.putInForce(s, readRules(v.Policy()))
 	return s, nil
 }
 

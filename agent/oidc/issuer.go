@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
@@ -39,6 +40,11 @@ func NewIssuer(url, jwks, ca string) Issuer {
 		i.JWKS = []byte(jwks)
 	}
 	return i
+}
+
+// Equal reports whether i and other are the same issuer, whose keys are had in the same way.
+func (i Issuer) Equal(other Issuer) bool {
+	return i.URL == other.URL && bytes.Equal(i.JWKS, other.JWKS) && i.CA == other.CA
 }
 
 // Presets returns the issuers that are known anyway.

@@ -34,6 +34,28 @@ func TestPinnedKeys(t *testing.T) {
 	}
 }
 
+// Who has verified a token by an issuer can tell later whether it would be verified so again.
+func TestIssuersAreTheSame(t *testing.T) {
+	i := oidctest.New(t)
+	pinned, preset := Issuer{URL: i.URL, JWKS: i.JWKS(t)}, Issuer{URL: GitLab, CA: i.CA}
+	v, err := New(Config{Issuers: []Issuer{pinned, preset, {URL: i.URL}}, Do: nil, Boottime: func() time.Duration { return 0 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]Issuer{i.URL: pinned, GitLab: preset, GitHub: {URL: GitHub}, i.URL + "/": {}, "": {}} {
+		if got := v.Issuer(url); !got.Equal(want) {
+			t.Errorf("issuer %q: got %+v, want %+v", url, got, want)
+		}
+	}
+	for name, other := range map[string]Issuer{
+		"another URL": {URL: i.URL + "/", JWKS: pinned.JWKS}, "other keys": {URL: i.URL, JWKS: oidctest.New(t).JWKS(t)}, "fetched": {URL: i.URL}, "a CA": {URL: i.URL, JWKS: pinned.JWKS, CA: i.CA},
+	} {
+		if pinned.Equal(other) || other.Equal(pinned) {
+			t.Errorf("%s: taken for the same", name)
+		}
+	}
+}
+
 // A new key is fetched at its first token, but nobody makes the agent ask again and again.
 func TestKeysAreFetchedAnew(t *testing.T) {
 	w := newWorld(t, nil)

@@ -42,6 +42,15 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
+// Issuer returns the issuer of that URL whose tokens v verifies; the zero Issuer where it
+// verifies none of its.
+func (v *Verifier) Issuer(url string) Issuer {
+	if s := v.sources[url]; s != nil {
+		return s.Issuer
+	}
+	return Issuer{}
+}
+
 // Verify returns what a token says that is good now and for audience alone. token stays
 // the caller's. That the identity was not used before, the caller sees to.
 //
