@@ -33,8 +33,8 @@ type grantSocket struct {
 
 	made, refused atomic.Uint64 // uses
 
-	stop func() // ends listening
-	once sync.Once
+	stop func()    // ends listening
+	once sync.Once // closes it
 
 	mu     sync.Mutex // guards what follows
 	conns  map[*countedConn]struct{}
@@ -108,20 +108,16 @@ func (s *grantSocket) forget(c *countedConn) {
 	delete(s.conns, c)
 }
 
-// end closes the socket and every connection, once. A call that is under way is refused,
-// or its answer reaches nobody.
-func (s *grantSocket) end() (first bool) {
-	s.once.Do(func() {
-		first = true
-		s.mu.Lock()
-		s.closed = true
-		conns := s.conns
-		s.conns = nil
-		s.mu.Unlock()
-		s.stop()
-		for c := range conns {
-			_ = c.Close()
-		}
-	})
-	return first
+// end closes the socket and every connection. A call that is under way is refused, or its
+// answer reaches nobody.
+func (s *grantSocket) end() {
+	s.mu.Lock()
+	s.closed = true
+	conns := s.conns
+	s.conns = nil
+	s.mu.Unlock()
+	s.stop()
+	for c := range conns {
+		_ = c.Close()
+	}
 }

@@ -234,7 +234,7 @@ func TestGrantSocketOfGrant(t *testing.T) {
 	if err != nil || opened.GetProfile() != "" {
 		t.Fatalf("got %v, %v, want no profile of two", opened, err)
 	}
-	defer f.agent.closeSocket(s)
+	defer f.agent.recordClosed(nil, s)
 	sign := func(profile, method string) string {
 		return postTo(t, s.path, "/v1/sign", fmt.Sprintf(`{"profile":%q,"method":%q,"url":%q}`, profile, method, sandboxURL))
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -291,4 +292,37 @@ func TestOldSocketsElsewhere(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(elsewhere, "s")); err != nil {
 		t.Errorf("behind a link: %v", err)
 	}
+}
+
+// An agent that ends waits for the record of a socket that its own stream closes at that
+// moment, as when the program of exec is killed. It guards against uses that nobody counted.
+func TestGrantSocketEndsOnRecord(t *testing.T) {
+	called, over := make(chan struct{}), make(chan struct{})
+	removing := make(chan struct{}, 1)
+	f := start(t, func(c *Config) {
+		c.Unlisten = func(_ context.Context, path string) error {
+			removing <- struct{}{}
+			select {
+			case <-called:
+			case <-over: // it does not wait
+			}
+			return os.Remove(path)
+		}
+	})
+	f.unlock()
+	f.addTBA("acme")
+	s, _, err := f.agent.openSocket(t.Context(), &caller{peer: livePeer(t, f)}, &pb.OpenSocketRequest{Profile: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go f.agent.recordClosed(nil, s)
+	<-removing
+	f.agent.sockets.close(func(s *grantSocket) {
+		close(called)
+		f.agent.recordClosed(nil, s)
+	})
+	if got := f.events("socket.close"); !slices.Equal(got, []string{"socket.close ok"}) {
+		t.Errorf("when the sockets were closed, the log says %q", got)
+	}
+	close(over)
 }

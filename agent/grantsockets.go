@@ -180,15 +180,6 @@ func (a *Agent) listenFor(ctx context.Context, s *grantSocket) error {
 	return err
 }
 
-// closeSocket ends s. What it answers was written before.
-func (a *Agent) closeSocket(s *grantSocket) (first bool) {
-	if first = s.end(); first {
-		a.sockets.forget(s)
-		a.unlisten(s)
-	}
-	return first
-}
-
 // unlisten removes the path of s.
 func (a *Agent) unlisten(s *grantSocket) {
 	ctx, cancel := context.WithTimeout(context.Background(), unlistenTime)

@@ -109,11 +109,19 @@ func (a *Agent) narrowTo(c *caller, s *grantSocket, name string, to *pb.SocketOp
 	}
 }
 
-// recordClosed closes the socket of a stream, once, and records how it was used.
+// recordClosed closes a socket, once, and records how it was used. Whoever else closes it
+// meanwhile waits until that is on record.
 func (a *Agent) recordClosed(c *caller, s *grantSocket) {
-	if !a.closeSocket(s) {
-		return
-	}
+	s.once.Do(func() {
+		s.end()
+		a.unlisten(s)
+		a.recordUsage(c, s)
+		a.sockets.forget(s) // not before: an agent that ends waits for the sockets that it knows
+	})
+}
+
+// recordUsage records how a socket was used that is closed.
+func (a *Agent) recordUsage(c *caller, s *grantSocket) {
 	use := s.usage()
 	e := audit.Event{
 		Event: audit.EventSocketClose, Outcome: audit.OutcomeOK, Profile: s.profile,
