@@ -51,7 +51,7 @@ func (a *Agent) approved(s *session, u *use, p *live, d *policy.Decision) error 
 		q.Exe = u.caller.peer.Exe()
 	}
 	if s := u.caller.by(); s != nil {
-		q.Socket = s.name
+		q.Socket, q.Outermost = s.name, s.outermost().path
 	}
 	if u.kind == policy.KindAssertion || u.kind == policy.KindToken {
 		q.Scopes = strings.Join(p.scopesOf(u.scopes), " ")

@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -158,4 +160,48 @@ func TestApprovalThatIsNotGiven(t *testing.T) {
 	if all, _ := f.agent.approvals.Requests(); len(all) != 0 {
 		t.Errorf("%d requests wait", len(all))
 	}
+}
+
+// TestApprovalPlacesOfASocket: the socket of each grant has places of its own among what waits,
+// so that one container keeps no other from asking; and a container that opens more sockets on
+// its own has no more places.
+func TestApprovalPlacesOfASocket(t *testing.T) {
+	f := startAsking(t)
+	dir := shortDir(t)
+	socketOf := func(name string) *client.Client {
+		t.Helper()
+		s := f.spec("acme")
+		s.Listen = filepath.Join(dir, name)
+		if _, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant); err != nil {
+			t.Fatal(err)
+		}
+		return f.through(s.Listen)
+	}
+	one, other := socketOf("one"), socketOf("other")
+	opened, err := one.OpenSocket(t.Context(), client.SocketRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := f.through(opened.Opened.GetPath())
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	asks := func(c *client.Client, n int) {
+		waiting.Go(func() { _, _ = c.Sign(ctx, writing(n)) })
+	}
+	for n := range 8 { // 16 are all that one user has by a socket
+		asks(one, n)
+		asks(inner, n)
+	}
+	f.waiting(16, 16)
+	soon := answered(t)
+	for name, c := range map[string]*client.Client{"by itself": one, "by what was opened on it": inner} {
+		if _, err := c.Sign(soon, writing(16)); !errors.Is(err, client.ErrLimited) {
+			t.Errorf("one more %s: got %v, want %v", name, err, client.ErrLimited)
+		}
+	}
+	asks(other, 0)
+	f.waiting(17, 17)
+	cancel()
+	waiting.Wait()
 }

@@ -17,7 +17,8 @@ import (
 // nothing to manage with.
 type grantSocket struct {
 	path string
-	// name is the last part of the path, for the log.
+	// name is what the log calls it: the last part of a path that the agent chose, and one
+	// word for all those of grants in the vault.
 	name string
 	// grant is the right; nil is the owner's own.
 	grant *granted
@@ -54,6 +55,14 @@ func (s *grantSocket) good(boot time.Duration) error {
 		return refuse(ErrExpired, pb.CodeExpired, "the time of this socket is over", "it was opened for a limited time, or for a program that has ended", "open another, for longer:  nsagent exec --ttl 1h -- …")
 	}
 	return s.through.good(boot)
+}
+
+// outermost returns the socket that s was asked for on, and that one, up to one of agent.sock.
+func (s *grantSocket) outermost() *grantSocket {
+	for s.through != nil {
+		s = s.through
+	}
+	return s
 }
 
 // only returns the profile that a caller may use who asks for name on this socket; the

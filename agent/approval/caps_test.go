@@ -81,7 +81,7 @@ func TestSocketsLeavePlaces(t *testing.T) {
 	q := New(func() time.Duration { return 0 })
 	ask := func(socket string, uid uint32, n int) error {
 		w := question(n)
-		w.Socket, w.UID = socket, uid
+		w.Outermost, w.UID = socket, uid
 		_, _, err := q.Ask(w, Caller{}, timeout)
 		return err
 	}

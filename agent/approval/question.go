@@ -31,6 +31,9 @@ type Question struct {
 	// Socket is the one of a grant that they came by; empty for the owner's own. An answer
 	// to a program outside is none to one of the same path in a container.
 	Socket string
+	// Outermost is the path of the socket that takes up a place with it: that of Socket or,
+	// where that was opened on another one, the first of them. Empty where Socket is.
+	Outermost string
 	// Profile, Account and Environment are what is to be used.
 	Profile, Account, Environment string
 	// Kind, Method and URL are what for; URL is as it will be signed, with its query.

@@ -10,7 +10,7 @@ import (
 
 const (
 	maxRequests = 48  // by all sockets of grants together; the owner's own have places beside
-	maxOfSocket = 24  // requests by one of them
+	maxOfSocket = 24  // requests by one of them, and by what was opened on it
 	maxOfUser   = 16  // requests of one user by one socket
 	maxCallers  = 128 // waiting callers of one user by one socket
 	maxRemember = 256 // approvals and denials that are kept
@@ -74,19 +74,19 @@ func (q *Queue) Ask(what Question, c Caller, within time.Duration) (w *Waiting, 
 		if r.Question == what && what.Known() {
 			same = r
 		}
-		if r.Socket != "" {
+		if r.Outermost != "" {
 			bySockets++
 		}
-		if r.Socket == what.Socket {
+		if r.Outermost == what.Outermost {
 			bySocket++
 		}
-		if r.Socket == what.Socket && r.UID == what.UID {
+		if r.Outermost == what.Outermost && r.UID == what.UID {
 			requests++
 			callers += len(r.Callers)
 		}
 	}
 	// The owner's own places are not taken by whoever may connect to a socket.
-	full := requests >= maxOfUser || what.Socket != "" && (bySocket >= maxOfSocket || bySockets >= maxRequests)
+	full := requests >= maxOfUser || what.Outermost != "" && (bySocket >= maxOfSocket || bySockets >= maxRequests)
 	if callers >= maxCallers || same == nil && full {
 		return nil, false, ErrLimit
 	}
