@@ -22,17 +22,21 @@ func (a *Agent) isRevoked(l *ledger, g vault.Grant) (at int64, revoked bool) {
 	if at, revoked := l.Get(ledgerGrantRevoked, g.ID[:]); revoked {
 		return int64(at), true // #nosec G115 -- written from times
 	}
-	at = a.markOf(g)
+	at, _ = a.markOf(g) // whoever takes a token or lists grants sees that it cannot be read
 	return at, at != 0
 }
 
-// markOf returns since when the vault has g as revoked; 0: it has not, or is locked.
-func (a *Agent) markOf(g vault.Grant) int64 {
+// markOf returns since when the vault has g as revoked; 0: it has not, or is locked. The
+// error says that nobody can tell.
+func (a *Agent) markOf(g vault.Grant) (at int64, err error) {
+	if g.Meta == nil {
+		return 0, nil
+	}
 	m, _, err := a.codec.decodeGrant(g.Meta)
 	if err != nil {
-		return 0
+		return 0, refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token was not taken", "what the vault keeps of its grant cannot be read, and may say that it was revoked: it is damaged, or of a newer nsagent", "update nsagent, or have its owner make another:  nsagent grant new")
 	}
-	return m.Revoked
+	return m.Revoked, nil
 }
 
 // markRevoked has the vault keep that grants are revoked, as the ledger says, if it is
@@ -68,11 +72,11 @@ func (a *Agent) mark(ctx context.Context, v *vault.Vault) error {
 func (a *Agent) unmarked(l *ledger, all []vault.Grant) (ended []vault.EndedGrant, err error) {
 	for _, g := range all {
 		at, revoked := l.Get(ledgerGrantRevoked, g.ID[:])
-		if !revoked || a.markOf(g) != 0 {
+		if !revoked {
 			continue
 		}
 		m, _, err := a.codec.decodeGrant(g.Meta)
-		if err != nil {
+		if err != nil || m.Revoked != 0 {
 			continue // the ledger has it
 		}
 		m.Revoked = max(int64(at), 1) // #nosec G115 -- written from times
@@ -120,7 +124,7 @@ func (a *Agent) unknown(l *ledger, all []vault.Grant) (entries []store.Entry) {
 		if _, known := l.Get(ledgerGrantRevoked, g.ID[:]); known {
 			continue
 		}
-		if at := a.markOf(g); at != 0 {
+		if at, _ := a.markOf(g); at != 0 {
 			entries = append(entries, store.Entry{Kind: ledgerGrantRevoked, Subject: g.ID[:], Value: uint64(at)}) // #nosec G115 -- written from times
 		}
 	}

@@ -280,12 +280,83 @@ func TestRevocationsAgree(t *testing.T) {
 		if at, revoked := f.agent.isRevoked(l, g); !revoked || at == 0 {
 			t.Errorf("%v is revoked %v, at %d", unlocktoken.GrantName(g.ID), revoked, at)
 		}
-		if f.agent.markOf(g) != 0 {
+		if at, _ := f.agent.markOf(g); at != 0 {
 			marked++
 		}
 	}
 	if marked != 1 {
 		t.Errorf("%d grants are marked, want the one that can be read", marked)
+	}
+}
+
+// markAlone has the vault keep as revoked the grant of a token, and nobody tell the ledger.
+// edit changes what is kept of the grant, by the number of each field.
+func (f *fixture) markAlone(token *unlocktoken.Token, edit func(map[int]any)) {
+	f.t.Helper()
+	id := grantIDOf(f.t, token)
+	all, err := f.agent.session.vault.Grants()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, g := range all {
+		if g.ID != id {
+			continue
+		}
+		m := make(map[int]any)
+		err = f.agent.codec.dec.Unmarshal(g.Meta, &m)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		m[8] = time.Now().Unix()
+		edit(m)
+		meta, err := f.agent.codec.enc.Marshal(m)
+		if err == nil {
+			err = f.agent.session.vault.EndGrants(f.t.Context(), []vault.EndedGrant{{ID: id, Meta: meta}})
+		}
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		return
+	}
+	f.t.Fatal("there is no such grant")
+}
+
+// TestMarkingByANewerProgram: where the vault has a grant in a form that cannot be read, it
+// may say that it was revoked. No token of it is taken, whatever the ledger knows, and it is
+// told as damaged; other grants are what they were.
+func TestMarkingByANewerProgram(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	other := f.mint(unlocktoken.Caveats{}, "acme")
+	token := f.mint(unlocktoken.Caveats{}, "acme")
+	name := unlocktoken.GrantName(grantIDOf(t, token))
+	for _, c := range []struct {
+		what  string
+		edit  func(map[int]any)
+		want  error
+		says  string
+		state string
+	}{
+		{"revoked, and one more field", func(m map[int]any) { m[9] = "by whom" }, client.ErrGrant, "cannot be read", "damaged"},
+		{"one more field", func(m map[int]any) { delete(m, 8) }, client.ErrGrant, "cannot be read", "damaged"},
+		{"as it was", func(m map[int]any) { delete(m, 8); delete(m, 9) }, nil, "", "active"},
+		{"revoked", func(map[int]any) {}, client.ErrRevoked, "revoked", "revoked"},
+	} {
+		f.markAlone(token, c.edit)
+		if conn, err := f.dialWith(token); !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want %v", c.what, err, c.want)
+		} else if err == nil {
+			if _, err := conn.Sign(t.Context(), request("acme")); err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+		}
+		if g, err := f.admin.Grant(t.Context(), name); err != nil || g.GetState() != c.state {
+			t.Errorf("%s: it is told as %q, %v, want %q", c.what, g.GetState(), err, c.state)
+		}
+		if _, err := f.show(other).Sign(t.Context(), request("acme")); err != nil {
+			t.Errorf("%s: another grant: %v", c.what, err)
+		}
 	}
 }
 

@@ -129,8 +129,8 @@ func TestLedgerIsFreeWhileSomebodyUnlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, one := range all {
-		if ended := f.agent.markOf(one) != 0; ended != (one.ID == grantIDOf(t, revoked)) {
-			t.Errorf("the vault has grant %s as revoked: %v", unlocktoken.GrantName(one.ID), ended)
+		if at, err := f.agent.markOf(one); err != nil || (at != 0) != (one.ID == grantIDOf(t, revoked)) {
+			t.Errorf("the vault has grant %s as revoked at %d, %v", unlocktoken.GrantName(one.ID), at, err)
 		}
 	}
 }

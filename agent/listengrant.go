@@ -14,9 +14,10 @@ import (
 // when the grant is made, or the vault unlocked, until the grant or the agent ends. A lock
 // leaves it: a container that it is mounted into could not find another one.
 
-// listenOn opens the socket of a grant of v, if it has one that is not open.
+// listenOn opens the socket of a grant of v, if it has one that is not open, and the
+// vault does not have it as revoked.
 func (a *Agent) listenOn(ctx context.Context, c *caller, v *vault.Vault, m *grantMeta, g *unlocktoken.Grant) error {
-	if m.Listen == "" || len(a.sockets.ofGrants(func(o *granted) bool { return o.Authority.Grant == g.Authority.Grant })) > 0 {
+	if m.Listen == "" || m.Revoked != 0 || len(a.sockets.ofGrants(func(o *granted) bool { return o.Authority.Grant == g.Authority.Grant })) > 0 {
 		return nil
 	}
 	right := a.newGranted(g)

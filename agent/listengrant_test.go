@@ -148,6 +148,27 @@ func TestGrantListensNoMore(t *testing.T) {
 	}
 }
 
+// A grant that the vault has as revoked gets no socket, where the ledger does not know of it.
+func TestGrantListensWithoutItsLedger(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	token, g := f.mustGrant("acme")
+	path := filepath.Join(shortDir(t), "s")
+	for _, revoked := range []bool{true, false} {
+		f.markAlone(token, func(m map[int]any) {
+			m[6] = path
+			if !revoked {
+				delete(m, 8)
+			}
+		})
+		f.agent.listenForGrants(t.Context(), f.agent.session)
+		if _, err := os.Lstat(path); (err == nil) == revoked {
+			t.Errorf("%s, revoked %v: got %v", g.GetId(), revoked, err)
+		}
+	}
+}
+
 // TestGrantListensNowhere: what cannot be opened leaves no grant, and a place that others
 // could use is not taken.
 func TestGrantListensNowhere(t *testing.T) {

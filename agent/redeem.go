@@ -129,7 +129,11 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	}
 	g = a.newGranted(grant)
 	g.vault = v
-	if a.markOf(in) != 0 {
+	mark, err := a.markOf(in)
+	if err != nil {
+		return g, nil, err
+	}
+	if mark != 0 {
 		g.revoked.Store(true)
 	}
 	if err := a.admitGrant(ctx, v, g); err != nil {
