@@ -85,7 +85,7 @@ type Obligations struct {
 	TOTP bool
 }
 
-// Rate is Count uses in Per; zero: no limit.
+// Rate is a bucket of Count uses that fills evenly within Per; zero: no limit.
 type Rate struct {
 	Count uint64
 	Per   time.Duration

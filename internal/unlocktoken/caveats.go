@@ -48,7 +48,7 @@ type Caveats struct {
 	Peer *Peer `cbor:"14,keyasint,omitempty"`
 }
 
-// Rate is Count uses in Seconds seconds.
+// Rate is a bucket of Count uses that fills evenly within Seconds seconds.
 type Rate struct {
 	_       struct{} `cbor:",toarray"`
 	Count   uint64
