@@ -2,8 +2,10 @@ package term
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,7 +21,7 @@ type hiding struct {
 	f      *os.File
 	fd     int
 	prompt string
-	old    *term.State
+	old    *term.State // nil: leave it as it is
 
 	signals chan os.Signal
 	resumed chan struct{} // the question was asked anew behind a stop
@@ -38,17 +40,26 @@ func (t *TTY) hide(prompt string) (*hiding, error) {
 	if h.old, err = term.MakeRaw(h.fd); err != nil {
 		return nil, fmt.Errorf("hiding what is typed: %w", err)
 	}
+	if now, err := term.GetState(h.fd); err == nil && *now == *h.old {
+		h.old = nil // raw already: whoever made it so puts it in order, perhaps before this question ends
+	}
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGCONT} {
 		if !signal.Ignored(s) {
 			signal.Notify(h.signals, s)
 		}
 	}
 	go h.watch()
-	if _, err := fmt.Fprint(h.f, prompt); err != nil {
+	if err := h.ask(); err != nil {
 		h.end()
 		return nil, fmt.Errorf("asking: %w", err)
 	}
 	return h, nil
+}
+
+// ask shows the question. In raw mode a line feed alone does not begin a line.
+func (h *hiding) ask() error {
+	_, err := io.WriteString(h.f, strings.ReplaceAll(h.prompt, "\n", "\r\n"))
+	return err
 }
 
 // end leaves the terminal as it was.
@@ -59,7 +70,9 @@ func (h *hiding) end() {
 }
 
 func (h *hiding) show() {
-	_ = term.Restore(h.fd, h.old)
+	if h.old != nil {
+		_ = term.Restore(h.fd, h.old)
+	}
 	if h.prompt != "" {
 		_, _ = fmt.Fprintln(h.f)
 	}
@@ -92,7 +105,7 @@ func (h *hiding) watch() {
 
 func (h *hiding) again() {
 	_, _ = term.MakeRaw(h.fd)
-	_, _ = fmt.Fprint(h.f, h.prompt)
+	_ = h.ask()
 	select {
 	case h.resumed <- struct{}{}:
 	default:

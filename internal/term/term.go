@@ -26,6 +26,9 @@ var (
 	ErrTooLong = errors.New("term: answer too long")
 )
 
+// errIdle means that a question became idle: nobody at the terminal has ended it.
+var errIdle = errors.New("term: the question became idle")
+
 // noControl keeps a terminal that is opened from becoming the controlling one.
 const noControl = syscall.O_NOCTTY
 
@@ -94,7 +97,7 @@ func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Byte
 }
 
 // SecretUntil is Secret for a question that may become idle: it ends with ctx, whose
-// error it returns then.
+// error it returns then, and not ErrInterrupted.
 func (t *TTY) SecretUntil(ctx context.Context, arena *secret.Arena, prompt string, limit int) (secret.Bytes, error) {
 	from, done, err := t.until(ctx)
 	if err != nil {
@@ -120,6 +123,9 @@ func readHidden(r io.Reader, p []byte, suspend func()) (int, error) {
 	)
 	for n := 0; ; {
 		got, err := r.Read(p[n : n+1])
+		if errors.Is(err, errIdle) {
+			return 0, err
+		}
 		if got == 0 || err != nil {
 			return 0, errors.Join(ErrInterrupted, err)
 		}

@@ -44,7 +44,8 @@ type untilReader struct {
 	wake *os.File
 }
 
-// Read reads what was typed. The error is that of the context once that has ended.
+// Read reads what was typed. The error wraps errIdle and that of the context once that has
+// ended.
 func (u *untilReader) Read(p []byte) (int, error) {
 	for {
 		// #nosec G115 -- descriptors fit
@@ -55,7 +56,7 @@ func (u *untilReader) Read(p []byte) (int, error) {
 		case err != nil:
 			return 0, fmt.Errorf("waiting for the answer: %w", err)
 		case fds[1].Revents != 0:
-			return 0, u.ctx.Err()
+			return 0, fmt.Errorf("%w: %w", errIdle, u.ctx.Err())
 		default:
 			return u.f.Read(p)
 		}
