@@ -92,3 +92,26 @@ func TestWatchThatIsInterrupted(t *testing.T) {
 		t.Errorf("got %v, and the log says %q", err, said.String())
 	}
 }
+
+// Who asks for the approval of what it waits for says so, and learns from the same answer
+// whether it is the one that does; before the answer waits, so that its own word ends that.
+func TestRequestThatIsAttended(t *testing.T) {
+	f := startAsking(t)
+	done := f.signs(answered(t), writing(1))
+	f.waiting(1, 1)
+	after := uint64(0)
+	for _, asks := range []bool{true, false} {
+		r, err := f.admin.Attend(answered(t), asks, after)
+		if err != nil || len(r.GetRequests()) != 1 || r.GetRequests()[0].GetCallers()[0].GetAttended() != asks {
+			t.Fatalf("asking %t: got %v, %v", asks, r, err)
+		}
+		after = r.GetRevision()
+	}
+	r, err := f.admin.Requests(t.Context(), 0)
+	if err != nil || r.GetRevision() != after {
+		t.Errorf("who says nothing changes something: got %v, %v", r, err)
+	}
+	if err := f.admin.Deny(t.Context(), r.GetRequests()[0].GetId()); err != nil || !errors.Is(<-done, client.ErrDeclined) {
+		t.Errorf("denying it: got %v", err)
+	}
+}

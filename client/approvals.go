@@ -13,10 +13,11 @@ func (a *Admin) Requests(ctx context.Context, after uint64) (*pb.ListRequestsRes
 }
 
 // Attend tells that this process asks, at its terminal, for the approval of what it waits
-// for itself, or no more. Where it does, the agent asks nobody by a pinentry program.
-func (a *Admin) Attend(ctx context.Context, asks bool) error {
-	_, err := a.rpc.ListRequests(ctx, &pb.ListRequestsRequest{Attends: &asks})
-	return err
+// for itself, or no more, and returns what Requests does. Of all that wait for one request
+// one asks, the first to say so: that it is this process, Attended of its caller says.
+// Where a terminal asks, the agent has no pinentry program do it.
+func (a *Admin) Attend(ctx context.Context, asks bool, after uint64) (*pb.ListRequestsResponse, error) {
+	return a.rpc.ListRequests(ctx, &pb.ListRequestsRequest{Attends: &asks, After: after})
 }
 
 // Approve lets those go ahead who wait for the request of that id: "once", or also whoever

@@ -57,7 +57,8 @@ type Caller struct {
 	PID    int
 	Exe    string
 	Parent string // the program that started it; empty if not known
-	// Attended means that it asks for the approval itself, so that nobody else needs to.
+	// Attended means that it asks for the approval itself, so that nobody else needs to. Of
+	// a request, one process does.
 	Attended bool
 }
 

@@ -148,14 +148,17 @@ func (r *request) copy() Request {
 	return out
 }
 
-// Attend notes whether a process asks for the approval of what it waits for itself.
+// Attend notes whether a process asks for the approval of what it waits for itself. Of all
+// that wait for one request, the first to say so asks: no other is noted until that one
+// asks no more, or has gone.
 func (q *Queue) Attend(pid int, asks bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	changed := false
 	for _, r := range q.requests {
+		other := slices.ContainsFunc(r.Callers, func(c Caller) bool { return c.Attended && c.PID != pid })
 		for i := range r.Callers {
-			if c := &r.Callers[i]; c.PID == pid && c.Attended != asks {
+			if c := &r.Callers[i]; c.PID == pid && c.Attended != asks && !other {
 				c.Attended, changed = asks, true
 			}
 		}

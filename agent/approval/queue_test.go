@@ -326,38 +326,3 @@ func TestRandomly(t *testing.T) {
 		t.Errorf("%d requests are left over", len(q.requests))
 	}
 }
-
-// Who asks at its own terminal is marked, and who waits beside it is not; what one process
-// waits for is marked in every request, and goes with it.
-func TestAttend(t *testing.T) {
-	bubble(t, func(t *testing.T, q *Queue) {
-		ctx, cancel := context.WithCancel(t.Context())
-		first := wait(ctx, t, q, question(1), 7)
-		other := wait(t.Context(), t, q, question(1), 8)
-		_, before := q.Requests()
-		q.Attend(9, true)
-		if _, now := q.Requests(); now != before {
-			t.Error("a stranger changes something")
-		}
-		q.Attend(7, true)
-		q.Attend(7, true)
-		if r := only(t, q); !r.Callers[0].Attended || r.Callers[1].Attended {
-			t.Errorf("got %+v", r.Callers)
-		}
-		if _, now := q.Requests(); now != before+1 {
-			t.Errorf("%d changes, want one", now-before)
-		}
-		cancel()
-		<-first
-		if r := only(t, q); len(r.Callers) != 1 || r.Callers[0] != (Caller{PID: 8}) {
-			t.Errorf("got %+v", r.Callers)
-		}
-		q.Attend(8, true)
-		q.Attend(8, false)
-		if r := only(t, q); r.Callers[0].Attended {
-			t.Errorf("got %+v", r.Callers)
-		}
-		q.Drop()
-		<-other
-	})
-}

@@ -20,6 +20,9 @@ const (
 	patience = 300 * time.Millisecond
 	// leaving is how long a question at the terminal may take to go away.
 	leaving = 500 * time.Millisecond
+	// silence is how long a call may take, where it cannot be seen whether it waits for an
+	// approval, before that is said; NetSuite may be slow.
+	silence = 2 * time.Second
 	// approvalTries is how often a passphrase may be mistyped.
 	approvalTries = 3
 )
@@ -67,11 +70,13 @@ func (e *env) attend(ctx context.Context) error {
 	defer func() { _ = arena.Close() }()
 	a, err := e.dialAdmin(ctx)
 	if err != nil {
-		return nil // who may only use the agent waits for somebody else
+		e.noteSilence(ctx)
+		return nil
 	}
 	defer func() { _ = a.Close() }()
 	r, err := ownRequest(ctx, a)
 	if err != nil {
+		e.noteSilence(ctx)
 		return nil
 	}
 	t, err := e.terminal()
@@ -83,11 +88,33 @@ func (e *env) attend(ctx context.Context) error {
 		return nil
 	}
 	defer func() { _ = t.Close() }()
+	if r, err = e.toAsk(ctx, a, t, r.GetId()); err != nil {
+		return nil // the call itself says what is wrong
+	}
+	// What else is asked at this terminal has its answer first.
+	end, err := t.Turn(ctx)
+	if err != nil {
+		return nil
+	}
+	defer end()
+	if r, err = e.toAsk(ctx, a, t, r.GetId()); err != nil {
+		return nil
+	}
 	fmt.Fprintln(t)
 	if err := writeCard(t, screen{colours: colourful(e.getenv)}, r); err != nil {
 		return nil
 	}
-	return e.approveOwn(ctx, a, arena, t, r)
+	return e.approveOwn(ctx, a, arena, t, r.GetId())
+}
+
+// noteSilence says what a call may wait for, where that cannot be seen: who may only use
+// the agent, as a program that nsagent exec runs, waits for somebody else.
+func (e *env) noteSilence(ctx context.Context) {
+	select {
+	case <-time.After(silence):
+		e.note("there is no answer yet; where somebody has to approve this, another shell shows it:  nsagent requests")
+	case <-ctx.Done():
+	}
 }
 
 // ownRequest waits for a request of this process.
@@ -98,7 +125,7 @@ func ownRequest(ctx context.Context, a *client.Admin) (*pb.ApprovalRequest, erro
 			return nil, err
 		}
 		for _, m := range r.GetRequests() {
-			if slices.ContainsFunc(m.GetCallers(), func(c *pb.WaitingCaller) bool { return int(c.GetPid()) == os.Getpid() }) {
+			if ownCaller(m) != nil {
 				return m, nil
 			}
 		}
@@ -106,19 +133,53 @@ func ownRequest(ctx context.Context, a *client.Admin) (*pb.ApprovalRequest, erro
 	}
 }
 
-// approveOwn asks at the terminal for the proof that approves a request of this process.
-// The agent asks nobody by a window meanwhile.
-func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, r *pb.ApprovalRequest) error {
-	if err := a.Attend(ctx, true); err != nil {
-		return nil // the call itself says what is wrong
+// ownCaller returns this process among those that wait for a request; nil where it does not.
+func ownCaller(r *pb.ApprovalRequest) *pb.WaitingCaller {
+	i := slices.IndexFunc(r.GetCallers(), func(c *pb.WaitingCaller) bool { return int(c.GetPid()) == os.Getpid() })
+	if i < 0 {
+		return nil
 	}
-	err := e.approveBy(ctx, a, arena, r.GetId(), &terminalAsker{ctx, e, arena}, func(fault string) { fmt.Fprintln(t, fault+".") })
-	if errors.Is(err, term.ErrInterrupted) {
+	return r.GetCallers()[i]
+}
+
+// errAnswered means that a request waits no more.
+var errAnswered = errors.New("command: it was answered")
+
+// toAsk waits until it is this process that asks for its request, and returns that: of all
+// that wait for one, one asks. Nobody asks by a window meanwhile.
+func (e *env) toAsk(ctx context.Context, a *client.Admin, t *term.TTY, id string) (*pb.ApprovalRequest, error) {
+	told := false
+	for after := uint64(0); ; {
+		all, err := a.Attend(ctx, true, after)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(all.GetRequests(), func(r *pb.ApprovalRequest) bool { return r.GetId() == id })
+		if i < 0 {
+			return nil, errAnswered
+		}
+		if r := all.GetRequests()[i]; ownCaller(r).GetAttended() {
+			return r, nil
+		}
+		// Beside a question that stands at this terminal, nothing has to be said.
+		if !told && !t.Busy() {
+			told = true
+			e.note("this waits until somebody approves it; another command asks for that, or:  nsagent approve %s", id)
+		}
+		after = all.GetRevision()
+	}
+}
+
+// approveOwn asks at the terminal for the proof that approves a request of this process.
+func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, id string) error {
+	err := e.approveBy(ctx, a, arena, id, &terminalAsker{ctx, e, arena}, func(fault string) { fmt.Fprintln(t, fault+".") })
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil // the call itself says what came of it
+	case errors.Is(err, term.ErrInterrupted):
 		return err
 	}
-	if err != nil && ctx.Err() == nil {
-		_ = a.Attend(ctx, false) // it may still be approved elsewhere
-	}
+	_, _ = a.Attend(ctx, false, 0) // it may still be approved elsewhere
 	return nil
 }
 

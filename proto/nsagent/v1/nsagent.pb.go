@@ -8507,7 +8507,9 @@ type ListRequestsRequest struct {
 	// or after 25 seconds. 0: at once.
 	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
 	// Optional. Whether the process that calls asks, at its terminal, for the approval of what
-	// it waits for itself; left out: as it said before, or not.
+	// it waits for itself; left out: as it said before, or not. Of all that wait for one
+	// request one asks, the first to say so, until it asks no more or has gone: `attended` of
+	// its caller is true in the answer. It is said before the answer waits.
 	Attends       *bool `protobuf:"varint,2,opt,name=attends,proto3,oneof" json:"attends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8812,7 +8814,7 @@ type WaitingCaller struct {
 	Exe   string                 `protobuf:"bytes,2,opt,name=exe,proto3" json:"exe,omitempty"`
 	// The program that started it; empty where that is not known.
 	Parent string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
-	// Whether it asks for the approval itself, at its terminal.
+	// Whether it asks for the approval itself, at its terminal. Of a request, one process does.
 	Attended      bool `protobuf:"varint,4,opt,name=attended,proto3" json:"attended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
