@@ -9,16 +9,23 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsagent/nsagent/agent/supervise"
 	"github.com/nsagent/nsagent/internal/socketpath"
 )
 
-// privateEndTime is how long an agent of one command may take to end.
-const privateEndTime = 10 * time.Second
+const (
+	// privateEndTime is how long an agent of one command may take to end.
+	privateEndTime = 10 * time.Second
+	// privatePrefix is how the directory of its sockets begins.
+	privatePrefix = "bundle-"
+)
 
 // privateAgent is an agent that serves a bundle to one command, and ends with it.
 type privateAgent struct {
 	dir, socket string
+	held        *os.File // dir, locked: this process lives
 	process     *os.Process
 	ended       <-chan error
 }
@@ -42,8 +49,13 @@ func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, e
 	if err := socketpath.EnsureDir(p.RuntimeDir); err != nil {
 		return nil, agentFailure("the agent cannot be started", err)
 	}
+	clearPrivate(p.RuntimeDir)
 	a := &privateAgent{}
-	if a.dir, err = os.MkdirTemp(p.RuntimeDir, "bundle-"); err != nil {
+	if a.dir, err = os.MkdirTemp(p.RuntimeDir, privatePrefix); err != nil {
+		return nil, agentFailure("the agent cannot be started", err)
+	}
+	if a.held, err = hold(a.dir); err != nil {
+		a.stop()
 		return nil, agentFailure("the agent cannot be started", err)
 	}
 	a.socket = filepath.Join(a.dir, "agent.sock")
@@ -94,4 +106,33 @@ func (a *privateAgent) stop() {
 		}
 	}
 	_ = os.RemoveAll(a.dir)
+	_ = a.held.Close() // of nil it does nothing
+}
+
+// hold locks a directory for as long as this process lives, or until the file is closed.
+func hold(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0) // #nosec G304 -- of the user's own runtime directory
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // #nosec G115 -- a descriptor
+		_ = f.Close()
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// clearPrivate removes what commands have left that were killed. One that has just begun may
+// not hold its directory yet.
+func clearPrivate(runtimeDir string) {
+	all, _ := filepath.Glob(filepath.Join(runtimeDir, privatePrefix+"*")) // it fails for a malformed pattern alone
+	for _, dir := range all {
+		if fi, err := os.Lstat(dir); err != nil || !fi.IsDir() || time.Since(fi.ModTime()) < privateEndTime {
+			continue
+		}
+		if held, err := hold(dir); err == nil {
+			_ = os.RemoveAll(dir)
+			_ = held.Close()
+		}
+	}
 }
