@@ -63,7 +63,7 @@ func run(ctx context.Context, bin string, rounds int, only string) error {
 	fmt.Println("| what | target | measured | met | detail |")
 	fmt.Println("|---|---|---|---|---|")
 	for _, s := range []section{
-		{"start", startRows}, {"rpc", rpcRows}, {"raw", rawRows}, {"ssh-agent", sshAgentRows}, {"in process", inProcessRows}, {"decision", decisionRows}, {"unlock token", unlockTokenRows}, {"token", tokenRows}, {"audit", auditRows}, {"command line", commandRows}, {"large vault", largeRows},
+		{"start", startRows}, {"rpc", rpcRows}, {"raw", rawRows}, {"ssh-agent", sshAgentRows}, {"in process", inProcessRows}, {"decision", decisionRows}, {"unlock token", unlockTokenRows}, {"revocation", revocationRows}, {"token", tokenRows}, {"audit", auditRows}, {"command line", commandRows}, {"large vault", largeRows},
 	} {
 		if !strings.Contains(s.name, only) {
 			continue

@@ -90,14 +90,19 @@ func (w *world) command(ctx context.Context, home string, args ...string) *exec.
 }
 
 func (w *world) nsagent(ctx context.Context, home, input string, args ...string) error {
-	c := w.command(ctx, home, args...)
+	_, err := output(w.command(ctx, home, args...), input)
+	return err
+}
+
+// output runs a command, and returns what it prints.
+func output(c *exec.Cmd, input string) (string, error) {
 	c.Stdin = strings.NewReader(input)
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
-		return fmt.Errorf("nsagent %s: %w: %s", args[0], err, stderr.String())
+		return "", fmt.Errorf("nsagent %s: %w: %s", c.Args[1], err, stderr.String())
 	}
-	return nil
+	return stdout.String(), nil
 }
 
 func (w *world) unlock(ctx context.Context, home string) error {
@@ -110,7 +115,12 @@ func (w *world) socket(home string) string {
 
 // start runs an agent and waits until it answers.
 func (w *world) start(ctx context.Context, home string) (*daemon, error) {
-	d := &daemon{home: home, cmd: w.command(context.WithoutCancel(ctx), home, "agent", "run")}
+	return startAt(ctx, home, w.socket(home), w.command(context.WithoutCancel(ctx), home, "agent", "run"))
+}
+
+// startAt is start for a command that serves a socket.
+func startAt(ctx context.Context, home, socket string, agent *exec.Cmd) (*daemon, error) {
+	d := &daemon{home: home, cmd: agent}
 	d.cmd.Stderr = os.Stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := d.cmd.Start(); err != nil {
@@ -118,7 +128,7 @@ func (w *world) start(ctx context.Context, home string) (*daemon, error) {
 	}
 	var err error
 	for range 20000 {
-		if d.client, err = client.Dial(ctx, client.WithSocket(w.socket(home))); err == nil {
+		if d.client, err = client.Dial(ctx, client.WithSocket(socket)); err == nil {
 			break
 		}
 		time.Sleep(500 * time.Microsecond)
