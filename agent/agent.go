@@ -132,7 +132,14 @@ func Boottime() time.Duration {
 //
 // The caller must end the agent with Run or Close.
 func New(ctx context.Context, cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock, owner: uint32(os.Geteuid()), wake: make(chan struct{}, 1), flood: pace{free: freeFlood}, admin: make(chan struct{}, 1), lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), erase: make(chan struct{}, 1), aging: make(chan struct{}, 1), recalled: make(chan struct{}), told: make(map[string]string), tend: make(chan struct{}, 1), probePause: 2 * time.Second} // #nosec G115 -- a uid fits
+	a := &Agent{
+		cfg: cfg, log: cfg.Log, boottime: cfg.Boottime, clock: cfg.Clock,
+		owner: uint32(os.Geteuid()), // #nosec G115 -- a uid fits
+		flood: pace{free: freeFlood}, probePause: 2 * time.Second,
+		admin: make(chan struct{}, 1), recalled: make(chan struct{}),
+		wake: make(chan struct{}, 1), erase: make(chan struct{}, 1), aging: make(chan struct{}, 1), tend: make(chan struct{}, 1),
+		lastUse: make(map[string]int64), keep: make(map[kept]time.Duration), told: make(map[string]string),
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

@@ -25,10 +25,11 @@ type service struct {
 // services are told by a claim and not by the issuer, since both are run by many.
 func services() []service {
 	return []service{
-		// GitHub Docs, "OpenID Connect reference" and "Events that trigger workflows".
+		// GitHub Docs, "OpenID Connect reference" and "Events that trigger workflows". An app
+		// that makes previews may have deployments of what strangers propose.
 		{
 			name: "GitHub", sign: "repository", numbers: []string{"repository_id", "repository_owner_id"}, event: "event_name",
-			own: []string{"push", "schedule", "workflow_dispatch", "repository_dispatch", "release", "create", "delete", "deployment", "merge_group"},
+			own: []string{"push", "schedule", "workflow_dispatch", "repository_dispatch", "release", "create", "delete", "merge_group"},
 		},
 		// GitLab Docs, "OpenID Connect (OIDC) Authentication Using ID Tokens" and
 		// CI_PIPELINE_SOURCE in "Predefined CI/CD variables reference".

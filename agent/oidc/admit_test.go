@@ -87,6 +87,7 @@ func TestAdmit(t *testing.T) {
 		"another branch":             {job(GitLab, "ref", "dev"), []list{{project}}, ErrScope},
 		"pull request":               {job(GitHub, "event_name", "pull_request"), []list{{repo}}, ErrEvent},
 		"pull request target":        {job(GitHub, "event_name", "pull_request_target"), []list{{repo}}, ErrEvent},
+		"a deployment":               {job(GitHub, "event_name", "deployment"), []list{{repo}}, ErrEvent},
 		"run after a pull request":   {job(GitHub, "event_name", "workflow_run"), []list{{repo}}, ErrEvent},
 		"comment":                    {job(GitHub, "event_name", "issue_comment"), []list{{repo}}, ErrEvent},
 		"event of next year":         {job(GitHub, "event_name", "new"), []list{{repo}}, ErrEvent},
