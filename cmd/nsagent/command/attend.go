@@ -63,11 +63,6 @@ func (e *env) attended(ctx context.Context, call func(context.Context) error) er
 // attend waits until a call of this process waits for an approval, and asks for that. An
 // error ends the call.
 func (e *env) attend(ctx context.Context) error {
-	arena, err := newArena()
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = arena.Close() }()
 	a, err := e.dialAdmin(ctx)
 	if err != nil {
 		e.noteSilence(ctx)
@@ -88,6 +83,11 @@ func (e *env) attend(ctx context.Context) error {
 		return nil
 	}
 	defer func() { _ = t.Close() }()
+	arena, err := newArena()
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = arena.Close() }()
 	if r, err = e.toAsk(ctx, a, t, r.GetId()); err != nil {
 		return nil // the call itself says what is wrong
 	}
