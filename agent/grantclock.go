@@ -15,8 +15,8 @@ const (
 	// clockStep is how far the clock goes before its highest time is written down anew,
 	// while tokens are used. An end that somebody met is written at once.
 	clockStep = time.Minute
-	// clockSlack is how far behind the highest time the clock may be at a new grant without
-	// being taken for one that was ahead before.
+	// clockSlack is how far clocks may be apart: less than that behind the highest time, none
+	// is taken for one that was ahead before.
 	clockSlack = 5 * time.Minute
 )
 
@@ -27,9 +27,14 @@ const (
 // A clock that was far ahead once would end every grant for ever. So when the owner makes a
 // new grant, with fresh proof, while the clock lies behind, grants from then on go by a
 // clock that starts anew; those from before stay as they were.
+//
+// Whoever writes it down has the ledger, which one has at a time. mu is not held meanwhile:
+// every decision on a grant waits for it, and a disk that hangs must not keep anybody from
+// locking.
 type grantClock struct {
 	mu sync.Mutex // guards what follows, all in Unix seconds
-	// seen is the highest time, before that of grants issued before epoch.
+	// seen is the highest time since the clock was started anew, at epoch; before is the
+	// highest until then, behind which grants issued before epoch never go.
 	seen, epoch, before int64
 	noted               int64 // of seen, in the ledger
 }
@@ -42,8 +47,7 @@ func (k *grantClock) at(issued int64, now time.Time) time.Time {
 	k.seen = max(k.seen, now.Unix())
 	least := k.seen
 	if issued < k.epoch {
-		k.before = max(k.before, now.Unix())
-		least = k.before
+		least = max(least, k.before)
 	}
 	if now.Unix() >= least {
 		return now
@@ -72,38 +76,39 @@ func ledgerTimeOf(l *ledger, kind store.Kind, id []byte) int64 {
 // note writes down the highest time where it is news: all of it if exact is set, else by
 // steps.
 func (k *grantClock) note(l *ledger, id []byte, exact bool) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.isNewsLocked(exact) {
+	seen, is := k.news(exact)
+	if !is {
 		return nil
 	}
-	if err := l.Append(store.Entry{Kind: ledgerClock, Subject: id, Value: uint64(k.seen)}); err != nil { // #nosec G115 -- a time
+	if err := l.Append(store.Entry{Kind: ledgerClock, Subject: id, Value: uint64(seen)}); err != nil { // #nosec G115 -- a time
 		return fmt.Errorf("noting the time: %w", err)
 	}
-	k.noted = k.seen
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.noted = seen
 	return nil
 }
 
-func (k *grantClock) isNewsLocked(exact bool) bool {
-	return k.seen > k.noted && (exact || k.seen >= k.noted+int64(clockStep/time.Second))
-}
-
-// isNews reports whether note would write something down.
-func (k *grantClock) isNews(exact bool) bool {
+// news returns the highest time, and whether note would write it down.
+func (k *grantClock) news(exact bool) (seen int64, is bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.isNewsLocked(exact)
+	return k.seen, k.seen > k.noted && (exact || k.seen >= k.noted+int64(clockStep/time.Second))
 }
 
-// restart starts the clock anew, for grants issued from now on, where it is ahead of now
-// by more than clockSlack.
+// wasAhead returns the highest time of all, and whether the clock was ahead of now.
+func (k *grantClock) wasAhead(now int64) (highest int64, ahead bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return max(k.before, k.seen), isAhead(k.seen, now)
+}
+
+// restart starts the clock anew, for grants issued from now on, where it was ahead of now.
 func (k *grantClock) restart(l *ledger, id []byte, now int64) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if now+int64(clockSlack/time.Second) >= k.seen {
+	before, ahead := k.wasAhead(now)
+	if !ahead {
 		return nil
 	}
-	before := max(k.before, k.seen)
 	if err := l.Append(
 		store.Entry{Kind: ledgerClockBefore, Subject: id, Value: uint64(before)}, // #nosec G115 -- a time
 		store.Entry{Kind: ledgerClockEpoch, Subject: id, Value: unixSeconds(time.Unix(now, 0))},
@@ -111,8 +116,18 @@ func (k *grantClock) restart(l *ledger, id []byte, now int64) error {
 	); err != nil {
 		return fmt.Errorf("starting the clock of grants anew: %w", err)
 	}
-	k.before, k.epoch, k.seen, k.noted = before, now, now, now
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.before, k.epoch, k.seen, k.noted = max(before, k.seen), now, now, now
 	return nil
+}
+
+// isAhead reports whether a time lies further ahead of now than clocks may be apart.
+func isAhead(t, now int64) bool { return t > now+int64(clockSlack/time.Second) }
+
+// timeOf returns the time by which a grant is judged where the machine's clock says now.
+func (a *Agent) timeOf(g *granted, now time.Time) time.Time {
+	return a.grantClock.at(g.IssuedAt, g.clock.at(now))
 }
 
 // goodBy is goodAt by the clock that l keeps for the vault of an id, which takes note of the
@@ -137,7 +152,7 @@ func (a *Agent) idOf(v *vault.Vault) []byte {
 
 // noteGrantTime writes down the highest time in the ledger of v, or of the bundle.
 func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
-	if !a.grantClock.isNews(exact) {
+	if _, is := a.grantClock.news(exact); !is {
 		return nil
 	}
 	return a.onLedger(v, func(l *ledger) error {

@@ -1,12 +1,16 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/peercred"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	"github.com/nsagent/nsagent/vault"
@@ -37,6 +41,33 @@ func (f *fixture) closedLedger() (*ledger, *vault.Vault) {
 	}
 	f.t.Cleanup(func() { _ = l.Close() })
 	return l, v
+}
+
+// hangingLedger is openedLedger for one whose disk hangs from the next entry on: hangs says
+// when it does, and goOn ends that.
+func (f *fixture) hangingLedger() (l *ledger, v *vault.Vault, hangs <-chan struct{}, goOn func()) {
+	f.t.Helper()
+	l, v = f.openedLedger()
+	f.t.Cleanup(func() { _ = l.Close() })
+	if err := l.Ledger.Close(); err != nil {
+		f.t.Fatal(err)
+	}
+	in, out := make(chan struct{}), make(chan struct{})
+	writes := atomic.Bool{}
+	enter := sync.OnceFunc(func() { close(in) })
+	opened, err := store.OpenLedger(f.t.Context(), f.paths.Ledger, v.ID(), func(mac *[32]byte, msg []byte) error {
+		if writes.Load() { // what is written is first computed
+			enter()
+			<-out
+		}
+		return l.key.HMACSHA256(mac, msg)
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	writes.Store(true)
+	l.Ledger = opened
+	return l, v, in, sync.OnceFunc(func() { close(out) })
 }
 
 // ledgerSize returns the length of the ledger, in bytes: each entry adds to it.
@@ -137,7 +168,8 @@ func TestGrantClockWaitsForNobody(t *testing.T) {
 	}
 }
 
-// A clock that is ahead by the slack that clocks have is not started anew.
+// A clock that is ahead by the slack that clocks have is not started anew. What is started
+// anew again keeps the highest time of all.
 func TestGrantClockIsStartedAnew(t *testing.T) {
 	f := start(t)
 	l, v := f.openedLedger()
@@ -152,6 +184,10 @@ func TestGrantClockIsStartedAnew(t *testing.T) {
 		if got := k.epoch == now && k.seen == now && k.before == seen; got != want {
 			t.Errorf("%v behind: epoch %d, seen %d, before %d", behind, k.epoch, k.seen, k.before)
 		}
+	}
+	again := &grantClock{seen: seen, epoch: 1 << 29, before: 1 << 31}
+	if err := again.restart(l, v.ID(), 1<<29); err != nil || again.before != 1<<31 || ledgerTimeOf(l, ledgerClockBefore, v.ID()) != 1<<31 {
+		t.Errorf("again: got %v, before %d", err, again.before)
 	}
 }
 
@@ -231,6 +267,73 @@ func TestOnlyGrantsOfTheFutureAreRevoked(t *testing.T) {
 	}
 	if told != 1 {
 		t.Errorf("its revocation is told %d times", told)
+	}
+}
+
+// A grant from before the clock was started anew never goes back behind what was seen since.
+func TestGrantClockOfEarlierGrants(t *testing.T) {
+	f, ahead := unlockedAhead(t)
+	old := f.mint(unlocktoken.Caveats{NotAfter: time.Now().Add(2 * time.Hour).Unix()}, "acme")
+	ahead.Store(int64(30 * time.Minute))
+	f.show(old)
+	ahead.Store(int64(2 * time.Second)) // not the second in which old was made
+	fresh, _ := f.mustGrant("acme")
+	if f.agent.grantClock.epoch == 0 {
+		t.Fatal("control: the clock was not started anew")
+	}
+	ahead.Store(int64(3 * time.Hour))
+	if _, err := f.dialWith(fresh); !errors.Is(err, client.ErrExpired) {
+		t.Fatalf("control: got %v", err)
+	}
+	ahead.Store(int64(time.Hour))
+	for _, restarted := range []bool{false, true} {
+		if restarted {
+			f.restart()
+		}
+		if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
+			t.Errorf("restarted %v, an hour after its end was seen: got %v", restarted, err)
+		}
+	}
+}
+
+// TestGrantClockWhileTheDiskHangs: while the time is written down, which a disk may hold up
+// for ever, grants are used, and anybody can lock.
+func TestGrantClockWhileTheDiskHangs(t *testing.T) {
+	for name, write := range map[string]func(*grantClock, *ledger, []byte) error{
+		"noting the time": func(k *grantClock, l *ledger, id []byte) error {
+			k.at(0, time.Now().Add(time.Minute))
+			return k.note(l, id, true)
+		},
+		"starting anew": func(k *grantClock, l *ledger, id []byte) error {
+			return k.restart(l, id, time.Now().Add(-time.Hour).Unix())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t)
+			f.unlock()
+			f.addTBA("acme")
+			c := f.show(f.mint(unlocktoken.Caveats{}, "acme"))
+			l, v, hangs, goOn := f.hangingLedger()
+			wrote := make(chan error, 1)
+			go func() { wrote <- write(&f.agent.grantClock, l, v.ID()) }()
+			<-hangs
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			if _, err := c.Sign(ctx, request("acme")); err != nil {
+				goOn()
+				t.Fatalf("using a grant: %v", err)
+			}
+			f.agent.lock("test", nil)
+			later := time.Now().Add(2 * time.Hour)
+			f.agent.grantClock.at(0, later)
+			goOn()
+			if err := <-wrote; err != nil {
+				t.Error(err)
+			}
+			if got := f.agent.grantClock.at(0, time.Now()); got.Unix() != later.Unix() {
+				t.Errorf("what was seen meanwhile: the clock is at %v, want %v", got, later)
+			}
+		})
 	}
 }
 

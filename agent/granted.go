@@ -66,7 +66,7 @@ func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
 	if g == nil {
 		return now, nil
 	}
-	now = a.grantClock.at(g.IssuedAt, g.clock.at(now))
+	now = a.timeOf(g, now)
 	err := g.good(now)
 	if err == nil && !a.counts(g) {
 		err = g.withdrawn()

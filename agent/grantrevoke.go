@@ -83,7 +83,7 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 	now, next, over := a.clock(), most, false
 	var v *vault.Vault
 	ended := func(g *granted) bool {
-		left := time.Unix(g.NotAfter()+1, 0).Sub(a.grantClock.at(g.IssuedAt, g.clock.at(now)))
+		left := time.Unix(g.NotAfter()+1, 0).Sub(a.timeOf(g, now))
 		if g.vault != nil {
 			v = g.vault
 		}

@@ -72,7 +72,7 @@ func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault) {
 //
 // Errors: a *Refusal; those of the arena and the ledger.
 func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, open func() (*ledger, error)) error {
-	now := a.grantClock.at(g.IssuedAt, g.clock.at(a.clock()))
+	now := a.timeOf(g, a.clock())
 	known := a.issuers.Load()
 	id, err := known.Verify(ctx, token, oidc.Audience(g.Vault), now)
 	if err == nil {
