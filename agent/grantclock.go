@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -164,49 +165,44 @@ func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
 
 // trustClock is for when the owner of v makes a grant, issued at a time of the machine's
 // clock: where that was far ahead before, the clock of grants starts anew, for this grant
-// and those to come. Grants that were made while it was ahead are revoked: they would be
-// good again, and their time begin once more.
+// and those to come.
+//
+// Grants that were made later than that would begin to live once more, so that there may be
+// none but those that are revoked. It takes their owner to say whether they were made by a
+// clock that was ahead, or this one by a clock that is behind.
 func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) error {
-	if err := a.revokeAhead(ctx, v, issued); err != nil {
-		return err
-	}
-	return a.useLedger(ctx, v, func(l *ledger) error {
-		a.grantClock.load(l, v.ID())
-		return a.grantClock.restart(l, v.ID(), issued)
-	})
-}
-
-// revokeAhead revokes the grants of v that were issued at a time which has not come yet.
-func (a *Agent) revokeAhead(ctx context.Context, v *vault.Vault, now int64) error {
 	all, err := v.Grants()
 	if err != nil {
 		return err
 	}
-	var ahead []unlocktoken.ID
-	err = a.useLedger(ctx, v, func(l *ledger) error {
-		for _, g := range all {
-			_, grant, err := a.codec.decodeGrant(g.Meta)
-			if err != nil {
-				continue // good refuses it by itself until its time
-			}
-			if _, revoked := a.isRevoked(l, g); !revoked && fromAhead(grant, now) {
-				a.stopServing(g.ID)
-				ahead = append(ahead, g.ID)
-			}
+	return a.useLedger(ctx, v, func(l *ledger) error {
+		a.grantClock.load(l, v.ID())
+		if later := a.madeAfter(l, all, issued); len(later) > 0 {
+			return madeLater(later, issued)
 		}
-		return nil
+		return a.grantClock.restart(l, v.ID(), issued)
 	})
-	if len(ahead) == 0 {
-		return err
-	}
-	if err := a.noteRevoked(ctx, callerOf(ctx), v, "made when the clock was ahead", ahead...); err != nil {
-		return err
-	}
-	a.markRevoked(ctx, v)
-	return nil
 }
 
-// fromAhead reports whether a grant was issued at a time that lies ahead of now.
-func fromAhead(g *unlocktoken.Grant, now int64) bool {
-	return g.IssuedAt > now+int64(clockSlack/time.Second)
+// madeAfter returns the names of those of all that were made at a later time than now, and
+// are not revoked. Clocks may be a little apart, unless this one starts anew.
+func (a *Agent) madeAfter(l *ledger, all []vault.Grant, now int64) (later []string) {
+	_, ahead := a.grantClock.wasAhead(now)
+	for _, g := range all {
+		_, grant, err := a.codec.decodeGrant(g.Meta)
+		if err != nil {
+			continue // no token of it is taken
+		}
+		if _, revoked := a.isRevoked(l, g); !revoked && (isAhead(grant.IssuedAt, now) || ahead && grant.IssuedAt > now) {
+			later = append(later, unlocktoken.GrantName(g.ID))
+		}
+	}
+	return later
+}
+
+// madeLater is the refusal of a grant while there are later ones.
+func madeLater(later []string, now int64) error {
+	return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("grants were made at a later time than now, %s", time.Unix(now, 0).UTC().Format(time.RFC3339)),
+		"the clock is behind, or it was ahead when "+someOf(later)+" came to be",
+		"set the clock; if it is right, end each of them:  nsagent grant revoke "+later[0])
 }

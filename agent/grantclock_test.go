@@ -3,16 +3,16 @@ package agent
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
-	"github.com/nsagent/nsagent/internal/peercred"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -197,11 +197,6 @@ func TestNewGrantWithoutALedger(t *testing.T) {
 	f.unlock()
 	v := f.agent.session.vault
 	f.whileDamaged(func() {
-		if err := f.agent.revokeAhead(t.Context(), v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
-			t.Errorf("with a damaged vault: got %v", err)
-		}
-	})
-	f.whileDamaged(func() {
 		if err := f.agent.trustClock(t.Context(), v, time.Now().Unix()); !errors.Is(err, vault.ErrDamaged) {
 			t.Errorf("with a damaged vault: got %v", err)
 		}
@@ -214,59 +209,64 @@ func TestNewGrantWithoutALedger(t *testing.T) {
 	}
 }
 
-// A new grant waits until those that were made ahead are written down as revoked.
-func TestNewGrantWithoutANoteOfOthers(t *testing.T) {
+// TestNewGrantByAClockThatIsBehind: one wrong clock ends no grant. Whether the clock is wrong
+// now or was then, its owner says: they set it right, or revoke what was made later.
+func TestNewGrantByAClockThatIsBehind(t *testing.T) {
 	f, ahead := unlockedAhead(t)
-	ahead.Store(int64(24 * time.Hour))
-	then, _ := f.mustGrant("acme")
-	ahead.Store(0)
-	here, there := net.Pipe()
-	defer func() { _ = there.Close() }()
-	// Its connection is closed between the looking and the writing.
-	conn := &countedConn{Conn: peercred.NewConn(here, livePeer(t, f))}
-	conn.onClose = func() { _ = os.WriteFile(f.paths.Ledger, []byte("no ledger"), 0o600) }
-	f.agent.presented.join(conn, f.agent.newGranted(mustRead(t, then)))
-	if err := f.agent.revokeAhead(t.Context(), f.agent.session.vault, time.Now().Unix()); !errors.Is(err, store.ErrDamaged) {
-		t.Errorf("got %v", err)
+	good, g := f.mustGrant("acme")
+	ahead.Store(-int64(365 * 24 * time.Hour))
+	_, _, err := f.newGrant(f.passphrase(testPassphrase), "acme")
+	e := (*client.Error)(nil)
+	if !errors.As(err, &e) || e.Code != pb.CodeRequest {
+		t.Fatalf("a year behind: got %v", err)
 	}
+	if !strings.Contains(e.Message, f.agent.clock().UTC().Format("2006-01-02")) || !strings.Contains(e.Why, g.GetId()) || !strings.HasSuffix(e.Next, "  nsagent grant revoke "+g.GetId()) {
+		t.Errorf("got %q, %q, %q; want the time that the clock has, which grants are later, and what to type", e.Message, e.Why, e.Next)
+	}
+	ahead.Store(0)
+	if _, err := f.show(good).Sign(t.Context(), request("acme")); err != nil {
+		t.Errorf("the clock is set right: %v", err)
+	}
+	f.mustGrant("acme")
+	f.show(good)
 }
 
-// What is revoked because the clock was ahead is what was made then, is told once, and
-// stays revoked since when it was.
-func TestOnlyGrantsOfTheFutureAreRevoked(t *testing.T) {
-	f, ahead := unlockedAhead(t)
-	_, now := f.mustGrant("acme")
-	ahead.Store(int64(24 * time.Hour))
-	_, then := f.mustGrant("acme")
-	_, revoked := f.mustGrant("acme")
-	if _, err := f.admin.RevokeGrant(t.Context(), revoked.GetId(), false); err != nil {
-		t.Fatal(err)
-	}
-	at, err := f.admin.Grant(t.Context(), revoked.GetId())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: []byte{0xff}}); err != nil {
-		t.Fatal(err) // one that cannot be read
-	}
-	ahead.Store(0)
-	f.mustGrant("acme")
-	for g, want := range map[string]string{now.GetId(): "active", then.GetId(): "revoked", revoked.GetId(): "revoked"} {
-		if got, err := f.admin.Grant(t.Context(), g); err != nil || got.GetState() != want {
-			t.Errorf("got %v, %v; want %s", got, err, want)
-		}
-	}
-	if again, err := f.admin.Grant(t.Context(), revoked.GetId()); err != nil || again.GetRevokedAt() != at.GetRevokedAt() {
-		t.Errorf("revoked at %d, and then at %d, %v", at.GetRevokedAt(), again.GetRevokedAt(), err)
-	}
-	told := 0
-	for _, e := range f.entries() {
-		if e.Event == "grant.revoke" && e.Grant == revoked.GetId() {
-			told++
-		}
-	}
-	if told != 1 {
-		t.Errorf("its revocation is told %d times", told)
+// What is in the way of a new grant is what was made later, unless it was revoked. Clocks may
+// be five minutes apart; one that starts anew has nothing later at all, which would begin to
+// live once more.
+func TestOnlyGrantsMadeLaterAreInTheWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		made, seen time.Duration // ahead of now
+		revoked    bool
+		refused    bool
+	}{
+		"a little later":                      {made: clockSlack},
+		"later":                               {made: clockSlack + time.Second, refused: true},
+		"a little later than a new beginning": {made: time.Second, seen: clockSlack + time.Second, refused: true},
+		"earlier than a new beginning":        {made: -time.Second, seen: clockSlack + time.Second},
+		"revoked":                             {made: time.Hour, seen: time.Hour, revoked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, ahead := unlockedAhead(t)
+			ahead.Store(int64(c.made))
+			_, g := f.mustGrant("acme")
+			if c.revoked {
+				if _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: []byte{0xff}}); err != nil {
+				t.Fatal(err) // one that cannot be read
+			}
+			issued := g.GetCreatedAt() - int64(c.made/time.Second)
+			f.agent.grantClock.at(0, time.Unix(issued, 0).Add(c.seen))
+			if err := f.agent.trustClock(t.Context(), f.agent.session.vault, issued); (err != nil) != c.refused || err != nil && refusedWith(err) != pb.CodeRequest {
+				t.Errorf("got %v", err)
+			}
+			if got := f.agent.grantClock.epoch; (got == issued) != (!c.refused && c.seen > clockSlack) {
+				t.Errorf("the clock starts anew at %d, now is %d", got, issued)
+			}
+		})
 	}
 }
 

@@ -79,7 +79,7 @@ func (g *granted) good(now time.Time) error {
 	switch {
 	case g.revoked.Load():
 		return refuse(ErrRevoked, pb.CodeRevoked, "grant "+g.name+" was revoked", "its unlock tokens open nothing any more", "have its owner make another:  nsagent grant new")
-	case fromAhead(g.Grant, now.Unix()):
+	case isAhead(g.IssuedAt, now.Unix()):
 		return refuse(ErrExpired, pb.CodeExpired, "the unlock token was made when the clock was ahead", "that was at "+time.Unix(g.IssuedAt, 0).UTC().Format(time.RFC3339)+", which has not come yet", "look at the clock; have its owner make another:  nsagent grant new")
 	case now.Unix() > g.NotAfter():
 		return refuse(ErrExpired, pb.CodeExpired, "the unlock token has expired", "it ended at "+time.Unix(g.NotAfter(), 0).UTC().Format(time.RFC3339), "have its owner make another:  nsagent grant new")

@@ -160,11 +160,12 @@ func TestRevocationWaitsForNobody(t *testing.T) {
 }
 
 // TestGrantOfAClockThatWasAhead: a grant that was made while the clock was ahead, and has
-// ended by it, does not begin to live once more when the clock is right again.
+// ended by it, does not begin to live once more when the clock is right again. Its owner
+// revokes it, and can make others then.
 func TestGrantOfAClockThatWasAhead(t *testing.T) {
 	f, ahead := unlockedAhead(t)
 	ahead.Store(int64(365 * 24 * time.Hour))
-	old, _ := f.mustGrant("acme") // an hour
+	old, g := f.mustGrant("acme") // an hour
 	ahead.Store(int64(365*24*time.Hour + 2*time.Hour))
 	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
 		t.Fatalf("at its end: got %v", err)
@@ -172,6 +173,12 @@ func TestGrantOfAClockThatWasAhead(t *testing.T) {
 	ahead.Store(0)
 	if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
 		t.Errorf("set back: got %v", err)
+	}
+	if _, _, err := f.newGrant(f.passphrase(testPassphrase), "acme"); err == nil || !strings.Contains(err.Error(), "grants were made at a later time than now") {
+		t.Errorf("another grant beside it: got %v", err)
+	}
+	if _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+		t.Fatal(err)
 	}
 	now, _ := f.mustGrant("acme")
 	for _, lock := range []bool{false, true} {

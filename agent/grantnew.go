@@ -82,6 +82,9 @@ func (a *Agent) proveGrant(ctx context.Context, n *newGrant, q *pb.NewGrantReque
 	if by, err = a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp()); err != nil {
 		return "", shares, err
 	}
+	if err = a.trustClock(ctx, s.vault, n.IssuedAt); err != nil {
+		return "", shares, err
+	}
 	shares, err = a.openShares(ctx, q.GetShares(), len(n.profiles))
 	return by, shares, err
 }
@@ -189,9 +192,6 @@ func (a *Agent) openShares(ctx context.Context, m *pb.Sealed, n int) (secret.Byt
 // storeGrant signs the grant, wraps the keys of its profiles, records it and puts it into
 // the vault.
 func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares secret.Bytes, by string) (*pb.NewGrantResponse, error) {
-	if err := a.trustClock(ctx, s.vault, n.IssuedAt); err != nil {
-		return nil, err
-	}
 	chain, err := unlocktoken.NewChain(n.Authority, n.next, s.vault.SignGrant)
 	if errors.Is(err, unlocktoken.ErrCaveats) {
 		return nil, badCaveats(err)

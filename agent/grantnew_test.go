@@ -164,7 +164,7 @@ func TestNewGrantThatFails(t *testing.T) {
 		}
 	}
 	f.unreadableLedger(t, func() {
-		if err := store(func(*newGrant) {}); refusedWith(err) != pb.CodeUnsafe {
+		if _, _, err := f.newGrant(f.passphrase(testPassphrase), "acme"); !errors.Is(err, &client.Error{Code: pb.CodeUnsafe}) {
 			t.Errorf("without the ledger: got %v", err)
 		}
 	})

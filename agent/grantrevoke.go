@@ -40,23 +40,13 @@ func (a *Agent) stopServing(id unlocktoken.ID) {
 // for as long as this agent runs.
 func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
 	a.stopServing(id)
-	return a.noteRevoked(ctx, c, v, "", id)
-}
-
-// noteRevoked writes down in the ledger that grants are revoked. why is for the log.
-func (a *Agent) noteRevoked(ctx context.Context, c *caller, v *vault.Vault, why string, ids ...unlocktoken.ID) error {
-	var entries []store.Entry
-	for _, id := range ids {
-		entries = append(entries, store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())})
-	}
-	if err := a.useLedger(ctx, v, func(l *ledger) error { return l.Append(entries...) }); err != nil {
+	entry := store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())}
+	if err := a.useLedger(ctx, v, func(l *ledger) error { return l.Append(entry) }); err != nil {
 		return fmt.Errorf("revoking a grant: %w", err)
 	}
-	for _, id := range ids {
-		e := audit.Event{Event: audit.EventGrantRevoke, Outcome: audit.OutcomeOK, Grant: unlocktoken.GrantName(id), Detail: why}
-		if err := a.recordDurably(c, e); err != nil { // like a lock, it does not depend on the log
-			a.log.Error("audit log not written at a revocation", "error", err)
-		}
+	e := audit.Event{Event: audit.EventGrantRevoke, Outcome: audit.OutcomeOK, Grant: unlocktoken.GrantName(id)}
+	if err := a.recordDurably(c, e); err != nil { // like a lock, it does not depend on the log
+		a.log.Error("audit log not written at a revocation", "error", err)
 	}
 	wake(a.tend) // their bundles may have certificates
 	return nil
