@@ -169,6 +169,32 @@ func TestBundleClockSetBack(t *testing.T) {
 	}
 }
 
+// TestBundleClockGoesOn: a machine whose clock begins anew with each start meets the end of a
+// grant all the same. Each time goes on where the one before has ended.
+func TestBundleClockGoesOn(t *testing.T) {
+	f := owner(t)
+	begin := time.Now()
+	text, token := f.mintBundle(unlocktoken.Caveats{NotAfter: begin.Unix() + 3600}, nil, "acme")
+	r := newRunner(t)
+	r.wall = begin
+	for start, want := range []error{nil, nil, client.ErrExpired} { // half an hour is over then, and the hour
+		r.clock.Store(0)
+		r.mustServe(text, token.Text())
+		if err := r.try("", "GET", "/x"); err != nil {
+			t.Errorf("start %d: got %v", start, err)
+		}
+		r.clock.Store(int64(25 * time.Minute))
+		if err := r.try("", "GET", "/x"); !errors.Is(err, want) {
+			t.Errorf("25 minutes after start %d: got %v, want %v", start, err, want)
+		}
+		r.end()
+	}
+	r.clock.Store(0)
+	if err := r.serve(text, token.Text()); !errors.Is(err, ErrExpired) {
+		t.Errorf("after its end: got %v, want ErrExpired", err)
+	}
+}
+
 // What manages a vault does nothing here; lock ends it.
 func TestBundleHasNoVault(t *testing.T) {
 	f := owner(t)
