@@ -72,7 +72,8 @@ func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault) {
 //
 // Errors: a *Refusal; those of the arena and the ledger.
 func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, open func() (*ledger, error)) error {
-	now := a.timeOf(g, a.clock())
+	clock := a.clock()
+	now := a.timeOf(g, clock)
 	known := a.issuers.Load()
 	id, err := known.Verify(ctx, token, oidc.Audience(g.Vault), now)
 	if err == nil {
@@ -90,7 +91,9 @@ func (a *Agent) identify(ctx context.Context, g *granted, token secret.Bytes, op
 	if _, used := l.Get(ledgerIDToken, id.ID[:]); used {
 		return refuse(ErrGrant, pb.CodeGrant, "the ID token was not taken", "it was used before, and is good for one exchange", "get another from the CI service for each command")
 	}
-	l.Forget(ledgerIDToken, unixSeconds(now))
+	// By the machine's clock, which no grant's is behind: one that is over for this grant may
+	// be good for another.
+	l.Forget(ledgerIDToken, unixSeconds(clock))
 	if err := l.Append(store.Entry{Kind: ledgerIDToken, Subject: id.ID[:], Value: unixSeconds(id.Expires)}); err != nil {
 		return fmt.Errorf("noting an ID token: %w", err)
 	}

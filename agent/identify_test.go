@@ -312,6 +312,36 @@ func TestIdentifyWithoutALedger(t *testing.T) {
 	}
 }
 
+// TestIDTokenIsKnownWhileItIsGood: that an ID token was used is forgotten when it is over by
+// the clock of the machine, and not when it is by the clock of a grant that was made before a
+// clock that was ahead: for others it would be good again.
+func TestIDTokenIsKnownWhileItIsGood(t *testing.T) {
+	w := startJobs(t)
+	now := time.Now()
+	w.agent.grantClock.epoch, w.agent.grantClock.before = now.Add(time.Second).Unix(), now.Add(30*time.Minute).Unix()
+	used := map[bool][]byte{true: bytes.Repeat([]byte{1}, 16), false: bytes.Repeat([]byte{2}, 16)} // by whether it is good
+	l, _ := w.openedLedger()
+	if err := l.Append(
+		store.Entry{Kind: ledgerIDToken, Subject: used[true], Value: unixSeconds(now.Add(10 * time.Minute))},
+		store.Entry{Kind: ledgerIDToken, Subject: used[false], Value: unixSeconds(now.Add(-time.Minute))},
+	); err != nil {
+		t.Fatal(err)
+	}
+	token, err := w.agent.arena.Take(w.issuer.Sign(t, w.issuer.GitHub(w.audience, now.Add(30*time.Minute))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer token.Destroy()
+	if err := w.agent.identify(t.Context(), w.agent.newGranted(mustRead(t, w.token)), token, func() (*ledger, error) { return l, nil }); err != nil {
+		t.Fatal(err)
+	}
+	for good, id := range used {
+		if _, known := l.Get(ledgerIDToken, id); known != good {
+			t.Errorf("good %v: known %v", good, known)
+		}
+	}
+}
+
 // Keys that could not be had are the network's fault; an error of our own stays what it is.
 // A job is named by what cannot be somebody else's tomorrow.
 func TestIdentityWords(t *testing.T) {
