@@ -106,10 +106,15 @@ func startSleeper(t *testing.T, how string) int {
 	return cmd.Process.Pid
 }
 
-// childSleep waits for the end of its stdin, hardened or plain.
+// childSleep waits for the end of its stdin: plain, hardened, or hardened and readable again.
 func childSleep(args []string) error {
-	if args[0] == "hardened" {
+	if args[0] != "plain" {
 		if err := Process(); err != nil {
+			return err
+		}
+	}
+	if args[0] == "readable" {
+		if err := Readable(); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,15 @@ func Unreadable() error {
 	return nil
 }
 
+// Readable undoes what Unreadable does, for a process that holds no secret: others of the
+// same user can tell which program it is, and read its memory.
+func Readable() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("making the process readable: %w", err)
+	}
+	return nil
+}
+
 // Name gives the process the name that ps and top show, of at most 15 bytes. One that was
 // executed by a descriptor would be called by the number of that. It has to be called on
 // the first thread, so at the start of main.

@@ -69,12 +69,15 @@ func childProcess(args []string) error {
 }
 
 // A process of the same user reads the memory of one that is not hardened, and not
-// that of one that is.
+// that of one that is, unless that lets others read it.
 func TestProcessIsUnreadable(t *testing.T) {
 	if b, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && strings.TrimSpace(string(b)) != "0" {
 		t.Log("this kernel restricts ptrace by itself: the control cannot show much")
 	} else if got := spy(t, "plain"); got != "mem environ fd ptrace" {
 		t.Fatalf("control: a plain process gave away %q, want all", got)
+	}
+	if got, plain := spy(t, "readable"), spy(t, "plain"); got != plain {
+		t.Errorf("one that is readable gave away %q, a plain one %q", got, plain)
 	}
 	if got := spy(t, "hardened"); got != "" {
 		t.Errorf("a hardened process gave away %q, want nothing", got)

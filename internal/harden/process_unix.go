@@ -11,6 +11,9 @@ import (
 // Unreadable does nothing: this system has no such right to give up.
 func Unreadable() error { return nil }
 
+// Readable does nothing: there is nothing to undo.
+func Readable() error { return nil }
+
 // Name does nothing: here a process is called by its program.
 func Name(string) {}
 

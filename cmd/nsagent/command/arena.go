@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -35,8 +36,12 @@ func arenaFor(from string) (*secret.Arena, error) {
 	return newArenaOf(0)
 }
 
-// newArenaOf returns so much locked memory; 0 means what the limit allows.
+// newArenaOf returns so much locked memory; 0 means what the limit allows. From then on
+// nobody else of the user can read the process: a secret may come.
 func newArenaOf(size int) (*secret.Arena, error) {
+	if err := harden.Unreadable(); err != nil {
+		return nil, err
+	}
 	a, err := secret.NewArena(secret.ArenaConfig{Mode: secret.ModeAuto, Size: size})
 	if err != nil {
 		why, next, _ := strings.Cut(plain(err), "; ")

@@ -31,6 +31,7 @@ const (
 // sits at the terminal is shown what for, and asked; without a terminal it is said what is
 // waited for. The call goes on meanwhile: somebody else may answer, too.
 func (e *env) attended(ctx context.Context, call func(context.Context) error) error {
+	beKnown()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan error, 1)
@@ -83,7 +84,7 @@ func (e *env) attend(ctx context.Context) error {
 		return nil
 	}
 	defer func() { _ = t.Close() }()
-	arena, err := newArena()
+	arena, err := newArena() // only now: the agent has seen which program asks
 	if err != nil {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -32,6 +33,16 @@ func (e *env) askAsProfile(ctx context.Context, calls func(*client.Client) error
 		defer context.AfterFunc(ctx, func() { _ = cl.Close() })()
 		return calls(cl)
 	})
+}
+
+// beKnown lets the agent see which program asks, by which rules, approvals and the log go:
+// its parent cannot see that of a process which others of the user cannot read. It is for
+// commands that hold no secret; one that was given an unlock token stays as it is, and what
+// comes to hold a secret by newArena is unreadable again from then on.
+func beKnown() {
+	if !client.UnlockTokenNamed() {
+		_ = harden.Readable() // what is not known is allowed no more by that
+	}
 }
 
 // byOwnRight says, where an unlock token is set, that managing goes by the user's own right

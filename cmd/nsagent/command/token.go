@@ -18,20 +18,17 @@ Whoever has it can do what the role may do, for up to an hour.`,
   nsagent token --scope rest_webservices -o json`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := e.dialProfile(c.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { _ = cl.Close() }()
-			r, err := cl.AccessToken(c.Context(), client.AccessTokenRequest{Scopes: scopes})
-			if err != nil {
-				return err
-			}
-			e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
-			if e.json() {
-				return e.printJSON(r.JSON())
-			}
-			return e.print(r.GetAccessToken())
+			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
+				r, err := cl.AccessToken(c.Context(), client.AccessTokenRequest{Scopes: scopes})
+				if err != nil {
+					return err
+				}
+				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
+				if e.json() {
+					return e.printJSON(r.JSON())
+				}
+				return e.print(r.GetAccessToken())
+			})
 		},
 	}
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "only these `SCOPES`, separated by commas (else all of the profile's)")
