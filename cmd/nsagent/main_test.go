@@ -21,6 +21,9 @@ type world struct {
 	missing error  // why there is no keyring
 }
 
+// programVariable names, for tests that tests run, the directory that has nsagent already.
+const programVariable = "NSAGENT_TEST_PROGRAM"
+
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
@@ -46,9 +49,26 @@ var shared world
 // prepare builds the program that people run, with nothing of a test in it, and
 // tries whether a keyring can be started. Under the race detector the program has it too.
 func (w *world) prepare() error {
+	if w.bin = os.Getenv(programVariable); w.bin == "" {
+		if err := w.build(); err != nil {
+			return err
+		}
+	}
+	keyring, err := keyringtest.New(keyringtest.Unlocked)
+	if err == nil {
+		err = keyring.Stop()
+	}
+	w.missing = err
+	if w.missing != nil && needs.Required("keyring") {
+		return w.missing
+	}
+	return nil
+}
+
+// build builds the program into a directory of its own.
+func (w *world) build() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
-	var err error
 	if w.bin, err = os.MkdirTemp("", "nsbin"); err != nil {
 		return fmt.Errorf("making a directory for the program: %w", err)
 	}
@@ -64,17 +84,11 @@ func (w *world) prepare() error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building nsagent: %w\n%s", err, out)
 	}
-	keyring, err := keyringtest.New(keyringtest.Unlocked)
-	if err == nil {
-		err = keyring.Stop()
-	}
-	w.missing = err
-	if w.missing != nil && needs.Required("keyring") {
-		return w.missing
-	}
 	return nil
 }
 
 func (w *world) close() {
-	_ = os.RemoveAll(w.bin)
+	if os.Getenv(programVariable) == "" {
+		_ = os.RemoveAll(w.bin)
+	}
 }
