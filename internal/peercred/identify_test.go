@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -199,6 +200,46 @@ func TestExeLookup(t *testing.T) {
 	if calls != 1 {
 		t.Errorf("looked up %d times, want 1", calls)
 	}
+}
+
+// An executable that was not told is asked for again, by the next call and not by those
+// that waited for the answer, and what is told is kept.
+func TestExeIsAskedForAgain(t *testing.T) {
+	c := start(t, listen(t), roleConnect, strconv.Itoa(os.Getuid()))
+	p, err := Identify(c.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	synctest.Test(t, func(t *testing.T) {
+		calls, answer := 0, make(chan error)
+		p.Lookup = func(int) (string, error) { calls++; return "/bin/x", <-answer }
+		for i, c := range []struct {
+			err  error
+			want string
+		}{{errors.New("no answer"), ""}, {nil, "/bin/x"}} {
+			got := make(chan string, 4)
+			for range cap(got) {
+				go func() { got <- p.Exe() }()
+			}
+			synctest.Wait()
+			if known := p.KnownExe(); known != "" {
+				t.Errorf("before the answer: %q is known", known)
+			}
+			answer <- c.err
+			for range cap(got) {
+				if exe := <-got; exe != c.want {
+					t.Errorf("got %q, want %q", exe, c.want)
+				}
+			}
+			if calls != i+1 {
+				t.Errorf("looked up %d times, want %d", calls, i+1)
+			}
+		}
+		if p.Exe() != "/bin/x" || p.KnownExe() != "/bin/x" || calls != 2 {
+			t.Errorf("%q is known after %d calls", p.KnownExe(), calls)
+		}
+	})
 }
 
 func TestClosedPeer(t *testing.T) {

@@ -3,6 +3,7 @@ package peercred
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Peer is the process that opened a connection. It must be closed; closing the
@@ -27,9 +28,10 @@ type Peer struct {
 	// the first Exe.
 	Lookup func(pidfd int) (string, error)
 
-	exe sync.Once
-	// exePath is what exe found.
-	exePath string
+	exe atomic.Pointer[string] // nil: not known
+
+	exeMu  sync.Mutex    // guards asking
+	asking chan struct{} // closed once it has been asked for; nil: nobody asks
 
 	mu    sync.RWMutex // guards open and pidfd
 	open  bool         // whether there is a pidfd
@@ -48,18 +50,46 @@ func (p *Peer) Alive() error {
 	return alive(p.pidfd)
 }
 
-// Exe returns the path of the executable that the process ran at the first call,
-// or "" where it cannot be read: the process is another user's, or not dumpable, or
-// gone. For a script it is the interpreter. Unknown must never count as allowed.
+// Exe returns the path of the executable that the process ran at the first call that
+// found it, or "" where it cannot be read: the process is another user's, or not
+// dumpable, or gone, or Lookup had no answer. The next call asks again then. For a script
+// it is the interpreter. Unknown must never count as allowed.
 func (p *Peer) Exe() string {
-	p.exe.Do(func() {
-		path, err := p.lookUp()
-		if err != nil || p.Alive() != nil {
-			return // gone: the number may be another's already
-		}
-		p.exePath = path
-	})
-	return p.exePath
+	if path := p.KnownExe(); path != "" {
+		return path
+	}
+	p.exeMu.Lock()
+	asked := p.asking
+	if asked == nil {
+		p.asking = make(chan struct{})
+	}
+	p.exeMu.Unlock()
+	if asked == nil {
+		p.findExe()
+	} else {
+		<-asked
+	}
+	return p.KnownExe()
+}
+
+// KnownExe returns what Exe has found so far, and asks nobody.
+func (p *Peer) KnownExe() string {
+	if path := p.exe.Load(); path != nil {
+		return *path
+	}
+	return ""
+}
+
+// findExe asks for the executable, and wakes those who wait for that.
+func (p *Peer) findExe() {
+	path, err := p.lookUp()
+	if err == nil && p.Alive() == nil { // else it is gone, and the number may be another's already
+		p.exe.CompareAndSwap(nil, &path)
+	}
+	p.exeMu.Lock()
+	defer p.exeMu.Unlock()
+	close(p.asking)
+	p.asking = nil
 }
 
 // lookUp reads the path of the executable, here or through Lookup.
