@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nsagent/nsagent/internal/pattern"
 )
@@ -33,8 +34,9 @@ type Process struct {
 	Terminal string
 }
 
-// maxHashed is the largest executable that is hashed.
-const maxHashed = 1 << 30
+// maxHashed is the largest executable that is hashed, in bytes: what runs a script, and
+// what holds one within, is smaller.
+const maxHashed = 256 << 20
 
 // encode returns p as the body of an answer: its parts, each ended by a zero byte.
 func (p Process) encode() []byte {
@@ -55,7 +57,7 @@ func parseProcess(b []byte) (Process, error) {
 }
 
 // Process tells about a process; hashed asks for the hash of its executable as well, which
-// may take a second.
+// takes as long as that takes to read. The parent goes on where ctx ends before.
 func (l *Link) Process(ctx context.Context, pid int32, hashed bool) (Process, error) {
 	body := binary.BigEndian.AppendUint32(nil, uint32(pid)) // #nosec G115 -- the kernel's pid_t
 	if hashed {
@@ -86,7 +88,8 @@ func (s *supervisor) answerProcess(m message) error {
 	go func() {
 		defer func() { <-s.looking }()
 		m.body = lookAt(pid, hashed).encode()
-		_, _ = s.link.Write(m.encode()) // the agent is gone where this fails
+		_ = s.link.SetWriteDeadline(time.Now().Add(writeTime)) // that of the question may be over
+		_, _ = s.link.Write(m.encode())                        // the agent is gone where this fails
 	}()
 	return nil
 }

@@ -4,6 +4,7 @@ package supervise
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,6 +103,43 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestLateAnswer: a look that takes longer than a question may take to be written is
+// answered all the same. Else the agent would wait for it, and look at nobody in its place.
+func TestLateAnswer(t *testing.T) {
+	ours, theirs, err := socketpair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ours.Close() }()
+	agent, err := unixConn(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = agent.Close() }()
+	if err := ours.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	s := &supervisor{link: ours, looking: make(chan struct{}, 1)}
+	question := binary.BigEndian.AppendUint32(nil, uint32(os.Getpid()))
+	if err := s.answerProcess(message{kind: kindProcess, seq: 7, body: append(question, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	_ = agent.SetReadDeadline(time.Now().Add(10 * time.Second))
+	b := make([]byte, maxMessage)
+	n, err := agent.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := parseMessage(b[:n])
+	if err != nil || m.kind != kindProcess || m.seq != 7 {
+		t.Fatalf("got %+v, %v", m, err)
+	}
+	exe, _ := os.Readlink("/proc/self/exe")
+	if p, err := parseProcess(m.body); err != nil || p.Exe != exe {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
 func TestHashOfOddFiles(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
@@ -111,7 +150,14 @@ func TestHashOfOddFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = keep.Close() }()
-	for _, path := range []string{pipe, "/", "/dev/null", "/none"} {
+	huge := filepath.Join(t.TempDir(), "huge")
+	if err := os.WriteFile(huge, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, maxHashed+1); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/", "/dev/null", "/none", huge} {
 		if got := hashOf(path); got != "" {
 			t.Errorf("%s: got %s", path, got)
 		}

@@ -32,8 +32,9 @@ const (
 	// A prompter lives as long as the agent keeps its connection; one that has just closed
 	// it may still be there when the next is asked for.
 	maxPrompters = 2
-	// maxLooks is how many processes are looked at at once.
-	maxLooks = 16
+	// maxLooks is how many processes are looked at at once, which is more than the agent
+	// asks for: it gives each of its sockets a share.
+	maxLooks = 2048
 	// stopTime is how long the agent may take to end after it was asked to.
 	stopTime = 10 * time.Second
 )
