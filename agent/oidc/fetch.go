@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/gateway"
@@ -19,6 +20,8 @@ const (
 	// fetchPause is the time between two fetches, whatever tokens name.
 	fetchPause = 30 * time.Second
 	fetchTime  = 10 * time.Second
+	// renewTime bounds both fetches that it takes, and what has to start before.
+	renewTime = 3 * fetchTime
 )
 
 // Do has a job done by the gateway.
@@ -30,12 +33,15 @@ type source struct {
 	do       Do
 	boottime func() time.Duration
 
-	turn chan struct{} // holds a value while somebody looks at or changes what follows
-	keys keySet        // nil: none yet
-	// fetched is when keys came, and tried when they were last asked for, by the boot
-	// clock; tried is meant only where once is set.
-	fetched, tried time.Duration
-	once           bool
+	// turn holds a value while somebody asks the issuer, or finds that it is too soon; it
+	// guards tried, when that was last done by the boot clock, and once: that it was.
+	turn  chan struct{}
+	tried time.Duration
+	once  bool
+
+	mu      sync.Mutex    // guards what follows
+	keys    keySet        // nil: none yet
+	fetched time.Duration // when they came, by the boot clock
 }
 
 // newSource returns a source. The error is one of Issuer.Check.
@@ -55,37 +61,73 @@ func newSource(i Issuer, do Do, boottime func() time.Duration) (*source, error) 
 
 // key returns the key that a token names. Keys that are not pinned are fetched where the
 // name is not known, at most once in fetchPause: what a token names is anybody's choice.
+// Meanwhile those that are known are good, and who waits no more does not end it.
 //
 // The error is ctx's, one wrapping ErrKeys, or a *Refused with ErrKey.
 func (s *source) key(ctx context.Context, name keyName) (crypto.PublicKey, error) {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	now := s.boottime()
-	if s.JWKS == nil && now-s.fetched > keysLife {
-		s.keys = nil
-	}
-	if key := s.keys[name]; key != nil {
-		return key, nil
-	}
-	if s.JWKS == nil && !(s.once && now-s.tried < fetchPause) {
-		s.once, s.tried = true, now
-		keys, err := s.fetch(ctx)
-		if err != nil {
+	keys := s.known()
+	if s.JWKS == nil && keys[name] == nil {
+		if err := s.ask(ctx); err != nil {
 			return nil, err
 		}
-		s.keys, s.fetched = keys, now
-		if key := keys[name]; key != nil {
-			return key, nil
-		}
+		keys = s.known()
 	}
-	if s.keys == nil {
+	if keys == nil {
 		return nil, fmt.Errorf("%w: %s could not be asked just now", ErrKeys, s.URL)
 	}
+	if key := keys[name]; key != nil {
+		return key, nil
+	}
 	return nil, refuse(ErrKey, "its issuer "+s.URL+" has no such key")
+}
+
+// known returns the keys that are good now; nil: none.
+func (s *source) known() keySet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.JWKS == nil && s.boottime()-s.fetched > keysLife {
+		s.keys = nil
+	}
+	return s.keys
+}
+
+// ask has the keys fetched, where it may, and waits for that.
+func (s *source) ask(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	over := make(chan error, 1)
+	go func() {
+		defer func() { <-s.turn }()
+		over <- s.renew(context.WithoutCancel(ctx))
+	}()
+	select {
+	case err := <-over:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// renew fetches the keys, unless that was just done. Only one does at a time.
+func (s *source) renew(ctx context.Context) error {
+	now := s.boottime()
+	if s.once && now-s.tried < fetchPause {
+		return nil
+	}
+	s.once, s.tried = true, now
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	keys, err := s.fetch(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys, s.fetched = keys, now
+	return nil
 }
 
 // fetch asks the issuer for its keys (OpenID Connect Discovery 1.0, section 4).

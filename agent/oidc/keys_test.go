@@ -2,11 +2,16 @@ package oidc
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/gateway"
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
 )
 
@@ -84,6 +89,78 @@ func TestKeysAreFetchedAnew(t *testing.T) {
 	if _, err := w.verify(t, token()); err != nil || w.Fetched() != 3 {
 		t.Errorf("keys that are old: %v, fetched %d times", err, w.Fetched())
 	}
+}
+
+// TestFetchKeepsNobodyWaiting: whoever names a key that nobody knows has the keys fetched,
+// which may take long. Jobs whose key is known do not wait for that, and it does not end
+// with the one who asked: else anybody with a token could keep the keys from being renewed.
+func TestFetchKeepsNobodyWaiting(t *testing.T) {
+	const url = "https://ci.example"
+	ec := good(t, "EC")
+	synctest.Test(t, func(t *testing.T) {
+		var boot time.Duration
+		ids, hangs, release, fetches := []string{"old"}, false, make(chan struct{}), 0
+		s, err := newSource(Issuer{URL: url}, func(ctx context.Context, j gateway.Job, _ gateway.Payload) (gateway.Answer, error) {
+			fetches++
+			kept := map[string]string{"issuer": url, "jwks_uri": url + "/keys"}
+			for i, id := range ids {
+				key := fmt.Sprintf("keys.%d.", i)
+				kept[key+"kid"], kept[key+"kty"], kept[key+"crv"], kept[key+"x"], kept[key+"y"] = id, ec.Type, ec.Curve, ec.X, ec.Y
+			}
+			if hangs {
+				select {
+				case <-release:
+				case <-ctx.Done():
+					return gateway.Answer{}, ctx.Err()
+				}
+			}
+			return gateway.Answer{Status: http.StatusOK, Verified: true, Readable: true, Kept: kept}, nil
+		}, func() time.Duration { return boot })
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := func(ctx context.Context, id string) error {
+			_, err := s.key(ctx, keyName{id, "ES256"})
+			return err
+		}
+		if err := has(t.Context(), "old"); err != nil {
+			t.Fatal(err)
+		}
+		boot += fetchPause
+		ids, hangs = []string{"old", "new"}, true
+		asks, leave := context.WithCancel(t.Context())
+		got := make(chan error)
+		go func() { got <- has(asks, "nobody's") }()
+		synctest.Wait()
+		if err := has(t.Context(), "old"); err != nil || fetches != 3 {
+			t.Errorf("a key that is known: %v, %d fetches", err, fetches)
+		}
+		leave()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			t.Errorf("who waits no more: got %v", err)
+		}
+		nobodys := make(chan error)
+		go func() { got <- has(t.Context(), "new") }()
+		go func() { nobodys <- has(t.Context(), "nobody's") }()
+		if err := has(asks, "new"); !errors.Is(err, context.Canceled) {
+			t.Errorf("who does not wait for a turn: got %v", err)
+		}
+		synctest.Wait()
+		close(release)
+		if err, other := <-got, <-nobodys; err != nil || !errors.Is(other, ErrKey) || fetches != 4 {
+			t.Errorf("those who waited for it: %v, and %v, after %d fetches", err, other, fetches)
+		}
+
+		// An issuer that never answers is given up.
+		boot += fetchPause
+		release = make(chan struct{})
+		if err := has(t.Context(), "nobody's"); !errors.Is(err, ErrKeys) {
+			t.Errorf("no answer: got %v", err)
+		}
+		if err := has(t.Context(), "old"); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	})
 }
 
 // A server that is not the issuer's, and one that nobody trusts, give no keys.
