@@ -110,12 +110,11 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		_ = conn.Close()
 		return
 	}
-	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood, socket: c.socket}
+	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood, socket: c.socket, evidence: newEvidence()}
 	counted.onClose = func() {
 		c.agent.leave(counted)
 		c.socket.forget(counted)
 		c.agent.seals.forget(peer)
-		c.agent.evidences.forget(peer)
 		c.agent.tokenSeals.forget(peer)
 		c.agent.uploads.forget(peer)
 		c.agent.connections.Add(-1)
@@ -203,11 +202,13 @@ type countedConn struct {
 	gone bool
 	// socket is the one of a grant that it came by; nil: agent.sock or admin.sock.
 	socket *grantSocket
+	// evidence is what is known about the process that opened it.
+	evidence *evidence
 }
 
 // caller returns who calls on the connection.
 func (c *countedConn) caller() *caller {
-	return &caller{peer: c.Conn.Identity(), grant: c.grant.Load(), socket: c.socket}
+	return &caller{peer: c.Conn.Identity(), grant: c.grant.Load(), socket: c.socket, evidence: c.evidence}
 }
 
 // Read gives the bytes that were looked at first, and takes its time with a

@@ -48,7 +48,7 @@ func (a *Agent) approved(s *session, u *use, p *live, d *policy.Decision) error 
 	if g := u.caller.granted(); g != nil {
 		q.Grant = g.name
 	} else {
-		q.Exe = u.caller.peer.Exe()
+		q.Exe = u.caller.peer.KnownExe()
 	}
 	if s := u.caller.by(); s != nil {
 		q.Socket, q.Outermost = s.name, s.outermost().path

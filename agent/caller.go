@@ -19,6 +19,8 @@ type caller struct {
 	// socket is the one that was made for a grant, if the caller came by such a one; nil is
 	// agent.sock or admin.sock.
 	socket *grantSocket
+	// evidence is what is known about the process; nil: nothing, nor is it looked at.
+	evidence *evidence
 }
 
 // granted returns the grant of the caller; nil where the right is the owner's or the

@@ -41,8 +41,8 @@ type use struct {
 	// a place among the uses of that rule that are under way, until endUse.
 	rule    string
 	counted bool
-	// evidence is what is known about the process that asks, as far as policy wants to.
-	evidence policy.Evidence
+	// looked is what the process that asks was looked at for, in vain or not.
+	looked policy.Facts
 	// approved is the question that somebody has approved for this use, and approval the
 	// request that they were asked by; empty where nobody had to.
 	approved approval.Question
@@ -100,7 +100,7 @@ func (a *Agent) useProfile(s *session, p *live, act func(*live) error) error {
 // decides anew. Only if all of it went well it returns the profile and its session.
 func (a *Agent) authorize(ctx context.Context, u *use) (*session, *live, error) {
 	for {
-		s, p, err := a.decide(u, ctx.Value(atOnce{}) == nil)
+		s, p, err := a.decide(ctx, u)
 		ask := (*asks)(nil)
 		if !errors.As(err, &ask) {
 			return s, p, err
@@ -123,24 +123,42 @@ func withoutWaiting(ctx context.Context) context.Context {
 // checks that the target is the profile's own, that policy and the grant allow the use,
 // counts it, and writes the audit entry, in this order. Only if all of it went well it
 // returns the profile and its session; the caller says endUse then, once the use is over.
-// Where somebody has to approve it, and waits says that the caller waits for that, it is
-// not counted and there is no entry yet: the error is an asks.
+// Where somebody has to approve it, and ctx is not of a call that does not wait for that,
+// it is not counted and there is no entry yet: the error is an asks.
+//
+// Where the policy asks about the process, that is looked at once all else is found good,
+// until ctx ends, and the rest is checked anew.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
 // meanwhile: a disk that hangs must not keep anybody from locking.
-func (a *Agent) decide(u *use, waits bool) (*session, *live, error) {
-	u.unheard = a.heed(u.caller.granted())
-	now, boot := a.clock(), a.boottime()
-	u.caller.peer.Exe() // asked for once, and it may take a while: not with the lock held
-	u.evidence = a.evidenceOf(u.caller, boot)
-	a.mu.RLock()
-	s, p, d, err := a.decideLocked(u, now, boot)
-	a.mu.RUnlock()
+func (a *Agent) decide(ctx context.Context, u *use) (*session, *live, error) {
+	u.caller.peer.Exe() // it may take a while: not with the lock held
+	var (
+		now  time.Time
+		boot time.Duration
+		s    *session
+		p    *live
+		d    policy.Decision
+		err  error
+	)
+	for {
+		u.unheard = a.heed(u.caller.granted())
+		now, boot = a.clock(), a.boottime()
+		a.mu.RLock()
+		s, p, d, err = a.decideLocked(u, now, boot)
+		a.mu.RUnlock()
+		missing, ok := errors.AsType[unseen](err)
+		if !ok {
+			break
+		}
+		u.looked = policy.Facts(missing)
+		a.awaitLook(ctx, u.caller, u.looked)
+	}
 	a.haveShownAgain(u.caller, err)
 	u.rule = d.Rule
 	if ask := (*asks)(nil); errors.As(err, &ask) {
-		if waits {
+		if ctx.Value(atOnce{}) == nil {
 			return s, p, err
 		}
 		err = ask.refusal()
@@ -195,6 +213,7 @@ func (a *Agent) failed(u *use, p *live, err error) error {
 
 // decideLocked returns the profile that u may use, and what policy decided. Where it
 // refuses it returns the profile too, if there is one, so that the entry can name it.
+// Where the process has to be looked at first, the error is an unseen.
 func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *session, p *live, d policy.Decision, err error) {
 	if err := u.caller.alive(); err != nil {
 		return nil, nil, d, err
@@ -231,7 +250,6 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 	at := policy.Attempt{
 		UID: u.caller.uid(), Owner: a.owner, Profile: p.Name, Environment: p.identity.Account.Environment(),
 		Access: policy.Access(p.Access), Kind: u.kind, Method: u.method, Time: now, Entrusted: u.caller.by() != nil,
-		Evidence: u.evidence,
 	}
 	if grant != nil {
 		at.Grant, at.Issuer, at.Claims = grant.name, grant.issuer.URL, grant.claims
@@ -247,6 +265,10 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 			u.beyond = true
 			return s, p, d, err
 		}
+	}
+	at.Evidence = u.caller.evidence.known()
+	if asks := s.policy().policy.Asks(); asks&^(at.Evidence.Known|u.looked) != 0 {
+		return s, p, d, unseen(asks)
 	}
 	if d, err = s.policy().decide(at); err != nil {
 		return s, p, d, err

@@ -9,65 +9,98 @@ import (
 	"github.com/nsagent/nsagent/internal/peercred"
 )
 
-// evidenceTime bounds how long looking at a process may take: its executable is hashed.
-const evidenceTime = 5 * time.Second
+const (
+	// evidenceTime bounds how long a call waits until its process has been looked at: the
+	// executable is hashed.
+	evidenceTime = 5 * time.Second
+	// looksAtOnce is how many processes are looked at at once for agent.sock, and for each
+	// socket of a grant: who is behind one of them, and has an executable that takes long
+	// to read, or never ends, keeps nobody else waiting. The parent takes what all of them
+	// may ask for.
+	looksAtOnce = 4
+)
 
-// evidences are what is known about the processes at the other ends of connections. Each
-// is looked at once, when a rule first asks; what a process becomes by exec is not seen,
-// as little as who else has the descriptor.
-type evidences struct {
-	mu sync.Mutex // guards of
-	of map[*peercred.Peer]*evidence
-}
-
-// evidence is what is known about one process.
+// evidence is what is known about the process at the other end of a connection. What it
+// becomes by exec is not seen, as little as who else has the descriptor. A nil evidence
+// knows nothing, and learns nothing.
 type evidence struct {
-	mu     sync.Mutex // held while the process is looked at; guards what follows
-	asked  policy.Facts
-	answer policy.Evidence
+	turn chan struct{} // holds a value while the process is looked at
+
+	mu sync.Mutex // guards learnt
+	// learnt is what the last look told that told anything; what is missing is asked again.
+	learnt policy.Evidence
 }
 
-// forget drops what is known about a peer that is gone.
-func (e *evidences) forget(p *peercred.Peer) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.of, p)
-}
+func newEvidence() *evidence { return &evidence{turn: make(chan struct{}, 1)} }
 
-func (e *evidences) get(p *peercred.Peer) *evidence {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.of == nil {
-		e.of = make(map[*peercred.Peer]*evidence)
-	}
-	if e.of[p] == nil {
-		e.of[p] = new(evidence)
-	}
-	return e.of[p]
-}
-
-// evidenceOf returns what is known about the process of c, as far as the policy asks for
-// it. It may take a while: the caller holds no lock.
-func (a *Agent) evidenceOf(c *caller, boot time.Duration) policy.Evidence {
-	a.mu.RLock()
-	s, err := a.sessionForLocked(c, boot)
-	a.mu.RUnlock()
-	if err != nil {
+// known returns what was learnt.
+func (e *evidence) known() policy.Evidence {
+	if e == nil {
 		return policy.Evidence{}
 	}
-	asked := s.policy().policy.Asks()
-	if asked == 0 {
-		return policy.Evidence{}
-	}
-	e := a.evidences.get(c.peer)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if asked&^e.asked == 0 {
-		return e.answer
+	return e.learnt
+}
+
+// unseen is why a use is not decided on yet: its process has to be looked at for this.
+type unseen policy.Facts
+
+// Error says what is missing.
+func (unseen) Error() string { return "agent: the process has not been looked at" }
+
+// awaitLook has the process of c looked at for what is asked, unless that is known, and
+// returns after that, or once c has waited long enough. The caller holds no lock.
+//
+// A look that nobody waits for any more goes on, in its place, and what it tells is kept:
+// the parent cannot stop reading a file that does not come.
+func (a *Agent) awaitLook(ctx context.Context, c *caller, asked policy.Facts) {
+	e, places := c.evidence, a.looksOf(c.by())
+	if e == nil {
+		return
 	}
-	e.asked |= asked
-	e.answer = a.lookAt(c.peer, e.asked)
-	return e.answer
+	ctx, cancel := context.WithTimeout(ctx, evidenceTime)
+	defer cancel()
+	over := make(chan struct{})
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	if asked&^e.known().Known == 0 {
+		<-e.turn
+		return
+	}
+	select {
+	case places <- struct{}{}:
+	case <-ctx.Done():
+		<-e.turn
+		return
+	}
+	go func() {
+		defer close(over)
+		got := a.lookAt(c.peer, asked)
+		<-places
+		if got.Known != 0 {
+			e.mu.Lock()
+			e.learnt = got
+			e.mu.Unlock()
+		}
+		<-e.turn
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+// looksOf returns where the looks at processes behind s have their places: at the outermost
+// socket, so that nobody gets more of them by opening another.
+func (a *Agent) looksOf(s *grantSocket) chan struct{} {
+	if s == nil {
+		return a.looks
+	}
+	return s.outermost().looks
 }
 
 // lookAt looks at a process. What cannot be told counts as not known, and so does all of a
@@ -83,9 +116,7 @@ func (a *Agent) lookAt(p *peercred.Peer, asked policy.Facts) policy.Evidence {
 	if p.PID == 0 || p.Alive() != nil {
 		return policy.Evidence{}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), evidenceTime)
-	defer cancel()
-	e, err := a.cfg.Evidence(ctx, p.PID, asked)
+	e, err := a.cfg.Evidence(context.Background(), p.PID, asked)
 	if err != nil {
 		a.log.Warn("a process that asks cannot be looked at", "error", err)
 		return policy.Evidence{}

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/peercred"
 )
 
-// A process is looked at when a rule asks, once a connection, and what cannot be told
-// gives no right.
+// A process is looked at when a rule asks, what is told is kept as long as its connection,
+// and what cannot be told gives no right.
 func TestEvidence(t *testing.T) {
 	var asked atomic.Int32
 	var answer atomic.Pointer[policy.Evidence]
@@ -77,39 +76,6 @@ func TestEvidence(t *testing.T) {
 	if err := sign(f.dial()); err != nil {
 		t.Errorf("known, and not meant: %v", err)
 	}
-}
-
-// What is known about a connection goes with it.
-func TestEvidenceIsForgotten(t *testing.T) {
-	f := start(t, func(c *Config) {
-		c.Evidence = func(context.Context, int32, policy.Facts) (policy.Evidence, error) {
-			return policy.Evidence{Known: policy.FactTTY}, nil
-		}
-	})
-	f.unlock()
-	f.addTBA("acme")
-	f.adopt("version = 1\n[[rule]]\nname = \"a\"\neffect = \"allow\"\nwhat = \"*\"\nwho = { tty = false }\n")
-	c := f.dial()
-	if _, err := c.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL}); err != nil {
-		t.Fatal(err)
-	}
-	known := func() int {
-		f.agent.evidences.mu.Lock()
-		defer f.agent.evidences.mu.Unlock()
-		return len(f.agent.evidences.of)
-	}
-	if n := known(); n != 1 {
-		t.Fatalf("%d connections are known", n)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 5*time.Second, func() string {
-		if n := known(); n != 0 {
-			return fmt.Sprintf("%d connections are known", n)
-		}
-		return ""
-	})
 }
 
 // A process that has ended is not known, whatever its number says.

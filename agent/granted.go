@@ -95,7 +95,7 @@ func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
 	}
 	r := unlocktoken.Request{
 		Time: now.Unix(), Credential: unlocktoken.ID(id), Kind: string(u.kind), Method: u.method, Issuer: g.issuer.URL, Claims: g.claims,
-		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.Exe(),
+		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.KnownExe(),
 	}
 	if u.target != nil {
 		r.Host, r.Path, r.Script = u.target.Host(), u.target.Path(), policy.Script(u.target.Path(), u.target.RawQuery())

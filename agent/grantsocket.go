@@ -34,6 +34,10 @@ type grantSocket struct {
 
 	made, refused atomic.Uint64 // uses
 
+	// looks holds a value for each process behind the socket that is looked at. It counts
+	// for those that were asked for on this one as well.
+	looks chan struct{}
+
 	stop func()    // ends listening
 	once sync.Once // closes it
 

@@ -1,0 +1,244 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// eyes look at processes for an agent under test.
+type eyes struct {
+	looks atomic.Int32
+	// look is what happens at the look of that number, the first being 1; nil: nothing.
+	look func(n int32, asked policy.Facts) error
+}
+
+// startWithEyes returns an agent with the profile acme, which a program at /a may use.
+func startWithEyes(t *testing.T) (*fixture, *eyes) {
+	t.Helper()
+	e := new(eyes)
+	f := start(t, func(c *Config) {
+		c.Evidence = func(_ context.Context, _ int32, asked policy.Facts) (policy.Evidence, error) {
+			n := e.looks.Add(1)
+			if e.look != nil {
+				if err := e.look(n, asked); err != nil {
+					return policy.Evidence{}, err
+				}
+			}
+			return policy.Evidence{Known: asked, Exe: "/a", Unit: "a.service"}, nil
+		}
+	})
+	f.unlock()
+	f.addTBA("acme")
+	f.adopt(allowsTo(`exe = "/a"`))
+	return f, e
+}
+
+// allowsTo returns a policy that allows all to who is meant.
+func allowsTo(who string) string {
+	return fmt.Sprintf("version = 1\n[[rule]]\nname = \"a\"\neffect = \"allow\"\nenvironment = \"sandbox\"\nwhat = \"*\"\nwho = { %s }\n", who)
+}
+
+// connected returns a caller on a connection of its own, by a socket or by agent.sock.
+func (f *fixture) connected(s *grantSocket) *caller {
+	return &caller{peer: livePeer(f.t.(*testing.T), f), socket: s, evidence: newEvidence()}
+}
+
+func (f *fixture) signBy(ctx context.Context, c *caller) error {
+	_, err := f.agent.sign(ctx, c, &pb.SignRequest{Profile: "acme", Url: sandboxURL})
+	return err
+}
+
+// TestEvidenceIsAskedAgain: a look that told nothing denies what it was for, and no more;
+// what was learnt before it stays known.
+func TestEvidenceIsAskedAgain(t *testing.T) {
+	f, e := startWithEyes(t)
+	fails := errors.New("too many processes are looked at")
+	e.look = func(n int32, _ policy.Facts) error {
+		if n == 1 || n == 3 {
+			return fails
+		}
+		return nil
+	}
+	sign := func() error {
+		_, err := f.signer.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL})
+		return err
+	}
+	if err := sign(); !errors.Is(err, client.ErrDenied) {
+		t.Errorf("not known: got %v", err)
+	}
+	if err := sign(); err != nil || e.looks.Load() != 2 {
+		t.Errorf("asked again: %v, %d looks", err, e.looks.Load())
+	}
+	f.adopt(allowsTo(`exe = "/a", unit = "a.service"`))
+	if err := sign(); !errors.Is(err, client.ErrDenied) || e.looks.Load() != 3 {
+		t.Errorf("the unit is not known: got %v after %d looks", err, e.looks.Load())
+	}
+	f.adopt(allowsTo(`exe = "/a"`))
+	if err := sign(); err != nil || e.looks.Load() != 3 {
+		t.Errorf("the program is known since before: %v, %d looks", err, e.looks.Load())
+	}
+}
+
+// TestEvidenceOfWhoGetsNothing: nobody is looked at for what is refused without that.
+func TestEvidenceOfWhoGetsNothing(t *testing.T) {
+	f, e := startWithEyes(t)
+	revoked := f.connected(nil)
+	revoked.grant = f.grantOn(unlocktoken.Caveats{}, "acme")
+	revoked.grant.revoked.Store(true)
+	for name, c := range map[string]struct {
+		caller *caller
+		q      *pb.SignRequest
+	}{
+		"no such profile":       {f.connected(nil), &pb.SignRequest{Profile: "nobody", Url: sandboxURL}},
+		"another host":          {f.connected(nil), &pb.SignRequest{Profile: "acme", Url: "https://ci.example/x"}},
+		"a grant that is over":  {revoked, &pb.SignRequest{Profile: "acme", Url: sandboxURL}},
+		"a socket that is over": {f.connected(&grantSocket{closed: true}), &pb.SignRequest{Profile: "acme", Url: sandboxURL}},
+	} {
+		if _, err := f.agent.sign(t.Context(), c.caller, c.q); err == nil || e.looks.Load() != 0 {
+			t.Errorf("%s: got %v after %d looks", name, err, e.looks.Load())
+		}
+	}
+	if err := f.signBy(t.Context(), &caller{peer: livePeer(t, f)}); refusedWith(err) != pb.CodeDenied || e.looks.Load() != 0 {
+		t.Errorf("a caller without a connection: got %v after %d looks", err, e.looks.Load())
+	}
+	if err := f.signBy(t.Context(), f.connected(nil)); err != nil || e.looks.Load() != 1 {
+		t.Errorf("control: %v, %d looks", err, e.looks.Load())
+	}
+}
+
+// TestEvidenceIsNotAllThatCounts: what changes while a process is looked at counts, a policy
+// that asks for more included.
+func TestEvidenceIsNotAllThatCounts(t *testing.T) {
+	f, e := startWithEyes(t)
+	c := f.connected(nil)
+	c.grant = f.grantOn(unlocktoken.Caveats{}, "acme")
+	e.look = func(int32, policy.Facts) error { c.grant.revoked.Store(true); return nil }
+	if err := f.signBy(t.Context(), c); refusedWith(err) != pb.CodeRevoked {
+		t.Errorf("a grant that is revoked meanwhile: got %v", err)
+	}
+	var second policy.Facts
+	e.look = func(n int32, asked policy.Facts) error {
+		if n == 2 {
+			f.adopt(allowsTo(`exe = "/a", unit = "a.service"`))
+		}
+		second = asked
+		return nil
+	}
+	if err := f.signBy(t.Context(), f.connected(nil)); err != nil || e.looks.Load() != 3 || second != policy.FactExe|policy.FactCgroup {
+		t.Errorf("a policy that is adopted meanwhile: %v, %d looks, the last for %b", err, e.looks.Load(), second)
+	}
+}
+
+// TestEvidencePlaces: who has processes on a socket that take for ever to be looked at keeps
+// nobody else from being looked at, and gets no more places by another socket. Whoever waits
+// for a place gets it.
+func TestEvidencePlaces(t *testing.T) {
+	f, e := startWithEyes(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	e.look = func(n int32, _ policy.Facts) error {
+		if n <= looksAtOnce {
+			begun <- struct{}{}
+			<-release
+		}
+		return nil
+	}
+	path := f.openSocket("acme").Opened.GetPath()
+	signs := make(chan error)
+	for i := range looksAtOnce + 2 {
+		c := f.through(path)
+		go func() {
+			_, err := c.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL})
+			signs <- err
+		}()
+		if i < looksAtOnce {
+			<-begun
+		}
+	}
+	var outer *grantSocket
+	f.agent.sockets.mu.Lock()
+	for s := range f.agent.sockets.open {
+		outer = s
+	}
+	f.agent.sockets.mu.Unlock()
+	if inner := (&grantSocket{through: &grantSocket{through: outer}}); f.agent.looksOf(inner) != outer.looks {
+		t.Error("a socket that was asked for on it has places of its own")
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.signBy(over, f.connected(outer)); refusedWith(err) != pb.CodeDenied || e.looks.Load() != looksAtOnce {
+		t.Errorf("who waits no more: got %v, %d looks", err, e.looks.Load())
+	}
+	f.sign("acme")
+	if n := e.looks.Load(); n != looksAtOnce+1 {
+		t.Errorf("for agent.sock: %d looks", n)
+	}
+	close(release)
+	for range looksAtOnce + 2 {
+		if err := <-signs; err != nil {
+			t.Errorf("on the socket: %v", err)
+		}
+	}
+}
+
+// TestEvidenceOfOneConnection: calls on a connection wait for one look, each as long as it
+// may. A look that takes longer goes on, and what it tells is kept.
+func TestEvidenceOfOneConnection(t *testing.T) {
+	peer := ownPeer(t)
+	synctest.Test(t, func(t *testing.T) {
+		looks, release := 0, make(chan struct{})
+		want := policy.Evidence{Known: policy.FactExe, Exe: "/a"}
+		a := &Agent{looks: make(chan struct{}, looksAtOnce), cfg: Config{Evidence: func(context.Context, int32, policy.Facts) (policy.Evidence, error) {
+			looks++
+			<-release
+			return want, nil
+		}}}
+		after := func(c *caller) policy.Evidence {
+			a.awaitLook(t.Context(), c, policy.FactExe)
+			return c.evidence.known()
+		}
+		c := &caller{peer: peer, evidence: newEvidence()}
+		for range 2 { // the first looks, the second waits for that
+			if got := after(c); got != (policy.Evidence{}) {
+				t.Errorf("before it is known: got %+v", got)
+			}
+		}
+		got := make(chan policy.Evidence)
+		for range 3 {
+			go func() { got <- after(c) }()
+		}
+		synctest.Wait()
+		close(release)
+		for range 3 {
+			if e := <-got; e != want {
+				t.Errorf("got %+v", e)
+			}
+		}
+		if looks != 1 || len(a.looks) != 0 || len(c.evidence.turn) != 0 {
+			t.Errorf("%d looks, %d places taken", looks, len(a.looks))
+		}
+
+		// Without a place nobody is looked at, and the turn is given back.
+		for range looksAtOnce {
+			a.looks <- struct{}{}
+		}
+		other := &caller{peer: peer, evidence: newEvidence()}
+		if e := after(other); e != (policy.Evidence{}) || looks != 1 || len(other.evidence.turn) != 0 {
+			t.Errorf("without a place: got %+v, %d looks", e, looks)
+		}
+		for range looksAtOnce {
+			<-a.looks
+		}
+		if e := after(other); e != want {
+			t.Errorf("with one: got %+v", e)
+		}
+	})
+}
