@@ -93,7 +93,7 @@ func (a *Agent) proveCode(ctx context.Context, s *session, sealed *pb.Sealed, me
 // checkCode checks a code unless too many wrong ones came before. It counts as a wrong one
 // before it is looked at, so that what cannot be counted is no guess. Where it is right, its
 // step is used up.
-func (a *Agent) checkCode(l guessLedger, vaultID []byte, t *authenticator, code secret.Bytes) error {
+func (a *Agent) checkCode(l tally, vaultID []byte, t *authenticator, code secret.Bytes) error {
 	now := a.clock()
 	subject := t.id[:]
 	guesses := tries{l, subject, ledgerCodeFailures, ledgerLastCode}

@@ -35,6 +35,13 @@ type ledger struct {
 	turn <-chan struct{} // holds a value while it is open
 }
 
+// tally is what of a ledger counting needs.
+type tally interface {
+	Get(kind store.Kind, subject []byte) (value uint64, known bool)
+	// Append is durable when it returns nil.
+	Append(entries ...store.Entry) error
+}
+
 // Close closes the ledger, drops the key, and lets the next have it.
 func (l *ledger) Close() error {
 	if l.key != nil {

@@ -69,7 +69,7 @@ func (a *Agent) reserveUses(v *vault.Vault, quotas []quota) (blocks []uint64, er
 
 // reserve is reserveUses on an open ledger. What a quota gives back is durable first, and
 // stays so where there is nothing to reserve.
-func reserve(l *ledger, quotas []quota) ([]uint64, error) {
+func reserve(l tally, quotas []quota) ([]uint64, error) {
 	back := make(map[[32]byte]uint64)
 	for _, q := range quotas {
 		if q.back > 0 {
@@ -129,7 +129,7 @@ func (a *Agent) returnUses() error {
 }
 
 // giveBack has the ledger count no more what was reserved and not used, by subject.
-func giveBack(l *ledger, rest map[[32]byte]uint64) error {
+func giveBack(l tally, rest map[[32]byte]uint64) error {
 	var entries []store.Entry
 	for subject, n := range rest {
 		used, _ := l.Get(ledgerUses, subject[:])

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,13 +125,17 @@ func TestReserveGivesBackFirst(t *testing.T) {
 	}
 }
 
-// What cannot be written down is not reserved, nor given back: whatever there is left, that is why.
-func TestReserveInAClosedLedger(t *testing.T) {
-	f := start(t)
-	l, _ := f.closedLedger()
-	for _, q := range []quota{{uses: 1}, {back: 1}} {
-		if got, err := reserve(l, []quota{q}); !errors.Is(err, store.ErrClosed) || got != nil {
-			t.Errorf("%d given back: got %v, %v", q.back, got, err)
+// What cannot be written down is not reserved, nor given back, wherever the disk fills:
+// whatever there is left, that is why.
+func TestReserveOnAFullDisk(t *testing.T) {
+	for room, want := range []string{"giving uses back", "reserving uses", ""} {
+		l := &fillingLedger{map[store.Kind]uint64{ledgerUses: 1}, room}
+		got, err := reserve(l, []quota{{uses: 2, back: 1}})
+		if want == "" && err == nil && slices.Equal(got, []uint64{1}) && l.values[ledgerUses] == 1 {
+			continue
+		}
+		if want == "" || !errors.Is(err, errFilled) || !strings.Contains(err.Error(), want) || got != nil {
+			t.Errorf("room for %d: got %v, %v, want %q", room, got, err, want)
 		}
 	}
 }

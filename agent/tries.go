@@ -91,15 +91,9 @@ func (k *ledgerKey) sightings(ctx context.Context) (s sightings, err error) {
 	return s, err
 }
 
-// guessLedger is what of a ledger the counts of guesses need.
-type guessLedger interface {
-	Get(kind store.Kind, subject []byte) (value uint64, known bool)
-	Append(entries ...store.Entry) error
-}
-
 // tries is how often a secret was guessed wrong in a row, as the ledger has it.
 type tries struct {
-	ledger   guessLedger
+	ledger   tally
 	subject  []byte
 	failures store.Kind // which entry counts them
 	last     store.Kind // which entry has the time of the last one, in Unix milliseconds
