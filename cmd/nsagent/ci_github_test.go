@@ -89,11 +89,12 @@ func (g *githubRun) text(s string) string {
 // it leaves to the next ones.
 func (g *githubRun) step(s githubStep, more ...string) (out string, code int) {
 	g.t.Helper()
-	if name, ok := strings.CutPrefix(s.If, "inputs."); s.If != "" {
-		if name, ok = strings.CutSuffix(name, " != ''"); !ok {
+	if s.If != "" {
+		input := regexp.MustCompile(`^(inputs\.[\w-]+) != ''$`).FindStringSubmatch(s.If)
+		if input == nil {
 			g.t.Fatalf("the condition %q is not understood", s.If)
 		}
-		if g.text("${{ inputs."+name+" }}") == "" {
+		if g.text("${{ "+input[1]+" }}") == "" {
 			return "", 0
 		}
 	}
