@@ -101,6 +101,7 @@ func (a *Agent) checkCode(l tally, vaultID []byte, t *authenticator, code secret
 	if err != nil {
 		return err
 	}
+	last, _ := l.Get(ledgerLastCode, subject)
 	if wait > 0 {
 		return refuse(ErrBackoff, pb.CodeBackoff, "codes are not taken for a while",
 			fmt.Sprintf("%d wrong codes in a row; the next try is open in %s", failures, wait.Round(time.Second)), "wait, and look at the clock of the phone")
@@ -113,7 +114,7 @@ func (a *Agent) checkCode(l tally, vaultID []byte, t *authenticator, code secret
 	}
 	step, err := totp.Check(a.arena, t.key, code, now, used)
 	if err != nil && !errors.Is(err, totp.ErrCode) { // it was no guess
-		if werr := l.Append(guesses.count(failures)); werr != nil {
+		if werr := l.Append(guesses.count(failures), store.Entry{Kind: ledgerLastCode, Subject: subject, Value: last}); werr != nil {
 			return fmt.Errorf("taking back that a code was wrong: %w", werr)
 		}
 	}

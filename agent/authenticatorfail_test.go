@@ -105,6 +105,7 @@ func (l *fillingLedger) Append(entries ...store.Entry) error {
 func TestCodesThatCannotBeCounted(t *testing.T) {
 	f, p := startWithPhone(t)
 	f.enrol(p)
+	const before = 7
 	step := uint64(p.now.Load() / 30)
 	for name, c := range map[string]struct {
 		code  string
@@ -121,13 +122,16 @@ func TestCodesThatCannotBeCounted(t *testing.T) {
 		"a used one":                            {p.code(0), step, 2, "the code was used already", 1},
 		"a used one, which counts all the same": {p.code(0), step, 1, "taking back that a code was wrong", 2},
 	} {
-		l := &fillingLedger{map[store.Kind]uint64{ledgerCodeFailures: 1, ledgerCodeStep: c.used}, c.room}
+		l := &fillingLedger{map[store.Kind]uint64{ledgerCodeFailures: 1, ledgerLastCode: before, ledgerCodeStep: c.used}, c.room}
 		err := f.agent.checkCode(l, f.agent.session.vault.ID(), f.agent.session.authenticator, f.secret(c.code))
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want %q", name, err, c.says)
 		}
 		if got := l.values[ledgerCodeFailures]; got != c.count {
 			t.Errorf("%s: %d wrong ones in a row, want %d", name, got, c.count)
+		}
+		if got := l.values[ledgerLastCode]; c.used != 0 && c.count == 1 && got != before {
+			t.Errorf("%s: the pause begins anew", name)
 		}
 	}
 	back := &fillingLedger{map[store.Kind]uint64{ledgerLastCode: math.MaxInt64}, 0}

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveMode gives the socket at path a mode and returns what it is. What is looked at is what
+// giveMode gives the socket at path a mode and returns what it is, also where it is ours and
+// the mode fails: the caller can still remove it. What is looked at is what
 // is changed: the descriptor stays with it, whatever takes its place meanwhile, and is of a
 // link itself where there is one. chmod takes no such descriptor, and by its name in /proc
 // the very file, on every kernel; fchmodat2 needs Linux 6.6.
@@ -22,11 +23,8 @@ func giveMode(path string, mode fs.FileMode) (os.FileInfo, error) {
 	if err == nil {
 		err = ownSocket(path, fi)
 	}
-	if err == nil {
-		err = os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return fi, nil
+	return fi, os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
 }

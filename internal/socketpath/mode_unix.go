@@ -9,18 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveMode gives the socket at path a mode and returns what it is. Where a link took its
+// giveMode gives the socket at path a mode and returns what it is, also where it is ours and
+// the mode fails: the caller can still remove it. Where a link took its
 // place, that gets the mode, and not what it leads to.
 func giveMode(path string, mode fs.FileMode) (os.FileInfo, error) {
 	fi, err := os.Lstat(path)
 	if err == nil {
 		err = ownSocket(path, fi)
 	}
-	if err == nil {
-		err = unix.Fchmodat(unix.AT_FDCWD, path, uint32(mode), unix.AT_SYMLINK_NOFOLLOW)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return fi, nil
+	return fi, unix.Fchmodat(unix.AT_FDCWD, path, uint32(mode), unix.AT_SYMLINK_NOFOLLOW)
 }

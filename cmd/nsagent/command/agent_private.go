@@ -2,10 +2,12 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,6 +20,8 @@ import (
 const (
 	// privateEndTime is how long an agent of one command may take to end.
 	privateEndTime = 10 * time.Second
+	// privateNew is how long a directory may be there before its command has locked it.
+	privateNew = 10 * time.Second
 	// privatePrefix is how the directory of its sockets begins.
 	privatePrefix = "bundle-"
 )
@@ -109,28 +113,37 @@ func (a *privateAgent) stop() {
 	_ = a.held.Close() // of nil it does nothing
 }
 
-// hold locks a directory for as long as this process lives, or until the file is closed.
+// hold locks a directory for as long as this process lives, or until the file is closed; by a
+// file in it, as not every file system can lock a directory. It is nil where none can be
+// locked: then nobody clears the directory either.
 func hold(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0) // #nosec G304 -- of the user's own runtime directory
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) // #nosec G304 -- of the user's own runtime directory
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // #nosec G115 -- a descriptor
-		_ = f.Close()
-		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // #nosec G115 -- a descriptor
+	if err == nil {
+		return f, nil
 	}
-	return f, nil
+	_ = f.Close()
+	if errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("locking %s: %w", dir, err)
 }
 
-// clearPrivate removes what commands have left that were killed. One that has just begun may
-// not hold its directory yet.
+// clearPrivate removes what commands have left that were killed.
 func clearPrivate(runtimeDir string) {
-	all, _ := filepath.Glob(filepath.Join(runtimeDir, privatePrefix+"*")) // it fails for a malformed pattern alone
-	for _, dir := range all {
-		if fi, err := os.Lstat(dir); err != nil || !fi.IsDir() || time.Since(fi.ModTime()) < privateEndTime {
+	entries, err := os.ReadDir(runtimeDir)
+	if err != nil {
+		return // whoever makes a directory there says why
+	}
+	for _, e := range entries {
+		if fi, err := e.Info(); !strings.HasPrefix(e.Name(), privatePrefix) || err != nil || !fi.IsDir() || time.Since(fi.ModTime()) < privateNew {
 			continue
 		}
-		if held, err := hold(dir); err == nil {
+		dir := filepath.Join(runtimeDir, e.Name())
+		if held, err := hold(dir); err == nil && held != nil {
 			_ = os.RemoveAll(dir)
 			_ = held.Close()
 		}
