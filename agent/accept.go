@@ -95,7 +95,7 @@ func (c *acceptor) run(ctx context.Context, l *net.UnixListener) error {
 func (c *acceptor) handle(conn *net.UnixConn) {
 	peer, err := peercred.Identify(conn)
 	if err == nil && c.agent.cfg.Exe != nil {
-		peer.Lookup = func(int) (string, error) {
+		peer.Lookup = func() (string, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), exeTime)
 			defer cancel()
 			return c.agent.cfg.Exe(ctx, peer.PID)

@@ -185,13 +185,7 @@ func TestExeLookup(t *testing.T) {
 	}
 	defer p.Close()
 	calls := 0
-	p.Lookup = func(pidfd int) (string, error) {
-		calls++
-		if err := alive(pidfd); err != nil {
-			t.Errorf("the pidfd: %v", err)
-		}
-		return "/bin/x", nil
-	}
+	p.Lookup = func() (string, error) { calls++; return "/bin/x", nil }
 	for range 2 {
 		if got := p.Exe(); got != "/bin/x" {
 			t.Errorf("got %q, want /bin/x", got)
@@ -213,7 +207,7 @@ func TestExeIsAskedForAgain(t *testing.T) {
 	defer p.Close()
 	synctest.Test(t, func(t *testing.T) {
 		calls, answer := 0, make(chan error)
-		p.Lookup = func(int) (string, error) { calls++; return "/bin/x", <-answer }
+		p.Lookup = func() (string, error) { calls++; return "/bin/x", <-answer }
 		for i, c := range []struct {
 			err  error
 			want string
@@ -240,6 +234,35 @@ func TestExeIsAskedForAgain(t *testing.T) {
 			t.Errorf("%q is known after %d calls", p.KnownExe(), calls)
 		}
 	})
+}
+
+// Who closes a peer, and who asks whether it is alive, does not wait for the answer to which
+// program it runs. That answer counts no more, and nobody asks again.
+func TestCloseWhileExeIsAskedFor(t *testing.T) {
+	c := start(t, listen(t), roleConnect, strconv.Itoa(os.Getuid()))
+	p, err := Identify(c.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	calls := 0
+	p.Lookup = func() (string, error) {
+		calls++
+		if !p.mu.TryLock() {
+			t.Error("whoever asks keeps Close waiting")
+			return "", nil
+		}
+		p.mu.Unlock()
+		return "/bin/x", p.Close()
+	}
+	for range 2 {
+		if got := p.Exe(); got != "" {
+			t.Errorf("got %q of a closed peer, want nothing", got)
+		}
+	}
+	if err := p.Alive(); !errors.Is(err, ErrPeerGone) || calls != 1 {
+		t.Errorf("alive: got %v, want %v; %d calls, want 1", err, ErrPeerGone, calls)
+	}
 }
 
 func TestClosedPeer(t *testing.T) {

@@ -22,11 +22,11 @@ type Peer struct {
 	// ended and its number been given away between connect and accept, the peer
 	// would be the later process.
 	Weaker bool
-	// Lookup reads the path of the executable of the process behind a pidfd, for a
-	// server that may not do so itself: Landlock hides the executables of processes
-	// outside the sandbox. nil means that Exe reads it from /proc. Set it before
-	// the first Exe.
-	Lookup func(pidfd int) (string, error)
+	// Lookup reads the path of the executable of process PID, for a server that may not
+	// do so itself: Landlock hides the executables of processes outside the sandbox. It
+	// may take its time: Alive and Close do not wait for it. nil means that Exe reads it
+	// from /proc. Set it before the first Exe.
+	Lookup func() (string, error)
 
 	exe atomic.Pointer[string] // nil: not known
 
@@ -93,25 +93,14 @@ func (p *Peer) findExe() {
 }
 
 // lookUp reads the path of the executable, here or through Lookup.
-func (p *Peer) lookUp() (path string, err error) {
+func (p *Peer) lookUp() (string, error) {
 	if p.Lookup == nil {
 		return exeOf(p.PID)
 	}
-	err = p.usePidfd(func(fd int) error {
-		path, err = p.Lookup(fd)
-		return err
-	})
-	return path, err
-}
-
-// usePidfd lends the pidfd to f, which must not keep it.
-func (p *Peer) usePidfd(f func(fd int) error) error {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if !p.open {
-		return ErrPeerGone
+	if err := p.Alive(); err != nil {
+		return "", err
 	}
-	return f(p.pidfd)
+	return p.Lookup()
 }
 
 // Close gives the pidfd back; Alive returns ErrPeerGone from then on. It may be
