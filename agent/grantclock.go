@@ -185,15 +185,16 @@ func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) er
 }
 
 // madeAfter returns the names of those of all that were made at a later time than now, and
-// are not revoked. Clocks may be a little apart, unless this one starts anew.
+// are not revoked. Clocks may be a little apart, unless this one starts anew: then one that
+// cannot be read may be from later, too, and an agent that is locked, or newer, take its token.
 func (a *Agent) madeAfter(l *ledger, all []vault.Grant, now int64) (later []string) {
 	_, ahead := a.grantClock.wasAhead(now)
 	for _, g := range all {
-		_, grant, err := a.codec.decodeGrant(g.Meta)
-		if err != nil {
-			continue // no token of it is taken
+		if _, revoked := a.isRevoked(l, g); revoked {
+			continue
 		}
-		if _, revoked := a.isRevoked(l, g); !revoked && (isAhead(grant.IssuedAt, now) || ahead && grant.IssuedAt > now) {
+		_, grant, err := a.codec.decodeGrant(g.Meta)
+		if ahead && (err != nil || grant.IssuedAt > now) || err == nil && isAhead(grant.IssuedAt, now) {
 			later = append(later, unlocktoken.GrantName(g.ID))
 		}
 	}
@@ -203,6 +204,6 @@ func (a *Agent) madeAfter(l *ledger, all []vault.Grant, now int64) (later []stri
 // madeLater is the refusal of a grant while there are later ones.
 func madeLater(later []string, now int64) error {
 	return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("grants were made at a later time than now, %s", time.Unix(now, 0).UTC().Format(time.RFC3339)),
-		"the clock is behind, or it was ahead when "+someOf(later)+" came to be",
+		"the clock is behind, or it was ahead when "+someOf(later)+" came to be, as it may have been where a grant cannot be read",
 		"set the clock; if it is right, end each of them:  nsagent grant revoke "+later[0])
 }

@@ -233,10 +233,11 @@ func TestNewGrantByAClockThatIsBehind(t *testing.T) {
 
 // What is in the way of a new grant is what was made later, unless it was revoked. Clocks may
 // be five minutes apart; one that starts anew has nothing later at all, which would begin to
-// live once more.
+// live once more, and nothing of which nobody can say.
 func TestOnlyGrantsMadeLaterAreInTheWay(t *testing.T) {
 	for name, c := range map[string]struct {
 		made, seen time.Duration // ahead of now
+		unreadable bool
 		revoked    bool
 		refused    bool
 	}{
@@ -245,22 +246,30 @@ func TestOnlyGrantsMadeLaterAreInTheWay(t *testing.T) {
 		"a little later than a new beginning": {made: time.Second, seen: clockSlack + time.Second, refused: true},
 		"earlier than a new beginning":        {made: -time.Second, seen: clockSlack + time.Second},
 		"revoked":                             {made: time.Hour, seen: time.Hour, revoked: true},
+		"unreadable":                          {unreadable: true},
+		"unreadable at a new beginning":       {unreadable: true, seen: clockSlack + time.Second, refused: true},
+		"unreadable, and revoked":             {unreadable: true, seen: clockSlack + time.Second, revoked: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, ahead := unlockedAhead(t)
 			ahead.Store(int64(c.made))
 			_, g := f.mustGrant("acme")
+			id := g.GetId()
+			if c.unreadable {
+				other := vault.NewGrant{ID: [16]byte{7}, Meta: []byte{0xff}}
+				if err := f.agent.session.vault.AddGrant(t.Context(), other); err != nil {
+					t.Fatal(err)
+				}
+				id = unlocktoken.GrantName(other.ID)
+			}
 			if c.revoked {
-				if _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); err != nil {
+				if _, err := f.admin.RevokeGrant(t.Context(), id, false); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := f.agent.session.vault.AddGrant(t.Context(), vault.NewGrant{ID: [16]byte{7}, Meta: []byte{0xff}}); err != nil {
-				t.Fatal(err) // one that cannot be read
-			}
 			issued := g.GetCreatedAt() - int64(c.made/time.Second)
 			f.agent.grantClock.at(0, time.Unix(issued, 0).Add(c.seen))
-			if err := f.agent.trustClock(t.Context(), f.agent.session.vault, issued); (err != nil) != c.refused || err != nil && refusedWith(err) != pb.CodeRequest {
+			if err := f.agent.trustClock(t.Context(), f.agent.session.vault, issued); (err != nil) != c.refused || err != nil && (refusedWith(err) != pb.CodeRequest || !strings.Contains(err.Error(), id)) {
 				t.Errorf("got %v", err)
 			}
 			if got := f.agent.grantClock.epoch; (got == issued) != (!c.refused && c.seen > clockSlack) {
