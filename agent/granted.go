@@ -26,6 +26,9 @@ type granted struct {
 	// and verified; zero and nil without one.
 	issuer oidc.Issuer
 	claims map[string]string
+	// withdrawn is set where issuer was known in another way since, or not at all: that is
+	// final, also for the sockets that share the right.
+	withdrawn atomic.Bool
 	// quotas are its limits that have to be counted, and vault whose ledger they are
 	// counted in.
 	quotas []quota
@@ -69,7 +72,7 @@ func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
 	now = a.timeOf(g, now)
 	err := g.good(now)
 	if err == nil && !a.counts(g) {
-		err = g.withdrawn()
+		err = g.notCounting()
 	}
 	return now, err
 }

@@ -17,16 +17,23 @@ import (
 // issuers are those whose ID tokens are looked at.
 type issuers struct {
 	configured []oidc.Issuer // beside the presets
+	// of are those that the agent was told of: configured, or some that it can make no use of.
+	of []oidc.Issuer
 	*oidc.Verifier
 }
 
 // knowIssuers has the agent look at the ID tokens of these issuers, beside the presets.
 func (a *Agent) knowIssuers(configured []oidc.Issuer) error {
+	return a.knowInstead(configured, configured)
+}
+
+// knowInstead is knowIssuers of configured where the agent was told of others.
+func (a *Agent) knowInstead(of, configured []oidc.Issuer) error {
 	v, err := oidc.New(oidc.Config{Issuers: configured, Do: a.network.do, Boottime: a.boottime})
 	if err != nil {
 		return fmt.Errorf("taking issuers of ID tokens: %w", err)
 	}
-	a.issuers.Store(&issuers{configured, v})
+	a.issuers.Store(&issuers{configured, of, v})
 	return nil
 }
 
@@ -35,27 +42,31 @@ func (a *Agent) knowIssuers(configured []oidc.Issuer) error {
 // other keys, are over.
 func (a *Agent) learnIssuers(r *rules) {
 	list := r.issuers()
-	if slices.EqualFunc(list, a.issuers.Load().configured, oidc.Issuer.Equal) {
+	if slices.EqualFunc(list, a.issuers.Load().of, oidc.Issuer.Equal) {
 		return // keys that were fetched are kept
 	}
 	err := a.knowIssuers(list)
 	if err != nil {
 		a.log.Warn("the issuers of the policy cannot be used", "error", err)
-		_ = a.knowIssuers(nil) // the presets always can
+		_ = a.knowInstead(list, nil) // the presets always can
 	}
 	a.endAll(a.presented.which(func(g *granted) bool { return !a.counts(g) }))
 }
 
 // counts reports whether the ID token that was shown for g, if any, would be verified as it
 // was then: by the same keys, or by those that the issuer has where it had them then. Which
-// these are is the issuer's to say, and no matter of this.
+// these are is the issuer's to say, and no matter of this. Once it would not, the job is
+// over, whatever the policy says later.
 func (a *Agent) counts(g *granted) bool {
-	return a.issuers.Load().Issuer(g.issuer.URL).Equal(g.issuer)
+	if !a.issuers.Load().Issuer(g.issuer.URL).Equal(g.issuer) {
+		g.withdrawn.Store(true)
+	}
+	return !g.withdrawn.Load()
 }
 
-// withdrawn is the refusal of a job whose ID token does not count any more.
-func (g *granted) withdrawn() error {
-	return refuse(ErrGrant, pb.CodeGrant, "the ID token does not count any more", fmt.Sprintf("the policy has no issuer %.100q by now, or another key set or CA for it", g.issuer.URL), "get another from the CI service, and connect again")
+// notCounting is the refusal of a job whose ID token does not count any more.
+func (g *granted) notCounting() error {
+	return refuse(ErrGrant, pb.CodeGrant, "the ID token does not count any more", fmt.Sprintf("since it was shown, the policy was without issuer %.100q, or had another key set or CA for it", g.issuer.URL), "get another from the CI service, and connect again")
 }
 
 // learnLocked is learnIssuers for the policy of a locked vault.

@@ -202,9 +202,18 @@ func TestIssuersOfAPolicy(t *testing.T) {
 	if got := learn(fetched); got == was || got.configured[0].CA != w.issuer.CA {
 		t.Error("a CA was not learnt")
 	}
-	if got := learn(policy.Issuer{URL: "nonsense"}); len(got.configured) != 0 {
-		t.Errorf("of one that makes no sense: got %v", got.configured)
+	nonsense := policy.Issuer{URL: "nonsense"}
+	was = learn(nonsense)
+	if len(was.configured) != 0 {
+		t.Errorf("of one that makes no sense: got %v", was.configured)
 	}
+	if learn(nonsense) != was {
+		t.Error("one that makes no sense was learnt anew")
+	}
+	if got := learn(one); len(got.configured) != 1 {
+		t.Errorf("of one in the place of nonsense: got %v", got.configured)
+	}
+	learn(nonsense)
 	w.agent.learnIssuers(&rules{fault: vault.ErrPolicy}) // of a policy that cannot be read: none
 	if got := w.agent.issuers.Load(); len(got.configured) != 0 {
 		t.Errorf("of no policy: got %v", got.configured)
@@ -213,7 +222,8 @@ func TestIssuersOfAPolicy(t *testing.T) {
 
 // A job goes on as long as its ID token would be taken as it was: where the policy withdraws
 // the issuer, or has other keys for it, its connection is closed, and a program on a socket
-// of it is told. Who showed no ID token has nothing to do with that.
+// of it is told, also once the policy is as it was. Who showed no ID token has nothing to do
+// with that.
 func TestIssuersThatAreWithdrawn(t *testing.T) {
 	w := startJobs(t)
 	other := w.beside()
@@ -248,16 +258,21 @@ func TestIssuersThatAreWithdrawn(t *testing.T) {
 		if jobs := len(w.agent.presented.which(func(g *granted) bool { return g.issuer.URL == url })); (jobs > 0) != (c.want == "ok") {
 			t.Errorf("%s: %d connections have the right of a job", name, jobs)
 		}
-		if got := signAt(t, s.Opened.GetPath(), "acme", "GET"); got != c.want {
-			t.Errorf("%s: on its socket: got %s, want %s", name, got, c.want)
-		}
-		for what, conn := range map[string]*client.Client{"closed": idle, "with a socket": busy} {
-			if _, err := conn.Sign(t.Context(), request("acme")); (err == nil) != (c.want == "ok") {
-				t.Errorf("%s, %s: got %v", name, what, err)
+		for _, again := range []bool{false, true} {
+			if again {
+				w.adopt(was)
 			}
-		}
-		if _, err := plain.Sign(t.Context(), request("acme")); err != nil {
-			t.Errorf("%s: without an ID token: %v", name, err)
+			if got := signAt(t, s.Opened.GetPath(), "acme", "GET"); got != c.want {
+				t.Errorf("%s, as before %v: on its socket: got %s, want %s", name, again, got, c.want)
+			}
+			for what, conn := range map[string]*client.Client{"closed": idle, "with a socket": busy} {
+				if _, err := conn.Sign(t.Context(), request("acme")); (err == nil) != (c.want == "ok") {
+					t.Errorf("%s, as before %v, %s: got %v", name, again, what, err)
+				}
+			}
+			if _, err := plain.Sign(t.Context(), request("acme")); err != nil {
+				t.Errorf("%s, as before %v: without an ID token: %v", name, again, err)
+			}
 		}
 		for _, conn := range []io.Closer{idle, busy} {
 			_ = conn.Close()
@@ -269,12 +284,13 @@ func TestIssuersThatAreWithdrawn(t *testing.T) {
 // An issuer that is known without a policy is not withdrawn by one, but by pinning its keys.
 func TestIssuersThatAreKnownAnyway(t *testing.T) {
 	w := startJobs(t)
-	g := w.agent.newGranted(mustRead(t, w.token))
-	g.issuer = w.agent.issuers.Load().Issuer(oidc.GitHub)
+	github := w.agent.issuers.Load().Issuer(oidc.GitHub)
 	for name, c := range map[string]struct {
 		policy string
 		counts bool
 	}{"unnamed": {all, true}, "named": {all + issuerIn(oidc.GitHub, nil), true}, "pinned": {all + issuerIn(oidc.GitHub, w.issuer.JWKS(t)), false}} {
+		g := w.agent.newGranted(mustRead(t, w.token))
+		g.issuer = github
 		w.adopt(c.policy)
 		_, err := w.agent.goodAt(g, time.Now())
 		if w.agent.counts(g) != c.counts || (err == nil) != c.counts || err != nil && refusedWith(err) != pb.CodeGrant {
