@@ -23,7 +23,8 @@ func Unreadable() error {
 }
 
 // Readable undoes what Unreadable does, for a process that holds no secret: others of the
-// same user can tell which program it is, and read its memory.
+// same user can tell which program it is, and read its memory. Who has opened that keeps it,
+// also where the process is made unreadable again.
 func Readable() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("making the process readable: %w", err)
@@ -45,7 +46,7 @@ func Name(name string) {
 
 // Process does what Unreadable does, forbids core files and new privileges, and sets
 // umask 0077, for all threads. Programs that are started later inherit all of that but
-// the first.
+// the first, which Readable undoes.
 func Process() error {
 	if err := Unreadable(); err != nil {
 		return err

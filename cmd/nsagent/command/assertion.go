@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 func newAssertion(e *env) *cobra.Command {
@@ -18,11 +19,9 @@ endpoint, for machine-to-machine profiles. It is good for five minutes.`,
   nsagent assertion -o json`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
-				r, err := cl.Assertion(c.Context(), client.AssertionRequest{Scopes: scopes, Audience: aud})
-				if err != nil {
-					return err
-				}
+			return askAsProfile(c.Context(), e, func(cl *client.Client) (*pb.AssertionResponse, error) {
+				return cl.Assertion(c.Context(), client.AssertionRequest{Scopes: scopes, Audience: aud})
+			}, func(r *pb.AssertionResponse) error {
 				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
 				if e.json() {
 					return e.printJSON(r.JSON())

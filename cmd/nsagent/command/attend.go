@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/harden"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/term"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -29,13 +30,20 @@ const (
 
 // attended makes a call to the agent. Where it waits until somebody approves it, whoever
 // sits at the terminal is shown what for, and asked; without a terminal it is said what is
-// waited for. The call goes on meanwhile: somebody else may answer, too.
+// waited for. The call goes on meanwhile: somebody else may answer, too. Until the answer is
+// there, others of the user can read the process.
 func (e *env) attended(ctx context.Context, call func(context.Context) error) error {
 	beKnown()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan error, 1)
-	go func() { done <- call(ctx) }()
+	go func() {
+		err := call(ctx)
+		if err == nil { // the answer may be a secret, and the agent has seen which program asks
+			err = harden.Unreadable()
+		}
+		done <- err
+	}()
 	select {
 	case err := <-done:
 		return err

@@ -21,24 +21,31 @@ func (e *env) ask(ctx context.Context, calls func(*client.Client) error) error {
 	return calls(cl)
 }
 
-// askAsProfile is ask for calls that use the profile that the person means. Such a call may
-// wait until somebody approves it.
-func (e *env) askAsProfile(ctx context.Context, calls func(*client.Client) error) error {
+// askAsProfile asks the agent for something with the profile that the person means, and
+// shows the answer. The call may wait until somebody approves it.
+func askAsProfile[T any](ctx context.Context, e *env, asks func(*client.Client) (T, error), show func(T) error) error {
 	cl, err := e.dialProfile(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = cl.Close() }()
-	return e.attended(ctx, func(ctx context.Context) error {
+	var answer T
+	err = e.attended(ctx, func(ctx context.Context) (err error) {
 		defer context.AfterFunc(ctx, func() { _ = cl.Close() })()
-		return calls(cl)
+		answer, err = asks(cl)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return show(answer)
 }
 
 // beKnown lets the agent see which program asks, by which rules, approvals and the log go:
 // its parent cannot see that of a process which others of the user cannot read. It is for
-// commands that hold no secret; one that was given an unlock token stays as it is, and what
-// comes to hold a secret by newArena is unreadable again from then on.
+// commands that hold no secret yet: what comes to hold one by newArena, or by the agent's
+// answer, is unreadable again from then on. One that was given an unlock token stays as it
+// is.
 func beKnown() {
 	if !client.UnlockTokenNamed() {
 		_ = harden.Readable() // what is not known is allowed no more by that

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 func newConnectPassword(e *env) *cobra.Command {
@@ -15,11 +16,9 @@ The password is good for one session, to be opened within five minutes.`,
 		Example: `  nsagent connect-password -p acme-prod`,
 		Args:    takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
-				r, err := cl.ConnectPassword(c.Context(), "")
-				if err != nil {
-					return err
-				}
+			return askAsProfile(c.Context(), e, func(cl *client.Client) (*pb.ConnectPasswordResponse, error) {
+				return cl.ConnectPassword(c.Context(), "")
+			}, func(r *pb.ConnectPasswordResponse) error {
 				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
 				if e.json() {
 					return e.printJSON(r.JSON())

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 func newPassport(e *env) *cobra.Command {
@@ -22,11 +23,9 @@ header of the envelope. It is good for one send within five minutes.`,
 			if format != "xml" && format != "json" {
 				return usage(fmt.Sprintf("unknown format %.20q", format), "it is xml or json", "")
 			}
-			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
-				r, err := cl.Passport(c.Context(), "", version)
-				if err != nil {
-					return err
-				}
+			return askAsProfile(c.Context(), e, func(cl *client.Client) (*pb.PassportResponse, error) {
+				return cl.Passport(c.Context(), "", version)
+			}, func(r *pb.PassportResponse) error {
 				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
 				if e.json() || format == "json" {
 					return e.printJSON(r.JSON())

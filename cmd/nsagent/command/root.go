@@ -21,7 +21,7 @@ import (
 
 // Main runs the command line and returns the exit code. It makes the process unreadable
 // before it looks at an argument, and hardens it before a command runs; beKnown makes those
-// readable again that hold no secret.
+// readable again that use the agent, until they hold a secret.
 func Main(args []string) int {
 	if err := harden.Unreadable(); err != nil {
 		fmt.Fprintln(os.Stderr, "nsagent:", err)

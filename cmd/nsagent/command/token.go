@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 func newToken(e *env) *cobra.Command {
@@ -18,11 +19,9 @@ Whoever has it can do what the role may do, for up to an hour.`,
   nsagent token --scope rest_webservices -o json`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return e.askAsProfile(c.Context(), func(cl *client.Client) error {
-				r, err := cl.AccessToken(c.Context(), client.AccessTokenRequest{Scopes: scopes})
-				if err != nil {
-					return err
-				}
+			return askAsProfile(c.Context(), e, func(cl *client.Client) (*pb.AccessTokenResponse, error) {
+				return cl.AccessToken(c.Context(), client.AccessTokenRequest{Scopes: scopes})
+			}, func(r *pb.AccessTokenResponse) error {
 				e.echo(r.GetProfile(), r.GetAccount(), r.GetEnvironment())
 				if e.json() {
 					return e.printJSON(r.JSON())
