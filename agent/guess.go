@@ -75,25 +75,31 @@ func (a *Agent) counted(ctx context.Context, v *vault.Vault, k *ledgerKey, seen 
 // begin counts a try with a passphrase as a wrong one, unless it has to wait.
 func (a *Agent) begin(ctx context.Context, k *ledgerKey, proof vault.Proof) (t guess, err error) {
 	now := a.clock()
-	err = k.use(ctx, func(l *ledger) error {
-		guesses := tries{l, k.vault, ledgerUnlockFailures, ledgerLastFailure}
-		before, wait, err := guesses.pause(now)
-		if err != nil {
-			return err
-		}
-		guessable := proof.Recovery.IsZero() && proof.KeyFile.IsZero()
-		if wait > 0 && guessable {
-			return refuse(ErrBackoff, pb.CodeBackoff, "unlocking is paused",
-				fmt.Sprintf("%d wrong passphrases in a row; the next try is open in %s", before, wait.Round(time.Second)), "wait, then:  nsagent unlock")
-		}
-		t = guess{counts: proof.Passphrase.Len() > 0, before: before, now: unixMilliseconds(now)}
-		t.last, _ = l.Get(guesses.last, guesses.subject)
-		if !t.counts {
-			return nil
-		}
-		return guesses.wrong(before, now)
+	err = k.use(ctx, func(l *ledger) (err error) {
+		t, err = beginIn(l, k.vault, proof, now)
+		return err
 	})
 	return t, err
+}
+
+// beginIn is begin in the ledger of the vault with that ID.
+func beginIn(l tally, id []byte, proof vault.Proof, now time.Time) (guess, error) {
+	guesses := tries{l, id, ledgerUnlockFailures, ledgerLastFailure}
+	before, wait, err := guesses.pause(now)
+	if err != nil {
+		return guess{}, err
+	}
+	guessable := proof.Recovery.IsZero() && proof.KeyFile.IsZero()
+	if wait > 0 && guessable {
+		return guess{}, refuse(ErrBackoff, pb.CodeBackoff, "unlocking is paused",
+			fmt.Sprintf("%d wrong passphrases in a row; the next try is open in %s", before, wait.Round(time.Second)), "wait, then:  nsagent unlock")
+	}
+	t := guess{counts: proof.Passphrase.Len() > 0, before: before, now: unixMilliseconds(now)}
+	t.last, _ = l.Get(guesses.last, guesses.subject)
+	if !t.counts {
+		return t, nil
+	}
+	return t, guesses.wrong(before, now)
 }
 
 // right has the count begin anew, this try included, and notes more, and the generation of

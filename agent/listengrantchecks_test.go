@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // Each grant has a socket of its own, which ends with it alone, beside those that were
@@ -141,4 +143,50 @@ func TestGrantListensWithoutAWord(t *testing.T) {
 	defer func() { _ = squatter.Close() }()
 	f.run()
 	unlock("beside a squatter", 1)
+}
+
+// A grant that has ended, or that the ledger alone has as revoked, gets no socket, not even
+// for a moment, and that is nothing to warn of.
+func TestGrantListensNotOnceItIsOver(t *testing.T) {
+	for what, end := range map[string]func(f *fixture, ahead *shifted){
+		"ended": func(_ *fixture, ahead *shifted) { ahead.Store(int64(2 * time.Hour)) },
+		"revoked in the ledger": func(f *fixture, _ *shifted) {
+			l, v := f.openedLedger()
+			all, err := v.Grants()
+			if err != nil || len(all) != 1 {
+				t.Fatalf("%d grants, %v", len(all), err)
+			}
+			err = l.Append(store.Entry{Kind: ledgerGrantRevoked, Subject: all[0].ID[:], Value: 1})
+			if err := errors.Join(err, l.Close()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			var ahead shifted
+			var said output
+			var made atomic.Int64
+			f := start(t, ahead.clock, func(c *Config) {
+				c.Log = slog.New(slog.NewTextHandler(&said, nil))
+				listen := c.Listen
+				c.Listen = func(ctx context.Context, path string) (*os.File, error) {
+					made.Add(1)
+					return listen(ctx, path)
+				}
+			})
+			f.unlock()
+			f.addTBA("acme")
+			path := filepath.Join(shortDir(t), "s")
+			if _, err := f.grantAt(path, "acme"); err != nil {
+				t.Fatal(err)
+			}
+			end(f, &ahead)
+			f.agent.closeListeners(func(*granted) bool { return true })
+			f.wantGone(path)
+			f.agent.listenForGrants(t.Context(), f.agent.session)
+			if n := made.Load(); n != 1 || strings.Contains(said.String(), "a grant has no socket") {
+				t.Errorf("%d sockets were made, want that of the time before; the log has\n%s", n, said.String())
+			}
+		})
+	}
 }
