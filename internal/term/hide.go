@@ -1,11 +1,13 @@
 package term
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,21 +20,23 @@ const stopTime = 500 * time.Millisecond
 
 // hiding is a terminal that shows nothing of what is typed, for one question.
 type hiding struct {
-	f      *os.File
+	t      *TTY
 	fd     int
 	prompt string
-	old    *term.State // nil: leave it as it is
+	old    *term.State
 
+	mu      sync.Mutex // guards what follows
+	hidden  bool       // what is typed is not shown; false while the job is stopped
 	signals chan os.Signal
-	resumed chan struct{} // the question was asked anew behind a stop
+	resumed chan struct{} // the job goes on
 	done    chan struct{}
 }
 
 // hide asks, and shows nothing from then on until end is called. A signal that ends
-// the process puts the terminal in order first.
+// the process puts the terminal in order first. The turn is that of this process.
 func (t *TTY) hide(prompt string) (*hiding, error) {
 	h := &hiding{
-		f: t.f, fd: int(t.f.Fd()), prompt: prompt, // #nosec G115 -- a descriptor fits
+		t: t, fd: int(t.f.Fd()), prompt: prompt, // #nosec G115 -- a descriptor fits
 		signals: make(chan os.Signal, 4), resumed: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	// Raw mode also keeps Ctrl-C from ending the process while echo is off.
@@ -40,9 +44,7 @@ func (t *TTY) hide(prompt string) (*hiding, error) {
 	if h.old, err = term.MakeRaw(h.fd); err != nil {
 		return nil, fmt.Errorf("hiding what is typed: %w", err)
 	}
-	if now, err := term.GetState(h.fd); err == nil && *now == *h.old {
-		h.old = nil // raw already: whoever made it so puts it in order, perhaps before this question ends
-	}
+	h.hidden = true
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGCONT} {
 		if !signal.Ignored(s) {
 			signal.Notify(h.signals, s)
@@ -58,7 +60,7 @@ func (t *TTY) hide(prompt string) (*hiding, error) {
 
 // ask shows the question. In raw mode a line feed alone does not begin a line.
 func (h *hiding) ask() error {
-	_, err := io.WriteString(h.f, strings.ReplaceAll(h.prompt, "\n", "\r\n"))
+	_, err := io.WriteString(h.t.f, strings.ReplaceAll(h.prompt, "\n", "\r\n"))
 	return err
 }
 
@@ -69,12 +71,18 @@ func (h *hiding) end() {
 	close(h.done)
 }
 
+// show leaves the terminal alone where it is shown already: another process may have its
+// turn.
 func (h *hiding) show() {
-	if h.old != nil {
-		_ = term.Restore(h.fd, h.old)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.hidden {
+		return
 	}
+	h.hidden = false
+	_ = term.Restore(h.fd, h.old)
 	if h.prompt != "" {
-		_, _ = fmt.Fprintln(h.f)
+		_, _ = fmt.Fprintln(h.t.f)
 	}
 }
 
@@ -85,7 +93,7 @@ func (h *hiding) watch() {
 		select {
 		case s := <-h.signals:
 			if s == syscall.SIGCONT {
-				h.again()
+				h.goOn()
 				continue
 			}
 			h.show()
@@ -103,24 +111,50 @@ func (h *hiding) watch() {
 	}
 }
 
-func (h *hiding) again() {
-	_, _ = term.MakeRaw(h.fd)
-	_ = h.ask()
+// goOn has the question asked anew: by suspend, where that has stopped the job.
+func (h *hiding) goOn() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hidden {
+		h.againLocked()
+		return
+	}
 	select {
 	case h.resumed <- struct{}{}:
 	default:
 	}
 }
 
+func (h *hiding) againLocked() {
+	_, _ = term.MakeRaw(h.fd)
+	_ = h.ask()
+}
+
 // suspend stops the job, as Ctrl-Z does anywhere else, and returns when it goes on and
-// the question was asked anew.
-func (h *hiding) suspend() {
+// the question was asked anew. Others have their turn meanwhile: nobody can answer what is
+// stopped. An error is why it is not asked any more.
+func (h *hiding) suspend(ctx context.Context) error {
 	h.show()
+	held.put(nil)
 	_ = syscall.Kill(0, syscall.SIGTSTP)
 	select {
 	case <-h.resumed:
 	case <-time.After(stopTime):
-		h.again()
-		<-h.resumed
 	}
+	err := h.t.again(ctx)
+	if err == nil {
+		err = h.t.forward(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errIdle, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.resumed:
+	default:
+	}
+	h.hidden = true
+	h.againLocked()
+	return nil
 }

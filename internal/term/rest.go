@@ -1,14 +1,29 @@
 package term
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // quiet is how long nothing must come in, in milliseconds, until a paste counts as
 // over. Over SSH it comes in pieces.
 const quiet = 30
 
 // dropRest throws away what was typed or pasted and not read, and reports whether
-// there was any. It is not shown.
+// there was any. It is not shown. What is typed for another process is left to that.
 func (t *TTY) dropRest() (some bool) {
+	if !held.within() {
+		f, err := t.lock()
+		if errors.Is(err, errBusy) {
+			return false
+		}
+		held.begin(f)
+	}
+	defer held.end()
+	if t.background() {
+		return false
+	}
 	h, err := t.hide("")
 	if err != nil {
 		return false

@@ -91,7 +91,7 @@ func (t *TTY) Line(prompt string) (string, error) {
 }
 
 // Secret asks and reads an answer of at most limit bytes without showing it. The
-// answer is never outside arena; the caller destroys it.
+// answer is never outside arena; the caller destroys it. It waits for its Turn.
 func (t *TTY) Secret(arena *secret.Arena, prompt string, limit int) (secret.Bytes, error) {
 	return t.SecretUntil(context.Background(), arena, prompt, limit)
 }
@@ -104,19 +104,28 @@ func (t *TTY) SecretUntil(ctx context.Context, arena *secret.Arena, prompt strin
 		return secret.Bytes{}, err
 	}
 	defer done()
+	end, err := t.Turn(ctx)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer end()
+	if err := t.forward(ctx); err != nil {
+		return secret.Bytes{}, err
+	}
 	h, err := t.hide(prompt)
 	if err != nil {
 		return secret.Bytes{}, err
 	}
 	defer h.end()
 	t.hidden = true
-	return arena.Fill(limit+1, func(p []byte) (int, error) { return readHidden(from, p, h.suspend) })
+	suspend := func() error { return h.suspend(ctx) }
+	return arena.Fill(limit+1, func(p []byte) (int, error) { return readHidden(from, p, suspend) })
 }
 
 // readHidden reads a line from a terminal in raw mode into p, which has one byte
 // more than the answer may have, and handles the keys that edit. It calls suspend for
 // the key that stops a job, behind which the answer begins anew.
-func readHidden(r io.Reader, p []byte, suspend func()) (int, error) {
+func readHidden(r io.Reader, p []byte, suspend func() error) (int, error) {
 	const (
 		ctrlC, ctrlD, ctrlU, ctrlZ, quit = 3, 4, 21, 26, 28
 		backspace, del                   = 8, 127
@@ -139,8 +148,11 @@ func readHidden(r io.Reader, p []byte, suspend func()) (int, error) {
 			stop := p[n] == ctrlZ
 			clear(p[:n+1])
 			n = 0
-			if stop {
-				suspend()
+			if !stop {
+				continue
+			}
+			if err := suspend(); err != nil {
+				return 0, err
 			}
 		case backspace, del:
 			p[n] = 0

@@ -18,7 +18,7 @@ func TestReadHidden(t *testing.T) {
 		for name, r := range map[string]io.Reader{"at once": strings.NewReader(typed), "byte by byte": iotest.OneByteReader(strings.NewReader(typed))} {
 			stops := 0
 			p := make([]byte, 17)
-			n, err := readHidden(r, p, func() { stops++ })
+			n, err := readHidden(r, p, func() error { stops++; return nil })
 			if err != nil || string(p[:n]) != want {
 				t.Errorf("%q %s: got %q, %v, want %q", typed, name, p[:n], err, want)
 			}
@@ -36,7 +36,7 @@ func TestReadHiddenRefuses(t *testing.T) {
 	for typed, want := range map[string]error{
 		"sec\x03": ErrInterrupted, "sec\x04": ErrInterrupted, "sec\x1c": ErrInterrupted, "sec": ErrInterrupted, "": ErrInterrupted, strings.Repeat("x", 18): ErrTooLong,
 	} {
-		if _, err := readHidden(strings.NewReader(typed), make([]byte, 17), func() {}); !errors.Is(err, want) {
+		if _, err := readHidden(strings.NewReader(typed), make([]byte, 17), func() error { return nil }); !errors.Is(err, want) {
 			t.Errorf("%q: got %v, want %v", typed, err, want)
 		}
 	}
@@ -47,7 +47,7 @@ func FuzzReadHidden(f *testing.F) {
 	f.Add([]byte("\xff\x80\x80\x7f\r"))
 	f.Fuzz(func(t *testing.T, typed []byte) {
 		p := make([]byte, 17)
-		n, err := readHidden(bytes.NewReader(typed), p, func() {})
+		n, err := readHidden(bytes.NewReader(typed), p, func() error { return nil })
 		if err == nil && (n > 16 || bytes.IndexByte(typed, '\r') < 0 && bytes.IndexByte(typed, '\n') < 0) {
 			t.Errorf("got %d bytes out of %q", n, typed)
 		}

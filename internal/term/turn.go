@@ -5,46 +5,135 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// turnPause is how long Turn waits between two looks.
-const turnPause = 50 * time.Millisecond
+const (
+	// turnPause is how long Turn waits between two looks.
+	turnPause = 50 * time.Millisecond
+	// turnSilence is how long Turn waits before it says so.
+	turnSilence = time.Second
+)
 
 // errBusy means that another process has the turn.
 var errBusy = errors.New("term: another process asks at this terminal")
 
+// held is what this process has of the turn at its terminal. A question within the turn of
+// its own process does not wait for that.
+var held holding
+
+// holding is a turn, which begins and ends with the outermost question that wants it.
+type holding struct {
+	mu    sync.Mutex // guards what follows
+	depth int
+	file  *os.File // holds the lock; nil: let go, or there is nothing to lock
+}
+
+// within begins a question within the turn, and reports whether there is one.
+func (h *holding) within() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.depth == 0 {
+		return false
+	}
+	h.depth++
+	return true
+}
+
+// begin begins a turn.
+func (h *holding) begin(f *os.File) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.depth++
+	h.file = f
+}
+
+// end ends one question, and with the last of them the turn.
+func (h *holding) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.depth--; h.depth == 0 {
+		h.putLocked(nil)
+	}
+}
+
+// put keeps f, which may be nil, in place of the lock.
+func (h *holding) put(f *os.File) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.putLocked(f)
+}
+
+func (h *holding) putLocked(f *os.File) {
+	if h.file != nil {
+		_ = h.file.Close()
+	}
+	h.file = f
+}
+
 // Turn waits until no other process has the turn at this terminal, and takes it: what two
-// show at once, and what is typed then, would go to either. It is over with end, or with
-// the process. Where the terminal's file cannot be opened, as after su, Turn waits for
+// show at once, and what is typed then, would go to either, and the one that ends first
+// would show what is typed for the other. Where it has to wait, it says so at the terminal.
+// The turn is over with end, or with the process; a process that stops at a question lets
+// it go meanwhile. Where the terminal's file cannot be opened, as after su, Turn waits for
 // nobody. The error is that of ctx.
 func (t *TTY) Turn(ctx context.Context) (end func(), err error) {
+	if !held.within() {
+		f, err := t.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		held.begin(f)
+	}
+	return sync.OnceFunc(held.end), nil
+}
+
+// again takes the turn that was let go.
+func (t *TTY) again(ctx context.Context) error {
+	f, err := t.wait(ctx)
+	if err == nil {
+		held.put(f)
+	}
+	return err
+}
+
+// wait waits for the lock of the terminal's file; it is nil where there is none.
+func (t *TTY) wait(ctx context.Context) (*os.File, error) {
+	silent := time.NewTimer(turnSilence)
+	defer silent.Stop()
 	for {
 		f, err := t.lock()
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
 		if !errors.Is(err, errBusy) {
-			return func() {}, nil
+			return f, nil
 		}
 		select {
 		case <-time.After(turnPause):
+		case <-silent.C:
+			// Where the other one asks, a line feed alone does not begin a line.
+			_, _ = fmt.Fprint(t.f, "\r\nnsagent: another command asks at this terminal; this one waits for that\r\n")
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// Busy reports whether another process has the turn at this terminal.
-func (t *TTY) Busy() bool {
-	f, err := t.lock()
-	if err == nil {
-		_ = f.Close()
+// forward waits, within the turn, until this process may ask. The system stops one that
+// asks in the background: that must not happen while it has the turn.
+func (t *TTY) forward(ctx context.Context) error {
+	for t.background() {
+		held.put(nil)
+		if err := drain(t.f); err != nil { // stops it
+			return err
+		}
+		ignored := t.background() // the stop, that is
+		if err := t.again(ctx); err != nil || ignored {
+			return err
+		}
 	}
-	return errors.Is(err, errBusy)
+	return nil
 }
 
 // lock locks the file of the terminal until the file that it returns is closed.
@@ -60,34 +149,5 @@ func (t *TTY) lock() (*os.File, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = errBusy
 	}
-	return nil, err
-}
-
-// file opens the file of the terminal itself: /dev/tty is one file for all terminals, and
-// all users.
-func (t *TTY) file() (*os.File, error) {
-	n, err := unix.IoctlGetUint32(int(t.f.Fd()), unix.TIOCGDEV) // #nosec G115 -- a descriptor fits
-	if err != nil {
-		return nil, fmt.Errorf("finding the terminal: %w", err)
-	}
-	// Pseudo terminals have eight numbers of devices from 136 on (admin-guide/devices.txt of
-	// Linux), consoles one.
-	dev := uint64(n)
-	path := fmt.Sprintf("/dev/tty%d", unix.Minor(dev))
-	if major := unix.Major(dev); major >= 136 && major < 144 {
-		path = fmt.Sprintf("/dev/pts/%d", (major-136)<<8|unix.Minor(dev))
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|noControl|syscall.O_NONBLOCK, 0) // #nosec G304 -- made of a number
-	if err != nil {
-		return nil, fmt.Errorf("opening the terminal: %w", err)
-	}
-	fi, err := f.Stat()
-	if err == nil {
-		if st, ok := fi.Sys().(*syscall.Stat_t); ok && uint64(st.Rdev) == dev {
-			return f, nil
-		}
-		err = errors.New("term: it is another one")
-	}
-	_ = f.Close()
 	return nil, err
 }

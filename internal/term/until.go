@@ -18,6 +18,13 @@ func (t *TTY) Foreground() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
+// background reports whether the system stops this process where it asks. Another session's
+// terminal stops nobody.
+func (t *TTY) background() bool {
+	group, err := unix.IoctlGetInt(int(t.f.Fd()), unix.TIOCGPGRP) // #nosec G115 -- a descriptor fits
+	return err == nil && group != unix.Getpgrp()
+}
+
 // until returns the terminal as a reader that ends with ctx, and what frees it.
 func (t *TTY) until(ctx context.Context) (r io.Reader, done func(), err error) {
 	if ctx.Done() == nil {

@@ -28,11 +28,11 @@ func TestUntil(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := make([]byte, 17)
-	if n, err := readHidden(r, p, func() {}); err != nil || string(p[:n]) != "secret" {
+	if n, err := readHidden(r, p, func() error { return nil }); err != nil || string(p[:n]) != "secret" {
 		t.Errorf("got %q, %v", p[:n], err)
 	}
 	time.AfterFunc(10*time.Millisecond, func() { cancel(gone) }) // while the next read waits
-	if n, err := readHidden(r, p, func() {}); n != 0 || !errors.Is(err, context.Canceled) || errors.Is(err, ErrInterrupted) {
+	if n, err := readHidden(r, p, func() error { return nil }); n != 0 || !errors.Is(err, context.Canceled) || errors.Is(err, ErrInterrupted) {
 		t.Errorf("got %d, %v, want context.Canceled alone", n, err)
 	}
 	if _, err := to.WriteString("late\r"); err != nil {

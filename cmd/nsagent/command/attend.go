@@ -88,7 +88,7 @@ func (e *env) attend(ctx context.Context) error {
 		err = errors.Join(term.ErrNoTerminal, t.Close())
 	}
 	if err != nil {
-		e.note("this waits until somebody approves it:  nsagent approve %s", r.GetId())
+		e.noteWaits(r.GetId())
 		return nil
 	}
 	defer func() { _ = t.Close() }()
@@ -97,23 +97,26 @@ func (e *env) attend(ctx context.Context) error {
 		return nil
 	}
 	defer func() { _ = arena.Close() }()
-	if r, err = e.toAsk(ctx, a, t, r.GetId()); err != nil {
+	id := r.GetId()
+	r, end, err := e.toAsk(ctx, a, t, id)
+	switch {
+	case errors.Is(err, errBehind):
+		e.noteWaits(id)
+		return nil
+	case err != nil:
 		return nil // the call itself says what is wrong
 	}
-	// What else is asked at this terminal has its answer first.
-	end, err := t.Turn(ctx)
-	if err != nil {
-		return nil
-	}
 	defer end()
-	if r, err = e.toAsk(ctx, a, t, r.GetId()); err != nil {
-		return nil
-	}
 	fmt.Fprintln(t)
 	if err := writeCard(t, screen{colours: colourful(e.getenv)}, r); err != nil {
 		return nil
 	}
-	return e.approveOwn(ctx, a, arena, t, r.GetId())
+	return e.approveOwn(ctx, a, arena, t, id)
+}
+
+// noteWaits says what a call waits for where nobody can be asked here.
+func (e *env) noteWaits(id string) {
+	e.note("this waits until somebody approves it:  nsagent approve %s", id)
 }
 
 // noteSilence says what a call may wait for, where that cannot be seen: who may only use
@@ -151,45 +154,73 @@ func ownCaller(r *pb.ApprovalRequest) *pb.WaitingCaller {
 	return r.GetCallers()[i]
 }
 
-// errAnswered means that a request waits no more.
-var errAnswered = errors.New("command: it was answered")
+var (
+	// errAnswered means that a request waits no more.
+	errAnswered = errors.New("command: it was answered")
+	// errBehind means that this process is in the background: it would be stopped where it asks.
+	errBehind = errors.New("command: another job has the terminal")
+)
 
-// toAsk waits until it is this process that asks for its request, and returns that: of all
-// that wait for one, one asks. Nobody asks by a window meanwhile.
-func (e *env) toAsk(ctx context.Context, a *client.Admin, t *term.TTY, id string) (*pb.ApprovalRequest, error) {
-	told := false
-	for after := uint64(0); ; {
-		all, err := a.Attend(ctx, true, after)
+// toAsk waits until it is this process that asks for its request, and returns that. What
+// else is asked at this terminal has its answer first; and of all that wait for one request,
+// one asks. Until end is called nobody asks by a window, and no other command here.
+func (e *env) toAsk(ctx context.Context, a *client.Admin, t *term.TTY, id string) (r *pb.ApprovalRequest, end func(), err error) {
+	for told := false; ; told = true {
+		turn, err := t.Turn(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		i := slices.IndexFunc(all.GetRequests(), func(r *pb.ApprovalRequest) bool { return r.GetId() == id })
-		if i < 0 {
-			return nil, errAnswered
+		if !t.Foreground() { // any more: it may have waited for long
+			turn()
+			return nil, nil, errBehind
 		}
-		if r := all.GetRequests()[i]; ownCaller(r).GetAttended() {
-			return r, nil
+		end = func() {
+			defer turn()
+			ctx, cancel := context.WithTimeout(ctx, leaving)
+			defer cancel()
+			_, _ = a.Attend(ctx, false, 0) // it may still be approved elsewhere
 		}
-		// Beside a question that stands at this terminal, nothing has to be said.
-		if !told && !t.Busy() {
-			told = true
+		all, err := a.Attend(ctx, true, 0)
+		if r = requestOf(all, id); err == nil && r == nil {
+			err = errAnswered
+		}
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		if ownCaller(r).GetAttended() {
+			return r, end, nil
+		}
+		turn()
+		if !told {
 			e.note("this waits until somebody approves it; another command asks for that, or:  nsagent approve %s", id)
 		}
-		after = all.GetRevision()
+		for slices.ContainsFunc(r.GetCallers(), (*pb.WaitingCaller).GetAttended) {
+			if all, err = a.Requests(ctx, all.GetRevision()); err != nil {
+				return nil, nil, err
+			}
+			r = requestOf(all, id)
+		}
 	}
+}
+
+// requestOf returns a request of all that wait; nil where it does not.
+func requestOf(all *pb.ListRequestsResponse, id string) *pb.ApprovalRequest {
+	for _, r := range all.GetRequests() {
+		if r.GetId() == id {
+			return r
+		}
+	}
+	return nil
 }
 
 // approveOwn asks at the terminal for the proof that approves a request of this process.
 func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, id string) error {
 	err := e.approveBy(ctx, a, arena, id, &terminalAsker{ctx, e, arena}, func(fault string) { fmt.Fprintln(t, fault+".") })
-	switch {
-	case err == nil || ctx.Err() != nil:
-		return nil // the call itself says what came of it
-	case errors.Is(err, term.ErrInterrupted):
+	if ctx.Err() == nil && errors.Is(err, term.ErrInterrupted) {
 		return err
 	}
-	_, _ = a.Attend(ctx, false, 0) // it may still be approved elsewhere
-	return nil
+	return nil // the call itself says what came of it
 }
 
 // approveBy has somebody who is asked approve a request, or deny it with a no. wrong is told
