@@ -120,14 +120,15 @@ func withoutWaiting(ctx context.Context) context.Context {
 }
 
 // decide checks that the peer still lives and its grant is good, finds the profile,
-// checks that the target is the profile's own, that policy and the grant allow the use,
+// checks that the target is the profile's own, that the grant and policy allow the use,
 // counts it, and writes the audit entry, in this order. Only if all of it went well it
 // returns the profile and its session; the caller says endUse then, once the use is over.
 // Where somebody has to approve it, and ctx is not of a call that does not wait for that,
 // it is not counted and there is no entry yet: the error is an asks.
 //
-// Where the policy asks about the process, that is looked at once all else is found good,
-// until ctx ends, and the rest is checked anew.
+// Where the policy asks about the process, that is looked at once all that is checked before
+// the policy is found good. It waits for that until ctx ends, or for evidenceTime, and checks
+// all anew.
 //
 // A refusal is written too, with its code. If the entry cannot be written the
 // answer is audit.ErrUnavailable, whatever the decision was. No lock is held
@@ -266,18 +267,18 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 			return s, p, d, err
 		}
 	}
+	if grant != nil {
+		id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
+		if err := grant.clear(u, p, id, grantNow); err != nil {
+			return s, p, d, err
+		}
+	}
 	at.Evidence = u.caller.evidence.known()
 	if asks := s.policy().policy.Asks(); asks&^(at.Evidence.Known|u.looked) != 0 {
 		return s, p, d, unseen(asks)
 	}
 	if d, err = s.policy().decide(at); err != nil {
 		return s, p, d, err
-	}
-	if grant != nil {
-		id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
-		if err := grant.clear(u, p, id, grantNow); err != nil {
-			return s, p, d, err
-		}
 	}
 	return s, p, d, a.approved(s, u, p, &d)
 }
