@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/pattern"
@@ -80,18 +81,48 @@ func (s *supervisor) answerProcess(m message) error {
 	}
 	pid := int(int32(binary.BigEndian.Uint32(m.body))) // #nosec G115 -- the kernel's pid_t
 	hashed := m.body[4] == 1
-	select {
-	case s.looking <- struct{}{}:
-	default:
+	if !s.looking.begin(pid) {
 		return errors.New("too many processes are looked at")
 	}
 	go func() {
-		defer func() { <-s.looking }()
+		defer s.looking.end(pid)
 		m.body = lookAt(pid, hashed).encode()
 		_ = s.link.SetWriteDeadline(time.Now().Add(writeTime)) // that of the question may be over
-		_, _ = s.link.Write(m.encode())                        // the agent is gone where this fails
+		_, _ = s.link.Write(m.encode())                        // where this fails the agent is gone, or gives up
 	}()
 	return nil
+}
+
+// looking counts the looks at processes. The zero value counts none.
+type looking struct {
+	mu  sync.Mutex // guards what follows
+	all int
+	at  map[int]int // by the number of the process
+}
+
+// begin counts a look at a process, and reports whether it may begin.
+func (l *looking) begin(pid int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == maxLooks || l.at[pid] == maxLooksAtOne {
+		return false
+	}
+	if l.at == nil {
+		l.at = make(map[int]int)
+	}
+	l.all++
+	l.at[pid]++
+	return true
+}
+
+// end is the end of a look that was counted.
+func (l *looking) end(pid int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.at[pid]--; l.at[pid] == 0 {
+		delete(l.at, pid)
+	}
 }
 
 // lookAt reads what /proc says of a process. What it does not say stays empty.

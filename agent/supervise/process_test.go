@@ -104,7 +104,7 @@ func TestProcess(t *testing.T) {
 }
 
 // TestLateAnswer: a look that takes longer than a question may take to be written is
-// answered all the same. Else the agent would wait for it, and look at nobody in its place.
+// answered all the same. Else the agent would wait for it in vain.
 func TestLateAnswer(t *testing.T) {
 	ours, theirs, err := socketpair(unix.SOCK_SEQPACKET)
 	if err != nil {
@@ -119,7 +119,7 @@ func TestLateAnswer(t *testing.T) {
 	if err := ours.SetWriteDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	s := &supervisor{link: ours, looking: make(chan struct{}, 1)}
+	s := &supervisor{link: ours}
 	question := binary.BigEndian.AppendUint32(nil, uint32(os.Getpid()))
 	if err := s.answerProcess(message{kind: kindProcess, seq: 7, body: append(question, 0)}); err != nil {
 		t.Fatal(err)
@@ -137,6 +137,40 @@ func TestLateAnswer(t *testing.T) {
 	exe, _ := os.Readlink("/proc/self/exe")
 	if p, err := parseProcess(m.body); err != nil || p.Exe != exe {
 		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+// TestLooksAtOnce: what hangs of one process leaves looks for others, and what hangs of many
+// is bounded. A look that has ended makes room.
+func TestLooksAtOnce(t *testing.T) {
+	var l looking
+	for range maxLooksAtOne {
+		if !l.begin(1) {
+			t.Fatal("refused before the bound of one process")
+		}
+	}
+	if l.begin(1) || !l.begin(2) {
+		t.Error("one process has the looks of all, or none is left for another")
+	}
+	l.end(1)
+	if !l.begin(1) || l.begin(1) {
+		t.Error("the end of one makes room for one")
+	}
+	for pid := 3; l.all < maxLooks; pid++ {
+		if !l.begin(pid) {
+			t.Fatalf("refused after %d", l.all)
+		}
+	}
+	if l.begin(2) {
+		t.Errorf("%d at once", l.all)
+	}
+	for pid := range maxLooks {
+		for l.at[pid] != 0 {
+			l.end(pid)
+		}
+	}
+	if l.all != 0 || len(l.at) != 0 {
+		t.Errorf("%d are left, of %d processes", l.all, len(l.at))
 	}
 }
 

@@ -32,9 +32,11 @@ const (
 	// A prompter lives as long as the agent keeps its connection; one that has just closed
 	// it may still be there when the next is asked for.
 	maxPrompters = 2
-	// maxLooks is how many processes are looked at at once, which is more than the agent
-	// asks for: it gives each of its sockets a share.
-	maxLooks = 2048
+	// maxLooks is how many looks at processes there are at once, and maxLooksAtOne how many
+	// of them at one process. The agent gives each of its sockets a share, and looks at a
+	// process once at a time on each; but it gives up on a file that does not come, which
+	// here nobody can stop reading.
+	maxLooks, maxLooksAtOne = 2048, 16
 	// stopTime is how long the agent may take to end after it was asked to.
 	stopTime = 10 * time.Second
 )
@@ -71,7 +73,7 @@ type supervisor struct {
 	bound   map[string]*socketpath.Bound
 	reaped  chan byte     // the kind of each helper that has ended
 	over    chan struct{} // closed when Run returns
-	looking chan struct{} // holds a value for each process that is looked at
+	looking looking       // the looks at processes
 }
 
 // helpers are the processes of one kind that the agent may ask for.
@@ -164,7 +166,7 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 
-	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{}), looking: make(chan struct{}, maxLooks)}
+	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{})}
 	defer close(s.over)
 	defer s.unlistenAll()
 	requests := make(chan request)
