@@ -110,7 +110,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		_ = conn.Close()
 		return
 	}
-	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood, socket: c.socket, evidence: newEvidence()}
+	counted := &countedConn{Conn: peercred.NewConn(conn, peer), r: bufio.NewReaderSize(conn, len(http2Preface)), flood: &c.agent.flood, socket: c.socket, evidence: new(evidence)}
 	counted.onClose = func() {
 		c.agent.leave(counted)
 		c.socket.forget(counted)

@@ -105,8 +105,8 @@ type Agent struct {
 	// came about in its time.
 	keep map[kept]time.Duration
 
-	looks    chan struct{} // holds a value for each process behind agent.sock that is looked at
-	underway underway      // uses of rules that limit how many there are at once
+	looks    *looks   // at processes behind agent.sock
+	underway underway // uses of rules that limit how many there are at once
 
 	slots slotsSeen // of the vault while it is locked
 
@@ -175,7 +175,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a.uploads = newUploads(a.boottime)
 	a.presented, a.counters = newPresented(), newCounters()
 	a.ledgers, a.ends, a.hear = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	a.looks = make(chan struct{}, looksAtOnce)
+	a.looks = newLooks()
 	a.looking, a.keyrings, a.tokenKeyrings = make(chan struct{}, 1), make(chan struct{}, 2), make(chan struct{}, 1)
 	a.logins = newLogins(a.boottime)
 	a.approvals = approval.New(a.boottime)

@@ -46,7 +46,7 @@ type Config struct {
 	// from the agent itself. nil means to look in /proc.
 	Exe func(ctx context.Context, pid int32) (string, error)
 	// Evidence tells what a policy asks about a process, for an agent whose sandbox hides
-	// it, and returns once nobody looks at it any more; nil: only its executable is known.
+	// it, and returns once ctx ends, at the latest; nil: only its executable is known.
 	Evidence func(ctx context.Context, pid int32, asked policy.Facts) (policy.Evidence, error)
 	// Listen makes a socket that listens at a path, which this process cannot do once it is
 	// confined, and Unlisten removes the path; nil means that no socket of a grant can be made.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
@@ -49,7 +48,7 @@ func allowsTo(who string) string {
 
 // connected returns a caller on a connection of its own, by a socket or by agent.sock.
 func (f *fixture) connected(s *grantSocket) *caller {
-	return &caller{peer: livePeer(f.t.(*testing.T), f), socket: s, evidence: newEvidence()}
+	return &caller{peer: livePeer(f.t.(*testing.T), f), socket: s, evidence: new(evidence)}
 }
 
 func (f *fixture) signBy(ctx context.Context, c *caller) error {
@@ -88,9 +87,15 @@ func TestEvidenceIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestEvidenceOfWhoGetsNothing: nobody is looked at for what is refused without that.
+// TestEvidenceOfWhoGetsNothing: nobody is looked at for what is refused before the policy is
+// asked.
 func TestEvidenceOfWhoGetsNothing(t *testing.T) {
 	f, e := startWithEyes(t)
+	narrow := f.connected(nil)
+	narrow.grant = f.grantOn(unlocktoken.Caveats{Methods: []string{"PUT"}}, "acme")
+	if err := f.signBy(t.Context(), narrow); refusedWith(err) != pb.CodeGrantScope || e.looks.Load() != 0 {
+		t.Errorf("what a grant does not do: got %v after %d looks", err, e.looks.Load())
+	}
 	revoked := f.connected(nil)
 	revoked.grant = f.grantOn(unlocktoken.Caveats{}, "acme")
 	revoked.grant.revoked.Store(true)
@@ -136,109 +141,4 @@ func TestEvidenceIsNotAllThatCounts(t *testing.T) {
 	if err := f.signBy(t.Context(), f.connected(nil)); err != nil || e.looks.Load() != 3 || second != policy.FactExe|policy.FactCgroup {
 		t.Errorf("a policy that is adopted meanwhile: %v, %d looks, the last for %b", err, e.looks.Load(), second)
 	}
-}
-
-// TestEvidencePlaces: who has processes on a socket that take for ever to be looked at keeps
-// nobody else from being looked at, and gets no more places by another socket. Whoever waits
-// for a place gets it.
-func TestEvidencePlaces(t *testing.T) {
-	f, e := startWithEyes(t)
-	begun, release := make(chan struct{}), make(chan struct{})
-	e.look = func(n int32, _ policy.Facts) error {
-		if n <= looksAtOnce {
-			begun <- struct{}{}
-			<-release
-		}
-		return nil
-	}
-	path := f.openSocket("acme").Opened.GetPath()
-	signs := make(chan error)
-	for i := range looksAtOnce + 2 {
-		c := f.through(path)
-		go func() {
-			_, err := c.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL})
-			signs <- err
-		}()
-		if i < looksAtOnce {
-			<-begun
-		}
-	}
-	var outer *grantSocket
-	f.agent.sockets.mu.Lock()
-	for s := range f.agent.sockets.open {
-		outer = s
-	}
-	f.agent.sockets.mu.Unlock()
-	if inner := (&grantSocket{through: &grantSocket{through: outer}}); f.agent.looksOf(inner) != outer.looks {
-		t.Error("a socket that was asked for on it has places of its own")
-	}
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := f.signBy(over, f.connected(outer)); refusedWith(err) != pb.CodeDenied || e.looks.Load() != looksAtOnce {
-		t.Errorf("who waits no more: got %v, %d looks", err, e.looks.Load())
-	}
-	f.sign("acme")
-	if n := e.looks.Load(); n != looksAtOnce+1 {
-		t.Errorf("for agent.sock: %d looks", n)
-	}
-	close(release)
-	for range looksAtOnce + 2 {
-		if err := <-signs; err != nil {
-			t.Errorf("on the socket: %v", err)
-		}
-	}
-}
-
-// TestEvidenceOfOneConnection: calls on a connection wait for one look, each as long as it
-// may. A look that takes longer goes on, and what it tells is kept.
-func TestEvidenceOfOneConnection(t *testing.T) {
-	peer := ownPeer(t)
-	synctest.Test(t, func(t *testing.T) {
-		looks, release := 0, make(chan struct{})
-		want := policy.Evidence{Known: policy.FactExe, Exe: "/a"}
-		a := &Agent{looks: make(chan struct{}, looksAtOnce), cfg: Config{Evidence: func(context.Context, int32, policy.Facts) (policy.Evidence, error) {
-			looks++
-			<-release
-			return want, nil
-		}}}
-		after := func(c *caller) policy.Evidence {
-			a.awaitLook(t.Context(), c, policy.FactExe)
-			return c.evidence.known()
-		}
-		c := &caller{peer: peer, evidence: newEvidence()}
-		for range 2 { // the first looks, the second waits for that
-			if got := after(c); got != (policy.Evidence{}) {
-				t.Errorf("before it is known: got %+v", got)
-			}
-		}
-		got := make(chan policy.Evidence)
-		for range 3 {
-			go func() { got <- after(c) }()
-		}
-		synctest.Wait()
-		close(release)
-		for range 3 {
-			if e := <-got; e != want {
-				t.Errorf("got %+v", e)
-			}
-		}
-		if looks != 1 || len(a.looks) != 0 || len(c.evidence.turn) != 0 {
-			t.Errorf("%d looks, %d places taken", looks, len(a.looks))
-		}
-
-		// Without a place nobody is looked at, and the turn is given back.
-		for range looksAtOnce {
-			a.looks <- struct{}{}
-		}
-		other := &caller{peer: peer, evidence: newEvidence()}
-		if e := after(other); e != (policy.Evidence{}) || looks != 1 || len(other.evidence.turn) != 0 {
-			t.Errorf("without a place: got %+v, %d looks", e, looks)
-		}
-		for range looksAtOnce {
-			<-a.looks
-		}
-		if e := after(other); e != want {
-			t.Errorf("with one: got %+v", e)
-		}
-	})
 }

@@ -34,9 +34,9 @@ type grantSocket struct {
 
 	made, refused atomic.Uint64 // uses
 
-	// looks holds a value for each process behind the socket that is looked at. It counts
-	// for those that were asked for on this one as well.
-	looks chan struct{}
+	// looks are those at processes behind the socket, and behind those that were asked for
+	// on it.
+	looks *looks
 
 	stop func()    // ends listening
 	once sync.Once // closes it

@@ -169,7 +169,7 @@ func (a *Agent) listenFor(ctx context.Context, s *grantSocket) error {
 	if err != nil {
 		return refuse(errors.Join(ErrSocket, err), pb.CodeSocket, "the socket cannot be made", err.Error(), "choose a directory of your own that nobody else may write in")
 	}
-	s.conns, s.looks = make(map[*countedConn]struct{}), make(chan struct{}, looksAtOnce)
+	s.conns, s.looks = make(map[*countedConn]struct{}), newLooks()
 	l, err := listenerOf(f)
 	if err == nil {
 		err = a.sockets.start(s, l)
