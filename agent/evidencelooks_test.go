@@ -239,3 +239,17 @@ func TestEvidenceOfWhoWaitedTooLong(t *testing.T) {
 		}
 	})
 }
+
+// A process of which all is known that is asked for is not looked at, as where another
+// connection of it has learnt that while this one waited.
+func TestEvidenceThatIsKnown(t *testing.T) {
+	l, c := newLooker(), callersOf(t, 1)[0]
+	for range 2 {
+		if got := l.after(t, c); got != policy.FactExe {
+			t.Errorf("%b is known, want the executable", got)
+		}
+	}
+	if n := l.looks.Load(); n != 1 {
+		t.Errorf("it was looked at %d times, want once", n)
+	}
+}
