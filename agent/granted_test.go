@@ -253,7 +253,19 @@ func TestGrantOfWhichAProfileHasNewKeys(t *testing.T) {
 		}
 	}
 	f.unlock()
-	if _, err := f.show(spec.token(t, r)).Sign(t.Context(), client.Request{Profile: "third", URL: sandboxURL}); !strings.Contains(fmt.Sprint(err), `is not for a profile "third"`) {
-		t.Errorf("unlocked, of a third: got %v", err)
+	whole := f.mint(unlocktoken.Caveats{}, "acme", "other")
+	third := func(name string, token *unlocktoken.Token) {
+		t.Helper()
+		if _, err := f.show(token).Sign(t.Context(), client.Request{Profile: "third", URL: sandboxURL}); !strings.Contains(fmt.Sprint(err), `is not for a profile "third"`) {
+			t.Errorf("of a third, %s: got %v", name, err)
+		}
 	}
+	third("unlocked", spec.token(t, r))
+	f.lock()
+	third("where it opens both", whole)
+	f.unlock()
+	if err := f.admin.RemoveProfile(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	third("where one of the profiles is gone", whole)
 }
