@@ -177,13 +177,19 @@ func TestExeOfUndumpable(t *testing.T) {
 	}
 }
 
-func TestExeLookup(t *testing.T) {
-	c := start(t, listen(t), roleConnect, strconv.Itoa(os.Getuid()))
-	p, err := Identify(c.conn)
+// connected returns a process of the same user that has connected.
+func connected(t *testing.T) *Peer {
+	t.Helper()
+	p, err := Identify(start(t, listen(t), roleConnect, strconv.Itoa(os.Getuid())).conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func TestExeLookup(t *testing.T) {
+	p := connected(t)
 	calls := 0
 	p.Lookup = func() (string, error) { calls++; return "/bin/x", nil }
 	for range 2 {
@@ -199,12 +205,7 @@ func TestExeLookup(t *testing.T) {
 // An executable that was not told is asked for again, by the next call and not by those
 // that waited for the answer, and what is told is kept.
 func TestExeIsAskedForAgain(t *testing.T) {
-	c := start(t, listen(t), roleConnect, strconv.Itoa(os.Getuid()))
-	p, err := Identify(c.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := connected(t)
 	synctest.Test(t, func(t *testing.T) {
 		calls, answer := 0, make(chan error)
 		p.Lookup = func() (string, error) { calls++; return "/bin/x", <-answer }
@@ -239,12 +240,7 @@ func TestExeIsAskedForAgain(t *testing.T) {
 // Who closes a peer, and who asks whether it is alive, does not wait for the answer to which
 // program it runs. That answer counts no more, and nobody asks again.
 func TestCloseWhileExeIsAskedFor(t *testing.T) {
-	c := start(t, listen(t), roleConnect, strconv.Itoa(os.Getuid()))
-	p, err := Identify(c.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := connected(t)
 	calls := 0
 	p.Lookup = func() (string, error) {
 		calls++
