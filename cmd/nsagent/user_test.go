@@ -23,7 +23,8 @@ var forUsers = []string{"approvals", "audit", "ci_m2m", "grant", "pinentry", "po
 const nobody = 65534
 
 // TestScriptAsUser guards against what works for root alone: it runs those scripts once
-// more, as a normal user, who has the program, and builds none.
+// more, as a normal user, who has the program, and builds none. The tests that internal/testrun
+// has a normal user run are those that root leaves out; root runs these as well.
 func TestScriptAsUser(t *testing.T) {
 	needs.Root(t, "becomes another user; without, TestScript is run by one")
 	t.Parallel()
