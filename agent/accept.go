@@ -55,8 +55,8 @@ type acceptor struct {
 	limit int32
 	// grpc and http take what speaks their protocol; http is nil on admin.sock.
 	grpc, http *handoff
-	// grant is the right of all who connect here; nil is the owner's own.
-	grant *granted
+	// right is that of all who connect here.
+	right right
 	// socket is the one of a grant that connections are taken on; nil: agent.sock or
 	// admin.sock.
 	socket *grantSocket
@@ -123,9 +123,7 @@ func (c *acceptor) handle(conn *net.UnixConn) {
 		_ = counted.Close()
 		return
 	}
-	if c.grant != nil {
-		c.agent.welcome(counted, c.grant)
-	}
+	c.agent.welcome(counted, c.right)
 	_ = conn.SetReadDeadline(time.Now().Add(handshakeTime))
 	http2, err := isHTTP2(counted.r)
 	_ = conn.SetReadDeadline(time.Time{})
@@ -193,9 +191,9 @@ type countedConn struct {
 	onClose func()
 	manners manners
 	flood   *pace
-	// grant is the right of every call that begins on the connection; nil is the owner's
-	// own. An unlock token sets it, once.
-	grant atomic.Pointer[granted]
+	// right is that of every call that begins on the connection. It is set before the first,
+	// and once more by an unlock token.
+	right atomic.Pointer[right]
 	// opens is how many sockets were asked for on it that are open.
 	opens atomic.Int32
 	// gone is set once the connection has left presented, whose lock guards it.
@@ -208,7 +206,15 @@ type countedConn struct {
 
 // caller returns who calls on the connection.
 func (c *countedConn) caller() *caller {
-	return &caller{peer: c.Conn.Identity(), grant: c.grant.Load(), socket: c.socket, evidence: c.evidence}
+	return &caller{peer: c.Conn.Identity(), right: c.now(), socket: c.socket, evidence: c.evidence}
+}
+
+// now returns the right that the connection has now.
+func (c *countedConn) now() right {
+	if r := c.right.Load(); r != nil {
+		return *r
+	}
+	return right{}
 }
 
 // Read gives the bytes that were looked at first, and takes its time with a

@@ -23,12 +23,12 @@ type bundled struct {
 	shares map[unlocktoken.ID][sha256.Size]byte
 }
 
-// right returns what everybody on agent.sock has; nil is the owner's own.
-func (b *bundled) right() *granted {
-	if b == nil {
-		return nil
+// commonRight returns the right that everybody on agent.sock has.
+func (a *Agent) commonRight() right {
+	if a.bundled != nil {
+		return of(a.bundled.granted)
 	}
-	return b.granted
+	return ofOwner()
 }
 
 // bundleLedger opens the ledger of a grant. Its MAC finds damage, and no more: whoever has

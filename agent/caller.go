@@ -13,9 +13,8 @@ import (
 // the agent itself.
 type caller struct {
 	peer *peercred.Peer
-	// grant is the right that an unlock token gave, for the connection that redeemed it or
-	// the socket that was made for it; nil is the owner's own.
-	grant *granted
+	// right is that of the socket, or of the unlock token that the connection showed.
+	right right
 	// socket is the one that was made for a grant, if the caller came by such a one; nil is
 	// agent.sock or admin.sock.
 	socket *grantSocket
@@ -23,13 +22,12 @@ type caller struct {
 	evidence *evidence
 }
 
-// granted returns the grant of the caller; nil where the right is the owner's or the
-// agent's own.
+// granted returns the grant of the caller, or nil.
 func (c *caller) granted() *granted {
 	if c == nil {
 		return nil
 	}
-	return c.grant
+	return c.right.grant
 }
 
 // by returns the socket of a grant that the caller came by, or nil.
@@ -43,7 +41,7 @@ func (c *caller) by() *grantSocket {
 // goodFor returns an error where the right of c is over, and the time of the grants' clock
 // for now.
 func (a *Agent) goodFor(c *caller, now time.Time, boot time.Duration) (time.Time, error) {
-	grantNow, err := a.goodAt(c.granted(), now)
+	grantNow, err := a.good(c.right, now)
 	if err != nil {
 		return grantNow, err
 	}
@@ -52,7 +50,7 @@ func (a *Agent) goodFor(c *caller, now time.Time, boot time.Duration) (time.Time
 
 // may reports whether the profile p of s is one that the caller may use.
 func (c *caller) may(s *session, p *live) bool {
-	return c.by().may(p.Name) && c.granted().may(s, p)
+	return c.by().may(p.Name) && c.right.may(s, p)
 }
 
 // alive returns an error where the process that opened the connection is gone: a
@@ -74,8 +72,8 @@ func (c *caller) fill(e *audit.Event) {
 		return
 	}
 	e.UID, e.PID, e.Exe = int(c.peer.UID), int(c.peer.PID), c.peer.Exe()
-	if c.grant != nil {
-		e.Grant = c.grant.name
+	if g := c.right.grant; g != nil {
+		e.Grant = g.name
 	}
 	if c.socket != nil && e.Detail == "" {
 		e.Detail = "socket=" + c.socket.name

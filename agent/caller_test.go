@@ -8,8 +8,8 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
-// A nil caller is the agent itself: it has the owner's own right, came by no socket, lives,
-// and is in the log as the process that it is.
+// A nil caller is the agent itself: it has no grant, came by no socket, lives, and is in the
+// log as the process that it is.
 func TestCallerIsTheAgentItself(t *testing.T) {
 	var c *caller
 	if c.granted() != nil || c.by() != nil {
@@ -28,7 +28,7 @@ func TestCallerIsTheAgentItself(t *testing.T) {
 // The log names grant and socket of a caller, the latter where it has nothing else to say.
 func TestCallerInTheLog(t *testing.T) {
 	f := start(t)
-	c := &caller{peer: livePeer(t, f), grant: &granted{name: "g_x"}, socket: &grantSocket{name: "abc"}}
+	c := &caller{peer: livePeer(t, f), right: of(&granted{name: "g_x"}), socket: &grantSocket{name: "abc"}}
 	for before, want := range map[string]string{"": "socket=abc", "approval=x": "approval=x"} {
 		e := audit.Event{Detail: before}
 		c.fill(&e)
@@ -46,19 +46,20 @@ func TestCallerMayUse(t *testing.T) {
 	f.addTBA("other")
 	s := f.agent.session
 	acme, other := s.profiles["acme"], s.profiles["other"]
-	both, first := f.grantOn(unlocktoken.Caveats{}, "acme", "other"), f.grantOn(unlocktoken.Caveats{}, "acme")
+	both, first := of(f.grantOn(unlocktoken.Caveats{}, "acme", "other")), of(f.grantOn(unlocktoken.Caveats{}, "acme"))
 	for _, c := range []struct {
 		socket      *grantSocket
-		grant       *granted
+		right       right
 		acme, other bool
 	}{
-		{nil, nil, true, true}, {&grantSocket{}, nil, true, true}, {&grantSocket{profile: "acme"}, nil, true, false},
+		{nil, ofOwner(), true, true}, {&grantSocket{}, ofOwner(), true, true}, {&grantSocket{profile: "acme"}, ofOwner(), true, false},
 		{nil, both, true, true}, {nil, first, true, false}, {&grantSocket{profile: "other"}, both, false, true},
 		{&grantSocket{profile: "other"}, first, false, false},
+		{nil, right{}, false, false}, {&grantSocket{profile: "acme"}, right{}, false, false},
 	} {
-		who := &caller{socket: c.socket, grant: c.grant}
+		who := &caller{socket: c.socket, right: c.right}
 		if who.may(s, acme) != c.acme || who.may(s, other) != c.other {
-			t.Errorf("by %v with %v: acme %v, other %v", c.socket != nil, c.grant != nil, who.may(s, acme), who.may(s, other))
+			t.Errorf("by %v with %v: acme %v, other %v", c.socket != nil, c.right, who.may(s, acme), who.may(s, other))
 		}
 	}
 }

@@ -64,11 +64,8 @@ func (g *granted) opened() *session {
 }
 
 // goodAt returns an error where a grant gives nothing to anybody any more, and the time by
-// which it is judged. A nil grant is the owner, and good.
+// which it is judged.
 func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
-	if g == nil {
-		return now, nil
-	}
 	now = a.timeOf(g, now)
 	err := g.good(now)
 	if err == nil && !a.counts(g) {
@@ -93,9 +90,6 @@ func (g *granted) good(now time.Time) error {
 // clear returns an error where a caveat of the token does not hold for u on p, whose
 // record is id.
 func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
-	if g == nil {
-		return nil
-	}
 	r := unlocktoken.Request{
 		Time: now.Unix(), Credential: unlocktoken.ID(id), Kind: string(u.kind), Method: u.method, Issuer: g.issuer.URL, Claims: g.claims,
 		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.KnownExe(),
@@ -127,11 +121,8 @@ func (g *granted) outside(doesNot, why string) error {
 	return refuse(ErrGrantScope, pb.CodeGrantScope, "grant "+g.name+" "+doesNot, why, "have its owner look at it:  nsagent grant show "+g.name)
 }
 
-// may reports whether the profile p of s is one of the grant's. All are the owner's.
+// may reports whether the profile p of s is one of the grant's.
 func (g *granted) may(s *session, p *live) bool {
-	if g == nil {
-		return true
-	}
 	id, ok := s.credential(p.Name)
 	return ok && g.Covers(unlocktoken.ID(id))
 }
@@ -173,9 +164,12 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := c.granted()
-	if g == nil {
+	if c.right.whole() {
 		return s.find(name)
+	}
+	g := c.right.grant
+	if g == nil {
+		return nil, errNoRight
 	}
 	if p, ok := s.profiles[name]; ok && g.may(s, p) {
 		return p, s.opens(p)

@@ -262,7 +262,7 @@ func TestTokenIsShownAgain(t *testing.T) {
 		},
 	} {
 		for _, shown := range f.agent.presented.all() {
-			f.agent.dropOwn(shown.grant.Load()) // as it is after an unlock
+			f.agent.dropOwn(shown.now().grant) // as it is after an unlock
 		}
 		if err := call(); err != nil {
 			t.Error(err)

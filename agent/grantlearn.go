@@ -41,9 +41,9 @@ func (l *learnt) is(now *unix.Stat_t) bool {
 	return before != nil && before.Dev == now.Dev && before.Ino == now.Ino && before.Size == now.Size && before.Mtim == now.Mtim
 }
 
-// heed takes note of what other agents have revoked before something is done for g; nil is the
-// owner, to whom that is nothing. With an error nothing may be done for g. The caller holds no
-// lock that others wait for.
+// heed takes note of what other agents have revoked before something is done for g; nil is no
+// grant, so that there is nothing to note. With an error nothing may be done for g. The caller
+// holds no lock that others wait for.
 func (a *Agent) heed(g *granted) error {
 	if g == nil || a.bundled != nil { // the ledger of a bundle has no revocations
 		return nil

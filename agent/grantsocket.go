@@ -19,9 +19,8 @@ type grantSocket struct {
 	path string
 	// name is what the log calls it: the last part of a path that the agent chose, and one
 	// word for all those of grants in the vault.
-	name string
-	// grant is the right; nil is the owner's own.
-	grant *granted
+	name  string
+	right right
 	// profile is the only one that may be used; empty means all that the right leaves.
 	profile string
 	// ends is the boot-clock time from which nothing is done for it; zero means as long as

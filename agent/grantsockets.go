@@ -52,7 +52,7 @@ func (g *grantSockets) serve(ctx context.Context, a *Agent, most int32, grpc, ht
 	g.open, g.most = make(map[*grantSocket]struct{}), min(int(most), maxGrantSockets)
 	g.begin = func(s *grantSocket, l *net.UnixListener) func() {
 		ctx, stop := context.WithCancel(ctx)
-		c := &acceptor{agent: a, limit: limit, grpc: grpc, http: http, grant: s.grant, socket: s}
+		c := &acceptor{agent: a, limit: limit, grpc: grpc, http: http, right: s.right, socket: s}
 		go func() { _ = c.run(ctx, l) }() // it ends with the socket, and has nobody to tell
 		return stop
 	}
@@ -113,7 +113,7 @@ func (g *grantSockets) ofGrants(fits func(*granted) bool) (all []*grantSocket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for s := range g.open {
-		if s.standing && fits(s.grant) {
+		if s.standing && fits(s.right.grant) {
 			all = append(all, s)
 		}
 	}
@@ -130,9 +130,9 @@ func (g *grantSockets) report(boot time.Duration, clock time.Time) (all []*pb.Gr
 		if s.ends != 0 {
 			m.ExpiresAt = clock.Add(s.ends - boot).Unix()
 		}
-		if s.grant != nil {
-			m.Grant = s.grant.name
-			if end := s.grant.NotAfter(); m.ExpiresAt == 0 || end < m.ExpiresAt {
+		if g := s.right.grant; g != nil {
+			m.Grant = g.name
+			if end := g.NotAfter(); m.ExpiresAt == 0 || end < m.ExpiresAt {
 				m.ExpiresAt = end
 			}
 		}

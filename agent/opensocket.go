@@ -64,10 +64,10 @@ func (a *Agent) openSocket(ctx context.Context, c *caller, q *pb.OpenSocketReque
 	case ttl == 0:
 		ttl = socketTTL
 	}
-	s := &grantSocket{grant: c.granted(), through: c.by(), ends: a.boottime() + ttl}
+	s := &grantSocket{right: c.right, through: c.by(), ends: a.boottime() + ttl}
 	opened := &pb.SocketOpened{ExpiresAt: a.clock().Add(ttl).Unix()}
-	if s.grant != nil {
-		opened.ExpiresAt = min(opened.ExpiresAt, s.grant.NotAfter())
+	if g := s.right.grant; g != nil {
+		opened.ExpiresAt = min(opened.ExpiresAt, g.NotAfter())
 	}
 	if err := a.narrowTo(c, s, q.GetProfile(), opened); err != nil {
 		a.haveShownAgain(c, err) // nothing was opened, and its client asks again
@@ -127,8 +127,8 @@ func (a *Agent) recordUsage(c *caller, s *grantSocket) {
 		Event: audit.EventSocketClose, Outcome: audit.OutcomeOK, Profile: s.profile,
 		Detail: fmt.Sprintf("socket=%s made=%d refused=%d", s.name, use.GetMade(), use.GetRefused()),
 	}
-	if s.grant != nil {
-		e.Grant = s.grant.name
+	if g := s.right.grant; g != nil {
+		e.Grant = g.name
 	}
 	if err := a.record(c, e); err != nil {
 		a.log.Error("audit log not written", "error", err)

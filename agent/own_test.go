@@ -66,16 +66,16 @@ func TestRightsOfConnections(t *testing.T) {
 	f, token := lockedWith(t, unlocktoken.Caveats{})
 	o, other := f.openOwn(t, token), &countedConn{}
 	f.agent.presented.leave(other)
-	if f.agent.presented.join(other, o.g) {
+	if f.agent.presented.exchange(other, right{}, o.g) {
 		t.Error("a connection that is gone got a right")
 	}
-	if !f.agent.presented.join(o.conn, o.g) || f.agent.presented.join(o.conn, o.g) {
+	if !f.agent.presented.exchange(o.conn, ofOwner(), o.g) || f.agent.presented.exchange(o.conn, ofOwner(), o.g) {
 		t.Error("a connection did not get one right")
 	}
 	if err := f.agent.keepOwn(o.own, f.agent.locks); err != nil {
 		t.Fatal(err)
 	}
-	if beside := new(countedConn); !f.agent.presented.join(beside, o.g) {
+	if beside := new(countedConn); !f.agent.presented.exchange(beside, right{}, o.g) {
 		t.Error("no right for a second connection")
 	} else if f.agent.leave(beside); o.g.own == nil {
 		t.Error("what the presenter opened went with another connection")

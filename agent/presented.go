@@ -44,17 +44,16 @@ func (p *presented) revoke(ids []unlocktoken.ID) (news []unlocktoken.ID) {
 	return news
 }
 
-// join gives a connection the right g, unless it has one or is gone.
-func (p *presented) join(c *countedConn, g *granted) bool { return p.exchange(c, nil, g) }
-
-// exchange gives a connection the right g in the place of old, unless it has another or is
-// gone.
-func (p *presented) exchange(c *countedConn, old, g *granted) bool {
+// exchange gives a connection the right of g in the place of old, unless it has another or
+// is gone.
+func (p *presented) exchange(c *countedConn, old right, g *granted) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.gone || !c.grant.CompareAndSwap(old, g) {
+	if c.gone || c.now() != old {
 		return false
 	}
+	r := of(g)
+	c.right.Store(&r)
 	p.conns[c] = g
 	return true
 }
@@ -101,12 +100,11 @@ func (a *Agent) leave(c *countedConn) {
 
 // welcome gives a connection that comes by a socket the right of everybody there. One whose
 // grant is over is not closed for that: it can do nothing, and is told why.
-func (a *Agent) welcome(c *countedConn, g *granted) {
-	if _, err := a.goodAt(g, a.clock()); err != nil {
-		c.grant.Store(g)
-		return
+func (a *Agent) welcome(c *countedConn, r right) {
+	c.right.Store(&r)
+	if _, err := a.good(r, a.clock()); err == nil && r.grant != nil {
+		a.presented.exchange(c, r, r.grant)
 	}
-	a.presented.join(c, g)
 }
 
 // endAll drops what tokens opened for these connections, whose grants are over, and closes
@@ -118,7 +116,7 @@ func (a *Agent) endAll(conns []*countedConn) {
 			a.closeAll([]*countedConn{c})
 			continue
 		}
-		a.dropOwn(c.grant.Load())
+		a.dropOwn(c.now().grant)
 		a.presented.leave(c)
 	}
 }
@@ -126,7 +124,7 @@ func (a *Agent) endAll(conns []*countedConn) {
 // closeAll drops what tokens opened for these connections, and closes them.
 func (a *Agent) closeAll(conns []*countedConn) {
 	for _, c := range conns {
-		a.dropOwn(c.grant.Load())
+		a.dropOwn(c.now().grant)
 		_ = c.Close()
 	}
 }

@@ -81,7 +81,7 @@ func (a *Agent) redeem(ctx context.Context, q *pb.RedeemRequest) (*granted, erro
 // that.
 func (a *Agent) admitTo(c *countedConn, g *granted, own *session, locks uint64) error {
 	g.presenter = c
-	if !a.presented.exchange(c, a.bundled.right(), g) {
+	if !a.presented.exchange(c, a.commonRight(), g) {
 		if own != nil {
 			own.destroy()
 		}
@@ -105,8 +105,8 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 		return nil, nil, err
 	}
 	switch by := c.by(); {
-	case c.grant == a.bundled.right(): // everybody's
-	case by != nil && c.grant == by.grant:
+	case c.right == a.commonRight():
+	case by != nil && c.right == by.right:
 		return nil, nil, ofSocket()
 	default:
 		return nil, nil, taken()

@@ -39,6 +39,7 @@ func (f *fixture) direct(t *testing.T) (*direct, *presentation) {
 	here, there := net.Pipe()
 	t.Cleanup(func() { _ = there.Close() })
 	d := &direct{service: signerService{Agent: f.agent}, conn: &countedConn{Conn: peercred.NewConn(here, p)}}
+	f.agent.welcome(d.conn, f.agent.commonRight())
 	d.conn.onClose = func() { f.agent.leave(d.conn) }
 	d.ctx = peer.NewContext(t.Context(), &peer.Peer{AuthInfo: peercred.AuthInfo{Peer: p, Conn: d.conn}})
 	return d, &presentation{t, f.arena, d}
@@ -55,15 +56,15 @@ func TestTokenOnARightThatIsThere(t *testing.T) {
 	good := p.request(token)
 	here := d.conn.caller()
 
-	here.grant = f.grantOn(unlocktoken.Caveats{}, "acme")
+	here.right = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
 	if _, _, err := f.agent.present(d.ctx, here, &pb.RedeemRequest{}); refusedWith(err) != pb.CodeGrant {
 		t.Errorf("with a right: got %v", err)
 	}
-	here.grant.revoked.Store(true)
+	here.right.grant.revoked.Store(true)
 	if _, _, err := f.agent.present(d.ctx, here, good); refusedWith(err) != pb.CodeRevoked {
 		t.Errorf("with one that was revoked: got %v", err)
 	}
-	d.conn.grant.Store(here.grant)
+	d.conn.right.Store(&here.right)
 	if _, err := d.SealKey(d.ctx, &pb.SealKeyRequest{}); codeOf(err) != string(pb.CodeRevoked) {
 		t.Errorf("a key for it: got %v", err)
 	}

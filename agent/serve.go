@@ -79,8 +79,8 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 
 	toUse, toManage, toPlain := newHandoff(ls.agent.Addr()), newHandoff(ls.admin.Addr()), newHandoff(ls.agent.Addr())
 	most := connectionLimit()
-	onAgent := &acceptor{agent: a, limit: most - reservedConnections, grpc: toUse, http: toPlain, grant: a.bundled.right()}
-	onAdmin := &acceptor{agent: a, limit: most, grpc: toManage}
+	onAgent := &acceptor{agent: a, limit: most - reservedConnections, grpc: toUse, http: toPlain, right: a.commonRight()}
+	onAdmin := &acceptor{agent: a, limit: most, grpc: toManage, right: ofOwner()}
 
 	a.sockets.serve(ctx, a, most, toUse, toPlain)
 

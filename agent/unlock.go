@@ -146,7 +146,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 	if ok {
 		// What tokens opened by themselves is as it was then, and not used any more.
 		for _, c := range a.presented.all() {
-			a.dropOwn(c.grant.Load())
+			a.dropOwn(c.now().grant)
 		}
 	}
 	if !ok {

@@ -64,7 +64,7 @@ func TestUseThatFails(t *testing.T) {
 	f.addTBA("acme")
 	broken := errors.New("broken")
 	tries := 0
-	u := use{caller: &caller{peer: livePeer(t, f)}, kind: policy.KindPassport}
+	u := use{caller: &caller{peer: livePeer(t, f), right: ofOwner()}, kind: policy.KindPassport}
 	err := f.agent.withProfile(t.Context(), u, func(*live) error { tries++; return broken })
 	if !errors.Is(err, broken) || tries != 1 {
 		t.Errorf("got %v after %d tries", err, tries)

@@ -164,6 +164,12 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 	if out, err := run(); err != nil || !strings.HasPrefix(out, "named false\n") {
 		t.Errorf("no token: got %q, %v", out, err)
 	}
+	nothing, longer := filepath.Join(t.TempDir(), "nothing"), filepath.Join(t.TempDir(), "longer")
+	for name, b := range map[string][]byte{nothing: nil, longer: make([]byte, unlocktoken.MaxText+10)} {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		env  []string
 		want string
@@ -172,6 +178,8 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 		"a fork's job":      {[]string{"NSAGENT_TOKEN=", "GITHUB_EVENT_NAME=pull_request_target"}, "empty: GitHub does not pass secrets to workflows from forks [NSA-LOCKED]"},
 		"no name":           {[]string{"NSAGENT_TOKEN_FILE="}, "NSAGENT_TOKEN_FILE is set, and empty"},
 		"no file":           {[]string{"NSAGENT_TOKEN_FILE=/nowhere"}, "the file that NSAGENT_TOKEN_FILE names cannot be read"},
+		"an empty file":     {[]string{"NSAGENT_TOKEN_FILE=" + nothing}, "in NSAGENT_TOKEN_FILE: "},
+		"a longer file":     {[]string{"NSAGENT_TOKEN_FILE=" + longer}, "in NSAGENT_TOKEN_FILE: "},
 		"a directory":       {[]string{"NSAGENT_TOKEN_FILE=/"}, "what NSAGENT_TOKEN_FILE names cannot be read"},
 		"no descriptor":     {[]string{"NSAGENT_TOKEN_FD=99"}, "what NSAGENT_TOKEN_FD names cannot be read"},
 		"no number":         {[]string{"NSAGENT_TOKEN_FD=x"}, "NSAGENT_TOKEN_FD is not the number of a descriptor"},
