@@ -135,7 +135,7 @@ func (h *hiding) againLocked() {
 // stopped. An error is why it is not asked any more.
 func (h *hiding) suspend(ctx context.Context) error {
 	h.show()
-	held.put(nil)
+	h.t.turn.put(nil)
 	_ = syscall.Kill(0, syscall.SIGTSTP)
 	select {
 	case <-h.resumed:

@@ -13,14 +13,14 @@ const quiet = 30
 // dropRest throws away what was typed or pasted and not read, and reports whether
 // there was any. It is not shown. What is typed for another process is left to that.
 func (t *TTY) dropRest() (some bool) {
-	if !held.within() {
+	if !t.turn.within() {
 		f, err := t.lock()
 		if errors.Is(err, errBusy) {
 			return false
 		}
-		held.begin(f)
+		t.turn.begin(f)
 	}
-	defer held.end()
+	defer t.turn.end()
 	if t.background() {
 		return false
 	}

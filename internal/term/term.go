@@ -38,12 +38,14 @@ const maxLine = 4096
 // TTY is the terminal of the process, whatever standard input is.
 type TTY struct {
 	f      *os.File
+	turn   *Turn
 	hidden bool // a secret was asked for
 }
 
 // Open opens the controlling terminal or, in a session that has none, standard
-// input if that is a terminal. Where neither is, the error is ErrNoTerminal.
-func Open() (*TTY, error) {
+// input if that is a terminal. Where neither is, the error is ErrNoTerminal. turn is that of
+// the process.
+func Open(turn *Turn) (*TTY, error) {
 	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil && term.IsTerminal(int(os.Stdin.Fd())) { // #nosec G115 -- a descriptor fits
 		f, err = os.OpenFile("/proc/self/fd/0", os.O_RDWR|noControl, 0)
@@ -51,7 +53,7 @@ func Open() (*TTY, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
-	return &TTY{f: f}, nil
+	return &TTY{f: f, turn: turn}, nil
 }
 
 // Close closes the terminal. Where a secret was asked for, what was pasted behind the

@@ -21,19 +21,17 @@ const (
 // errBusy means that another process has the turn.
 var errBusy = errors.New("term: another process asks at this terminal")
 
-// held is what this process has of the turn at its terminal. A question within the turn of
-// its own process does not wait for that.
-var held holding
-
-// holding is a turn, which begins and ends with the outermost question that wants it.
-type holding struct {
+// Turn is what a process has of the turn at its terminal: one for all that it opens there. A
+// question within the turn of its own process does not wait for that. It begins and ends with
+// the outermost question that wants it; the zero Turn has not begun.
+type Turn struct {
 	mu    sync.Mutex // guards what follows
 	depth int
 	file  *os.File // holds the lock; nil: let go, or there is nothing to lock
 }
 
 // within begins a question within the turn, and reports whether there is one.
-func (h *holding) within() bool {
+func (h *Turn) within() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.depth == 0 {
@@ -44,7 +42,7 @@ func (h *holding) within() bool {
 }
 
 // begin begins a turn.
-func (h *holding) begin(f *os.File) {
+func (h *Turn) begin(f *os.File) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.depth++
@@ -52,7 +50,7 @@ func (h *holding) begin(f *os.File) {
 }
 
 // end ends one question, and with the last of them the turn.
-func (h *holding) end() {
+func (h *Turn) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.depth--; h.depth == 0 {
@@ -61,13 +59,13 @@ func (h *holding) end() {
 }
 
 // put keeps f, which may be nil, in place of the lock.
-func (h *holding) put(f *os.File) {
+func (h *Turn) put(f *os.File) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.putLocked(f)
 }
 
-func (h *holding) putLocked(f *os.File) {
+func (h *Turn) putLocked(f *os.File) {
 	if h.file != nil {
 		_ = h.file.Close()
 	}
@@ -81,21 +79,21 @@ func (h *holding) putLocked(f *os.File) {
 // it go meanwhile. Where the terminal's file cannot be opened, as after su, Turn waits for
 // nobody. The error is that of ctx.
 func (t *TTY) Turn(ctx context.Context) (end func(), err error) {
-	if !held.within() {
+	if !t.turn.within() {
 		f, err := t.wait(ctx)
 		if err != nil {
 			return nil, err
 		}
-		held.begin(f)
+		t.turn.begin(f)
 	}
-	return sync.OnceFunc(held.end), nil
+	return sync.OnceFunc(t.turn.end), nil
 }
 
 // again takes the turn that was let go.
 func (t *TTY) again(ctx context.Context) error {
 	f, err := t.wait(ctx)
 	if err == nil {
-		held.put(f)
+		t.turn.put(f)
 	}
 	return err
 }
@@ -124,7 +122,7 @@ func (t *TTY) wait(ctx context.Context) (*os.File, error) {
 // asks in the background: that must not happen while it has the turn.
 func (t *TTY) forward(ctx context.Context) error {
 	for t.background() {
-		held.put(nil)
+		t.turn.put(nil)
 		if err := drain(t.f); err != nil { // stops it
 			return err
 		}

@@ -31,7 +31,7 @@ func pseudo(t *testing.T) (person *os.File, tty *TTY) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return person, &TTY{f: f}
+	return person, &TTY{f: f, turn: new(Turn)}
 }
 
 // free reports whether another process could take the turn: a lock belongs to the file that
@@ -67,7 +67,7 @@ func TestTurn(t *testing.T) {
 	if free(t, tty) {
 		t.Error("the turn ended with a question within")
 	}
-	held.put(nil)
+	tty.turn.put(nil)
 	if !free(t, tty) {
 		t.Error("what stopped keeps the turn")
 	}

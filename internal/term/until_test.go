@@ -17,7 +17,7 @@ func TestUntil(t *testing.T) {
 	}
 	defer from.Close()
 	defer to.Close()
-	tty := &TTY{f: from}
+	tty := &TTY{f: from, turn: new(Turn)}
 	gone := errors.New("gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	r, done, err := tty.until(ctx)

@@ -30,6 +30,8 @@ type env struct {
 	getenv func(string) string
 	// screen and errScreen are what stdout and stderr are shown on.
 	screen, errScreen screen
+	// turn is what this process has of the turn at its terminal.
+	turn term.Turn
 
 	profile, output, socket string
 	quiet, verbose, noInput bool
@@ -207,7 +209,7 @@ func (e *env) terminal() (*term.TTY, error) {
 	if e.noInput {
 		return nil, fmt.Errorf("%w: %w", e.cannotAsk("ask", withoutTerminal), term.ErrNoTerminal)
 	}
-	t, err := term.Open()
+	t, err := term.Open(&e.turn)
 	if errors.Is(err, term.ErrNoTerminal) {
 		err = fmt.Errorf("%w: %w", e.cannotAsk("ask", withoutTerminal), err)
 	}
