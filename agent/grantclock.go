@@ -46,6 +46,17 @@ func (k *grantClock) at(issued int64, now time.Time) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.seen = max(k.seen, now.Unix())
+	return k.atLocked(issued, now)
+}
+
+// would returns what at would, and takes note of nothing.
+func (k *grantClock) would(issued int64, now time.Time) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.atLocked(issued, now)
+}
+
+func (k *grantClock) atLocked(issued int64, now time.Time) time.Time {
 	least := k.seen
 	if issued < k.epoch {
 		least = max(least, k.before)

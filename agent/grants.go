@@ -224,6 +224,7 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
+	a.grantClock.load(l, a.idOf(v))
 	records := make(map[unlocktoken.ID]vault.Record)
 	there, _ := v.Records() // none while it is locked
 	for _, r := range there {
@@ -253,7 +254,7 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, records map[unlocktoken.ID
 	if err != nil {
 		return fmt.Errorf("%w: grant %s: %w", vault.ErrDamaged, m.GetId(), err)
 	}
-	now := a.clock().Unix()
+	now := a.grantClock.would(grant.IssuedAt, a.clock()).Unix()
 	switch {
 	case now > grant.NotAfter():
 		m.State = grantExpired
