@@ -2,19 +2,13 @@ package client
 
 import (
 	"bytes"
-	"os"
 	"sync"
 
+	"github.com/nsagent/nsagent/internal/tokenenv"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// Where the ID token of a CI job may come from, beside WithIDToken.
-const (
-	idTokenFileVariable = "NSAGENT_OIDC_TOKEN_FILE"
-	idTokenFDVariable   = "NSAGENT_OIDC_TOKEN_FD"
-
-	maxIDToken = 16 << 10
-)
+const maxIDToken = 16 << 10
 
 // WithIDToken shows this ID token of a CI job (OpenID Connect) together with the unlock
 // token, in the place of one that the environment names. It is good for one connection:
@@ -46,35 +40,14 @@ func (t *idToken) take() ([]byte, error) {
 	return text, nil
 }
 
-func noIDToken(cause error, why string) *Error {
-	return &Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: why, Next: "see how to get one:  nsagent help ci", cause: cause}
-}
-
 // ambientIDToken returns the ID token that the environment of this process names; nil
 // where it names none. As ambientToken it takes the variables away and is the state of a
 // process.
 var ambientIDToken = sync.OnceValues(readIDToken)
 
 func readIDToken() (*idToken, error) {
-	var from, value string
-	for _, name := range []string{idTokenFileVariable, idTokenFDVariable} {
-		v, ok := os.LookupEnv(name)
-		if !ok {
-			continue
-		}
-		if err := os.Unsetenv(name); err != nil {
-			return nil, err
-		}
-		if from != "" {
-			return nil, &Error{Code: pb.CodeUsage, Message: "more than one ID token is named", Why: from + " and " + name + " are set", Next: "set one of them"}
-		}
-		from, value = name, v
-	}
-	if from == "" {
-		return nil, nil
-	}
-	text, err := readSecret(from, value, from == idTokenFDVariable, maxIDToken, noIDToken)
-	if err != nil {
+	text, from, err := readNamed(tokenenv.IDToken(), maxIDToken)
+	if err != nil || from == "" {
 		return nil, err
 	}
 	return &idToken{text: bytes.TrimRight(text, "\r\n")}, nil

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -161,33 +160,18 @@ func TestRedeemFromTheEnvironment(t *testing.T) {
 		text, err := job.take()
 		return string(text), err
 	}
-	f, err := os.Open(file) // #nosec G304 -- of this test
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct {
 		env        map[string]string
 		text, want string
 	}{
-		"none":       {nil, "none", ""},
-		"file":       {map[string]string{idTokenFileVariable: file}, "a.b.c", ""},
-		"descriptor": {map[string]string{idTokenFDVariable: fmt.Sprint(dup(t, f))}, "a.b.c", ""},
-		"both":       {map[string]string{idTokenFileVariable: file, idTokenFDVariable: "99"}, "none", "more than one ID token is named"},
-		"no file":    {map[string]string{idTokenFileVariable: "/nowhere"}, "none", "the ID token of the job cannot be used: the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read"},
+		"none":    {nil, "none", ""},
+		"file":    {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": file}, "a.b.c", ""},
+		"both":    {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": file, "NSAGENT_OIDC_TOKEN_FD": "99"}, "none", "more than one ID token of the job is named"},
+		"no file": {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "/nowhere"}, "none", "the ID token of the job cannot be used: the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read"},
 	} {
 		got, err := read(c.env)
 		if got != c.text || (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
-}
-
-// dup returns a descriptor of f's file, which belongs to whoever reads it.
-func dup(t *testing.T, f *os.File) int {
-	t.Helper()
-	fd, err := syscall.Dup(int(f.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fd
 }

@@ -101,7 +101,7 @@ func runAgent(ctx context.Context, e *env, bundle string) error {
 	}
 	if bundle != "" {
 		e.noteReadable(e.getenv("NSAGENT_TOKEN_FILE"))
-		flags, files, err := e.bundle(bundle)
+		flags, files, err := bundleToServe(bundle)
 		if err != nil {
 			return err
 		}

@@ -7,12 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/nsagent/nsagent/agent"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/secret"
+	"github.com/nsagent/nsagent/internal/tokenenv"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -21,30 +20,50 @@ const maxInput = agent.MaxUnlockToken + 2
 
 // bundleInputs returns what the agent process reads a bundle's unlock token from, and the
 // ID token of the job, nil if there is none. The caller closes them.
-func (e *env) bundleInputs() (token, idToken *os.File, err error) {
-	token, err = e.input("NSAGENT_TOKEN", "NSAGENT_TOKEN_FILE", "NSAGENT_TOKEN_FD")
+func bundleInputs() (token, idToken *os.File, err error) {
+	unlock := tokenenv.UnlockToken()
+	token, err = input(unlock)
 	if err == nil && token == nil {
-		err = e.noToken()
+		err = tokenError(unlock.Missing("NSAGENT_TOKEN is not set", "and a bundle opens with nothing else"))
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	if idToken, err = e.input("", "NSAGENT_OIDC_TOKEN_FILE", "NSAGENT_OIDC_TOKEN_FD"); err != nil {
+	if idToken, err = input(tokenenv.IDToken()); err != nil {
 		_ = token.Close()
 	}
 	return token, idToken, err
 }
 
-// bundle returns what the agent process is told of a bundle, and what it reads the tokens
+// input returns what a token of a kind is read from; nil where the environment names none.
+// No child inherits what names it.
+func input(kind tokenenv.Kind) (*os.File, error) {
+	source, err := kind.Take()
+	if source == nil {
+		return nil, tokenError(err)
+	}
+	f, err := source.Open()
+	return f, tokenError(err)
+}
+
+// tokenError returns err in the form for people.
+func tokenError(err error) error {
+	if e, ok := errors.AsType[*tokenenv.Error](err); ok {
+		return &client.Error{Code: e.Code, Message: e.Message, Why: e.Why, Next: e.Next}
+	}
+	return err
+}
+
+// bundleToServe returns what the agent process is told of a bundle, and what it reads the tokens
 // from. The caller closes that.
-func (e *env) bundle(file string) (flags bundleFlags, inputs []*os.File, err error) {
+func bundleToServe(file string) (flags bundleFlags, inputs []*os.File, err error) {
 	if _, err := readBundle(file); err != nil {
 		return flags, nil, err
 	}
 	if flags.file, err = absolute(file); err != nil {
 		return flags, nil, err
 	}
-	token, idToken, err := e.bundleInputs()
+	token, idToken, err := bundleInputs()
 	if err != nil {
 		return flags, nil, err
 	}
@@ -53,70 +72,6 @@ func (e *env) bundle(file string) (flags bundleFlags, inputs []*os.File, err err
 		inputs = append(inputs, idToken)
 	}
 	return flags, inputs, nil
-}
-
-// noToken says that there is nothing to open a bundle with, and why that may be.
-func (e *env) noToken() error {
-	why := "and a bundle opens with nothing else"
-	if event := e.getenv("GITHUB_EVENT_NAME"); strings.HasPrefix(event, "pull_request") {
-		why = "GitHub does not pass secrets to workflows from forks"
-	}
-	return &client.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN is not set", Why: why, Next: "give it as a secret of the job:  nsagent help ci"}
-}
-
-// input returns a descriptor with what one of three variables gives: as its value, in the
-// file or at the descriptor that it names. It is nil where none is set. The variables are
-// taken out of the environment, so that no child inherits them.
-func (e *env) input(value, file, fd string) (*os.File, error) {
-	var set []string
-	values := make(map[string]string)
-	for _, name := range []string{value, file, fd} {
-		if name == "" {
-			continue
-		}
-		if v := e.getenv(name); v != "" {
-			values[name] = v
-			set = append(set, name)
-		}
-		if err := os.Unsetenv(name); err != nil {
-			return nil, fmt.Errorf("taking %s out of the environment: %w", name, err)
-		}
-	}
-	switch {
-	case len(set) == 0:
-		return nil, nil
-	case len(set) > 1:
-		return nil, usage("more than one of "+strings.Join(set, " and ")+" is set", "one of them counts", "unset "+set[1])
-	case set[0] == value:
-		return pipeOf(values[value])
-	case set[0] == fd:
-		n, err := strconv.ParseUint(values[fd], 10, 16)
-		if err != nil || n < 3 {
-			return nil, usage(fd+" is not the number of an open descriptor", "it is a decimal number from 3 on", "give it so:  "+fd+"=3 nsagent … 3< FILE")
-		}
-		return os.NewFile(uintptr(n), fd), nil
-	}
-	f, err := os.Open(values[file])
-	if err != nil {
-		return nil, &client.Error{Code: pb.CodeUsage, Message: "the file that " + file + " names cannot be read", Why: plain(err), Next: "see who may read it:  ls -l " + values[file]}
-	}
-	return f, nil
-}
-
-// pipeOf returns the end of a pipe that text is read from.
-func pipeOf(text string) (*os.File, error) {
-	if len(text) > maxInput {
-		return nil, usage("NSAGENT_TOKEN is too long", fmt.Sprintf("a token has at most %d characters", agent.MaxUnlockToken), "")
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("making a pipe: %w", err)
-	}
-	go func() {
-		_, _ = io.WriteString(w, text) // the agent is gone where this fails, and says so itself
-		_ = w.Close()
-	}()
-	return r, nil
 }
 
 // readBundle returns the text of a bundle.

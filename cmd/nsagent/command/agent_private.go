@@ -41,7 +41,7 @@ func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, e
 	if err != nil {
 		return nil, err
 	}
-	flags, inputs, err := e.bundle(bundle)
+	flags, inputs, err := bundleToServe(bundle)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func startBundleAgent(ctx context.Context, e *env, bundle string) error {
 		return err
 	}
 	e.noteReadable(e.getenv("NSAGENT_TOKEN_FILE"))
-	flags, inputs, err := e.bundle(bundle) // before package client takes the variables away
+	flags, inputs, err := bundleToServe(bundle) // before package client takes the variables away
 	if err != nil {
 		return err
 	}

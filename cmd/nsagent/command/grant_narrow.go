@@ -1,12 +1,10 @@
 package command
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"reflect"
 	"slices"
@@ -16,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/tokenenv"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
@@ -29,44 +28,39 @@ func (f *tokenFlags) register(c *cobra.Command) {
 
 // read returns the token, which the caller wipes.
 func (f *tokenFlags) read(e *env) (*unlocktoken.Token, error) {
-	text, err := f.text(e)
+	text, from, err := f.text(e)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(text)
-	token, err := unlocktoken.Parse(bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")))
-	if err != nil {
-		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrFormat.Error()+": ")
-		return nil, &client.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: why, Next: "give it as it was printed, one line from nst1_ on"}
-	}
-	return token, nil
+	token, err := tokenenv.Parse(text, from)
+	return token, tokenError(err)
 }
 
-func (f *tokenFlags) text(e *env) ([]byte, error) {
-	source := e.stdin
+// text returns the text of the token, and where it is.
+func (f *tokenFlags) text(e *env) (text []byte, from string, err error) {
+	source, from := e.stdin, "stdin"
 	switch f.file {
 	case "":
 		text, err := client.AmbientToken()
 		if text == nil && err == nil {
-			return nil, usage("no unlock token is given", "NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD are not set", "name a file:  --token-file F, or - for stdin")
+			return nil, "", usage("no unlock token is given", "NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD are not set", "name a file:  --token-file F, or - for stdin")
 		}
-		return text, err
+		return text, "the environment", err
 	case "-":
 	default:
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, usage("the unlock token cannot be read", err.Error(), "")
+			return nil, "", usage("the unlock token cannot be read", err.Error(), "")
 		}
 		defer func() { _ = file.Close() }()
 		e.noteReadable(f.file)
-		source = file
+		source, from = file, f.file
 	}
-	text, err := io.ReadAll(io.LimitReader(source, unlocktoken.MaxText+3)) // with a line end, and one more
-	if err != nil {
-		clear(text)
-		return nil, usage("the unlock token cannot be read", plain(err), "")
+	if text, err = tokenenv.Read(source, unlocktoken.MaxText); err != nil {
+		return nil, "", usage("the unlock token cannot be read", plain(err), "")
 	}
-	return text, nil
+	return text, from, nil
 }
 
 type grantNarrowOptions struct {

@@ -1,0 +1,165 @@
+// Package tokenenv takes the variables out of the environment that give a process an
+// unlock token, or the ID token of a CI job.
+package tokenenv
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+// Kind is a kind of token that a process may be given.
+type Kind struct {
+	value, file, fd string // its variables; "" where there is none
+	name            string
+	next            string // what to do where one cannot be used
+	// missing is the code where there is none, noSecret why, and give what to do then.
+	missing        pb.Code
+	noSecret, give string
+}
+
+// UnlockToken is that of a grant: NSAGENT_TOKEN, NSAGENT_TOKEN_FILE or NSAGENT_TOKEN_FD.
+func UnlockToken() Kind {
+	return Kind{
+		value: "NSAGENT_TOKEN", file: "NSAGENT_TOKEN_FILE", fd: "NSAGENT_TOKEN_FD",
+		name: "unlock token", next: "give it as it was printed, one line from nst1_ on",
+		missing: pb.CodeLocked, noSecret: "the job has no such secret", give: "give it as a secret of the job:  nsagent help ci",
+	}
+}
+
+// IDToken is that of a CI job (OpenID Connect): NSAGENT_OIDC_TOKEN_FILE or
+// NSAGENT_OIDC_TOKEN_FD.
+func IDToken() Kind {
+	const next = "see how to get one:  nsagent help ci"
+	return Kind{
+		file: "NSAGENT_OIDC_TOKEN_FILE", fd: "NSAGENT_OIDC_TOKEN_FD",
+		name: "ID token of the job", next: next,
+		missing: pb.CodeGrant, noSecret: "the CI service has given none", give: next,
+	}
+}
+
+// Source is where a process finds a token that it was given.
+type Source struct {
+	// Variable is the one that says so.
+	Variable string
+	value    string
+	kind     Kind
+}
+
+// Take returns where the token is that the environment names; nil where it names none. The
+// variables are removed, so that no child gets them: only the first call finds any. The
+// error is an *Error where they contradict each other, or one is set and empty: whoever set
+// it meant a token to be there.
+func (k Kind) Take() (*Source, error) {
+	var found *Source
+	several := false
+	for _, name := range []string{k.value, k.file, k.fd} {
+		v, ok := os.LookupEnv(name)
+		if !ok {
+			continue
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return nil, fmt.Errorf("removing %s from the environment: %w", name, err)
+		}
+		several = found != nil
+		found = &Source{name, v, k}
+	}
+	switch {
+	case several:
+		return nil, k.several()
+	case found != nil && found.value == "":
+		return nil, k.Missing(found.Variable+" is set, and empty", k.noSecret)
+	}
+	return found, nil
+}
+
+// Read returns the text of the token, of max bytes and a line end at most. Of a longer one
+// it returns more, so that whoever parses it refuses it.
+func (s *Source) Read(max int) ([]byte, error) {
+	if s.Variable == s.kind.value {
+		return []byte(s.value), nil
+	}
+	f, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	text, err := Read(f, max)
+	if err != nil {
+		return nil, s.unreadable("what", err)
+	}
+	return text, nil
+}
+
+// Read reads the text of a token to its end, or to where it is too long for one of max
+// bytes and a line end. It leaves no copies behind that nobody wipes.
+func Read(r io.Reader, max int) ([]byte, error) {
+	b := make([]byte, max+3) // one more than that; one that grows leaves copies behind
+	n, err := io.ReadFull(r, b)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		clear(b)
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// Open returns what the token is read from, for another process.
+func (s *Source) Open() (*os.File, error) {
+	if s.Variable != s.kind.value {
+		return s.open()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	go func() {
+		_, _ = io.WriteString(w, s.value) // whoever reads is gone where this fails, and says so itself
+		_ = w.Close()
+	}()
+	return r, nil
+}
+
+// open opens the file, or takes the descriptor, that the variable names.
+func (s *Source) open() (*os.File, error) {
+	if s.Variable == s.kind.file {
+		f, err := os.Open(s.value)
+		if err != nil {
+			return nil, s.unreadable("the file that", err)
+		}
+		return f, nil
+	}
+	n, err := strconv.ParseUint(s.value, 10, 16)
+	if err != nil {
+		return nil, s.noNumber(err)
+	}
+	// What is at 0, 1 and 2 stays there: the next file that is opened would take its place.
+	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, s.unreadable("what", err)
+	}
+	if n > 2 {
+		_ = unix.Close(int(n)) // #nosec G115 -- of 16 bits
+	}
+	return os.NewFile(uintptr(fd), s.Variable), nil // #nosec G115 -- a descriptor
+}
+
+// Parse reads the text of an unlock token, which may end in a line end; from says for people
+// where it is.
+func Parse(text []byte, from string) (*unlocktoken.Token, error) {
+	t, err := unlocktoken.Parse(bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")))
+	if err != nil {
+		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrFormat.Error()+": ")
+		return nil, UnlockToken().Unusable("in "+from+": "+cmp.Or(why, "it is damaged, or a part is missing"), err)
+	}
+	return t, nil
+}

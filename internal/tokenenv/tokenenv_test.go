@@ -1,0 +1,191 @@
+package tokenenv_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/tokenenv"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+)
+
+const tokenText = "nst1_example\n"
+
+// descriptor returns a descriptor of a file, which belongs to whoever takes it.
+func descriptor(t *testing.T, path string) string {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(fd)
+}
+
+func written(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// take sets variables and takes a token by them; none of them is left.
+func take(t *testing.T, kind tokenenv.Kind, env map[string]string) (*tokenenv.Source, error) {
+	t.Helper()
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	s, err := kind.Take()
+	for name := range env {
+		if _, there := os.LookupEnv(name); there && strings.HasPrefix(name, "NSAGENT") {
+			t.Errorf("a child would inherit %s", name)
+		}
+	}
+	return s, err
+}
+
+// A token comes as the value of a variable, in a file or at a descriptor: read by this
+// process, or by another that it is opened for.
+func TestEachWayGivesTheToken(t *testing.T) {
+	file := written(t, tokenText)
+	for name, c := range map[string]struct {
+		kind  tokenenv.Kind
+		value func() string
+	}{
+		"NSAGENT_TOKEN":           {tokenenv.UnlockToken(), func() string { return tokenText }},
+		"NSAGENT_TOKEN_FILE":      {tokenenv.UnlockToken(), func() string { return file }},
+		"NSAGENT_TOKEN_FD":        {tokenenv.UnlockToken(), func() string { return descriptor(t, file) }},
+		"NSAGENT_OIDC_TOKEN_FILE": {tokenenv.IDToken(), func() string { return file }},
+		"NSAGENT_OIDC_TOKEN_FD":   {tokenenv.IDToken(), func() string { return descriptor(t, file) }},
+	} {
+		for way, read := range map[string]func(*tokenenv.Source) ([]byte, error){
+			"read": func(s *tokenenv.Source) ([]byte, error) { return s.Read(100) },
+			"opened": func(s *tokenenv.Source) ([]byte, error) {
+				f, err := s.Open()
+				if err != nil {
+					return nil, err
+				}
+				defer func() { _ = f.Close() }()
+				return io.ReadAll(f)
+			},
+		} {
+			s, err := take(t, c.kind, map[string]string{name: c.value()})
+			if err != nil || s == nil || s.Variable != name {
+				t.Fatalf("%s: got %+v, %v", name, s, err)
+			}
+			if text, err := read(s); err != nil || string(text) != tokenText {
+				t.Errorf("%s, %s: got %q, %v", name, way, text, err)
+			}
+			if again, err := c.kind.Take(); again != nil || err != nil {
+				t.Errorf("%s: taken again: got %v, %v", name, again, err)
+			}
+		}
+	}
+}
+
+// A file that is longer than a token may be is read no further than it takes to tell.
+func TestLongFilesAreCut(t *testing.T) {
+	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": written(t, strings.Repeat("x", 100))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := s.Read(10); err != nil || len(text) != 13 {
+		t.Errorf("got %d bytes, %v", len(text), err)
+	}
+}
+
+// What cannot give a token is refused with its reason, and the variables are gone all the
+// same.
+func TestRefusals(t *testing.T) {
+	file := written(t, tokenText)
+	for name, c := range map[string]struct {
+		kind tokenenv.Kind
+		env  map[string]string
+		want tokenenv.Error // without its cause
+	}{
+		"two ways": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": tokenText, "NSAGENT_TOKEN_FILE": file},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE, NSAGENT_TOKEN_FD one counts", Next: "set one of them"}},
+		"three ways": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": "", "NSAGENT_TOKEN_FILE": file, "NSAGENT_TOKEN_FD": "3"},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE, NSAGENT_TOKEN_FD one counts", Next: "set one of them"}},
+		"two ways of a job": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": file, "NSAGENT_OIDC_TOKEN_FD": "99"},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one ID token of the job is named", Why: "of NSAGENT_OIDC_TOKEN_FILE, NSAGENT_OIDC_TOKEN_FD one counts", Next: "set one of them"}},
+		"empty": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": "", "GITHUB_EVENT_NAME": "push"},
+			tokenenv.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN is set, and empty", Why: "the job has no such secret", Next: "give it as a secret of the job:  nsagent help ci"}},
+		"empty for a fork": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request_target"},
+			tokenenv.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN_FILE is set, and empty", Why: "GitHub does not pass secrets to workflows from forks", Next: "give it as a secret of the job:  nsagent help ci"}},
+		"empty ID token": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "NSAGENT_OIDC_TOKEN_FILE is set, and empty", Why: "the CI service has given none", Next: "see how to get one:  nsagent help ci"}},
+		"no file": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/nowhere"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: no such file or directory", Next: "give it as it was printed, one line from nst1_ on"}},
+		"a directory": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FILE names cannot be read: is a directory", Next: "give it as it was printed, one line from nst1_ on"}},
+		"no file of a job": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "/nowhere"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: "the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read: no such file or directory", Next: "see how to get one:  nsagent help ci"}},
+		"no descriptor": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "999"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: bad file descriptor", Next: "give it as it was printed, one line from nst1_ on"}},
+		"no number": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "-1"},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor", Why: "it is a decimal number", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := take(t, c.kind, c.env)
+			if err == nil {
+				_, err = s.Read(100)
+			}
+			got, ok := errors.AsType[*tokenenv.Error](err)
+			if !ok {
+				t.Fatalf("got %v", err)
+			}
+			without := *got
+			without.Cause = nil
+			if without != c.want || got.Error() != c.want.Message+": "+c.want.Why {
+				t.Errorf("got %+v, want %+v", without, c.want)
+			}
+		})
+	}
+}
+
+// TestStandardInputStays: a token at descriptor 0, 1 or 2 is read there, and the descriptor is
+// not closed: the next file that is opened would be taken for standard input or output. Any
+// other is closed, so that no program that is run has it.
+func TestStandardInputStays(t *testing.T) {
+	file := written(t, tokenText)
+	replace := func(fd int, path string) {
+		f, err := os.Open(path) // #nosec G304 -- of this test
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil { // #nosec G115 -- a descriptor
+			t.Fatal(err)
+		}
+	}
+	is := func(fd int) bool { _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); return err == nil } // #nosec G115 -- a descriptor
+	replace(0, file)
+	defer replace(0, os.DevNull)
+	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := s.Read(100); err != nil || string(text) != tokenText || !is(0) {
+		t.Errorf("got %q, %v, open %v", text, err, is(0))
+	}
+	other := descriptor(t, file)
+	if s, err = take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": other}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if n, _ := strconv.Atoi(other); is(n) || int(f.Fd()) == n { // #nosec G115 -- a descriptor
+		t.Errorf("descriptor %s is open still", other)
+	}
+}
