@@ -1,6 +1,7 @@
 package tokenenv_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/internal/tokenenv"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -87,6 +89,17 @@ func TestEachWayGivesTheToken(t *testing.T) {
 				t.Errorf("%s: taken again: got %v, %v", name, again, err)
 			}
 		}
+	}
+}
+
+// A file may be empty: that it holds no token, whoever parses it says.
+func TestEmptyFilesAreRead(t *testing.T) {
+	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": written(t, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := s.Read(10); err != nil || len(text) != 0 {
+		t.Errorf("got %q, %v", text, err)
 	}
 }
 
@@ -187,5 +200,62 @@ func TestStandardInputStays(t *testing.T) {
 	defer func() { _ = f.Close() }()
 	if n, _ := strconv.Atoi(other); is(n) || int(f.Fd()) == n { // #nosec G115 -- a descriptor
 		t.Errorf("descriptor %s is open still", other)
+	}
+}
+
+// TestOpenWithoutDescriptors: where no pipe can be made there is an error, and not a token that
+// is none.
+func TestOpenWithoutDescriptors(t *testing.T) {
+	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": tokenText})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := unix.Rlimit{Max: limit.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Open()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if f != nil || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("got %v, %v", f, err)
+	}
+}
+
+// The text of a token may end in one line end, of either kind. What is wrong with one, and
+// where it is, is said without its text.
+func TestParse(t *testing.T) {
+	b, err := os.ReadFile("../unlocktoken/testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors struct {
+		Tokens []struct{ Text string }
+	}
+	if err := json.Unmarshal(b, &vectors); err != nil || len(vectors.Tokens) == 0 {
+		t.Fatalf("%d tokens, %v", len(vectors.Tokens), err)
+	}
+	good := vectors.Tokens[0].Text
+	for end, want := range map[string]bool{"": true, "\n": true, "\r\n": true, "\r": true, "\n\n": false, " ": false} {
+		token, err := tokenenv.Parse([]byte(good+end), "NSAGENT_TOKEN")
+		if (err == nil) != want || err == nil && string(token.Text()) != good {
+			t.Errorf("with %q behind it: got %v", end, err)
+		}
+	}
+	for text, why := range map[string]string{
+		"nst2_x":           "in a file: it does not start with nst1_",
+		good[:len(good)-1]: "in a file: ",
+		good + good:        "in a file: ",
+	} {
+		token, err := tokenenv.Parse([]byte(text), "a file")
+		e, ok := errors.AsType[*tokenenv.Error](err)
+		if token != nil || !ok || e.Code != pb.CodeGrant || !strings.HasPrefix(e.Why, why) || strings.Contains(e.Error(), text) || !errors.Is(e.Cause, unlocktoken.ErrFormat) {
+			t.Errorf("%.10s…: got %v, %+v", text, token, e)
+		}
 	}
 }
