@@ -50,8 +50,13 @@ func NewConn(conn net.Conn) *Conn {
 	return c
 }
 
-// Close ends the connection, and with it the process at the other end.
-func (c *Conn) Close() error { return c.conn.Close() }
+// Close ends the connection, and with it the process at the other end. Done is closed then:
+// nobody takes it for one that could do a job.
+func (c *Conn) Close() error {
+	err := c.conn.Close()
+	<-c.done
+	return err
+}
 
 // Done is closed once the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }

@@ -108,3 +108,21 @@ func TestJobsWaitHere(t *testing.T) {
 		}
 	})
 }
+
+// TestClosedConnectionIsDone: whoever looks for a gateway after one was closed, as a lock closes
+// it, starts another, and is not told that it ended meanwhile.
+func TestClosedConnectionIsDone(t *testing.T) {
+	for range 1000 {
+		ours, theirs := net.Pipe()
+		c := NewConn(ours)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-c.Done():
+		default:
+			t.Fatal("it is not done")
+		}
+		_ = theirs.Close()
+	}
+}
