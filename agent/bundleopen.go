@@ -52,7 +52,7 @@ func (a *Agent) openBundle(ctx context.Context) error {
 	cfg := a.cfg.Bundle
 	text, err := cfg.Token(a.arena)
 	if err != nil {
-		return err
+		return unread(err, "the unlock token was not taken", "give the token as  nsagent grant new  printed it")
 	}
 	defer text.Destroy()
 	defer a.arena.ReleaseMemory()
@@ -80,16 +80,27 @@ func (a *Agent) openBundle(ctx context.Context) error {
 	if err := a.moveInto(g); err != nil {
 		return err
 	}
-	right := a.newGranted(g)
-	if err := a.admitBundle(ctx, right); err != nil {
+	served := a.newGranted(g)
+	if err := a.admitBundle(ctx, served); err != nil {
 		return err
 	}
-	if right.own, err = a.openBundled(b, right, t); err != nil {
+	if served.own, err = a.openBundled(b, served, t); err != nil {
 		return err
 	}
-	a.bundled = &bundled{granted: right, signer: b.Issuer, shares: shareDigests(t.shares)}
+	a.bundled = &bundled{granted: served, signer: b.Issuer, shares: shareDigests(t.shares)}
 	if cfg.IDToken != nil {
-		a.bundled.idToken, err = cfg.IDToken(a.arena)
+		if a.bundled.idToken, err = cfg.IDToken(a.arena); err != nil {
+			return unread(err, "the ID token of the job was not taken", "see how to get one:  nsagent help ci")
+		}
+	}
+	return nil
+}
+
+// unread is the refusal of a token that is longer than one can be, of which err says so;
+// other errors are returned as they are.
+func unread(err error, message, next string) error {
+	if errors.Is(err, secret.ErrTooLong) {
+		return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, message, "it is too long", next)
 	}
 	return err
 }

@@ -180,7 +180,7 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 		"no file":           {[]string{"NSAGENT_TOKEN_FILE=/nowhere"}, "the file that NSAGENT_TOKEN_FILE names cannot be read"},
 		"an empty file":     {[]string{"NSAGENT_TOKEN_FILE=" + nothing}, "in NSAGENT_TOKEN_FILE: "},
 		"a longer file":     {[]string{"NSAGENT_TOKEN_FILE=" + longer}, "in NSAGENT_TOKEN_FILE: "},
-		"a directory":       {[]string{"NSAGENT_TOKEN_FILE=/"}, "what NSAGENT_TOKEN_FILE names cannot be read"},
+		"a directory":       {[]string{"NSAGENT_TOKEN_FILE=/"}, "the file that NSAGENT_TOKEN_FILE names cannot be read: is a directory"},
 		"no descriptor":     {[]string{"NSAGENT_TOKEN_FD=99"}, "what NSAGENT_TOKEN_FD names cannot be read"},
 		"no number":         {[]string{"NSAGENT_TOKEN_FD=x"}, "NSAGENT_TOKEN_FD is not the number of a descriptor"},
 		"two":               {[]string{"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN_FD=3"}, "more than one unlock token is named"},

@@ -3,7 +3,6 @@ package tokenenv
 import (
 	"errors"
 	"os"
-	"slices"
 	"strings"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -34,19 +33,42 @@ func (k Kind) Missing(message, why string) *Error {
 }
 
 func (k Kind) several() *Error {
-	names := slices.DeleteFunc([]string{k.value, k.file, k.fd}, func(name string) bool { return name == "" })
-	return &Error{Code: pb.CodeUsage, Message: "more than one " + k.name + " is named", Why: "of " + strings.Join(names, ", ") + " one counts", Next: "set one of them"}
+	all := k.file + " and " + k.fd
+	if k.value != "" {
+		all = k.value + ", " + all
+	}
+	return &Error{Code: pb.CodeUsage, Message: "more than one " + k.name + " is named", Why: "of " + all + " one counts", Next: "set one of them"}
 }
 
-// unreadable is the refusal where what the variable names is not there, or not to be read.
-func (s *Source) unreadable(what string, cause error) *Error {
-	reason := cause
-	if e, ok := errors.AsType[*os.PathError](cause); ok {
-		reason = e.Err
+// noFile is the refusal where the file that the variable names cannot be opened.
+func (s *Source) noFile(cause error) *Error {
+	e := s.unreadable(cause)
+	e.Why, e.Next = "the file that "+s.Variable+" names cannot be read: "+reason(cause), "see who may read it:  ls -l \"$"+s.Variable+"\""
+	return e
+}
+
+// noDescriptor is the refusal where nothing is open at the descriptor.
+func (s *Source) noDescriptor(cause error) *Error {
+	e := s.unreadable(cause)
+	e.Next = s.example()
+	return e
+}
+
+// unreadable is the refusal where there is something, and nothing can be read of it.
+func (s *Source) unreadable(cause error) *Error {
+	return s.kind.Unusable("what "+s.Variable+" names cannot be read: "+reason(cause), cause)
+}
+
+// reason returns what the system said, without the words of who asked it.
+func reason(err error) string {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		err = e.Err
 	}
-	return s.kind.Unusable(what+" "+s.Variable+" names cannot be read: "+reason.Error(), cause)
+	return err.Error()
 }
 
 func (s *Source) noNumber(cause error) *Error {
-	return &Error{pb.CodeUsage, s.Variable + " is not the number of a descriptor", "it is a decimal number", "give it so:  " + s.Variable + "=3 nsagent … 3< FILE", cause}
+	return &Error{pb.CodeUsage, s.Variable + " is not the number of a descriptor to read from", "it is 0, or a number from 3 to 65535", s.example(), cause}
 }
+
+func (s *Source) example() string { return "give it so:  " + s.Variable + "=3 nsagent … 3< FILE" }

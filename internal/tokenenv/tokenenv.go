@@ -11,8 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -96,7 +95,7 @@ func (s *Source) Read(max int) ([]byte, error) {
 	defer func() { _ = f.Close() }()
 	text, err := Read(f, max)
 	if err != nil {
-		return nil, s.unreadable("what", err)
+		return nil, s.unreadable(err)
 	}
 	return text, nil
 }
@@ -113,10 +112,14 @@ func Read(r io.Reader, max int) ([]byte, error) {
 	return b[:n], nil
 }
 
-// Open returns what the token is read from, for another process.
-func (s *Source) Open() (*os.File, error) {
+// Open returns what the token, of max bytes and a line end at most, is read from by another
+// process. Of a file or a descriptor, how long it is that one sees.
+func (s *Source) Open(max int) (*os.File, error) {
 	if s.Variable != s.kind.value {
 		return s.open()
+	}
+	if len(s.value) > max+2 {
+		return nil, s.kind.Unusable("in "+s.Variable+": it is too long", nil)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -132,25 +135,38 @@ func (s *Source) Open() (*os.File, error) {
 // open opens the file, or takes the descriptor, that the variable names.
 func (s *Source) open() (*os.File, error) {
 	if s.Variable == s.kind.file {
-		f, err := os.Open(s.value)
+		f, err := openFile(s.value)
 		if err != nil {
-			return nil, s.unreadable("the file that", err)
+			return nil, s.noFile(err)
 		}
 		return f, nil
 	}
 	n, err := strconv.ParseUint(s.value, 10, 16)
-	if err != nil {
+	if err != nil || n == 1 || n == 2 {
 		return nil, s.noNumber(err)
 	}
-	// What is at 0, 1 and 2 stays there: the next file that is opened would take its place.
-	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3)
+	f, err := takeDescriptor(int(n), s.Variable) // #nosec G115 -- of 16 bits
 	if err != nil {
-		return nil, s.unreadable("what", err)
+		return nil, s.noDescriptor(err)
 	}
-	if n > 2 {
-		_ = unix.Close(int(n)) // #nosec G115 -- of 16 bits
+	return f, nil
+}
+
+// openFile opens a file, which is no directory, for reading.
+func openFile(path string) (*os.File, error) {
+	f, err := os.Open(path) // #nosec G304 -- named by the user
+	if err != nil {
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), s.Variable), nil // #nosec G115 -- a descriptor
+	fi, err := f.Stat()
+	if err == nil && fi.IsDir() {
+		err = syscall.EISDIR
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Parse reads the text of an unlock token, which may end in a line end; from says for people

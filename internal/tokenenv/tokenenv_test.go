@@ -70,7 +70,7 @@ func TestEachWayGivesTheToken(t *testing.T) {
 		for way, read := range map[string]func(*tokenenv.Source) ([]byte, error){
 			"read": func(s *tokenenv.Source) ([]byte, error) { return s.Read(100) },
 			"opened": func(s *tokenenv.Source) ([]byte, error) {
-				f, err := s.Open()
+				f, err := s.Open(100)
 				if err != nil {
 					return nil, err
 				}
@@ -124,11 +124,11 @@ func TestRefusals(t *testing.T) {
 		want tokenenv.Error // without its cause
 	}{
 		"two ways": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": tokenText, "NSAGENT_TOKEN_FILE": file},
-			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE, NSAGENT_TOKEN_FD one counts", Next: "set one of them"}},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD one counts", Next: "set one of them"}},
 		"three ways": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": "", "NSAGENT_TOKEN_FILE": file, "NSAGENT_TOKEN_FD": "3"},
-			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE, NSAGENT_TOKEN_FD one counts", Next: "set one of them"}},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one unlock token is named", Why: "of NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD one counts", Next: "set one of them"}},
 		"two ways of a job": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": file, "NSAGENT_OIDC_TOKEN_FD": "99"},
-			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one ID token of the job is named", Why: "of NSAGENT_OIDC_TOKEN_FILE, NSAGENT_OIDC_TOKEN_FD one counts", Next: "set one of them"}},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one ID token of the job is named", Why: "of NSAGENT_OIDC_TOKEN_FILE and NSAGENT_OIDC_TOKEN_FD one counts", Next: "set one of them"}},
 		"empty": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": "", "GITHUB_EVENT_NAME": "push"},
 			tokenenv.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN is set, and empty", Why: "the job has no such secret", Next: "give it as a secret of the job:  nsagent help ci"}},
 		"empty for a fork": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request_target"},
@@ -136,15 +136,23 @@ func TestRefusals(t *testing.T) {
 		"empty ID token": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request"},
 			tokenenv.Error{Code: pb.CodeGrant, Message: "NSAGENT_OIDC_TOKEN_FILE is set, and empty", Why: "the CI service has given none", Next: "see how to get one:  nsagent help ci"}},
 		"no file": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/nowhere"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: no such file or directory", Next: "give it as it was printed, one line from nst1_ on"}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: no such file or directory", Next: `see who may read it:  ls -l "$NSAGENT_TOKEN_FILE"`}},
 		"a directory": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FILE names cannot be read: is a directory", Next: "give it as it was printed, one line from nst1_ on"}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: is a directory", Next: `see who may read it:  ls -l "$NSAGENT_TOKEN_FILE"`}},
 		"no file of a job": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "/nowhere"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: "the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read: no such file or directory", Next: "see how to get one:  nsagent help ci"}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: "the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read: no such file or directory", Next: `see who may read it:  ls -l "$NSAGENT_OIDC_TOKEN_FILE"`}},
 		"no descriptor": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "999"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: bad file descriptor", Next: "give it as it was printed, one line from nst1_ on"}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: bad file descriptor", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
+		"a directory by descriptor": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": descriptor(t, "/")},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: is a directory", Next: "give it as it was printed, one line from nst1_ on"}},
+		"standard output": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "1"},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor to read from", Why: "it is 0, or a number from 3 to 65535", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
+		"standard error": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "2"},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor to read from", Why: "it is 0, or a number from 3 to 65535", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
+		"too large a number": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "65536"},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor to read from", Why: "it is 0, or a number from 3 to 65535", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
 		"no number": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "-1"},
-			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor", Why: "it is a decimal number", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
+			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor to read from", Why: "it is 0, or a number from 3 to 65535", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := take(t, c.kind, c.env)
@@ -164,42 +172,65 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestStandardInputStays: a token at descriptor 0, 1 or 2 is read there, and the descriptor is
-// not closed: the next file that is opened would be taken for standard input or output. Any
-// other is closed, so that no program that is run has it.
-func TestStandardInputStays(t *testing.T) {
+// TestDescriptorsAreTaken: once a token is read at a descriptor, no program that is run has
+// what it was read from. Standard input is open still, and empty: the next file that is opened
+// would take its number.
+func TestDescriptorsAreTaken(t *testing.T) {
 	file := written(t, tokenText)
-	replace := func(fd int, path string) {
+	input := func(path string) {
 		f, err := os.Open(path) // #nosec G304 -- of this test
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = f.Close() }()
-		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil { // #nosec G115 -- a descriptor
+		if err := unix.Dup2(int(f.Fd()), 0); err != nil { // #nosec G115 -- a descriptor
 			t.Fatal(err)
 		}
 	}
-	is := func(fd int) bool { _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); return err == nil } // #nosec G115 -- a descriptor
-	replace(0, file)
-	defer replace(0, os.DevNull)
+	input(file)
+	defer input(os.DevNull)
 	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := s.Read(100); err != nil || string(text) != tokenText || !is(0) {
-		t.Errorf("got %q, %v, open %v", text, err, is(0))
+	if text, err := s.Read(100); err != nil || string(text) != tokenText {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if left, err := os.ReadFile("/proc/self/fd/0"); err != nil || len(left) != 0 {
+		t.Errorf("a program that is run reads %q, %v", left, err)
 	}
 	other := descriptor(t, file)
 	if s, err = take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": other}); err != nil {
 		t.Fatal(err)
 	}
-	f, err := s.Open()
+	f, err := s.Open(100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	if n, _ := strconv.Atoi(other); is(n) || int(f.Fd()) == n { // #nosec G115 -- a descriptor
+	n, _ := strconv.Atoi(other)
+	if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil { // #nosec G115 -- a descriptor
 		t.Errorf("descriptor %s is open still", other)
+	}
+	if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("what is opened is inherited: %x, %v", flags, err)
+	}
+}
+
+// A value that is too long for a token is not passed on.
+func TestLongValuesAreNotOpened(t *testing.T) {
+	for n, want := range map[int]bool{12: true, 13: false} {
+		s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": strings.Repeat("x", n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Open(10)
+		if (err == nil) != want || err != nil && err.Error() != "the unlock token cannot be used: in NSAGENT_TOKEN: it is too long" {
+			t.Errorf("%d bytes: got %v", n, err)
+		}
+		if f != nil {
+			_ = f.Close()
+		}
 	}
 }
 
@@ -218,7 +249,7 @@ func TestOpenWithoutDescriptors(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	f, err := s.Open()
+	f, err := s.Open(100)
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}

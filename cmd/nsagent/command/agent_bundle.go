@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,28 +23,25 @@ const maxInput = agent.MaxUnlockToken + 2
 // ID token of the job, nil if there is none. The caller closes them.
 func bundleInputs() (token, idToken *os.File, err error) {
 	unlock := tokenenv.UnlockToken()
-	token, err = input(unlock)
-	if err == nil && token == nil {
-		err = tokenError(unlock.Missing("NSAGENT_TOKEN is not set", "and a bundle opens with nothing else"))
+	source, err := unlock.Take()
+	if err == nil && source == nil {
+		err = unlock.Missing("NSAGENT_TOKEN is not set", "and a bundle opens with nothing else")
 	}
-	if err != nil {
-		return nil, nil, err
+	ofJob, errOfJob := tokenenv.IDToken().Take()
+	if err = cmp.Or(err, errOfJob); err != nil {
+		return nil, nil, tokenError(err)
 	}
-	if idToken, err = input(tokenenv.IDToken()); err != nil {
+	if token, err = source.Open(agent.MaxUnlockToken); err != nil {
+		return nil, nil, tokenError(err)
+	}
+	if ofJob == nil {
+		return token, nil, nil
+	}
+	if idToken, err = ofJob.Open(agent.MaxUnlockToken); err != nil {
 		_ = token.Close()
+		return nil, nil, tokenError(err)
 	}
-	return token, idToken, err
-}
-
-// input returns what a token of a kind is read from; nil where the environment names none.
-// No child inherits what names it.
-func input(kind tokenenv.Kind) (*os.File, error) {
-	source, err := kind.Take()
-	if source == nil {
-		return nil, tokenError(err)
-	}
-	f, err := source.Open()
-	return f, tokenError(err)
+	return token, idToken, nil
 }
 
 // tokenError returns err in the form for people.

@@ -46,7 +46,7 @@ func (f *tokenFlags) text(e *env) (text []byte, from string, err error) {
 		if text == nil && err == nil {
 			return nil, "", usage("no unlock token is given", "NSAGENT_TOKEN, NSAGENT_TOKEN_FILE and NSAGENT_TOKEN_FD are not set", "name a file:  --token-file F, or - for stdin")
 		}
-		return text, "the environment", err
+		return text, "", err // it was parsed before
 	case "-":
 	default:
 		file, err := os.Open(f.file)
