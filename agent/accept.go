@@ -191,8 +191,8 @@ type countedConn struct {
 	onClose func()
 	manners manners
 	flood   *pace
-	// right is that of every call that begins on the connection. It is set before the first,
-	// and once more by an unlock token.
+	// right is that of every call that begins on the connection: that of its socket, until an
+	// unlock token gives another, once.
 	right atomic.Pointer[right]
 	// opens is how many sockets were asked for on it that are open.
 	opens atomic.Int32
@@ -206,7 +206,7 @@ type countedConn struct {
 
 // caller returns who calls on the connection.
 func (c *countedConn) caller() *caller {
-	return &caller{peer: c.Conn.Identity(), right: c.now(), socket: c.socket, evidence: c.evidence}
+	return &caller{peer: c.Conn.Identity(), has: c.now(), socket: c.socket, evidence: c.evidence}
 }
 
 // now returns the right that the connection has now.

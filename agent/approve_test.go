@@ -395,7 +395,7 @@ func TestApprovalOverHTTP(t *testing.T) {
 // A call that must not wait says that it would have to.
 func TestApprovalIsNotWaitedForInATest(t *testing.T) {
 	f := startAsking(t)
-	_, err := f.agent.connectPassword(withoutWaiting(t.Context()), &caller{peer: ownPeer(t), right: ofOwner()}, &pb.ConnectPasswordRequest{Profile: "acme"})
+	_, err := f.agent.connectPassword(withoutWaiting(t.Context()), &caller{peer: ownPeer(t), has: ofOwner()}, &pb.ConnectPasswordRequest{Profile: "acme"})
 	if r := refusalOf(err); r.Code != pb.CodeAsk {
 		t.Errorf("got %v", err)
 	}

@@ -41,7 +41,7 @@ func TestApprovalOfScopes(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
-	c := &caller{peer: livePeer(t, f), right: ofOwner()}
+	c := &caller{peer: livePeer(t, f), has: ofOwner()}
 	acme := *f.agent.session.profiles["acme"].profile
 	acme.Scopes = []string{"restlets", "rest_webservices"}
 	p := &live{profile: &acme, identity: f.agent.session.profiles["acme"].identity}
@@ -60,7 +60,7 @@ func TestApprovalOfAQuestion(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	p := f.agent.session.profiles["acme"]
-	u := &use{caller: &caller{peer: livePeer(t, f), right: ofOwner()}, kind: policy.KindSign, method: "POST"}
+	u := &use{caller: &caller{peer: livePeer(t, f), has: ofOwner()}, kind: policy.KindSign, method: "POST"}
 	q := f.asked(u, p).Question
 	for name, c := range map[string]struct {
 		approved approval.Question
@@ -107,7 +107,7 @@ func TestApprovalOfASessionThatIsOver(t *testing.T) {
 	f := startAsking(t)
 	s := f.agent.session
 	p := s.profiles["acme"]
-	u := &use{caller: &caller{peer: livePeer(t, f), right: ofOwner()}, kind: policy.KindSign, method: "POST"}
+	u := &use{caller: &caller{peer: livePeer(t, f), has: ofOwner()}, kind: policy.KindSign, method: "POST"}
 	ask := f.asked(u, p)
 	f.lock()
 	if err := f.agent.awaitApproval(answered(t), u, s, p, ask); err != nil || u.approval != "" {
@@ -123,7 +123,7 @@ func TestApprovalOfASessionThatIsOver(t *testing.T) {
 func TestApprovalThatIsNotGiven(t *testing.T) {
 	f := startAsking(t)
 	p := f.agent.session.profiles["acme"]
-	u := &use{caller: &caller{peer: livePeer(t, f), right: ofOwner()}, kind: policy.KindSign, method: "POST"}
+	u := &use{caller: &caller{peer: livePeer(t, f), has: ofOwner()}, kind: policy.KindSign, method: "POST"}
 	ask := f.asked(u, p)
 	for cause, says := range map[error]string{
 		approval.ErrDenied: "somebody said no", approval.ErrTimeout: "nobody answered within", errNobody: "while the vault is locked",

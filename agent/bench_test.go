@@ -15,7 +15,7 @@ func BenchmarkSign(b *testing.B) {
 	f := start(b)
 	f.unlock()
 	f.addTBA("acme")
-	c := &caller{peer: ownPeer(b), right: ofOwner()}
+	c := &caller{peer: ownPeer(b), has: ofOwner()}
 	q := &pb.SignRequest{Profile: "acme", Url: sandboxURL}
 	b.ReportAllocs()
 	for b.Loop() {

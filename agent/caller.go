@@ -13,8 +13,8 @@ import (
 // the agent itself.
 type caller struct {
 	peer *peercred.Peer
-	// right is that of the socket, or of the unlock token that the connection showed.
-	right right
+	// has is the right of the socket, or of the unlock token that the connection showed.
+	has right
 	// socket is the one that was made for a grant, if the caller came by such a one; nil is
 	// agent.sock or admin.sock.
 	socket *grantSocket
@@ -22,13 +22,16 @@ type caller struct {
 	evidence *evidence
 }
 
-// granted returns the grant of the caller, or nil.
-func (c *caller) granted() *granted {
+// right returns what the caller may do. What the agent does itself is done by no right.
+func (c *caller) right() right {
 	if c == nil {
-		return nil
+		return right{}
 	}
-	return c.right.grant
+	return c.has
 }
+
+// granted returns the grant of the caller, or nil.
+func (c *caller) granted() *granted { return c.right().grant }
 
 // by returns the socket of a grant that the caller came by, or nil.
 func (c *caller) by() *grantSocket {
@@ -41,7 +44,7 @@ func (c *caller) by() *grantSocket {
 // goodFor returns an error where the right of c is over, and the time of the grants' clock
 // for now.
 func (a *Agent) goodFor(c *caller, now time.Time, boot time.Duration) (time.Time, error) {
-	grantNow, err := a.good(c.right, now)
+	grantNow, err := a.good(c.right(), now)
 	if err != nil {
 		return grantNow, err
 	}
@@ -50,7 +53,7 @@ func (a *Agent) goodFor(c *caller, now time.Time, boot time.Duration) (time.Time
 
 // may reports whether the profile p of s is one that the caller may use.
 func (c *caller) may(s *session, p *live) bool {
-	return c.by().may(p.Name) && c.right.may(s, p)
+	return c.by().may(p.Name) && c.right().may(s, p)
 }
 
 // alive returns an error where the process that opened the connection is gone: a
@@ -72,7 +75,7 @@ func (c *caller) fill(e *audit.Event) {
 		return
 	}
 	e.UID, e.PID, e.Exe = int(c.peer.UID), int(c.peer.PID), c.peer.Exe()
-	if g := c.right.grant; g != nil {
+	if g := c.granted(); g != nil {
 		e.Grant = g.name
 	}
 	if c.socket != nil && e.Detail == "" {

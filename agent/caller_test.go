@@ -28,7 +28,7 @@ func TestCallerIsTheAgentItself(t *testing.T) {
 // The log names grant and socket of a caller, the latter where it has nothing else to say.
 func TestCallerInTheLog(t *testing.T) {
 	f := start(t)
-	c := &caller{peer: livePeer(t, f), right: of(&granted{name: "g_x"}), socket: &grantSocket{name: "abc"}}
+	c := &caller{peer: livePeer(t, f), has: of(&granted{name: "g_x"}), socket: &grantSocket{name: "abc"}}
 	for before, want := range map[string]string{"": "socket=abc", "approval=x": "approval=x"} {
 		e := audit.Event{Detail: before}
 		c.fill(&e)
@@ -57,7 +57,7 @@ func TestCallerMayUse(t *testing.T) {
 		{&grantSocket{profile: "other"}, first, false, false},
 		{nil, right{}, false, false}, {&grantSocket{profile: "acme"}, right{}, false, false},
 	} {
-		who := &caller{socket: c.socket, right: c.right}
+		who := &caller{socket: c.socket, has: c.right}
 		if who.may(s, acme) != c.acme || who.may(s, other) != c.other {
 			t.Errorf("by %v with %v: acme %v, other %v", c.socket != nil, c.right, who.may(s, acme), who.may(s, other))
 		}

@@ -191,7 +191,7 @@ func TestConformance(t *testing.T) {
 	}
 	defer func() { _ = stream.Close() }()
 	faces := map[string]face{
-		"in process": inProcess{f.agent, &caller{peer: livePeer(t, f), right: ofOwner()}},
+		"in process": inProcess{f.agent, &caller{peer: livePeer(t, f), has: ofOwner()}},
 		"gRPC":       overGRPC{f.signer},
 		"stream":     overStream{overGRPC{f.signer}, stream},
 		"JSON":       overJSON{overUnix(f.paths.Agent)},

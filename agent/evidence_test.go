@@ -86,7 +86,7 @@ func TestEvidenceOfWhoIsGone(t *testing.T) {
 		_ = peer.Close() // as if it ended while it was looked at
 		return policy.Evidence{Known: 15, Exe: "/a"}, nil
 	}
-	c := &caller{peer: peer, right: ofOwner(), evidence: new(evidence)}
+	c := &caller{peer: peer, has: ofOwner(), evidence: new(evidence)}
 	f.agent.awaitLook(t.Context(), c, policy.FactExe)
 	if got := c.evidence.known(); got != (policy.Evidence{}) {
 		t.Errorf("got %+v", got)

@@ -61,7 +61,7 @@ func callersOf(t *testing.T, pids ...int32) []*caller {
 	t.Helper()
 	var all []*caller
 	for _, pid := range pids {
-		c := &caller{peer: ownPeer(t), right: ofOwner(), evidence: new(evidence)}
+		c := &caller{peer: ownPeer(t), has: ofOwner(), evidence: new(evidence)}
 		c.peer.PID = pid
 		all = append(all, c)
 	}

@@ -48,7 +48,7 @@ func allowsTo(who string) string {
 
 // connected returns a caller on a connection of its own, by a socket or by agent.sock.
 func (f *fixture) connected(s *grantSocket) *caller {
-	return &caller{peer: livePeer(f.t.(*testing.T), f), right: ofOwner(), socket: s, evidence: new(evidence)}
+	return &caller{peer: livePeer(f.t.(*testing.T), f), has: ofOwner(), socket: s, evidence: new(evidence)}
 }
 
 func (f *fixture) signBy(ctx context.Context, c *caller) error {
@@ -92,13 +92,13 @@ func TestEvidenceIsAskedAgain(t *testing.T) {
 func TestEvidenceOfWhoGetsNothing(t *testing.T) {
 	f, e := startWithEyes(t)
 	narrow := f.connected(nil)
-	narrow.right = of(f.grantOn(unlocktoken.Caveats{Methods: []string{"PUT"}}, "acme"))
+	narrow.has = of(f.grantOn(unlocktoken.Caveats{Methods: []string{"PUT"}}, "acme"))
 	if err := f.signBy(t.Context(), narrow); refusedWith(err) != pb.CodeGrantScope || e.looks.Load() != 0 {
 		t.Errorf("what a grant does not do: got %v after %d looks", err, e.looks.Load())
 	}
 	revoked := f.connected(nil)
-	revoked.right = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
-	revoked.right.grant.revoked.Store(true)
+	revoked.has = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
+	revoked.has.grant.revoked.Store(true)
 	for name, c := range map[string]struct {
 		caller *caller
 		q      *pb.SignRequest
@@ -112,7 +112,7 @@ func TestEvidenceOfWhoGetsNothing(t *testing.T) {
 			t.Errorf("%s: got %v after %d looks", name, err, e.looks.Load())
 		}
 	}
-	if err := f.signBy(t.Context(), &caller{peer: livePeer(t, f), right: ofOwner()}); refusedWith(err) != pb.CodeDenied || e.looks.Load() != 0 {
+	if err := f.signBy(t.Context(), &caller{peer: livePeer(t, f), has: ofOwner()}); refusedWith(err) != pb.CodeDenied || e.looks.Load() != 0 {
 		t.Errorf("a caller without a connection: got %v after %d looks", err, e.looks.Load())
 	}
 	if err := f.signBy(t.Context(), f.connected(nil)); err != nil || e.looks.Load() != 1 {
@@ -125,8 +125,8 @@ func TestEvidenceOfWhoGetsNothing(t *testing.T) {
 func TestEvidenceIsNotAllThatCounts(t *testing.T) {
 	f, e := startWithEyes(t)
 	c := f.connected(nil)
-	c.right = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
-	e.look = func(int32, policy.Facts) error { c.right.grant.revoked.Store(true); return nil }
+	c.has = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
+	e.look = func(int32, policy.Facts) error { c.has.grant.revoked.Store(true); return nil }
 	if err := f.signBy(t.Context(), c); refusedWith(err) != pb.CodeRevoked {
 		t.Errorf("a grant that is revoked meanwhile: got %v", err)
 	}

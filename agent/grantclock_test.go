@@ -279,44 +279,6 @@ func TestOnlyGrantsMadeLaterAreInTheWay(t *testing.T) {
 	}
 }
 
-// TestGrantsAreListedByTheirClock: a grant is listed as it is judged. One that was seen to have
-// ended stays so where the clock is set back, also after a restart; that it is listed while
-// the clock is ahead ends none.
-func TestGrantsAreListedByTheirClock(t *testing.T) {
-	f, ahead := unlockedAhead(t)
-	token, g := f.mustGrant("acme")
-	state := func() string {
-		t.Helper()
-		g, err := f.admin.Grant(t.Context(), g.GetId())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return g.GetState()
-	}
-	ahead.Store(int64(2 * time.Hour))
-	if got := state(); got != "expired" {
-		t.Errorf("after its end: %s", got)
-	}
-	ahead.Store(0)
-	if got := state(); got != "active" {
-		t.Errorf("listed while the clock was ahead, which is set right: %s", got)
-	}
-	f.show(token)
-	ahead.Store(int64(2 * time.Hour))
-	if _, err := f.dialWith(token); !errors.Is(err, client.ErrExpired) {
-		t.Fatalf("control: got %v", err)
-	}
-	ahead.Store(0)
-	if got := state(); got != "expired" {
-		t.Errorf("used after its end, and the clock set back: %s", got)
-	}
-	f.restart()
-	f.unlock()
-	if got := state(); got != "expired" {
-		t.Errorf("after a restart: %s", got)
-	}
-}
-
 // A grant from before the clock was started anew never goes back behind what was seen since.
 func TestGrantClockOfEarlierGrants(t *testing.T) {
 	f, ahead := unlockedAhead(t)

@@ -164,10 +164,10 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.right.whole() {
+	if c.right().owner {
 		return s.find(name)
 	}
-	g := c.right.grant
+	g := c.granted()
 	if g == nil {
 		return nil, errNoRight
 	}

@@ -87,7 +87,7 @@ func TestGrantNarrows(t *testing.T) {
 		"another process":      {f.grantOn(unlocktoken.Caveats{Peer: &unlocktoken.Peer{Executables: []string{"/usr/bin/nothing"}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrantScope},
 		"no identity":          {f.grantOn(unlocktoken.Caveats{Identities: []unlocktoken.Identity{{Issuer: "https://i", Claims: []unlocktoken.Claim{{Name: "repository_id", Values: []string{"1"}}}}}}, "acme"), &pb.SignRequest{Url: sandboxURL}, pb.CodeGrant},
 	} {
-		_, err := f.agent.sign(t.Context(), &caller{peer: peer, right: of(c.grant)}, c.q)
+		_, err := f.agent.sign(t.Context(), &caller{peer: peer, has: of(c.grant)}, c.q)
 		if got := refusedWith(err); got != c.want {
 			t.Errorf("%s: got %q (%v), want %q", name, got, err, c.want)
 		}
@@ -122,7 +122,7 @@ func TestGrantSaysWhatItAllows(t *testing.T) {
 		"a long path": {f.grantOn(suiteql, "acme"), &pb.SignRequest{Url: sandboxURL + strings.Repeat("/x", 2000)},
 			`does not allow "GET /services/rest/record/v1/customer/1` + strings.Repeat("/x", 80) + `/" with profile "acme"`, "it allows POST /"},
 	} {
-		_, err := f.agent.sign(t.Context(), &caller{peer: peer, right: of(c.grant)}, c.q)
+		_, err := f.agent.sign(t.Context(), &caller{peer: peer, has: of(c.grant)}, c.q)
 		r := refusalOf(err)
 		if want := "grant " + c.grant.name + " " + c.doesNot; r.Message != want || !strings.HasPrefix(r.Why, c.whyBegins) {
 			t.Errorf("%s: got %q, %q, want %q, %q", name, r.Message, r.Why, want, c.whyBegins)
@@ -131,7 +131,7 @@ func TestGrantSaysWhatItAllows(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, r.Next, want)
 		}
 	}
-	_, err := f.agent.passport(t.Context(), &caller{peer: peer, right: of(f.grantOn(suiteql, "acme"))}, &pb.PassportRequest{})
+	_, err := f.agent.passport(t.Context(), &caller{peer: peer, has: of(f.grantOn(suiteql, "acme"))}, &pb.PassportRequest{})
 	if r := refusalOf(err); !strings.HasSuffix(r.Message, ` does not allow "passport" with profile "acme"`) {
 		t.Errorf("a passport: got %q", r.Message)
 	}
@@ -143,7 +143,7 @@ func TestGrantIsNoOracle(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	f.addTBA("there")
-	c := &caller{peer: livePeer(t, f), right: of(f.grantOn(unlocktoken.Caveats{}, "acme"))}
+	c := &caller{peer: livePeer(t, f), has: of(f.grantOn(unlocktoken.Caveats{}, "acme"))}
 	_, there := f.agent.sign(t.Context(), c, &pb.SignRequest{Profile: "there", Url: sandboxURL})
 	_, absent := f.agent.sign(t.Context(), c, &pb.SignRequest{Profile: "absent", Url: sandboxURL})
 	a, b := refusalOf(there), refusalOf(absent)
@@ -157,7 +157,7 @@ func TestGrantShowsItsProfilesAlone(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	f.addTBA("other")
-	c := &caller{peer: livePeer(t, f), right: of(f.grantOn(unlocktoken.Caveats{}, "acme"))}
+	c := &caller{peer: livePeer(t, f), has: of(f.grantOn(unlocktoken.Caveats{}, "acme"))}
 	l, err := f.agent.listProfiles(c)
 	if err != nil || len(l.GetProfiles()) != 1 || l.GetProfiles()[0].GetName() != "acme" {
 		t.Errorf("got %v, %v", l.GetProfiles(), err)
@@ -173,7 +173,7 @@ func TestGrantIsInTheLog(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
-	c := &caller{peer: livePeer(t, f), right: of(f.grantOn(unlocktoken.Caveats{Methods: []string{"GET"}}, "acme"))}
+	c := &caller{peer: livePeer(t, f), has: of(f.grantOn(unlocktoken.Caveats{Methods: []string{"GET"}}, "acme"))}
 	if _, err := f.agent.sign(t.Context(), c, &pb.SignRequest{Url: sandboxURL}); err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +195,8 @@ func TestRevokedGrantDoesNothing(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
-	c := &caller{peer: livePeer(t, f), right: of(f.grantOn(unlocktoken.Caveats{}, "acme"))}
-	c.right.grant.revoked.Store(true)
+	c := &caller{peer: livePeer(t, f), has: of(f.grantOn(unlocktoken.Caveats{}, "acme"))}
+	c.has.grant.revoked.Store(true)
 	if _, err := f.agent.sign(t.Context(), c, &pb.SignRequest{Url: sandboxURL}); refusedWith(err) != pb.CodeRevoked {
 		t.Errorf("sign: got %v", err)
 	}

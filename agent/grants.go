@@ -224,7 +224,9 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	a.grantClock.load(l, a.idOf(v))
+	if !v.Locked() { // of a locked one nothing is known that has an end
+		a.grantClock.load(l, a.idOf(v))
+	}
 	records := make(map[unlocktoken.ID]vault.Record)
 	there, _ := v.Records() // none while it is locked
 	for _, r := range there {
@@ -247,6 +249,29 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 	return all, nil
 }
 
+// clockOf returns the time by which a grant is judged, which for that takes note of nothing.
+// Of a bundle that is the one of whoever serves it, which is not known here: the machine's
+// stands for that.
+func (a *Agent) clockOf(g *unlocktoken.Grant) int64 {
+	now := a.clock()
+	if g.Mode != unlocktoken.Detached {
+		now = a.grantClock.would(g.IssuedAt, now)
+	}
+	return now.Unix()
+}
+
+// stateOf returns what is told of a grant at a time, unless it was revoked. One that was made
+// when the clock was ahead has not begun.
+func stateOf(g *unlocktoken.Grant, now int64) string {
+	switch {
+	case now > g.NotAfter():
+		return grantExpired
+	case now < g.NotBefore(), isAhead(g.IssuedAt, now):
+		return grantPending
+	}
+	return grantActive
+}
+
 // fillGrant fills in what only the unlocked vault says. records are all of the vault's; l
 // counts the uses.
 func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, records map[unlocktoken.ID]vault.Record, l *ledger) error {
@@ -254,15 +279,7 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, records map[unlocktoken.ID
 	if err != nil {
 		return fmt.Errorf("%w: grant %s: %w", vault.ErrDamaged, m.GetId(), err)
 	}
-	now := a.grantClock.would(grant.IssuedAt, a.clock()).Unix()
-	switch {
-	case now > grant.NotAfter():
-		m.State = grantExpired
-	case now < grant.NotBefore():
-		m.State = grantPending
-	default:
-		m.State = grantActive
-	}
+	m.State = stateOf(grant, a.clockOf(grant))
 	m.Detached, m.Audience = grant.Mode == unlocktoken.Detached, oidc.Audience(grant.Vault)
 	m.CreatedAt, m.NotAfter, m.Limits = grant.IssuedAt, grant.NotAfter(), grantlimits.Limits(grant.Caveats)
 	m.Listen = meta.Listen

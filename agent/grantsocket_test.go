@@ -230,7 +230,7 @@ func TestGrantSocketOfGrant(t *testing.T) {
 	f.addTBA("other")
 	f.addTBA("third")
 	g := f.grantOn(unlocktoken.Caveats{Methods: []string{"GET"}}, "acme", "other")
-	s, opened, err := f.agent.openSocket(t.Context(), &caller{peer: livePeer(t, f), right: of(g)}, &pb.OpenSocketRequest{})
+	s, opened, err := f.agent.openSocket(t.Context(), &caller{peer: livePeer(t, f), has: of(g)}, &pb.OpenSocketRequest{})
 	if err != nil || opened.GetProfile() != "" {
 		t.Fatalf("got %v, %v, want no profile of two", opened, err)
 	}

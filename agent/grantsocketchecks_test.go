@@ -94,7 +94,7 @@ func TestOpenSocketForWhichProfile(t *testing.T) {
 	if _, err := f.signer.OpenSocket(t.Context(), client.SocketRequest{}); !errors.Is(err, client.ErrNoProfile) {
 		t.Errorf("none is named: got %v, want %v", err, client.ErrNoProfile)
 	}
-	gone := &caller{peer: livePeer(t, f), right: of(f.grantOn(unlocktoken.Caveats{}, "other"))}
+	gone := &caller{peer: livePeer(t, f), has: of(f.grantOn(unlocktoken.Caveats{}, "other"))}
 	if err := f.admin.RemoveProfile(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestGrantSocketEndsOnRecord(t *testing.T) {
 	})
 	f.unlock()
 	f.addTBA("acme")
-	s, _, err := f.agent.openSocket(t.Context(), &caller{peer: livePeer(t, f), right: ofOwner()}, &pb.OpenSocketRequest{Profile: "acme"})
+	s, _, err := f.agent.openSocket(t.Context(), &caller{peer: livePeer(t, f), has: ofOwner()}, &pb.OpenSocketRequest{Profile: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}

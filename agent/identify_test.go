@@ -126,6 +126,22 @@ func TestRedeemForAJob(t *testing.T) {
 	w.neverOnDisk(good)
 }
 
+// TestIDTokenOfDamagedShares: an ID token, which is good once, is not used up by an unlock token
+// that is not whole.
+func TestIDTokenOfDamagedShares(t *testing.T) {
+	w := startJobs(t)
+	good := w.issuer.Sign(t, w.issuer.GitHub(w.audience, time.Now()))
+	p := w.present()
+	q := p.requestWith(w.token, shareBytes(w.token)[1:], pb.Signer_Redeem_FullMethodName)
+	q.OidcToken, _ = p.sealedAs(fieldOIDCToken, good)
+	if got := p.redeem(q); got == "ok" {
+		t.Fatal("control: damaged shares are taken")
+	}
+	if err := w.try(good); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestIDTokenOfAClockThatWasSetBack: an ID token that is over, and was never used, does not
 // become good where the clock is set back.
 func TestIDTokenOfAClockThatWasSetBack(t *testing.T) {

@@ -20,17 +20,17 @@ func (a *Agent) listenOn(ctx context.Context, c *caller, v *vault.Vault, m *gran
 	if m.Listen == "" || m.Revoked != 0 || len(a.sockets.ofGrants(func(o *granted) bool { return o.Authority.Grant == g.Authority.Grant })) > 0 {
 		return nil
 	}
-	granted := a.newGranted(g)
-	granted.vault = v
-	if err := a.admitGrant(ctx, v, granted); err != nil && !errors.Is(err, ErrGrantScope) { // one that has not begun refuses by itself
+	standing := a.newGranted(g)
+	standing.vault = v
+	if err := a.admitGrant(ctx, v, standing); err != nil && !errors.Is(err, ErrGrantScope) { // one that has not begun refuses by itself
 		return err
 	}
-	s := &grantSocket{path: m.Listen, name: "listen", right: of(granted), standing: true}
+	s := &grantSocket{path: m.Listen, name: "listen", right: of(standing), standing: true}
 	if err := a.listenFor(ctx, s); err != nil {
 		return err
 	}
 	a.watchFor()
-	e := audit.Event{Event: audit.EventSocketOpen, Outcome: audit.OutcomeOK, Grant: granted.name, Detail: "socket=" + s.name}
+	e := audit.Event{Event: audit.EventSocketOpen, Outcome: audit.OutcomeOK, Grant: standing.name, Detail: "socket=" + s.name}
 	if err := a.record(c, e); err != nil {
 		a.recordClosed(c, s)
 		return err

@@ -64,7 +64,7 @@ func (a *Agent) openSocket(ctx context.Context, c *caller, q *pb.OpenSocketReque
 	case ttl == 0:
 		ttl = socketTTL
 	}
-	s := &grantSocket{right: c.right, through: c.by(), ends: a.boottime() + ttl}
+	s := &grantSocket{right: c.right(), through: c.by(), ends: a.boottime() + ttl}
 	opened := &pb.SocketOpened{ExpiresAt: a.clock().Add(ttl).Unix()}
 	if g := s.right.grant; g != nil {
 		opened.ExpiresAt = min(opened.ExpiresAt, g.NotAfter())

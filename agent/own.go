@@ -113,17 +113,23 @@ func (a *Agent) addOwn(s *session, o vault.Opened) error {
 }
 
 // keepOwn lets the connections of s.of use s, unless somebody locked since locks was read,
-// or the connection that showed the token is gone.
+// or the connection that showed the token is gone. Where somebody unlocked, they use what
+// was unlocked.
 func (a *Agent) keepOwn(s *session, locks uint64) error {
 	a.mu.Lock()
-	current := a.locks == locks
-	if current {
+	current, unlocked := a.locks == locks, a.session != nil
+	if current && !unlocked {
 		s.of.own = s
 	}
 	a.mu.Unlock()
-	if !current {
+	if !current || unlocked {
 		s.destroy()
+	}
+	if !current {
 		return fmt.Errorf("opening a grant: %w", vault.ErrLocked)
+	}
+	if unlocked {
+		return nil
 	}
 	if _, err := a.goodAt(s.of, a.clock()); err != nil || !a.presented.has(s.of.presenter) {
 		a.dropOwn(s.of) // whoever closed it may have looked before

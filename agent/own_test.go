@@ -60,6 +60,21 @@ func TestOwnIsKeptForWhoIsThere(t *testing.T) {
 	}
 }
 
+// TestOwnIsNotKeptBesideAnOpenVault: what a token opened is not kept where the vault was unlocked
+// meanwhile: that is what its connection uses, as everybody does.
+func TestOwnIsNotKeptBesideAnOpenVault(t *testing.T) {
+	f, token := lockedWith(t, unlocktoken.Caveats{})
+	o := f.openOwn(t, token)
+	f.unlock()
+	before := f.agent.arena.Info().Used
+	if err := f.agent.keepOwn(o.own, f.agent.locks); err != nil || o.g.own != nil {
+		t.Errorf("got %v, kept %v", err, o.g.own != nil)
+	}
+	if after := f.agent.arena.Info().Used; after >= before {
+		t.Errorf("%d bytes of locked memory are in use, and %d were before", after, before)
+	}
+}
+
 // A connection that is gone gets no right, and one that shares a right with the presenter
 // takes nothing away when it closes.
 func TestRightsOfConnections(t *testing.T) {

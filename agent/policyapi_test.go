@@ -297,7 +297,7 @@ func TestConcurrencyOfRules(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	f.adopt(strings.Replace(all, "what", "concurrency = 2\nwhat", 1))
-	c := &caller{peer: livePeer(t, f), right: ofOwner()}
+	c := &caller{peer: livePeer(t, f), has: ofOwner()}
 	u := use{caller: c, kind: policy.KindPassport, name: "acme"}
 	hold, taken, done := make(chan struct{}), make(chan struct{}, 2), sync.WaitGroup{}
 	for range 2 {

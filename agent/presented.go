@@ -7,7 +7,7 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
-// presented are the connections that have the right of an unlock token.
+// presented are the connections that have the right of a grant.
 type presented struct {
 	mu    sync.Mutex // guards what follows, and countedConn.gone
 	conns map[*countedConn]*granted
@@ -58,6 +58,15 @@ func (p *presented) exchange(c *countedConn, old right, g *granted) bool {
 	return true
 }
 
+// register takes note of a connection that has the right of g, unless it is gone.
+func (p *presented) register(c *countedConn, g *granted) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !c.gone {
+		p.conns[c] = g
+	}
+}
+
 // leave forgets a connection that closes, and returns the right that it had.
 func (p *presented) leave(c *countedConn) *granted {
 	p.mu.Lock()
@@ -68,17 +77,17 @@ func (p *presented) leave(c *countedConn) *granted {
 	return g
 }
 
-// has reports whether a connection still has its right.
+// has reports whether a connection is there still.
 func (p *presented) has(c *countedConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !c.gone
 }
 
-// all returns every connection that has a right.
+// all returns every connection that has the right of a grant.
 func (p *presented) all() []*countedConn { return p.which(func(*granted) bool { return true }) }
 
-// which returns the connections whose right fits.
+// which returns the connections whose grant fits.
 func (p *presented) which(fits func(*granted) bool) []*countedConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,8 +111,11 @@ func (a *Agent) leave(c *countedConn) {
 // grant is over is not closed for that: it can do nothing, and is told why.
 func (a *Agent) welcome(c *countedConn, r right) {
 	c.right.Store(&r)
-	if _, err := a.good(r, a.clock()); err == nil && r.grant != nil {
-		a.presented.exchange(c, r, r.grant)
+	if r.grant == nil {
+		return
+	}
+	if _, err := a.goodAt(r.grant, a.clock()); err == nil {
+		a.presented.register(c, r.grant)
 	}
 }
 

@@ -105,8 +105,8 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 		return nil, nil, err
 	}
 	switch by := c.by(); {
-	case c.right == a.commonRight():
-	case by != nil && c.right == by.right:
+	case c.right() == a.commonRight():
+	case by != nil && c.right() == by.right:
 		return nil, nil, ofSocket()
 	default:
 		return nil, nil, taken()
@@ -142,11 +142,6 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	if locked && len(in.Records) == 0 {
 		return g, nil, without()
 	}
-	if q.GetOidcToken() != nil {
-		if err := a.identifyWith(ctx, v, c, g, q.GetOidcToken()); err != nil {
-			return g, nil, err
-		}
-	}
 	shares, err := a.openBy(ctx, key, q.GetShares(), pb.Signer_Redeem_FullMethodName, "", maxShares)
 	if err != nil {
 		return g, nil, err
@@ -154,6 +149,11 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	defer shares.Destroy()
 	if err := checkShares(shares); err != nil {
 		return g, nil, err
+	}
+	if q.GetOidcToken() != nil { // it is good once: not before the unlock token is whole
+		if err := a.identifyWith(ctx, v, c, g, q.GetOidcToken()); err != nil {
+			return g, nil, err
+		}
 	}
 	if locked {
 		own, err = a.openOwn(ctx, v, in.Issuer, g, shares)

@@ -56,15 +56,15 @@ func TestTokenOnARightThatIsThere(t *testing.T) {
 	good := p.request(token)
 	here := d.conn.caller()
 
-	here.right = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
+	here.has = of(f.grantOn(unlocktoken.Caveats{}, "acme"))
 	if _, _, err := f.agent.present(d.ctx, here, &pb.RedeemRequest{}); refusedWith(err) != pb.CodeGrant {
 		t.Errorf("with a right: got %v", err)
 	}
-	here.right.grant.revoked.Store(true)
+	here.has.grant.revoked.Store(true)
 	if _, _, err := f.agent.present(d.ctx, here, good); refusedWith(err) != pb.CodeRevoked {
 		t.Errorf("with one that was revoked: got %v", err)
 	}
-	d.conn.right.Store(&here.right)
+	d.conn.right.Store(&here.has)
 	if _, err := d.SealKey(d.ctx, &pb.SealKeyRequest{}); codeOf(err) != string(pb.CodeRevoked) {
 		t.Errorf("a key for it: got %v", err)
 	}

@@ -73,7 +73,7 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 	// Signers check the caller in authorize, which JSON goes through too.
 	use := a.newServer(agentLimits(), pb.Signer_ServiceDesc, func(*caller) error { return nil })
 	pb.RegisterSignerServer(use, signerService{Agent: a})
-	manage := a.newServer(adminLimits(), pb.Admin_ServiceDesc, a.admit)
+	manage := a.newServer(adminLimits(), pb.Admin_ServiceDesc, a.admitOwner)
 	pb.RegisterAdminServer(manage, adminService{Agent: a})
 	plain := a.newHTTPServer()
 

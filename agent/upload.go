@@ -144,7 +144,7 @@ func (s adminService) Upload(stream pb.Admin_UploadServer) error {
 		return err
 	}
 	s.received(stream.Context())
-	if err := s.admit(callerOf(stream.Context())); err != nil {
+	if err := s.admitOwner(callerOf(stream.Context())); err != nil {
 		return s.reply(err)
 	}
 	ctx, n, err := s.uploads.begin(stream.Context())

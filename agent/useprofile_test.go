@@ -26,11 +26,11 @@ func TestUseOfWhatHasChanged(t *testing.T) {
 	dropped := f.openOwn(t, token)
 	defer dropped.own.destroy()
 	acme := o.own.profiles["acme"]
-	f.unlock()
-	now := f.agent.session
-	if err := f.agent.keepOwn(o.own, f.agent.locks); err != nil { // an unlock drops it
+	if err := f.agent.keepOwn(o.own, f.agent.locks); err != nil {
 		t.Fatal(err)
 	}
+	f.unlock()
+	now := f.agent.session
 	replaced := &live{profile: acme.profile, replaced: true}
 	for _, c := range []struct {
 		what   string
@@ -64,7 +64,7 @@ func TestUseThatFails(t *testing.T) {
 	f.addTBA("acme")
 	broken := errors.New("broken")
 	tries := 0
-	u := use{caller: &caller{peer: livePeer(t, f), right: ofOwner()}, kind: policy.KindPassport}
+	u := use{caller: &caller{peer: livePeer(t, f), has: ofOwner()}, kind: policy.KindPassport}
 	err := f.agent.withProfile(t.Context(), u, func(*live) error { tries++; return broken })
 	if !errors.Is(err, broken) || tries != 1 {
 		t.Errorf("got %v after %d tries", err, tries)
