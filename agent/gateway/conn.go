@@ -28,6 +28,7 @@ const (
 type Conn struct {
 	conn net.Conn
 	done chan struct{}
+	over func()        // closes done, once
 	jobs chan struct{} // as many as are under way: those that the process does at once
 
 	write sync.Mutex // held while a request is written
@@ -46,19 +47,19 @@ type underWay struct {
 // NewConn takes over conn.
 func NewConn(conn net.Conn) *Conn {
 	c := &Conn{conn: conn, done: make(chan struct{}), jobs: make(chan struct{}, maxJobs), under: make(map[uint32]underWay)}
+	c.over = sync.OnceFunc(func() { close(c.done) })
 	go c.read()
 	return c
 }
 
 // Close ends the connection, and with it the process at the other end. Done is closed then:
-// nobody takes it for one that could do a job.
+// nobody takes it for one that could do a job. It waits for nothing.
 func (c *Conn) Close() error {
-	err := c.conn.Close()
-	<-c.done
-	return err
+	c.over()
+	return c.conn.Close()
 }
 
-// Done is closed once the connection has ended.
+// Done is closed once the connection has ended, or was closed.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Do has the request of j made. The error is ErrGone, that of ctx, or one of a job that
@@ -110,7 +111,7 @@ func (c *Conn) begin(d time.Duration) (id uint32, answer <-chan Answer) {
 	u := underWay{answer: make(chan Answer, 1)}
 	u.late = time.AfterFunc(d, func() {
 		c.end(id, Answer{Failure: FailedTime})
-		_ = c.conn.Close()
+		_ = c.Close()
 	})
 	c.under[id] = u
 	return id, u.answer
@@ -148,7 +149,7 @@ func (c *Conn) send(id uint32, job []byte, p Payload) error {
 		})
 	})
 	if err != nil {
-		_ = c.conn.Close()
+		_ = c.Close()
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return nil
@@ -164,9 +165,8 @@ func lend(p Part, f func([]byte) error) error {
 
 // read hands answers to those who wait, until the connection ends.
 func (c *Conn) read() {
-	defer close(c.done)
 	defer func() {
-		_ = c.conn.Close()
+		_ = c.Close()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, u := range c.under {
