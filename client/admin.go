@@ -25,7 +25,8 @@ func DialAdmin(ctx context.Context, opts ...Option) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, _ = ambientToken() // it counts on the other socket alone, and no child inherits it
+	_, _ = ambientToken() // they count on the other socket alone, and no child inherits them
+	_, _ = ambientIDToken()
 	c, err := connect(ctx, o.socket(o.paths.Admin), o)
 	if err != nil {
 		return nil, err

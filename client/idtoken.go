@@ -8,8 +8,6 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-const maxIDToken = 16 << 10
-
 // WithIDToken shows this ID token of a CI job (OpenID Connect) together with the unlock
 // token, in the place of one that the environment names. It is good for one connection:
 // where that ends, another token is needed. text is copied, and the copy wiped after use.
@@ -46,9 +44,13 @@ func (t *idToken) take() ([]byte, error) {
 var ambientIDToken = sync.OnceValues(readIDToken)
 
 func readIDToken() (*idToken, error) {
-	text, from, err := readNamed(tokenenv.IDToken(), maxIDToken)
+	kind := tokenenv.IDToken()
+	text, from, err := readNamed(kind)
 	if err != nil || from == "" {
 		return nil, err
 	}
-	return &idToken{text: bytes.TrimRight(text, "\r\n")}, nil
+	if text = bytes.TrimRight(text, "\r\n"); len(text) == 0 {
+		return nil, asError(kind.Unusable("in "+from+": it is empty", nil))
+	}
+	return &idToken{text: text}, nil
 }

@@ -28,18 +28,18 @@ func WithoutUnlockToken() Option {
 // readToken reads the token that is to be shown, and gives o a copy of its own.
 func (o *options) readToken() error {
 	from := o.token
-	ambient, err := ambientToken() // whatever is shown, no child inherits it
+	ambient, err := ambientToken() // whatever is shown, no child inherits one
+	job, errOfJob := ambientIDToken()
 	if from == nil {
 		from = func() (*unlocktoken.Token, error) { return ambient.Clone(), err }
 	}
 	if o.unlockToken, err = from(); err != nil {
 		return err
 	}
-	job, err := ambientIDToken() // likewise
 	if o.idToken == nil {
 		o.idToken = job
 	}
-	return err
+	return errOfJob
 }
 
 // UnlockTokenNamed reports whether the environment of this process names an unlock token,
@@ -55,7 +55,7 @@ func UnlockTokenNamed() bool {
 // child gets them, and what they said holds for every later Dial: a process that was given
 // a token never goes on without it. That is why this is the state of a process.
 var ambientToken = sync.OnceValues(func() (*unlocktoken.Token, error) {
-	text, from, err := readNamed(tokenenv.UnlockToken(), unlocktoken.MaxText)
+	text, from, err := readNamed(tokenenv.UnlockToken())
 	if err != nil || from == "" {
 		return nil, err
 	}
@@ -64,14 +64,14 @@ var ambientToken = sync.OnceValues(func() (*unlocktoken.Token, error) {
 	return t, asError(err)
 })
 
-// readNamed returns the text of the token of a kind that the environment names, of at most
-// max bytes and a line end, and the variable that names it; "" where none does.
-func readNamed(kind tokenenv.Kind, max int) (text []byte, from string, err error) {
+// readNamed returns the text of the token of a kind that the environment names, with its line
+// end, and the variable that names it; "" where none does.
+func readNamed(kind tokenenv.Kind) (text []byte, from string, err error) {
 	source, err := kind.Take()
 	if source == nil {
 		return nil, "", asError(err)
 	}
-	text, err = source.Read(max)
+	text, err = source.Read()
 	return text, source.Variable, asError(err)
 }
 

@@ -3,32 +3,51 @@
 package tokenenv
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// takeDescriptor takes a descriptor of this process: only the file that it returns has it
-// from then on. In the place of standard input there is /dev/null: every program that is run
-// gets that, and would read from its beginning what it is opened of; and left closed, the
-// next file that is opened would be it.
+// errOwn means that the process has opened a descriptor itself: those that it was given
+// outlived the beginning of its program, which what it opens does not.
+var errOwn = errors.New("it was opened by this program itself")
+
+// takeDescriptor takes a descriptor that this process was given: only the file that it
+// returns has it from then on. In the place of standard input there is /dev/null: every
+// program that is run gets that, and could read what was there from its beginning; and left
+// closed, the next file that is opened would be it.
 func takeDescriptor(n int, name string) (*os.File, error) {
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0) // #nosec G115 -- not negative
+	if err != nil {
+		return nil, err
+	}
+	if flags&unix.FD_CLOEXEC != 0 {
+		return nil, errOwn
+	}
 	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3) // #nosec G115 -- not negative
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), name) // #nosec G115 -- a descriptor
 	if n > 2 {
-		return f, unix.Close(n)
+		_ = unix.Close(n) // it is gone, whatever that says
+		return f, nil
 	}
-	null, err := os.Open(os.DevNull)
-	if err == nil {
-		err = unix.Dup2(int(null.Fd()), n) // #nosec G115 -- a descriptor
-		_ = null.Close()
-	}
-	if err != nil {
+	if err := empty(n); err != nil {
 		_ = f.Close()
-		return nil, err
+		return nil, fmt.Errorf("putting %s in its place: %v", os.DevNull, err) //nolint:errorlint // the reason is of another file
 	}
 	return f, nil
+}
+
+// empty puts /dev/null at a descriptor.
+func empty(n int) error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = null.Close() }()
+	return unix.Dup2(int(null.Fd()), n) // #nosec G115 -- a descriptor
 }

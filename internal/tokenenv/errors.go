@@ -3,6 +3,7 @@ package tokenenv
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -43,7 +44,7 @@ func (k Kind) several() *Error {
 // noFile is the refusal where the file that the variable names cannot be opened.
 func (s *Source) noFile(cause error) *Error {
 	e := s.unreadable(cause)
-	e.Why, e.Next = "the file that "+s.Variable+" names cannot be read: "+reason(cause), "see who may read it:  ls -l \"$"+s.Variable+"\""
+	e.Why, e.Next = "the file that "+s.Variable+" names cannot be read: "+reason(cause), "see who may read it:  ls -l "+strconv.Quote(s.value)
 	return e
 }
 

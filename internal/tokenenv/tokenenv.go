@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 type Kind struct {
 	value, file, fd string // its variables; "" where there is none
 	name            string
+	max             int    // bytes, without a line end
 	next            string // what to do where one cannot be used
 	// missing is the code where there is none, noSecret why, and give what to do then.
 	missing        pb.Code
@@ -31,7 +33,7 @@ type Kind struct {
 func UnlockToken() Kind {
 	return Kind{
 		value: "NSAGENT_TOKEN", file: "NSAGENT_TOKEN_FILE", fd: "NSAGENT_TOKEN_FD",
-		name: "unlock token", next: "give it as it was printed, one line from nst1_ on",
+		name: "unlock token", max: unlocktoken.MaxText, next: "give it as it was printed, one line from nst1_ on",
 		missing: pb.CodeLocked, noSecret: "the job has no such secret", give: "give it as a secret of the job:  nsagent help ci",
 	}
 }
@@ -42,7 +44,7 @@ func IDToken() Kind {
 	const next = "see how to get one:  nsagent help ci"
 	return Kind{
 		file: "NSAGENT_OIDC_TOKEN_FILE", fd: "NSAGENT_OIDC_TOKEN_FD",
-		name: "ID token of the job", next: next,
+		name: "ID token of the job", max: 16 << 10, next: next,
 		missing: pb.CodeGrant, noSecret: "the CI service has given none", give: next,
 	}
 }
@@ -82,9 +84,9 @@ func (k Kind) Take() (*Source, error) {
 	return found, nil
 }
 
-// Read returns the text of the token, of max bytes and a line end at most. Of a longer one
-// it returns more, so that whoever parses it refuses it.
-func (s *Source) Read(max int) ([]byte, error) {
+// Read returns the text of the token, with its line end if it has one. Of one that is too
+// long it returns so much that whoever parses it sees that.
+func (s *Source) Read() ([]byte, error) {
 	if s.Variable == s.kind.value {
 		return []byte(s.value), nil
 	}
@@ -93,7 +95,7 @@ func (s *Source) Read(max int) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	text, err := Read(f, max)
+	text, err := Read(f, s.kind.max)
 	if err != nil {
 		return nil, s.unreadable(err)
 	}
@@ -112,13 +114,13 @@ func Read(r io.Reader, max int) ([]byte, error) {
 	return b[:n], nil
 }
 
-// Open returns what the token, of max bytes and a line end at most, is read from by another
-// process. Of a file or a descriptor, how long it is that one sees.
-func (s *Source) Open(max int) (*os.File, error) {
+// Open returns what the token is read from by another process. Of a file or a descriptor, how
+// long it is that one sees.
+func (s *Source) Open() (*os.File, error) {
 	if s.Variable != s.kind.value {
 		return s.open()
 	}
-	if len(s.value) > max+2 {
+	if len(s.value) > s.kind.max+2 {
 		return nil, s.kind.Unusable("in "+s.Variable+": it is too long", nil)
 	}
 	r, w, err := os.Pipe()
@@ -152,8 +154,12 @@ func (s *Source) open() (*os.File, error) {
 	return f, nil
 }
 
-// openFile opens a file, which is no directory, for reading.
+// openFile opens a file, which is no directory, for reading. A path that names a descriptor
+// is one: opened as a file, what is at the descriptor would stay for every program that is run.
 func openFile(path string) (*os.File, error) {
+	if n, ok := descriptorAt(path); ok {
+		return takeDescriptor(n, path)
+	}
 	f, err := os.Open(path) // #nosec G304 -- named by the user
 	if err != nil {
 		return nil, err
@@ -167,6 +173,16 @@ func openFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// descriptorAt returns the number of the descriptor that a path names.
+func descriptorAt(path string) (n int, ok bool) {
+	if path == "/dev/stdin" {
+		return 0, true
+	}
+	dir, name := filepath.Split(filepath.Clean(path))
+	number, err := strconv.ParseUint(name, 10, 16)
+	return int(number), err == nil && (dir == "/dev/fd/" || dir == "/proc/self/fd/") // #nosec G115 -- of 16 bits
 }
 
 // Parse reads the text of an unlock token, which may end in a line end; from says for people

@@ -22,7 +22,7 @@ const tokenText = "nst1_example\n"
 // descriptor returns a descriptor of a file, which belongs to whoever takes it.
 func descriptor(t *testing.T, path string) string {
 	t.Helper()
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY, 0) // as it is inherited
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,9 +68,9 @@ func TestEachWayGivesTheToken(t *testing.T) {
 		"NSAGENT_OIDC_TOKEN_FD":   {tokenenv.IDToken(), func() string { return descriptor(t, file) }},
 	} {
 		for way, read := range map[string]func(*tokenenv.Source) ([]byte, error){
-			"read": func(s *tokenenv.Source) ([]byte, error) { return s.Read(100) },
+			"read": func(s *tokenenv.Source) ([]byte, error) { return s.Read() },
 			"opened": func(s *tokenenv.Source) ([]byte, error) {
-				f, err := s.Open(100)
+				f, err := s.Open()
 				if err != nil {
 					return nil, err
 				}
@@ -98,18 +98,18 @@ func TestEmptyFilesAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := s.Read(10); err != nil || len(text) != 0 {
+	if text, err := s.Read(); err != nil || len(text) != 0 {
 		t.Errorf("got %q, %v", text, err)
 	}
 }
 
 // A file that is longer than a token may be is read no further than it takes to tell.
 func TestLongFilesAreCut(t *testing.T) {
-	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": written(t, strings.Repeat("x", 100))})
+	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": written(t, strings.Repeat("x", unlocktoken.MaxText+100))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := s.Read(10); err != nil || len(text) != 13 {
+	if text, err := s.Read(); err != nil || len(text) != unlocktoken.MaxText+3 {
 		t.Errorf("got %d bytes, %v", len(text), err)
 	}
 }
@@ -118,6 +118,11 @@ func TestLongFilesAreCut(t *testing.T) {
 // same.
 func TestRefusals(t *testing.T) {
 	file := written(t, tokenText)
+	ours, err := os.Open(file) // #nosec G304 -- of this test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ours.Close() })
 	for name, c := range map[string]struct {
 		kind tokenenv.Kind
 		env  map[string]string
@@ -136,15 +141,19 @@ func TestRefusals(t *testing.T) {
 		"empty ID token": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request"},
 			tokenenv.Error{Code: pb.CodeGrant, Message: "NSAGENT_OIDC_TOKEN_FILE is set, and empty", Why: "the CI service has given none", Next: "see how to get one:  nsagent help ci"}},
 		"no file": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/nowhere"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: no such file or directory", Next: `see who may read it:  ls -l "$NSAGENT_TOKEN_FILE"`}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: no such file or directory", Next: `see who may read it:  ls -l "/nowhere"`}},
 		"a directory": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: is a directory", Next: `see who may read it:  ls -l "$NSAGENT_TOKEN_FILE"`}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: is a directory", Next: `see who may read it:  ls -l "/"`}},
 		"no file of a job": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "/nowhere"},
-			tokenenv.Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: "the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read: no such file or directory", Next: `see who may read it:  ls -l "$NSAGENT_OIDC_TOKEN_FILE"`}},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the ID token of the job cannot be used", Why: "the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read: no such file or directory", Next: `see who may read it:  ls -l "/nowhere"`}},
 		"no descriptor": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "999"},
 			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: bad file descriptor", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
 		"a directory by descriptor": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": descriptor(t, "/")},
 			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: is a directory", Next: "give it as it was printed, one line from nst1_ on"}},
+		"a descriptor of this program": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": strconv.Itoa(int(ours.Fd()))},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: it was opened by this program itself", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
+		"no descriptor by its path": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/dev/fd/999"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: bad file descriptor", Next: `see who may read it:  ls -l "/dev/fd/999"`}},
 		"standard output": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "1"},
 			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor to read from", Why: "it is 0, or a number from 3 to 65535", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
 		"standard error": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "2"},
@@ -157,7 +166,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, err := take(t, c.kind, c.env)
 			if err == nil {
-				_, err = s.Read(100)
+				_, err = s.Read()
 			}
 			got, ok := errors.AsType[*tokenenv.Error](err)
 			if !ok {
@@ -187,44 +196,55 @@ func TestDescriptorsAreTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	input(file)
 	defer input(os.DevNull)
-	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "0"})
-	if err != nil {
-		t.Fatal(err)
+	for name, value := range map[string]string{"NSAGENT_TOKEN_FD": "0", "NSAGENT_TOKEN_FILE": "/dev/stdin"} {
+		input(file)
+		s, err := take(t, tokenenv.UnlockToken(), map[string]string{name: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := s.Read(); err != nil || string(text) != tokenText {
+			t.Errorf("%s: got %q, %v", name, text, err)
+		}
+		if left, err := os.ReadFile("/proc/self/fd/0"); err != nil || len(left) != 0 {
+			t.Errorf("%s: a program that is run reads %q, %v", name, left, err)
+		}
 	}
-	if text, err := s.Read(100); err != nil || string(text) != tokenText {
-		t.Errorf("got %q, %v", text, err)
-	}
-	if left, err := os.ReadFile("/proc/self/fd/0"); err != nil || len(left) != 0 {
-		t.Errorf("a program that is run reads %q, %v", left, err)
-	}
-	other := descriptor(t, file)
-	if s, err = take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": other}); err != nil {
-		t.Fatal(err)
-	}
-	f, err := s.Open(100)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	n, _ := strconv.Atoi(other)
-	if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil { // #nosec G115 -- a descriptor
-		t.Errorf("descriptor %s is open still", other)
-	}
-	if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
-		t.Errorf("what is opened is inherited: %x, %v", flags, err)
+	for name, value := range map[string]string{"NSAGENT_TOKEN_FD": "", "NSAGENT_TOKEN_FILE": "/dev/fd/", "NSAGENT_OIDC_TOKEN_FILE": "/proc/self/fd/"} {
+		other, kind := descriptor(t, file), tokenenv.UnlockToken()
+		if name == "NSAGENT_OIDC_TOKEN_FILE" {
+			kind = tokenenv.IDToken()
+		}
+		s, err := take(t, kind, map[string]string{name: value + other})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := strconv.Atoi(other)
+		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil { // #nosec G115 -- a descriptor
+			t.Errorf("%s: descriptor %s is open still", name, other)
+		}
+		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("%s: what is opened is inherited: %x, %v", name, flags, err)
+		}
+		if text, err := io.ReadAll(f); err != nil || string(text) != tokenText {
+			t.Errorf("%s: got %q, %v", name, text, err)
+		}
+		_ = f.Close()
 	}
 }
 
 // A value that is too long for a token is not passed on.
 func TestLongValuesAreNotOpened(t *testing.T) {
-	for n, want := range map[int]bool{12: true, 13: false} {
+	for n, want := range map[int]bool{unlocktoken.MaxText + 2: true, unlocktoken.MaxText + 3: false} {
 		s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": strings.Repeat("x", n)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := s.Open(10)
+		f, err := s.Open()
 		if (err == nil) != want || err != nil && err.Error() != "the unlock token cannot be used: in NSAGENT_TOKEN: it is too long" {
 			t.Errorf("%d bytes: got %v", n, err)
 		}
@@ -249,7 +269,7 @@ func TestOpenWithoutDescriptors(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
 		t.Fatal(err)
 	}
-	f, err := s.Open(100)
+	f, err := s.Open()
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}

@@ -31,13 +31,13 @@ func bundleInputs() (token, idToken *os.File, err error) {
 	if err = cmp.Or(err, errOfJob); err != nil {
 		return nil, nil, tokenError(err)
 	}
-	if token, err = source.Open(agent.MaxUnlockToken); err != nil {
+	if token, err = source.Open(); err != nil {
 		return nil, nil, tokenError(err)
 	}
 	if ofJob == nil {
 		return token, nil, nil
 	}
-	if idToken, err = ofJob.Open(agent.MaxUnlockToken); err != nil {
+	if idToken, err = ofJob.Open(); err != nil {
 		_ = token.Close()
 		return nil, nil, tokenError(err)
 	}
