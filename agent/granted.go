@@ -164,7 +164,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.right().owner {
+	if c.right() == ofOwner() {
 		return s.find(name)
 	}
 	g := c.granted()

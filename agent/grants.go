@@ -224,7 +224,7 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	if !v.Locked() { // of a locked one nothing is known that has an end
+	if !v.Locked() { // what lies in the place of a locked one may be another
 		a.grantClock.load(l, a.idOf(v))
 	}
 	records := make(map[unlocktoken.ID]vault.Record)
@@ -261,7 +261,7 @@ func (a *Agent) clockOf(g *unlocktoken.Grant) int64 {
 }
 
 // stateOf returns what is told of a grant at a time, unless it was revoked. One that was made
-// when the clock was ahead has not begun.
+// when the clock was ahead has not begun by the clock that counts.
 func stateOf(g *unlocktoken.Grant, now int64) string {
 	switch {
 	case now > g.NotAfter():

@@ -41,6 +41,9 @@ func TestGrantsAreListedByTheirClock(t *testing.T) {
 		t.Errorf("used after its end, and the clock set back: %s", got)
 	}
 	f.restart()
+	if got := state(); got != "locked" || f.agent.grantClock.noted != 0 {
+		t.Errorf("locked: %s, by a clock that has %d", got, f.agent.grantClock.noted)
+	}
 	f.unlock()
 	if got := state(); got != "expired" {
 		t.Errorf("after a restart: %s", got)

@@ -117,7 +117,8 @@ func (a *Agent) addOwn(s *session, o vault.Opened) error {
 // was unlocked.
 func (a *Agent) keepOwn(s *session, locks uint64) error {
 	a.mu.Lock()
-	current, unlocked := a.locks == locks, a.session != nil
+	_, err := a.currentAtLocked(a.boottime())
+	current, unlocked := a.locks == locks, err == nil
 	if current && !unlocked {
 		s.of.own = s
 	}

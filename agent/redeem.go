@@ -150,7 +150,7 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	if err := checkShares(shares); err != nil {
 		return g, nil, err
 	}
-	if q.GetOidcToken() != nil { // it is good once: not before the unlock token is whole
+	if q.GetOidcToken() != nil { // it is good once: not before the shares look like some
 		if err := a.identifyWith(ctx, v, c, g, q.GetOidcToken()); err != nil {
 			return g, nil, err
 		}

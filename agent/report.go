@@ -72,7 +72,7 @@ func (a *Agent) statusFor(c *caller) (*pb.StatusResponse, error) {
 		return nil, err
 	}
 	out := a.status()
-	if !c.right().owner || c.by() != nil {
+	if c.right() != ofOwner() || c.by() != nil {
 		a.narrowStatus(out, c)
 	} else {
 		out.Warnings = append(out.Warnings, a.warningsOfProfiles()...)

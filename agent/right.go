@@ -48,7 +48,7 @@ func (a *Agent) admitOwner(c *caller) error {
 	if err := a.admit(c); err != nil {
 		return err
 	}
-	if !c.right().owner {
+	if c.right() != ofOwner() {
 		return errNoRight
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,6 +64,11 @@ func TestNoConnectionHasNoRight(t *testing.T) {
 	}
 	unwelcome := &countedConn{Conn: peercred.NewConn(conn, livePeer(t, f))}
 	f.agent.welcome(unwelcome, right{})
+	welcome := &countedConn{Conn: peercred.NewConn(conn, livePeer(t, f))}
+	f.agent.welcome(welcome, ofOwner())
+	if _, err := (signerService{Agent: f.agent}).Sign(of(welcome), &pb.SignRequest{Profile: "acme", Url: sandboxURL}); err != nil {
+		t.Fatalf("control: got %v", err)
+	}
 	for name, ctx := range map[string]context.Context{"another's": of(conn), "one without": of(unwelcome)} {
 		if _, err := (signerService{Agent: f.agent}).Sign(ctx, &pb.SignRequest{Profile: "acme", Url: sandboxURL}); codeOf(err) != string(pb.CodeInternal) {
 			t.Errorf("by a connection that is %s: got %v", name, err)
@@ -103,8 +109,7 @@ func TestOwnersRightIsWhole(t *testing.T) {
 	}
 }
 
-// Nobody manages by a grant, wherever they come from, nor where it is over or they are gone;
-// what the agent does itself is not admitted.
+// Nobody manages by a grant, also while it is good; what the agent does itself is not admitted.
 func TestNobodyManagesByAGrant(t *testing.T) {
 	f := start(t)
 	f.unlock()
@@ -119,5 +124,49 @@ func TestNobodyManagesByAGrant(t *testing.T) {
 	}
 	if err := f.agent.admitOwner(nil); !errors.Is(err, errNoRight) {
 		t.Errorf("the agent: got %v", err)
+	}
+}
+
+// TestAdminSocketAsksForTheOwnersRight: the server of admin.sock refuses whoever has not the
+// owner's right, whatever socket it is put behind, in calls and in streams.
+func TestAdminSocketAsksForTheOwnersRight(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	for name, c := range map[string]struct {
+		right right
+		code  string
+	}{
+		"the owner's": {ofOwner(), "ok"},
+		"a grant's":   {of(f.grantOn(unlocktoken.Caveats{}, "acme")), string(pb.CodeInternal)},
+		"none":        {right{}, string(pb.CodeInternal)},
+	} {
+		path := filepath.Join(t.TempDir(), "s")
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s, to := f.agent.newAdminServer(), newHandoff(l.Addr())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Serve(to) }()
+		go func() { _ = (&acceptor{agent: f.agent, limit: 100, grpc: to, right: c.right}).run(ctx, l) }()
+		rpc := pb.NewAdminClient(rawGRPC(t, path))
+		if _, err := rpc.ListGrants(t.Context(), &pb.ListGrantsRequest{}); codeOf(err) != c.code {
+			t.Errorf("%s: a call: got %v", name, err)
+		}
+		up, err := rpc.Upload(t.Context())
+		if err == nil {
+			err = up.Send(&pb.UploadRequest{})
+		}
+		if err == nil {
+			_, err = up.CloseAndRecv()
+		}
+		if refused := codeOf(err) == string(pb.CodeInternal); refused != (c.code != "ok") {
+			t.Errorf("%s: a stream: got %v", name, err)
+		}
+		cancel()
+		s.Stop()
+		<-ended
 	}
 }

@@ -73,8 +73,7 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 	// Signers check the caller in authorize, which JSON goes through too.
 	use := a.newServer(agentLimits(), pb.Signer_ServiceDesc, func(*caller) error { return nil })
 	pb.RegisterSignerServer(use, signerService{Agent: a})
-	manage := a.newServer(adminLimits(), pb.Admin_ServiceDesc, a.admitOwner)
-	pb.RegisterAdminServer(manage, adminService{Agent: a})
+	manage := a.newAdminServer()
 	plain := a.newHTTPServer()
 
 	toUse, toManage, toPlain := newHandoff(ls.agent.Addr()), newHandoff(ls.admin.Addr()), newHandoff(ls.agent.Addr())
@@ -134,6 +133,13 @@ func finish(s *grpc.Server, limit time.Duration) {
 	t := time.AfterFunc(limit, s.Stop)
 	defer t.Stop()
 	s.GracefulStop()
+}
+
+// newAdminServer makes the gRPC server of admin.sock.
+func (a *Agent) newAdminServer() *grpc.Server {
+	s := a.newServer(adminLimits(), pb.Admin_ServiceDesc, a.admitOwner)
+	pb.RegisterAdminServer(s, adminService{Agent: a})
+	return s
 }
 
 // newServer makes a gRPC server that answers the methods of one service, and
