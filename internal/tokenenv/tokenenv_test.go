@@ -181,24 +181,27 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// input has standard input read a file from its beginning.
+func input(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path) // #nosec G304 -- of this test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if err := unix.Dup2(int(f.Fd()), 0); err != nil { // #nosec G115 -- a descriptor
+		t.Fatal(err)
+	}
+}
+
 // TestDescriptorsAreTaken: once a token is read at a descriptor, no program that is run has
 // what it was read from. Standard input is open still, and empty: the next file that is opened
 // would take its number.
 func TestDescriptorsAreTaken(t *testing.T) {
 	file := written(t, tokenText)
-	input := func(path string) {
-		f, err := os.Open(path) // #nosec G304 -- of this test
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = f.Close() }()
-		if err := unix.Dup2(int(f.Fd()), 0); err != nil { // #nosec G115 -- a descriptor
-			t.Fatal(err)
-		}
-	}
-	defer input(os.DevNull)
+	defer input(t, os.DevNull)
 	for name, value := range map[string]string{"NSAGENT_TOKEN_FD": "0", "NSAGENT_TOKEN_FILE": "/dev/stdin"} {
-		input(file)
+		input(t, file)
 		s, err := take(t, tokenenv.UnlockToken(), map[string]string{name: value})
 		if err != nil {
 			t.Fatal(err)
@@ -254,27 +257,73 @@ func TestLongValuesAreNotOpened(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutDescriptors: where no pipe can be made there is an error, and not a token that
-// is none.
-func TestOpenWithoutDescriptors(t *testing.T) {
-	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": tokenText})
-	if err != nil {
+// What only looks like the path of a descriptor is a file, there or not.
+func TestFilesWithNumbersForNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "0")
+	if err := os.Rename(written(t, tokenText), path); err != nil {
 		t.Fatal(err)
 	}
+	for value, want := range map[string]string{path: tokenText, "/dev/fd/x": ""} {
+		s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := s.Read(); string(text) != want || (err == nil) != (want != "") {
+			t.Errorf("%s: got %q, %v", value, text, err)
+		}
+	}
+}
+
+// withDescriptors calls do while the process may open that many descriptors more.
+func withDescriptors(t *testing.T, more uint64, do func()) {
+	t.Helper()
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	none := unix.Rlimit{Max: limit.Max}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := s.Open()
+	next := uint64(f.Fd())
+	_ = f.Close()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: next + more, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	do()
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	if f != nil || !errors.Is(err, unix.EMFILE) {
-		t.Errorf("got %v, %v", f, err)
+}
+
+// TestOpenWithoutDescriptors: where there is no room for another descriptor there is an error,
+// and not a token that is none; standard input is as it was.
+func TestOpenWithoutDescriptors(t *testing.T) {
+	file := written(t, tokenText)
+	input(t, file)
+	defer input(t, os.DevNull)
+	for name, c := range map[string]struct {
+		variable, value string
+		more            uint64
+		want            string
+	}{
+		"a pipe":               {"NSAGENT_TOKEN", tokenText, 1, "too many open files"},
+		"a descriptor":         {"NSAGENT_TOKEN_FD", descriptor(t, file), 0, "cannot be read: "},
+		"standard input":       {"NSAGENT_TOKEN_FD", "0", 0, "cannot be read: "},
+		"what takes its place": {"NSAGENT_TOKEN_FD", "0", 1, "putting /dev/null in its place: open /dev/null: too many open files"},
+	} {
+		s, err := take(t, tokenenv.UnlockToken(), map[string]string{c.variable: c.value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f *os.File
+		withDescriptors(t, c.more, func() { f, err = s.Open() })
+		if f != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, %v", name, f, err)
+		}
+	}
+	if left, err := os.ReadFile("/proc/self/fd/0"); err != nil || string(left) != tokenText {
+		t.Errorf("standard input has %q, %v", left, err)
 	}
 }
 
