@@ -91,6 +91,7 @@ func (a *privateAgent) start(e *env, bundle bundleFlags, inputs []*os.File) erro
 	c.Stderr, c.Dir = e.stderr, "/"
 	c.Env = append(supervise.ChildEnv(os.Environ()), "NSAGENT_ADMIN_SOCK="+filepath.Join(a.dir, "admin.sock"))
 	bundle.give(c, inputs)
+	supervise.KeepDescriptors() // what the program is to have is passed on to that
 	var err error
 	if a.ended, err = supervise.StartTied(c); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
