@@ -14,6 +14,7 @@ import (
 	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/agent/oidc/oidctest"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
@@ -142,6 +143,32 @@ func TestBundleIsRefused(t *testing.T) {
 		err := r.serve(c.text, c.token)
 		if !errors.Is(err, c.want) || err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want %v and %q", name, err, c.want, c.says)
+		}
+	}
+}
+
+// What cannot be read of a token or an ID token is why there is no agent; where it is longer
+// than one can be, that is what is said.
+func TestBundleIsRefusedUnread(t *testing.T) {
+	f := owner(t)
+	text, token := f.mintBundle(unlocktoken.Caveats{}, nil, "acme")
+	broken := errors.New("broken")
+	fails := func(err error) func(*secret.Arena) (secret.Bytes, error) {
+		return func(*secret.Arena) (secret.Bytes, error) { return secret.Bytes{}, err }
+	}
+	for name, c := range map[string]struct {
+		change func(*BundleConfig)
+		want   error
+		says   string
+	}{
+		"long token":    {func(b *BundleConfig) { b.Token = fails(secret.ErrTooLong) }, ErrGrant, "the unlock token was not taken: it is too long"},
+		"no token":      {func(b *BundleConfig) { b.Token = fails(broken) }, broken, "broken"},
+		"long ID token": {func(b *BundleConfig) { b.IDToken = fails(secret.ErrTooLong) }, ErrGrant, "the ID token of the job was not taken: it is too long"},
+		"no ID token":   {func(b *BundleConfig) { b.IDToken = fails(broken) }, broken, "broken"},
+	} {
+		err := newRunner(t).serve(text, token.Text(), func(cfg *Config) { c.change(cfg.Bundle) })
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
