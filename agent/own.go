@@ -129,9 +129,6 @@ func (a *Agent) keepOwn(s *session, locks uint64) error {
 	if !current {
 		return fmt.Errorf("opening a grant: %w", vault.ErrLocked)
 	}
-	if unlocked {
-		return nil
-	}
 	if _, err := a.goodAt(s.of, a.clock()); err != nil || !a.presented.has(s.of.presenter) {
 		a.dropOwn(s.of) // whoever closed it may have looked before
 	}

@@ -143,8 +143,8 @@ func TestTokenWhileSomebodyLocks(t *testing.T) {
 	}
 	locks := f.agent.locks
 	f.lock()
-	if err := f.agent.admitTo(d.conn, g, own, locks); !errors.Is(err, vault.ErrLocked) {
-		t.Errorf("got %v, want ErrLocked", err)
+	if err := f.agent.admitTo(d.conn, g, own, locks); !errors.Is(err, vault.ErrLocked) || g.own != nil {
+		t.Errorf("got %v, want ErrLocked; kept %v", err, g.own != nil)
 	}
 	f.settles("after the lock", before)
 }
