@@ -19,6 +19,9 @@ var errOwn = errors.New("it was opened by this program itself")
 // program that is run gets that, and could read what was there from its beginning; and left
 // closed, the next file that is opened would be it.
 func takeDescriptor(n int, name string) (*os.File, error) {
+	if n == 1 || n == 2 {
+		return nil, errOutput
+	}
 	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0) // #nosec G115 -- not negative
 	if err != nil {
 		return nil, err

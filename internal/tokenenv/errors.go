@@ -9,6 +9,9 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
+// errOutput means that a descriptor is one to write to.
+var errOutput = errors.New("it is standard output, or where errors go")
+
 // Error says why there is no token: what failed, why, and what to do.
 type Error struct {
 	Code               pb.Code

@@ -144,10 +144,13 @@ func (s *Source) open() (*os.File, error) {
 		return f, nil
 	}
 	n, err := strconv.ParseUint(s.value, 10, 16)
-	if err != nil || n == 1 || n == 2 {
+	if err != nil {
 		return nil, s.noNumber(err)
 	}
 	f, err := takeDescriptor(int(n), s.Variable) // #nosec G115 -- of 16 bits
+	if errors.Is(err, errOutput) {
+		return nil, s.noNumber(err)
+	}
 	if err != nil {
 		return nil, s.noDescriptor(err)
 	}

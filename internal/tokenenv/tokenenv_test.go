@@ -154,6 +154,8 @@ func TestRefusals(t *testing.T) {
 			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "what NSAGENT_TOKEN_FD names cannot be read: it was opened by this program itself", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
 		"no descriptor by its path": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/dev/fd/999"},
 			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: bad file descriptor", Next: `see who may read it:  ls -l "/dev/fd/999"`}},
+		"standard output by its path": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/dev/fd/1"},
+			tokenenv.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be used", Why: "the file that NSAGENT_TOKEN_FILE names cannot be read: it is standard output, or where errors go", Next: `see who may read it:  ls -l "/dev/fd/1"`}},
 		"standard output": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "1"},
 			tokenenv.Error{Code: pb.CodeUsage, Message: "NSAGENT_TOKEN_FD is not the number of a descriptor to read from", Why: "it is 0, or a number from 3 to 65535", Next: "give it so:  NSAGENT_TOKEN_FD=3 nsagent … 3< FILE"}},
 		"standard error": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FD": "2"},
