@@ -3,16 +3,13 @@
 package tokenenv
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
-)
 
-// errOwn means that the process has opened a descriptor itself: those that it was given
-// outlived the beginning of its program, which what it opens does not.
-var errOwn = errors.New("it was opened by this program itself")
+	"github.com/nsagent/nsagent/internal/givenfd"
+)
 
 // takeDescriptor takes a descriptor that this process was given: only the file that it
 // returns has it from then on. In the place of standard input there is /dev/null: every
@@ -22,12 +19,8 @@ func takeDescriptor(n int, name string) (*os.File, error) {
 	if n == 1 || n == 2 {
 		return nil, errOutput
 	}
-	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0) // #nosec G115 -- not negative
-	if err != nil {
+	if err := givenfd.Check(n); err != nil {
 		return nil, err
-	}
-	if flags&unix.FD_CLOEXEC != 0 {
-		return nil, errOwn
 	}
 	fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 3) // #nosec G115 -- not negative
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/givenfd"
 )
 
 // runChild runs a program to its end and returns its exit code. It is in the process
@@ -133,8 +134,7 @@ func inheritedDescriptors() descriptors {
 		if err != nil || fd < 3 {
 			continue
 		}
-		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0) // #nosec G115 -- a descriptor fits
-		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+		if givenfd.Check(fd) != nil {
 			continue
 		}
 		var is unix.Stat_t

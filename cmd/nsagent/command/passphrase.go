@@ -6,10 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/internal/givenfd"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/term"
 )
@@ -67,7 +67,8 @@ func (f *passphraseFlags) open(e *env) (io.ReadCloser, error) {
 		return io.NopCloser(e.stdin), nil
 	}
 	if f.file == "" {
-		if !inherited(f.fd) {
+		// What the program has opened itself, or writes to, must not become a passphrase.
+		if f.fd == 1 || f.fd == 2 || givenfd.Check(f.fd) != nil {
 			return nil, fmt.Errorf("descriptor %d was not given to nsagent, as by %d< FILE", f.fd, f.fd)
 		}
 		return os.NewFile(uintptr(f.fd), fmt.Sprintf("descriptor %d", f.fd)), nil // #nosec G115 -- not negative here
@@ -86,14 +87,6 @@ func (e *env) noteReadable(path string) {
 	if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 {
 		e.note("other users may read %[1]s; run:  chmod 600 %[1]s", oneLine(path))
 	}
-}
-
-// inherited reports whether a descriptor came from whoever started the program, and
-// is none of its outputs. The program opens some itself, whose content must not
-// become a passphrase; those are closed on exec, so that an inherited one is not.
-func inherited(fd int) bool {
-	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0) // #nosec G115 -- not negative
-	return errno == 0 && flags&syscall.FD_CLOEXEC == 0 && fd != 1 && fd != 2
 }
 
 // readFault returns why a file could not be read into locked memory.
