@@ -80,7 +80,8 @@ func onDisk(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=0700"); err != nil {
-		t.Skip("needs root: may not mount: " + err.Error())
+		needs.Root(t, "mounts a file system: "+err.Error())
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	if err := os.CopyFS(dir, os.DirFS(moved)); err != nil {

@@ -3,6 +3,7 @@ package signer
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os/exec"
 	"strings"
@@ -40,10 +41,7 @@ type oauthlibAnswer struct {
 func startOAuthlib(t *testing.T) *oauthlib {
 	t.Helper()
 	if out, err := exec.Command(debianPython, "-c", "import oauthlib.oauth1").CombinedOutput(); err != nil {
-		if needs.Required("oauthlib") {
-			t.Fatalf("needs python3-oauthlib: %v: %s", err, out)
-		}
-		t.Skip("needs python3-oauthlib (apt-get install python3-oauthlib)")
+		needs.Missing(t, "oauthlib", fmt.Sprintf("apt-get install python3-oauthlib: %v: %s", err, out))
 	}
 	cmd := exec.Command(debianPython, "-I", "testdata/oauthlib_oracle.py")
 	in, err := cmd.StdinPipe()

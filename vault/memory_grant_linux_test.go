@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nsagent/nsagent/internal/memscan"
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -19,8 +20,9 @@ import (
 // machine key, while the vault is locked: wrap keys, CKs, DEKs, what they open and the
 // keys of the policy are nowhere outside locked memory, and nowhere once they are dropped.
 func TestGrantMemory(t *testing.T) {
-	if os.Geteuid() != 0 || !newArena(t).Info().RuntimeSecret {
-		t.Skip("needs root, to read the memory of another process, and GOEXPERIMENT=runtimesecret")
+	needs.Root(t, "reads the memory of another process")
+	if !newArena(t).Info().RuntimeSecret {
+		needs.Missing(t, "runtimesecret", "GOEXPERIMENT=runtimesecret: freed memory is erased by it alone")
 	}
 	python(t)
 	g, vault := readGolden(t, goldenGrants)

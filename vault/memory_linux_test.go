@@ -30,7 +30,7 @@ import (
 func TestMemory(t *testing.T) {
 	needs.Root(t, "reads the memory of another process")
 	if !newArena(t).Info().RuntimeSecret {
-		t.Skip("needs root and GOEXPERIMENT=runtimesecret: freed memory is erased by it alone")
+		needs.Missing(t, "runtimesecret", "GOEXPERIMENT=runtimesecret: freed memory is erased by it alone")
 	}
 	g, vault := readGolden(t, goldenDir)
 	for item, value := range g.Keyring {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // forRoot fits a line of a script that is left out, without a word, unless root runs it.
@@ -26,9 +28,7 @@ func TestScriptLinesForRoot(t *testing.T) {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			if os.Geteuid() != 0 {
-				t.Skip("needs root: " + strings.Join(left, "; "))
-			}
+			needs.Root(t, strings.Join(left, "; "))
 		})
 	}
 }

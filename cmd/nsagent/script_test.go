@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -27,9 +26,6 @@ var underRace = []string{"first_steps", "profile", "sign", "agent", "lock"}
 // TestScript runs the command line as people do: the real program, real daemons, a
 // real keyring, a home of its own for each script.
 func TestScript(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("needs Linux: the agent runs there only")
-	}
 	testscript.Run(t, testscript.Params{
 		Files: scriptFiles(t), Setup: setUp, Condition: condition, Cmds: commands(),
 		RequireExplicitExec: true, RequireUniqueNames: true,

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // unsafeFiles makes, each at path, what must be neither read nor replaced.
@@ -67,13 +69,6 @@ func mustDo(t *testing.T, err error) {
 	}
 }
 
-func needRoot(t *testing.T, why string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: " + why)
-	}
-}
-
 func wantUnsafe(t *testing.T, err error, path, reason string) {
 	t.Helper()
 	var unsafe *UnsafeError
@@ -89,7 +84,7 @@ func TestUnsafeFilesAreRefused(t *testing.T) {
 	for _, c := range unsafeFiles {
 		t.Run(c.name, func(t *testing.T) {
 			if c.root {
-				needRoot(t, "makes a file of another owner or kind")
+				needs.Root(t, "makes a file of another owner or kind")
 			}
 			dir := privateDir(t)
 			path := filepath.Join(dir, "f")
@@ -113,7 +108,7 @@ func TestUnsafeLockFilesAreRefused(t *testing.T) {
 	for _, c := range unsafeFiles {
 		t.Run(c.name, func(t *testing.T) {
 			if c.root {
-				needRoot(t, "makes a file of another owner or kind")
+				needs.Root(t, "makes a file of another owner or kind")
 			}
 			path := filepath.Join(privateDir(t), "f")
 			c.make(t, path+LockSuffix)
@@ -157,7 +152,7 @@ func TestDirectories(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.uid >= 0 {
-				needRoot(t, "gives a directory to another owner")
+				needs.Root(t, "gives a directory to another owner")
 			}
 			dir := privateDir(t)
 			path := filepath.Join(dir, "f")
@@ -181,7 +176,7 @@ func TestDirectories(t *testing.T) {
 
 // TestRootOwnsTheDirectory checks, as another user, a directory of root's.
 func TestRootOwnsTheDirectory(t *testing.T) {
-	needRoot(t, "runs a child as another user")
+	needs.Root(t, "runs a child as another user")
 	dir, err := os.MkdirTemp("", "atomicfile") // t.TempDir is closed to other users
 	mustDo(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })

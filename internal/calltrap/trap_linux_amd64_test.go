@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // TestMain runs the tests, or plays the process that is traced.
@@ -90,8 +92,8 @@ func (w *writer) file(name string) string {
 func (w *writer) attach(h Handler) *Trap {
 	w.t.Helper()
 	trap, err := Attach(w.cmd.Process.Pid, h)
-	if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
-		w.t.Skip("needs root: may not trace: " + err.Error())
+	if errors.Is(err, unix.EPERM) {
+		needs.Root(w.t, "traces: "+err.Error())
 	}
 	if err != nil {
 		w.t.Fatal(err)

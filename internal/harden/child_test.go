@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // children are the lives of children, by name.
 func children() map[string]func(args []string) error {
-	return map[string]func([]string) error{
+	all := map[string]func([]string) error{
 		"process":  childProcess,
 		"sleep":    childSleep,
 		"spy":      childSpy,
@@ -38,10 +39,11 @@ func children() map[string]func(args []string) error {
 		"free":     childFree,
 		"helper":   childHelper,
 		"network":  childNetwork,
-		"foreign":  childForeign,
 		"working":  childWorking,
 		"missing":  childMissing,
 	}
+	maps.Copy(all, childrenHere())
+	return all
 }
 
 // nobody is a user without rights, for tests as root.

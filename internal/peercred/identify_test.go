@@ -34,7 +34,7 @@ func needsPidfd(t *testing.T, weaker bool) {
 	if p, err := Identify(c.conn); err == nil {
 		defer p.Close()
 		if p.Weaker && !weaker {
-			t.Skip("needs Linux 6.5 or later: SO_PEERPIDFD")
+			needs.Missing(t, "peerpidfd", "SO_PEERPIDFD is in Linux 6.5 or later")
 		}
 	}
 }

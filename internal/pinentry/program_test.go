@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // real is a program that the tests run.
@@ -14,7 +16,7 @@ const real = "/usr/bin/pinentry-tty"
 
 func TestFind(t *testing.T) {
 	if _, err := os.Stat(real); err != nil {
-		t.Skip("pinentry-tty (Debian: pinentry-tty) is not here")
+		needs.Missing(t, "pinentry-tty", "apt-get install pinentry-tty: "+err.Error())
 	}
 	want, err := filepath.EvalSymlinks(real)
 	if err != nil {

@@ -97,13 +97,7 @@ func TestMarshalRefuses(t *testing.T) {
 // Comparing two Bytes with == must not compile, nor using one as a map key; the
 // same code with Equal must.
 func TestCompareDoesNotCompile(t *testing.T) {
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		if needs.Required("go") {
-			t.Fatal(err)
-		}
-		t.Skip("needs the go command")
-	}
+	goTool := needs.Program(t, "go")
 	for fixture, want := range map[string]string{"equal": "cannot be compared", "mapkey": "invalid map key", "allowed": ""} {
 		out, err := exec.Command(goTool, "build", "-o", os.DevNull, "./testdata/compare/"+fixture).CombinedOutput()
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(string(out), want)) {

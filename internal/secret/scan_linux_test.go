@@ -204,7 +204,7 @@ func TestScanPrivateKey(t *testing.T) {
 func TestScanGeneratedKey(t *testing.T) {
 	needs.Root(t, scans)
 	if !runtimeSecret {
-		t.Skip("needs GOEXPERIMENT=runtimesecret: without it what made the key stays on the heap")
+		needs.Missing(t, "runtimesecret", "GOEXPERIMENT=runtimesecret: without it what made the key stays on the heap")
 	}
 	for _, kind := range []KeyKind{KeyEC256, KeyEC384, KeyEC521, KeyRSA3072} {
 		for _, mode := range modes(t) {
@@ -262,7 +262,7 @@ func scanKey(t *testing.T, der []byte, needles []memscan.Needle) {
 		t.Errorf("the scanner does not see a key that is kept: %v", rep)
 	}
 	if !runtimeSecret {
-		t.Skip("needs GOEXPERIMENT=runtimesecret: without it parsed keys stay on the heap")
+		needs.Missing(t, "runtimesecret", "GOEXPERIMENT=runtimesecret: without it parsed keys stay on the heap")
 	}
 	for _, mode := range modes(t) {
 		p := start(t, "sign", false, "MODE="+string(mode))

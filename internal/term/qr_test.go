@@ -12,6 +12,7 @@ import (
 
 	"rsc.io/qr"
 
+	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/secret"
 )
 
@@ -96,10 +97,7 @@ func TestQR(t *testing.T) {
 
 // A reader that is none of ours reads what a person's phone would see.
 func TestQRIsReadByAnother(t *testing.T) {
-	zbar, err := exec.LookPath("zbarimg")
-	if err != nil {
-		t.Skip("zbarimg (Debian: zbar-tools) is not here")
-	}
+	zbar := needs.Program(t, "zbarimg") // Debian: zbar-tools
 	const uri = "otpauth://totp/nsagent:ann@laptop?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=nsagent"
 	drawing, err := drawn(t, uri, true)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/needs"
 )
 
 // module writes a module of one package into a directory and goes there.
@@ -165,9 +167,7 @@ func TestOther(t *testing.T) {}
 `
 
 func TestRootBecomesANormalUser(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: becomes another user")
-	}
+	needs.Root(t, "becomes another user")
 	module(t, map[string]string{"a/a_test.go": ofAUser})
 	var out, errs strings.Builder
 	if code := run(context.Background(), nil, &out, &errs); code != 0 || !strings.HasSuffix(out.String(), "\n2 passed, 0 failed, 0 skipped\n") {

@@ -194,11 +194,7 @@ func TestNoCopyOutsideTheArena(t *testing.T) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	s, err := keyringtest.New(keyringtest.Unlocked)
-	if err != nil {
-		b.Skip(err)
-	}
-	defer s.Stop()
+	s := keyringtest.Start(b, keyringtest.Unlocked)
 	a, err := secret.NewArena(secret.ArenaConfig{Size: 16 << 10})
 	if err != nil {
 		b.Fatal(err)
