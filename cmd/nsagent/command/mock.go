@@ -1,12 +1,14 @@
 package command
 
 import (
-	"fmt"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -79,7 +81,7 @@ func runMock(c *cobra.Command, e *env, o mockOptions) error {
 	defer func() { _ = ep.Close() }()
 	if o.profiles != "" {
 		if err := writeSampleProfiles(o.profiles, ep, cfg); err != nil {
-			return fmt.Errorf("writing the sample profiles: %w", err)
+			return usage("the sample profiles cannot be written to "+o.profiles, plain(err), "give a directory that can be written")
 		}
 	}
 	if e.json() {
@@ -183,29 +185,79 @@ func addLogins(out map[string]sampleProfile, name string, base sampleProfile, i 
 	add(kind, p)
 }
 
+// writeSampleProfiles writes the profiles, and the CA where there is one, to dir. A
+// directory that was not there appears with all of them, so that who starts the mock
+// in the background can wait for any one file; in one that was, each file is replaced
+// whole.
 func writeSampleProfiles(dir string, ep *nstest.Endpoint, cfg nstest.Config) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
 		return err
 	}
-	caFile := ""
-	if len(ep.CAPEM) > 0 {
-		dir, err := filepath.Abs(dir)
-		if err != nil {
-			return err
-		}
-		caFile = filepath.Join(dir, "ca.pem")
-		if err := os.WriteFile(caFile, ep.CAPEM, 0o600); err != nil {
+	files, err := sampleFiles(dir, ep, cfg)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	found, err := isDir(dir)
+	if err != nil {
+		return err
+	}
+	in := filepath.Dir(dir)
+	if found {
+		in = dir
+	}
+	stage, err := os.MkdirTemp(in, ".profiles-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(stage) }()
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(stage, name), b, 0o600); err != nil {
 			return err
 		}
 	}
-	for name, p := range sampleProfiles(ep.URL, caFile, cfg) {
-		b, err := json.Marshal(p, jsontext.WithIndent("  "))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name+".json"), append(b, '\n'), 0o600); err != nil {
+	if !found {
+		return os.Rename(stage, dir)
+	}
+	for name := range files {
+		if err := os.Rename(filepath.Join(stage, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isDir reports whether path is there, and refuses what is there and no directory.
+func isDir(path string) (bool, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.IsDir():
+		return false, &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
+	}
+	return true, nil
+}
+
+// sampleFiles returns what --profiles writes to dir, by name.
+func sampleFiles(dir string, ep *nstest.Endpoint, cfg nstest.Config) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	caFile := ""
+	if len(ep.CAPEM) > 0 {
+		files["ca.pem"] = ep.CAPEM
+		caFile = filepath.Join(dir, "ca.pem")
+	}
+	for name, p := range sampleProfiles(ep.URL, caFile, cfg) {
+		b, err := json.Marshal(p, jsontext.WithIndent("  "))
+		if err != nil {
+			return nil, err
+		}
+		files[name+".json"] = append(b, '\n')
+	}
+	return files, nil
 }
