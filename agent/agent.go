@@ -38,22 +38,22 @@ import (
 
 // Agent is one running daemon. Make it with New, run it with Run.
 type Agent struct {
-	cfg        Config
-	log        *slog.Logger
-	arena      *secret.Arena
-	audit      *audit.Log
-	seals      *sealKeys // of admin.sock
-	tokenSeals *sealKeys // of agent.sock
-	uploads    *uploads
-	presented  *presented
-	issuers    atomic.Pointer[issuers] // of ID tokens
-	bundled    *bundled                // what is served in the place of a vault; nil: a vault is
-	counters   *counters
-	grantClock grantClock
-	reservedIn atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
-	generation atomic.Uint64               // of the unlocked vault, that the ledger has; 0: it has none yet
-	ledgers    chan struct{}               // holds a value while the ledger is open
-	looking    chan struct{}               // holds a value while a locked agent has a first look at a token
+	cfg         Config
+	log         *slog.Logger
+	arena       *secret.Arena
+	audit       *audit.Log
+	seals       *sealKeys // of admin.sock
+	tokenSeals  *sealKeys // of agent.sock
+	uploads     *uploads
+	presented   *presented
+	issuers     atomic.Pointer[issuers] // of ID tokens
+	bundled     *bundled                // what is served in the place of a vault; nil: a vault is
+	counters    *counters
+	grantClocks grantClocks
+	reservedIn  atomic.Pointer[vault.Vault] // whose ledger uses were reserved in last
+	generation  atomic.Uint64               // of the unlocked vault, that the ledger has; 0: it has none yet
+	ledgers     chan struct{}               // holds a value while the ledger is open
+	looking     chan struct{}               // holds a value while a locked agent has a first look at a token
 	// keyrings and tokenKeyrings have a value for each question to the keyring, by the owner's
 	// calls and by what tokens do while the agent is locked. Together they are fewer than the
 	// helpers that the supervisor allows, one of which may be about to end.

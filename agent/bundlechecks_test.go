@@ -37,7 +37,7 @@ func TestNoBundleToSettle(t *testing.T) {
 	if _, err := c.Sign(t.Context(), request("acme")); err != nil {
 		t.Fatal(err)
 	}
-	if _, is := f.agent.grantClock.news(true); !is {
+	if _, is := f.grantClock().news(true); !is {
 		t.Fatal("control: the time is written down")
 	}
 	f.restart() // which fails if the agent does

@@ -55,9 +55,9 @@ func (a *Agent) admitBundle(ctx context.Context, g *granted) error {
 		return err
 	}
 	defer func() { _ = l.Close() }()
-	a.grantClock.load(l, g.Vault[:])
+	g.ends.load(l, g.Vault[:])
 	g.clock = newSteadyClock(a.boottime, a.timeOf(g, a.clock()))
-	now, err := a.goodBy(l, g.Vault[:], g, true)
+	now, err := a.goodBy(l, g, true)
 	if now.After(a.clock().Add(clockSlack)) {
 		a.log.Warn("the clock of this machine was set back; limits in time go on from the highest time seen", "seen", now.UTC().Format(time.RFC3339))
 	}

@@ -21,7 +21,29 @@ const (
 	clockSlack = 5 * time.Minute
 )
 
-// grantClock is the clock by which grants end. It never goes back, so that a grant that was
+// grantClocks are the clocks by which grants end, each by the id of its vault: another vault
+// may come to lie at the path of one while an agent runs.
+type grantClocks struct {
+	mu sync.Mutex
+	by map[unlocktoken.ID]*grantClock
+}
+
+// of returns the clock of the vault of an id.
+func (c *grantClocks) of(id []byte) *grantClock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.by[unlocktoken.ID(id)]
+	if k == nil {
+		k = new(grantClock)
+		if c.by == nil {
+			c.by = make(map[unlocktoken.ID]*grantClock)
+		}
+		c.by[unlocktoken.ID(id)] = k
+	}
+	return k
+}
+
+// grantClock is the clock by which the grants of a vault end. It never goes back, so that a grant that was
 // seen to have ended stays so, whatever the clock of the machine is set to; the ledger
 // keeps it across a restart.
 //
@@ -139,15 +161,16 @@ func isAhead(t, now int64) bool { return t > now+int64(clockSlack/time.Second) }
 
 // timeOf returns the time by which a grant is judged where the machine's clock says now.
 func (a *Agent) timeOf(g *granted, now time.Time) time.Time {
-	return a.grantClock.at(g.IssuedAt, g.clock.at(now))
+	return g.ends.at(g.IssuedAt, g.clock.at(now))
 }
 
-// goodBy is goodAt by the clock that l keeps for the vault of an id, which takes note of the
+// goodBy is goodAt by the clock that l keeps for the vault of g, which takes note of the
 // time: all of it if exact is set or the grant is over, else by steps.
-func (a *Agent) goodBy(l *ledger, id []byte, g *granted, exact bool) (now time.Time, err error) {
-	a.grantClock.load(l, id)
+func (a *Agent) goodBy(l *ledger, g *granted, exact bool) (now time.Time, err error) {
+	id := g.Vault[:]
+	g.ends.load(l, id)
 	now, over := a.goodAt(g, a.clock())
-	err = a.grantClock.note(l, id, exact || over != nil)
+	err = g.ends.note(l, id, exact || over != nil)
 	if over != nil {
 		return now, over
 	}
@@ -164,13 +187,14 @@ func (a *Agent) idOf(v *vault.Vault) []byte {
 
 // noteGrantTime writes down the highest time in the ledger of v, or of the bundle.
 func (a *Agent) noteGrantTime(v *vault.Vault, exact bool) error {
-	if _, is := a.grantClock.news(exact); !is {
+	id := a.idOf(v)
+	k := a.grantClocks.of(id)
+	if _, is := k.news(exact); !is {
 		return nil
 	}
 	return a.onLedger(v, func(l *ledger) error {
-		id := a.idOf(v)
-		a.grantClock.load(l, id)
-		return a.grantClock.note(l, id, exact)
+		k.load(l, id)
+		return k.note(l, id, exact)
 	})
 }
 
@@ -187,19 +211,21 @@ func (a *Agent) trustClock(ctx context.Context, v *vault.Vault, issued int64) er
 		return err
 	}
 	return a.useLedger(ctx, v, func(l *ledger) error {
-		a.grantClock.load(l, v.ID())
-		if later := a.madeAfter(l, all, issued); len(later) > 0 {
+		k := a.grantClocks.of(v.ID())
+		k.load(l, v.ID())
+		_, ahead := k.wasAhead(issued)
+		if later := a.madeAfter(l, all, issued, ahead); len(later) > 0 {
 			return madeLater(later, issued)
 		}
-		return a.grantClock.restart(l, v.ID(), issued)
+		return k.restart(l, v.ID(), issued)
 	})
 }
 
 // madeAfter returns the names of those of all that were made at a later time than now, and
-// are not revoked. Clocks may be a little apart, unless this one starts anew: then one that
-// cannot be read may be from later, too, and an agent that is locked, or newer, take its token.
-func (a *Agent) madeAfter(l *ledger, all []vault.Grant, now int64) (later []string) {
-	_, ahead := a.grantClock.wasAhead(now)
+// are not revoked. Clocks may be a little apart, unless the grants' was ahead and starts anew:
+// then one that cannot be read may be from later, too, and an agent that is locked, or newer,
+// take its token.
+func (a *Agent) madeAfter(l *ledger, all []vault.Grant, now int64, ahead bool) (later []string) {
 	for _, g := range all {
 		if _, revoked := a.isRevoked(l, g); revoked {
 			continue

@@ -32,6 +32,16 @@ func (f *fixture) openedLedger() (*ledger, *vault.Vault) {
 	return l, v
 }
 
+// grantClock is the clock by which grants of the fixture's vault end.
+func (f *fixture) grantClock() *grantClock {
+	f.t.Helper()
+	v, _, err := f.agent.vaultOfState(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.agent.grantClocks.of(v.ID())
+}
+
 // closedLedger is openedLedger for one that can be read and not written.
 func (f *fixture) closedLedger() (*ledger, *vault.Vault) {
 	f.t.Helper()
@@ -147,12 +157,12 @@ func TestGrantClockOfAClosedLedger(t *testing.T) {
 	}
 	// A grant that ends keeps its reason; one that is good is not used by a time that a
 	// restart would forget.
-	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{IssuedAt: time.Now().Unix(), Caveats: unlocktoken.Caveats{NotAfter: time.Now().Add(time.Hour).Unix()}}})
-	if _, err := f.agent.goodBy(l, v.ID(), good, true); !errors.Is(err, store.ErrClosed) {
+	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: time.Now().Unix(), Caveats: unlocktoken.Caveats{NotAfter: time.Now().Add(time.Hour).Unix()}}})
+	if _, err := f.agent.goodBy(l, good, true); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a good grant: got %v", err)
 	}
 	good.revoked.Store(true)
-	if _, err := f.agent.goodBy(l, v.ID(), good, true); !errors.Is(err, ErrRevoked) {
+	if _, err := f.agent.goodBy(l, good, true); !errors.Is(err, ErrRevoked) {
 		t.Errorf("one that was revoked: got %v", err)
 	}
 }
@@ -268,11 +278,11 @@ func TestOnlyGrantsMadeLaterAreInTheWay(t *testing.T) {
 				}
 			}
 			issued := g.GetCreatedAt() - int64(c.made/time.Second)
-			f.agent.grantClock.at(0, time.Unix(issued, 0).Add(c.seen))
+			f.grantClock().at(0, time.Unix(issued, 0).Add(c.seen))
 			if err := f.agent.trustClock(t.Context(), f.agent.session.vault, issued); (err != nil) != c.refused || err != nil && (refusedWith(err) != pb.CodeRequest || !strings.Contains(err.Error(), id)) {
 				t.Errorf("got %v", err)
 			}
-			if got := f.agent.grantClock.epoch; (got == issued) != (!c.refused && c.seen > clockSlack) {
+			if got := f.grantClock().epoch; (got == issued) != (!c.refused && c.seen > clockSlack) {
 				t.Errorf("the clock starts anew at %d, now is %d", got, issued)
 			}
 		})
@@ -287,7 +297,7 @@ func TestGrantClockOfEarlierGrants(t *testing.T) {
 	f.show(old)
 	ahead.Store(int64(2 * time.Second)) // not the second in which old was made
 	fresh, _ := f.mustGrant("acme")
-	if f.agent.grantClock.epoch == 0 {
+	if f.grantClock().epoch == 0 {
 		t.Fatal("control: the clock was not started anew")
 	}
 	ahead.Store(int64(3 * time.Hour))
@@ -302,6 +312,35 @@ func TestGrantClockOfEarlierGrants(t *testing.T) {
 		if _, err := f.dialWith(old); !errors.Is(err, client.ErrExpired) {
 			t.Errorf("restarted %v, an hour after its end was seen: got %v", restarted, err)
 		}
+	}
+}
+
+// TestGrantClockOfAnotherVault: another vault is put into the place of the one that an agent
+// has served. What its grants go by saw nothing of the clock that was ahead.
+func TestGrantClockOfAnotherVault(t *testing.T) {
+	other := startApart(t)
+	other.unlock()
+	other.addTBA("acme")
+	theirs := other.mint(unlocktoken.Caveats{}, "acme")
+	ahead := &shifted{}
+	f := startApart(t, ahead.clock)
+	f.unlock()
+	f.addTBA("acme")
+	mine := f.mint(unlocktoken.Caveats{}, "acme")
+	ahead.Store(int64(2 * time.Hour))
+	if _, err := f.dialWith(mine); !errors.Is(err, client.ErrExpired) {
+		t.Fatalf("control: got %v", err)
+	}
+	ahead.Store(0)
+	f.agent.lock("test", nil)
+	for _, p := range []struct{ from, to string }{{other.paths.MachineKey, f.paths.MachineKey}, {other.paths.Ledger, f.paths.Ledger}, {other.paths.Vault, f.paths.Vault}} {
+		if err := os.Rename(p.from, p.to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.unlock()
+	if _, err := f.show(theirs).Sign(t.Context(), request("acme")); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -324,7 +363,8 @@ func TestGrantClockWhileTheDiskHangs(t *testing.T) {
 			c := f.show(f.mint(unlocktoken.Caveats{}, "acme"))
 			l, v, hangs, goOn := f.hangingLedger()
 			wrote := make(chan error, 1)
-			go func() { wrote <- write(&f.agent.grantClock, l, v.ID()) }()
+			k := f.grantClock()
+			go func() { wrote <- write(k, l, v.ID()) }()
 			<-hangs
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
@@ -334,12 +374,12 @@ func TestGrantClockWhileTheDiskHangs(t *testing.T) {
 			}
 			f.agent.lock("test", nil)
 			later := time.Now().Add(2 * time.Hour)
-			f.agent.grantClock.at(0, later)
+			k.at(0, later)
 			goOn()
 			if err := <-wrote; err != nil {
 				t.Error(err)
 			}
-			if got := f.agent.grantClock.at(0, time.Now()); got.Unix() != later.Unix() {
+			if got := k.at(0, time.Now()); got.Unix() != later.Unix() {
 				t.Errorf("what was seen meanwhile: the clock is at %v, want %v", got, later)
 			}
 		})
@@ -352,8 +392,8 @@ func TestGrantClockNotesEnds(t *testing.T) {
 	l, v := f.openedLedger()
 	defer func() { _ = l.Close() }()
 	now := time.Now().Unix()
-	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{IssuedAt: now, Caveats: unlocktoken.Caveats{NotAfter: now + 3600}}})
-	over := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{IssuedAt: now - 20, Caveats: unlocktoken.Caveats{NotAfter: now - 10}}})
+	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: now, Caveats: unlocktoken.Caveats{NotAfter: now + 3600}}})
+	over := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: now - 20, Caveats: unlocktoken.Caveats{NotAfter: now - 10}}})
 	for _, c := range []struct {
 		g            *granted
 		exact, noted bool
@@ -362,11 +402,11 @@ func TestGrantClockNotesEnds(t *testing.T) {
 		if err := l.Append(store.Entry{Kind: ledgerClock, Subject: v.ID(), Value: uint64(before)}); err != nil { // #nosec G115 -- a time
 			t.Fatal(err)
 		}
-		k := &f.agent.grantClock // as in an agent that has just started
+		k := f.grantClock() // as in an agent that has just started
 		k.mu.Lock()
 		k.seen, k.noted = 0, 0
 		k.mu.Unlock()
-		if _, err := f.agent.goodBy(l, v.ID(), c.g, c.exact); (err != nil) != (c.g == over) {
+		if _, err := f.agent.goodBy(l, c.g, c.exact); (err != nil) != (c.g == over) {
 			t.Fatal(err)
 		}
 		if got := ledgerTimeOf(l, ledgerClock, v.ID()); (got > before) != c.noted {

@@ -45,13 +45,18 @@ type granted struct {
 	// served is the right of the token that opened the bundle that is served, where another
 	// token of the grant takes from it: what it uses is there, and not its own.
 	served *granted
-	// clock judges the times of the grant; nil means that the clock of the machine does.
+	// ends is the clock of the grant's vault, by which the grant ends.
+	ends *grantClock
+	// clock says what ends is told of the time; nil means that the clock of the machine does.
 	clock *steadyClock
 }
 
 // newGranted returns the right that a verified chain gives.
 func (a *Agent) newGranted(g *unlocktoken.Grant) *granted {
-	return &granted{Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), quotas: quotasOf(g), revoked: a.presented.flag(g.Authority.Grant)}
+	return &granted{
+		Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), quotas: quotasOf(g),
+		revoked: a.presented.flag(g.Authority.Grant), ends: a.grantClocks.of(g.Vault[:]),
+	}
 }
 
 // opened returns what a token opened that g may use; nil: nothing, or not any more. Agent.mu

@@ -71,11 +71,11 @@ func (a *Agent) watchFor() {
 // again, at the latest after most.
 func (a *Agent) endGrants(most time.Duration) time.Duration {
 	now, next, over := a.clock(), most, false
-	var v *vault.Vault
+	vaults := make(map[unlocktoken.ID]*vault.Vault)
 	ended := func(g *granted) bool {
 		left := time.Unix(g.NotAfter()+1, 0).Sub(a.timeOf(g, now))
 		if g.vault != nil {
-			v = g.vault
+			vaults[g.Vault] = g.vault
 		}
 		if left > 0 {
 			next = min(next, left)
@@ -88,8 +88,9 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 	a.closeListeners(ended)
 	if a.bundled != nil {
 		_, _ = a.goodAt(a.bundled.granted, now) // takes note of the time, whoever is there
+		vaults[a.bundled.Vault] = nil
 	}
-	if v != nil || a.bundled != nil {
+	for _, v := range vaults {
 		if err := a.noteGrantTime(v, over); err != nil {
 			a.log.Warn("the time is not noted for grants", "error", err)
 		}

@@ -224,8 +224,9 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	if !v.Locked() { // what lies in the place of a locked one may be another
-		a.grantClock.load(l, a.idOf(v))
+	if !v.Locked() { // of what is locked no times are told
+		id := a.idOf(v)
+		a.grantClocks.of(id).load(l, id)
 	}
 	records := make(map[unlocktoken.ID]vault.Record)
 	there, _ := v.Records() // none while it is locked
@@ -255,7 +256,7 @@ func (a *Agent) describeGrants(ctx context.Context, v *vault.Vault, grants []vau
 func (a *Agent) clockOf(g *unlocktoken.Grant) int64 {
 	now := a.clock()
 	if g.Mode != unlocktoken.Detached {
-		now = a.grantClock.would(g.IssuedAt, now)
+		now = a.grantClocks.of(g.Vault[:]).would(g.IssuedAt, now)
 	}
 	return now.Unix()
 }

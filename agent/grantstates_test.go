@@ -41,8 +41,8 @@ func TestGrantsAreListedByTheirClock(t *testing.T) {
 		t.Errorf("used after its end, and the clock set back: %s", got)
 	}
 	f.restart()
-	if got := state(); got != "locked" || f.agent.grantClock.noted != 0 {
-		t.Errorf("locked: %s, by a clock that has %d", got, f.agent.grantClock.noted)
+	if got := state(); got != "locked" || f.grantClock().noted != 0 {
+		t.Errorf("locked: %s, by a clock that has %d", got, f.grantClock().noted)
 	}
 	f.unlock()
 	if got := state(); got != "expired" {
@@ -56,7 +56,8 @@ func TestGrantsAreListedByTheirClock(t *testing.T) {
 func TestStatesOfGrants(t *testing.T) {
 	f, _ := unlockedAhead(t)
 	now := f.agent.clock()
-	f.agent.grantClock.at(0, now.Add(2*time.Hour))
+	f.grantClock().at(0, now.Add(2*time.Hour))
+	id := unlocktoken.ID(f.agent.session.vault.ID())
 	for _, c := range []struct {
 		mode        string
 		issued, end time.Duration // from now
@@ -69,7 +70,7 @@ func TestStatesOfGrants(t *testing.T) {
 		{unlocktoken.Detached, 0, time.Hour, "active"},
 		{unlocktoken.Detached, -time.Hour, -time.Minute, "expired"},
 	} {
-		g := &unlocktoken.Grant{Authority: unlocktoken.Authority{Mode: c.mode, IssuedAt: now.Add(c.issued).Unix(), Caveats: unlocktoken.Caveats{NotAfter: now.Add(c.end).Unix()}}}
+		g := &unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: id, Mode: c.mode, IssuedAt: now.Add(c.issued).Unix(), Caveats: unlocktoken.Caveats{NotAfter: now.Add(c.end).Unix()}}}
 		if got := stateOf(g, f.agent.clockOf(g)); got != c.want {
 			t.Errorf("%s, made after %s, until %s: %s, want %s", c.mode, c.issued, c.end, got, c.want)
 		}

@@ -350,7 +350,8 @@ func TestIdentifyWithoutALedger(t *testing.T) {
 func TestIDTokenIsKnownWhileItIsGood(t *testing.T) {
 	w := startJobs(t)
 	now := time.Now()
-	w.agent.grantClock.epoch, w.agent.grantClock.before = now.Add(time.Second).Unix(), now.Add(30*time.Minute).Unix()
+	k := w.grantClock()
+	k.epoch, k.before = now.Add(time.Second).Unix(), now.Add(30*time.Minute).Unix()
 	used := map[bool][]byte{true: bytes.Repeat([]byte{1}, 16), false: bytes.Repeat([]byte{2}, 16)} // by whether it is good
 	l, _ := w.openedLedger()
 	if err := l.Append(

@@ -280,7 +280,7 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 		if _, revoked := l.Get(ledgerGrantRevoked, id[:]); revoked {
 			g.revoked.Store(true)
 		}
-		now, over = a.goodBy(l, v.ID(), g, false)
+		now, over = a.goodBy(l, g, false)
 		return nil
 	})
 	if err != nil {
