@@ -235,7 +235,7 @@ func TestOthersGoOnMeanwhile(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 				done++
-			case <-time.After(5 * time.Second):
+			case <-time.After(20 * time.Second):
 				t.Errorf("%s: others wait", what)
 			}
 		}

@@ -51,6 +51,8 @@ type Session struct {
 	Home, RuntimeDir string
 	// Address is the DBUS_SESSION_BUS_ADDRESS.
 	Address string
+	// Prompted is told when a Hanging session opens a prompt.
+	Prompted <-chan struct{}
 
 	dir       string
 	processes []*process // in the order of their start

@@ -67,6 +67,8 @@ func (s *Session) serveHanging() error {
 		return err
 	}
 	s.service = conn
+	prompted := make(chan struct{}, 1)
+	s.Prompted = prompted
 	for _, object := range []struct {
 		methods any
 		path    dbus.ObjectPath
@@ -74,7 +76,7 @@ func (s *Session) serveHanging() error {
 	}{
 		{hangingService{}, secretsPath, secretsInterface},
 		{hangingProperties{}, secretsPath, "org.freedesktop.DBus.Properties"},
-		{hangingPrompt{}, promptPath, promptInterface},
+		{hangingPrompt{prompted}, promptPath, promptInterface},
 	} {
 		if err := conn.Export(object.methods, object.path, object.name); err != nil {
 			return fmt.Errorf("serving a hanging keyring: %w", err)
@@ -112,7 +114,13 @@ func (hangingProperties) Get(string, string) (dbus.Variant, *dbus.Error) {
 }
 
 // hangingPrompt is a prompt that is shown to nobody.
-type hangingPrompt struct{}
+type hangingPrompt struct{ prompted chan<- struct{} }
 
 // Prompt returns at once, as it should; what never comes is the signal Completed.
-func (hangingPrompt) Prompt(string) *dbus.Error { return nil }
+func (p hangingPrompt) Prompt(string) *dbus.Error {
+	select {
+	case p.prompted <- struct{}{}:
+	default: // nobody has asked about the last one
+	}
+	return nil
+}

@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +24,7 @@ import (
 
 const (
 	roleSquatter = "keyring-squatter" // NAME: a bus that is polite and prints what it is told
+	ready        = "ready\n"          // the first thing it prints
 	otherUser    = 65534
 )
 
@@ -36,7 +39,7 @@ func playSquatter(args []string) error {
 			return err
 		}
 	}
-	fmt.Println("ready")
+	fmt.Print(ready)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -76,48 +79,74 @@ func greet(conn net.Conn) {
 	}
 }
 
-// squat has another user serve a socket. The function ends that and returns what the
-// user was told.
-func squat(t *testing.T, s busSocket, uid uint32) (stop func() []byte) {
+// squatter is another user who serves a socket.
+type squatter struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	stdin io.Closer
+	ended bool
+
+	mu  sync.Mutex // guards out
+	out bytes.Buffer
+}
+
+// Write keeps what the squatter prints.
+func (s *squatter) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(b)
+}
+
+// told returns what the squatter was told so far.
+func (s *squatter) told() (told []byte, isReady bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.CutPrefix(bytes.Clone(s.out.Bytes()), []byte(ready))
+}
+
+// stop ends the squatter and returns what it was told.
+func (s *squatter) stop() []byte {
+	if !s.ended {
+		s.ended = true
+		time.Sleep(50 * time.Millisecond) // what is under way arrives
+		_ = s.stdin.Close()
+		if err := s.cmd.Wait(); err != nil {
+			s.t.Errorf("the squatter ended with %v", err)
+		}
+	}
+	told, _ := s.told()
+	return told
+}
+
+// squat has another user serve a socket.
+func squat(t *testing.T, s busSocket, uid uint32) *squatter {
 	t.Helper()
 	needs.Root(t, "runs the bus of another user")
 	cmd := command(nil, roleSquatter, s.dialName())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := &squatter{t: t, cmd: cmd, stdin: stdin}
+	cmd.Stdout, cmd.Stderr = other, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	out := bufio.NewReader(stdout)
-	if line, err := out.ReadString('\n'); line != "ready\n" {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		t.Fatalf("the squatter says %q, %v", line, err)
-	}
-	var told []byte
-	ended := false
-	stop = func() []byte {
-		if ended {
-			return told
+	t.Cleanup(func() { other.stop() })
+	eventually(t, "the squatter serves", func() bool { _, isReady := other.told(); return isReady })
+	return other
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * busy); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("not so after %v: %s", 2*busy, what)
+			return
 		}
-		ended = true
-		time.Sleep(50 * time.Millisecond) // what is under way arrives
-		_ = stdin.Close()
-		told, err = io.ReadAll(out)
-		if waitErr := cmd.Wait(); err != nil || waitErr != nil {
-			t.Errorf("the squatter ended with %v, %v", err, waitErr)
-		}
-		return told
 	}
-	t.Cleanup(func() { stop() })
-	return stop
 }
 
 // openDir returns a short directory like /tmp.
@@ -147,7 +176,7 @@ func squatted(t *testing.T) map[string]busSocket {
 func TestSquattedBusIsToldNothing(t *testing.T) {
 	for name, socket := range squatted(t) {
 		t.Run(name, func(t *testing.T) {
-			stop := squat(t, socket, otherUser)
+			other := squat(t, socket, otherUser)
 			env := []string{"DBUS_SESSION_BUS_ADDRESS=" + socket.String()}
 			a := arena(t)
 			v := random(t, a, 32)
@@ -157,29 +186,30 @@ func TestSquattedBusIsToldNothing(t *testing.T) {
 					"set":    func(d *Door) error { return d.Set(t.Context(), "x", v) },
 					"delete": func(d *Door) error { return d.Delete(t.Context(), "x") },
 				} {
-					launch, _ := launcher(env, role)
+					launch, ended := launcher(env, role)
 					err := do(New(a, launch))
+					_ = waitEnded(t, ended, busy)
 					if !errors.Is(err, ErrStaleBus) || !strings.Contains(fmt.Sprint(err), "belongs to another user (uid 65534)") {
 						t.Errorf("%s, %s: got %v, want %v", role, op, err, ErrStaleBus)
 					}
 				}
 			}
-			if told := stop(); len(told) != 0 {
+			if told := other.stop(); len(told) != 0 {
 				t.Errorf("it was told %d bytes: %q", len(told), told)
 			}
 
 			os.Remove(socket.name)
-			stop = squat(t, socket, otherUser)
+			other = squat(t, socket, otherUser)
 			cmd := command(env, roleNaive)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(300 * time.Millisecond)
+			eventually(t, "control: go-keyring talks to it", func() bool {
+				told, _ := other.told()
+				return bytes.Contains(told, []byte("BEGIN\r\n"))
+			})
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			if told := stop(); !bytes.Contains(told, []byte("BEGIN\r\n")) {
-				t.Errorf("control: go-keyring told it only %q", told)
-			}
 		})
 	}
 }
@@ -200,10 +230,10 @@ func TestListOfBuses(t *testing.T) {
 	}
 	if os.Geteuid() == 0 {
 		for name, socket := range squatted(t) {
-			stop := squat(t, socket, otherUser)
+			other := squat(t, socket, otherUser)
 			lists["squatted first, "+name] = socket.String() + ";" + s.Address
 			defer func() {
-				if told := stop(); len(told) != 0 {
+				if told := other.stop(); len(told) != 0 {
 					t.Errorf("%s: the other user was told %q", name, told)
 				}
 			}()
