@@ -174,7 +174,7 @@ func (d *daemon) stop() error {
 	case <-d.ended:
 		d.supervisor = nil
 		return nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(inTime):
 		_ = d.supervisor.Process.Kill()
 		<-d.ended
 		d.supervisor = nil
@@ -191,7 +191,7 @@ func (d *daemon) kill(t *testing.T) {
 	select {
 	case <-d.ended:
 		d.supervisor = nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(inTime):
 		t.Fatal("the supervisor outlived the agent")
 	}
 }

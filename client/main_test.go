@@ -234,6 +234,9 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// inTime is how long a busy machine may take for what happens at once.
+const inTime = 10 * time.Second
+
 // eventually waits until check returns "", or fails with what it last said.
 func eventually(t testing.TB, within time.Duration, check func() string) {
 	t.Helper()

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nsagent/nsagent/client"
 )
@@ -110,7 +109,7 @@ func TestBrokenConnection(t *testing.T) {
 		t.Errorf("connections that all break: got %v, want ErrAgent", err)
 	}
 	p.breaks.Store(0)
-	eventually(t, 10*time.Second, func() string { // grpc may not know yet of the last ones that broke
+	eventually(t, inTime, func() string { // grpc may not know yet of the last ones that broke
 		if _, err := c.Sign(t.Context(), client.Request{URL: customer}); err != nil {
 			return fmt.Sprintf("afterwards: %v", err)
 		}
@@ -122,7 +121,7 @@ func TestBrokenConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = a.Close() }()
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, inTime, func() string {
 		q.breaks.Store(1) // which a late frame of grpc's may use up before the call
 		if err := a.RemoveProfile(t.Context(), "nobody"); !errors.Is(err, client.ErrAgent) {
 			return fmt.Sprintf("RemoveProfile: got %v, want ErrAgent", err)
@@ -152,7 +151,7 @@ func TestSocketIsAskedForAgain(t *testing.T) {
 	if err != nil || p.loses.Load() != nil || p.opened.Load() != 2 {
 		t.Fatalf("got %v after %d connections", err, p.opened.Load())
 	}
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, inTime, func() string {
 		st, err := c.Status(t.Context())
 		if all := st.GetGrantSockets(); err != nil || len(all) != 1 || all[0].GetPath() != s.Opened.GetPath() {
 			return fmt.Sprintf("got %v, %v, want the second alone", all, err)

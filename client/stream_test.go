@@ -82,7 +82,7 @@ func TestStreamAgentDies(t *testing.T) {
 			if !errors.Is(err, client.ErrAgent) {
 				t.Errorf("got %v, want ErrAgent", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(inTime):
 			t.Fatal("somebody still waits")
 		}
 	}
@@ -178,7 +178,7 @@ func TestStreamContexts(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > inTime {
 		t.Errorf("a deadline of 100ms took %s", took)
 	}
 	goOn()
@@ -186,36 +186,28 @@ func TestStreamContexts(t *testing.T) {
 		t.Errorf("once the agent goes on: %v", err)
 	}
 
-	for name, test := range map[string]struct {
-		end  func(context.Context) (context.Context, context.CancelFunc)
-		want error
-	}{
-		"cancelled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(ctx)
-			time.AfterFunc(20*time.Millisecond, cancel)
-			return ctx, cancel
-		}, context.Canceled},
-		"over time": {func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, 20*time.Millisecond)
-		}, context.DeadlineExceeded},
-	} {
-		ctx, cancel := test.end(t.Context())
-		defer cancel()
+	ends := func(ctx context.Context, end func(), want error) {
 		s, err := c.Stream(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 5*time.Second, func() string {
+		end()
+		eventually(t, inTime, func() string {
 			_, err := s.Sign(t.Context(), client.Request{URL: customer})
-			if errors.Is(err, test.want) && !errors.Is(err, client.ErrClosed) {
+			if errors.Is(err, want) && !errors.Is(err, client.ErrClosed) {
 				return ""
 			}
-			return fmt.Sprintf("%s: got %v, want %v", name, err, test.want)
+			return fmt.Sprintf("got %v, want %v", err, want)
 		})
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ends(ctx, cancel, context.Canceled)
+	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	ends(ctx, func() {}, context.DeadlineExceeded)
 }
 
 // TestStreamSharesNothing changes bodies after Sign gave up on them, while the

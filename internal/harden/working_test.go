@@ -85,7 +85,7 @@ func stat(path string) error {
 // roundTrip serves, makes a request over a connection that waits, and ends serving.
 func roundTrip(l net.Listener, caller net.Conn) error {
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }),
-		ReadHeaderTimeout: time.Second}
+		ReadHeaderTimeout: 20 * time.Second}
 	go srv.Serve(l)
 	defer srv.Close()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {

@@ -79,12 +79,12 @@ func TestIdentify(t *testing.T) {
 			if _, err := io.ReadAll(c.conn); err != nil { // the kernel closed its end
 				t.Fatal(err)
 			}
-			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 				if errors.Is(p.Alive(), ErrPeerGone) {
 					break // a zombie: nobody has waited for it yet
 				}
 				if time.Now().After(deadline) {
-					t.Fatal("still alive 5 s after its end")
+					t.Fatal("still alive 20 s after its end")
 				}
 			}
 			c.cmd.Wait()

@@ -147,7 +147,7 @@ func open(t *testing.T, name string) (*opened, error) {
 	t.Cleanup(func() {
 		start := time.Now()
 		d.Close()
-		if took := time.Since(start); took > 3*endTime {
+		if took := time.Since(start); took > 2*endTime+10*time.Second {
 			t.Errorf("the end took %v", took)
 		}
 		if err := d.process.Signal(syscall.Signal(0)); !errors.Is(err, os.ErrProcessDone) {
