@@ -235,10 +235,22 @@ func (a *Agent) publishTOTP(s *session) (*pb.Totp, error) {
 		key.Destroy()
 		return nil, vault.ErrLocked
 	}
+	old := s.authenticator
 	if err := s.takeAuthenticator(all[i], key); err != nil {
 		return nil, err
 	}
+	if old != nil {
+		old.key.Destroy()
+	}
 	return s.authenticator.message(), nil
+}
+
+// forgetTOTP has the session take the codes of no app any more.
+func (a *Agent) forgetTOTP(s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.authenticator.key.Destroy()
+	s.authenticator = nil
 }
 
 // removeTOTP plans the removal of the app.
@@ -250,10 +262,7 @@ func (a *Agent) removeTOTP(ctx context.Context, s *session) slotChange {
 			if err := s.vault.Remove(ctx, nameTOTP); err != nil {
 				return err
 			}
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			s.authenticator = nil
-			gone.key.Destroy()
+			a.forgetTOTP(s)
 			return nil
 		},
 	}

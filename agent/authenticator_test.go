@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nsagent/nsagent/agent/policy"
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/totp"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
@@ -73,11 +72,14 @@ func (f *fixture) both(code string) client.Proof {
 	return client.Proof{Passphrase: f.sealer(testPassphrase), TOTP: f.sealer(code)}
 }
 
-// stepUp has the session want codes, as an adopted policy does.
+// stepUp has a policy want codes, also where there is no app: such a one cannot be adopted.
 func (f *fixture) stepUp() {
-	f.agent.mu.Lock()
-	defer f.agent.mu.Unlock()
-	f.agent.session.rules.Store(&rules{policy: &policy.Policy{StepUp: policy.StepUp{Admin: true}}})
+	f.t.Helper()
+	s := f.agent.session
+	if err := s.vault.SetPolicy(f.t.Context(), packedPolicy(f.t, "version = 1\nstep_up = {admin = true}\n"), nil, nil); err != nil {
+		f.t.Fatal(err)
+	}
+	f.agent.putInForce(s, readRules(s.vault.Policy()))
 }
 
 // widen makes a call that needs a fresh proof, and undoes it.
@@ -239,9 +241,11 @@ func TestStepUp(t *testing.T) {
 func TestFirstCodeIsUsedUp(t *testing.T) {
 	f, p := startWithPhone(t)
 	ctx := t.Context()
-	if err := f.agent.session.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.secret(p.key)}); err != nil {
+	s := f.agent.session
+	if err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.secret(p.key)}); err != nil {
 		t.Fatal(err)
 	}
+	s.caughtUp = s.vault.Generation() // the agent goes on as before
 	if _, err := f.admin.AddTOTP(ctx, f.passphrase(testPassphrase), f.sealer(p.key), f.sealer(p.code(0))); err == nil {
 		t.Fatal("the app is stored twice")
 	}

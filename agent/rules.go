@@ -20,6 +20,8 @@ type rules struct {
 	policy *policy.Policy
 	// sum is the SHA-256 of its text in hex; empty: there is none.
 	sum string
+	// kept is the SHA-256 of what the vault keeps of it; zero: there is none.
+	kept [sha256.Size]byte
 	// fault is why the policy cannot be used. Nothing is allowed then: what it would
 	// forbid is not known.
 	fault error
@@ -39,7 +41,15 @@ func newRules(packed []byte) (*rules, error) {
 		return nil, fmt.Errorf("%w: the content of %s is not copied in", policy.ErrSyntax, files[0])
 	}
 	sum := sha256.Sum256([]byte(text))
-	return &rules{policy: p, sum: hex.EncodeToString(sum[:])}, nil
+	return &rules{policy: p, sum: hex.EncodeToString(sum[:]), kept: sha256.Sum256(packed)}, nil
+}
+
+// are reports whether r are the rules that the vault keeps as packed; empty: none.
+func (r *rules) are(packed []byte) bool {
+	if len(packed) == 0 {
+		return r.fault == nil && r.policy == nil
+	}
+	return r.kept == sha256.Sum256(packed)
 }
 
 // readRules makes the policy of a vault ready, from what reading it returned. One that

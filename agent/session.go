@@ -24,6 +24,9 @@ type session struct {
 	ids map[string]store.ID
 	// authenticator is the app whose codes count as a proof; nil: none is set up.
 	authenticator *authenticator
+	// caughtUp is the generation of the vault whose policy and app these are. Whoever has the
+	// turn to change the vault guards it.
+	caughtUp uint64
 	// rules is the policy in force; nil while it is not read yet.
 	rules atomic.Pointer[rules]
 	// checkpoints signs the audit log; nil if this session was never installed.

@@ -11,6 +11,7 @@ import (
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/client/nstest"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/totp"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -23,7 +24,7 @@ func (f *fixture) beside() *fixture {
 	}
 	f.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	env := map[string]string{"HOME": dir, "XDG_RUNTIME_DIR": dir}
-	g := &fixture{t: f.t, change: f.change, arena: f.arena}
+	g := &fixture{t: f.t, change: f.change, arena: f.arena, apart: f.apart}
 	if g.paths, err = socketpath.Find(socketpath.Options{Getenv: func(k string) string { return env[k] }}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -191,6 +192,43 @@ func TestTwoAgentsProve(t *testing.T) {
 	}
 }
 
+// TestTwoAgentsStepUp: what a proof takes is what the vault says, also where another agent was
+// told: one that was unlocked before takes no less, and no code of an app that is gone.
+func TestTwoAgentsStepUp(t *testing.T) {
+	f, lost := startWithPhone(t)
+	g := f.beside()
+	first := f.enrol(lost)
+	f.adopt(strings.Replace(all, "version = 1\n", "version = 1\nstep_up = {admin = true}\n", 1))
+	if _, _, err := g.newGrant(g.passphrase(testPassphrase), "acme"); !errors.Is(err, client.ErrTOTP) {
+		t.Errorf("a grant of the other agent without a code: got %v", err)
+	}
+	if _, err := g.admin.AdoptPolicy(t.Context(), g.passphrase(testPassphrase), nil, g.policySum()); !errors.Is(err, client.ErrTOTP) {
+		t.Errorf("taking the policy away there: got %v", err)
+	}
+	if err := g.widen(g.both(lost.code(0))); err != nil {
+		t.Errorf("with a code of the app that is new there: %v", err)
+	}
+	lost.wait(1)
+	if _, err := f.admin.RemoveKeySlot(t.Context(), f.both(lost.code(0)), first.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	lost.wait(1)
+	if err := g.widen(g.both(lost.code(0))); !errors.Is(err, client.ErrTOTP) || !strings.Contains(err.Error(), "no authenticator app is set up") {
+		t.Errorf("a code of an app that is gone: got %v", err)
+	}
+	found := newPhone()
+	found.key = "another of 20 bytes!"[:totp.KeySize]
+	found.now.Store(lost.now.Load())
+	f.enrol(found)
+	lost.wait(1)
+	if err := g.widen(g.both(lost.code(0))); !errors.Is(err, client.ErrTOTP) {
+		t.Errorf("a code of the lost one: got %v", err)
+	}
+	if err := g.widen(g.both(found.code(0))); err != nil {
+		t.Errorf("a code of the other: %v", err)
+	}
+}
+
 // A policy that another agent on the vault has adopted since the difference was looked at is
 // not replaced, readable or not, and neither policy is forgotten; who looks again can.
 func TestAdoptPolicyOverAnUnseenOne(t *testing.T) {
@@ -203,20 +241,23 @@ func TestAdoptPolicyOverAnUnseenOne(t *testing.T) {
 		_, err := f.admin.AdoptPolicy(t.Context(), f.passphrase(testPassphrase), packedPolicy(t, all+"# mine\n"), seen)
 		return err
 	}
-	for name, change := range map[string]func(){
-		"a stricter one": func() { other.adopt(strings.Replace(all, "\"allow\"", "\"deny\"", 1)) },
-		"none":           func() { other.adopt("") },
-		"one of a newer program": func() {
+	for name, c := range map[string]struct {
+		change func()
+		denies bool
+	}{
+		"a stricter one": {func() { other.adopt(strings.Replace(all, "\"allow\"", "\"deny\"", 1)) }, true},
+		"none":           {func() { other.adopt("") }, false},
+		"one of a newer program": {func() {
 			if err := other.agent.session.vault.SetPolicy(t.Context(), packedPolicy(t, "version = 2\n"), nil, nil); err != nil {
 				t.Fatal(err)
 			}
-		},
+		}, true},
 	} {
 		if err := adopt(f.policySum()); err != nil {
 			t.Fatalf("%s: before: %v", name, err)
 		}
 		seen := f.policySum()
-		change()
+		c.change()
 		there, _, err := other.agent.session.vault.Policy()
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +265,9 @@ func TestAdoptPolicyOverAnUnseenOne(t *testing.T) {
 		if err := adopt(seen); !errors.Is(err, client.ErrPolicy) || !strings.Contains(err.Error(), "another one is in force") {
 			t.Errorf("%s: got %v, want ErrPolicy", name, err)
 		}
-		f.sign("acme")
+		if _, err := f.dial().Sign(t.Context(), request("acme")); errors.Is(err, client.ErrDenied) != c.denies || !c.denies && err != nil {
+			t.Errorf("%s: signing by the policy that is in force: %v", name, err)
+		}
 		if now, _, err := f.admin.Policy(t.Context()); err != nil || !bytes.Equal(now, there) {
 			t.Errorf("%s: there is %q afterwards, %v", name, now, err)
 		}

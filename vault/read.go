@@ -105,6 +105,15 @@ func (v *Vault) openPart(name string, part envelope.Part, number func(Record) ui
 	return s.open(o, e, part, number(e.Record))
 }
 
+// Refresh takes over what other processes have made of the vault since it was last read.
+// Errors: ErrLocked, ErrDamaged, those of the store.
+func (v *Vault) Refresh() error {
+	if _, err := v.current(); err != nil {
+		return fmt.Errorf("reading the vault anew: %w", err)
+	}
+	return nil
+}
+
 // current returns the newest state of the store.
 func (v *Vault) current() (*session, error) {
 	v.work.Lock()
