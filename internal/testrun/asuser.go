@@ -61,10 +61,11 @@ func asNobody(ctx context.Context, results *results, packages []string, stdout, 
 func runAsNobody(ctx context.Context, results *results, p testPackage, binary, pattern string, stdout, stderr io.Writer) error {
 	cmd := command(ctx, "go", "tool", "test2json", "-p", p.ImportPath,
 		"setpriv", "--reuid="+nobody, "--regid="+nobody, "--clear-groups",
+		// A home of root's would be of no use to that user. The go command keeps it: root would
+		// make what is not there.
+		"env", "HOME=/nonexistent", "TMPDIR=/tmp",
 		binary, "-test.v=test2json", "-test.run="+pattern, "-test.timeout="+testTimeout.String())
 	cmd.Dir, cmd.Stderr = p.Dir, stderr
-	// A home of root's would be of no use to that user.
-	cmd.Env = append(os.Environ(), "HOME=/nonexistent", "TMPDIR=/tmp")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("preparing the tests of %s: %w", p.ImportPath, err)
