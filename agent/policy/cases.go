@@ -149,7 +149,7 @@ func (a *Attempt) As(text string) error {
 			e.TTY, e.Known = value == "yes", e.Known|FactTTY
 		case name == "grant":
 			if !plainGrant(value) {
-				return fmt.Errorf("%.60q is no grant: one looks like g_ and 26 letters; nsagent grant ls lists them", value)
+				return fmt.Errorf("%.60q is no grant: one is named whole, by g_ and %d letters and digits; see:  nsagent grant ls", value, grantLetters)
 			}
 			a.Grant = value
 		case name == "issuer":

@@ -14,9 +14,9 @@ func TestOthersByDefault(t *testing.T) {
 		ok     bool
 	}{
 		"the owner": {func(*Attempt) {}, true}, "another user": {func(a *Attempt) { a.UID = 8 }, false},
-		"another user with a grant":    {func(a *Attempt) { a.UID, a.Grant = 8, "g_a" }, true},
+		"another user with a grant":    {func(a *Attempt) { a.UID, a.Grant = 8, "g_aaaaaaaaaaaaaaaaaaaaaaaaaa" }, true},
 		"another user by a socket":     {func(a *Attempt) { a.UID, a.Entrusted = 8, true }, true},
-		"a grant for no known profile": {func(a *Attempt) { a.UID, a.Grant, a.Profile = 8, "g_a", "" }, false},
+		"a grant for no known profile": {func(a *Attempt) { a.UID, a.Grant, a.Profile = 8, "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "" }, false},
 	} {
 		a := attempt(c.change)
 		if err := decide(a); (err == nil) != c.ok {

@@ -52,7 +52,7 @@ func TestWhoCompared(t *testing.T) {
 		{hash("0"), hash("0") + `, exe = "/a"`, true, true}, {hash("0"), hash("1"), false, false}, {hash("0"), `exe = "/a"`, false, true},
 		{`unit = "a*"`, `unit = "ab"`, true, true}, {`unit = "ab"`, `unit = "a*"`, false, true}, {`unit = "a"`, `unit = "b"`, false, false},
 		{`container = "a*"`, `container = "ab"`, true, true}, {`container = "ab"`, `container = "a*"`, false, true}, {`container = "a"`, `container = "b"`, false, false},
-		{`grant = "*"`, `grant = "g_a"`, true, true}, {`grant = "g_a"`, `grant = "*"`, false, true}, {`grant = "g_a"`, `grant = "g_b"`, false, false},
+		{`grant = "*"`, `grant = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa"`, true, true}, {`grant = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa"`, `grant = "*"`, false, true}, {`grant = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa"`, `grant = "g_bbbbbbbbbbbbbbbbbbbbbbbbbb"`, false, false},
 		{`tty = true`, `tty = true, exe = "/a"`, true, true}, {`tty = true`, `tty = false`, false, false}, {`tty = true`, `exe = "/a"`, false, true},
 		{oidc(`a = ["1", "2"]`), oidc(`a = "1"`), true, true}, {oidc(`a = "1"`), oidc(`a = ["1", "2"]`), false, true},
 		{oidc(`a = "1"`), oidc(`a = "1", b = "1"`), true, true}, {oidc(`a = "1", b = "1"`), oidc(`a = "1"`), false, true}, {oidc(`a = "1"`), oidc(`b = "1"`), false, true},

@@ -29,7 +29,7 @@ func anyRule(t *rapid.T) string {
 	text += pick("hours", "", "", "hours = \"Mon-Fri 08:00-18:00 UTC\"\n")
 	text += pick("who", "", "", "who = { uid = 7 }\n", "who = { uid = 8 }\n", "who = { exe = \"/a\" }\n", "who = { grant = \"*\", tty = true }\n", "who = { unit = \"a*\" }\n", "who = { container = \"a.service\" }\n", "who = { unit = \"a.service\", container = [\"b\", \"c\"] }\n",
 		"who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n", "who = { oidc = { issuer = \"https://j\", ref = [\"dev\", \"main\"], x = \"1\" } }\n",
-		"who = { uid = [7, 8], grant = \"g_a\", exe = \"/a\", oidc = { issuer = \"https://i\", x = [\"1\", \"2\"], y = \"1\" } }\n",
+		"who = { uid = [7, 8], grant = \"g_aaaaaaaaaaaaaaaaaaaaaaaaaa\", exe = \"/a\", oidc = { issuer = \"https://i\", x = [\"1\", \"2\"], y = \"1\" } }\n",
 		// Claims that only rules of one value name are beyond those of the index.
 		"who = { oidc = { issuer = \"https://i\", y = [\"1\", \"2\"] } }\n", "who = { oidc = { issuer = \"https://i\", z = [\"1\", \"2\"] } }\n", "who = { oidc = { issuer = \"https://i\", zz = \"1\" } }\n")
 	return text
@@ -47,7 +47,7 @@ func anyRuleAttempt(t *rapid.T) Attempt {
 			"/services/rest/record/v1/customer", "/services/rest/record/v1/customer/../employee/1", "/services//rest", "/", customers+"/eid:A!/x", customers+"/eid%3AA!/x", customers+"/eid%3aa%21/x", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o", "/services/NetSuitePort_2025_2")
 		a.Script = pick("script", "", "1/1", "12/2", "CUSTOMSCRIPT_A/1", "customscript_a/2", "customscript_b/2")
 		a.Operation = pick("operation", "", "get", "GET", "delete")
-		a.Grant = pick("grant", "", "", "g_a")
+		a.Grant = pick("grant", "", "", "g_aaaaaaaaaaaaaaaaaaaaaaaaaa")
 		a.Issuer = pick("issuer", "", "https://i", "https://i", "https://j")
 		a.Claims = rapid.MapOfN(rapid.SampledFrom([]string{"ref", "x", "y", "z", "zz"}), rapid.SampledFrom([]string{"main", "dev", "1", "2"}), 0, 5).Draw(t, "claims")
 		a.Evidence = Evidence{
@@ -184,7 +184,7 @@ func TestDenyInFrontNarrows(t *testing.T) {
 // A rule that allows gives no more where its profiles, hours or who are narrowed, or
 // where it is taken away.
 func TestNarrowedRuleNarrows(t *testing.T) {
-	narrower := []string{"profiles = \"acme\"\n", "hours = \"Sun 20:00-21:00 UTC\"\n", "who = { exe = \"/a\" }\n", "who = { uid = 7 }\n", "who = { grant = \"g_a\" }\n", "who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n", "environment = \"sandbox\"\n", "gone"}
+	narrower := []string{"profiles = \"acme\"\n", "hours = \"Sun 20:00-21:00 UTC\"\n", "who = { exe = \"/a\" }\n", "who = { uid = 7 }\n", "who = { grant = \"g_aaaaaaaaaaaaaaaaaaaaaaaaaa\" }\n", "who = { oidc = { issuer = \"https://i\", ref = \"main\" } }\n", "environment = \"sandbox\"\n", "gone"}
 	rapid.Check(t, func(t *rapid.T) {
 		tables := anyPolicy(t)
 		wide := "effect = \"allow\"\nwhat = [\"*\", \"GET /services/**\", \"restlet 1/1\"]\n"
@@ -255,7 +255,7 @@ func BenchmarkPolicy(b *testing.B) {
 		{"programs", "profiles = \"a*\"\nwho.exe = \"/bin/#\"\nwhat = \"GET /ser*/**\"", "acme", "/services/1"},
 		{"denials", "effect = \"deny\"\nprofiles = \"a*\"\nwho.exe = \"/bin/#\"\nwhat = \"GET /s*\"", "acme", "/s"},
 		{"jobs", "who.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
-		{"jobs of one grant and branch", "who={grant=\"g_a\",oidc={issuer=\"i\",b=\"m\",r=\"#\"}}\nwhat=\"*\"", "acme", "/s"},
+		{"jobs of one grant and branch", "who={grant=\"g_a*\",oidc={issuer=\"i\",b=\"m\",r=\"#\"}}\nwhat=\"*\"", "acme", "/s"},
 		{"jobs denied", "effect = \"deny\"\nwho.oidc = { issuer = \"i\", r = \"#\" }\nwhat = \"GET /s*\"", "acme", "/s"},
 		{"restlets", "what = \"restlet #/1\"", "acme", RESTletPath},
 		{"restlets denied", "effect = \"deny\"\nwhat = \"restlet customscript_#/1\"", "acme", RESTletPath},
@@ -273,7 +273,7 @@ func BenchmarkPolicy(b *testing.B) {
 			if a.Script = last + "/1"; strings.Contains(c.table, "customscript_") {
 				a.Script = "customscript_" + a.Script
 			}
-			a.Grant, a.Issuer, a.Claims = "g_a", "i", map[string]string{"r": last, "b": "m"}
+			a.Grant, a.Issuer, a.Claims = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "i", map[string]string{"r": last, "b": "m"}
 			a.Time = a.Time.AddDate(0, 0, 1)
 			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
 				b.ReportAllocs()
@@ -302,7 +302,7 @@ func TestEveryListAtOnce(t *testing.T) {
 	path := ""
 	for i := range maxDepth + 2 {
 		path += fmt.Sprintf("/%d", i)
-		for _, who := range []string{"uid = 7", "exe = \"/a\"", "exe_sha256 = \"" + strings.Repeat("0", 64) + "\"", "unit = \"u\"", "container = \"c\"", "grant = \"g_a\"", "uid = [7, 8]",
+		for _, who := range []string{"uid = 7", "exe = \"/a\"", "exe_sha256 = \"" + strings.Repeat("0", 64) + "\"", "unit = \"u\"", "container = \"c\"", "grant = \"g_aaaaaaaaaaaaaaaaaaaaaaaaaa\"", "uid = [7, 8]",
 			"oidc = { issuer = \"i\", a = \"1\" }", "oidc = { issuer = \"i\", b = \"1\" }", "oidc = { issuer = \"i\", c = \"1\" }", "oidc = { issuer = \"i\", d = \"1\" }", "oidc = { issuer = \"i\", e = \"1\" }"} {
 			for _, profile := range []string{"acme", "a*"} {
 				tables = append(tables, fmt.Sprintf("effect = \"allow\"\nprofiles = %q\nwho = { %s }\nhours = \"Mon 00:00-00:01 UTC\"\nwhat = [\"*\", \"GET /*/**\", \"GET %s/**\"]", profile, who, path))
@@ -311,7 +311,7 @@ func TestEveryListAtOnce(t *testing.T) {
 	}
 	tables = append(tables, "effect = \"allow\"\nwhat = \"*\"")
 	a := with(writer("GET", path+"/x"), func(a *Attempt) {
-		a.Grant, a.Evidence = "g_a", Evidence{Known: 15, Exe: "/a", SHA256: strings.Repeat("0", 64), Unit: "u", Container: "c"}
+		a.Grant, a.Evidence = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", Evidence{Known: 15, Exe: "/a", SHA256: strings.Repeat("0", 64), Unit: "u", Container: "c"}
 		a.Issuer, a.Claims = "i", map[string]string{"a": "1", "b": "1", "c": "1", "d": "1", "e": "1"}
 	})
 	if d := rules(t, tables...).Decide(a); d.Index != len(tables)-1 {

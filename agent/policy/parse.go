@@ -197,9 +197,21 @@ func readWho(t *table) Who {
 
 func isHash(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }
 
+// grantLetters is how many letters and digits stand behind the g_ of a grant's name.
+const grantLetters = 26
+
+var errGrant = fmt.Errorf("a grant is named whole, by g_ and %d letters and digits, or with a * for any; see:  nsagent grant ls", grantLetters)
+
+// parseGrant reads the name of a grant, or a pattern. The start of a name, as other commands
+// take it, would match nothing: a rule that denies by it would let everything through.
 func parseGrant(s string) (pathglob.Word, error) {
-	if s != "*" && (!strings.HasPrefix(s, "g_") || strings.Trim(s[2:], "abcdefghijklmnopqrstuvwxyz234567*") != "") {
-		return pathglob.Word{}, errors.New("a grant looks like g_ and 26 letters; nsagent grant ls lists them")
+	letters, named := strings.CutPrefix(s, "g_")
+	pattern := strings.Contains(s, "*")
+	switch {
+	case s == "*":
+	case !named, strings.Trim(letters, "abcdefghijklmnopqrstuvwxyz234567*") != "",
+		!pattern && len(letters) != grantLetters, pattern && len(letters) > grantLetters:
+		return pathglob.Word{}, errGrant
 	}
 	return pathglob.CompileWord(s)
 }

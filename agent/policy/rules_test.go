@@ -239,7 +239,7 @@ func TestWho(t *testing.T) {
 		{`uid = 7`, same, yes, yes}, {`uid = [1, 7]`, same, yes, yes}, {`uid = 8`, same, no, no},
 		{`uid = 8`, func(a *Attempt) { a.UID = 8 }, yes, yes},
 		{`exe = "/usr/bin/python3"`, func(a *Attempt) { a.UID = 8 }, no, yes},
-		{`exe = "/usr/bin/python3"`, func(a *Attempt) { a.UID, a.Grant = 8, "g_abc" }, yes, yes},
+		{`exe = "/usr/bin/python3"`, func(a *Attempt) { a.UID, a.Grant = 8, "g_aaaaaaaaaaaaaaaaaaaaaaaaaa" }, yes, yes},
 		{`exe = "/usr/bin/python3"`, same, yes, yes}, {`exe = "/usr/bin/curl"`, same, no, no},
 		{`exe = "/usr/bin/python3"`, func(a *Attempt) { a.Evidence.Exe += " (deleted)" }, no, yes},
 		{`exe = "/usr/bin/python3"`, func(a *Attempt) { a.Evidence.Known &^= FactExe }, unclear, unclear},
@@ -254,7 +254,7 @@ func TestWho(t *testing.T) {
 		{`unit = "other", exe = "/usr/bin/python3"`, func(a *Attempt) { a.Evidence.Known &^= FactExe }, no, no},
 		{`tty = true`, same, yes, yes}, {`tty = false`, same, no, no}, {`tty = false`, func(a *Attempt) { a.Evidence.TTY = false }, yes, yes},
 		{`tty = true`, func(a *Attempt) { a.Evidence.Known &^= FactTTY }, unclear, unclear},
-		{`grant = "*"`, same, no, no}, {`grant = "*"`, func(a *Attempt) { a.Grant = "g_abc" }, yes, yes}, {`grant = "g_abd"`, func(a *Attempt) { a.Grant = "g_abc" }, no, no},
+		{`grant = "*"`, same, no, no}, {`grant = "*"`, func(a *Attempt) { a.Grant = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa" }, yes, yes}, {`grant = "g_bbbbbbbbbbbbbbbbbbbbbbbbbb"`, func(a *Attempt) { a.Grant = "g_aaaaaaaaaaaaaaaaaaaaaaaaaa" }, no, no},
 		{`oidc = { issuer = "https://i", repository_id = 1 }`, same, no, no},
 		{`oidc = { issuer = "https://i", repository_id = 1 }`, func(a *Attempt) { a.Issuer, a.Claims = "https://i", map[string]string{"repository_id": "1"} }, yes, yes},
 		{`oidc = { issuer = "https://i", repository_id = ["1", "2"], ref = "main" }`, func(a *Attempt) {

@@ -116,3 +116,23 @@ func TestNestingIsCountedOutsideStrings(t *testing.T) {
 		"version = 1\nx = 1 # ' " + deep + "\ny = " + deep: `line 3: it nests too deeply`,
 	})
 }
+
+// A rule that names a grant names all of it, or says by a * that it does not: the start of a
+// name, as commands take it, fits no grant, and a rule that denies by it would deny nothing.
+func TestGrantsAreNamedWhole(t *testing.T) {
+	letters := func(n int) string { return "g_" + strings.Repeat("a", n) }
+	const want = `line 6, rule "a", "grant": `
+	for _, name := range []string{"g_", "g_wjfphhzy", letters(25), letters(27), letters(26) + "*", "x*", "g*", "g_*8", "*a"} {
+		refusals(t, map[string]string{oneRule + "who = { grant = \"" + name + "\" }": want})
+		if err := new(Attempt).As("grant=" + name); err == nil {
+			t.Errorf("who asks, grant %s: got no error", name)
+		}
+	}
+	for name, meant := range map[string]bool{"*": true, "g_*": true, "g_a*": true, "g_*b": false, letters(25) + "*": true, letters(26): true} {
+		p := rules(t, "effect = \"deny\"\nwhat = \"*\"\nwho = { grant = \""+name+"\" }", "effect = \"allow\"\nwhat = \"*\"")
+		a := writer("GET", customers)
+		if a.Grant = letters(26); p.Decide(a).Effect == Deny != meant {
+			t.Errorf("grant %s: got %+v", name, p.Decide(a))
+		}
+	}
+}

@@ -3,16 +3,17 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
 // A rule is found by what it shares with the fewest others, whatever else it says.
 func TestRarestPartOfWho(t *testing.T) {
 	for _, c := range []struct{ name, table string }{
-		{"grants", "who = { exe = \"/a\", grant = \"g_#\", oidc = { issuer = \"i\", ref = \"main\" } }"},
-		{"claims", "who = { exe = \"/a\", grant = \"g_a\", uid = 7, oidc = { issuer = \"i\", ref = \"main\", x = [\"#\", \"o#\"] } }"},
+		{"grants", "who = { exe = \"/a\", grant = \"g_a#\", oidc = { issuer = \"i\", ref = \"main\" } }"},
+		{"claims", "who = { exe = \"/a\", grant = \"g_aaaaaaaaaaaaaaaaaaaaaaaaaa\", uid = 7, oidc = { issuer = \"i\", ref = \"main\", x = [\"#\", \"o#\"] } }"},
 		{"claims of a number", "who = { uid = 7, oidc = { issuer = \"i\", ref = \"main\", x = # } }"},
-		{"programs", "who = { exe = \"/#\", grant = \"g_a\", uid = 7 }"},
+		{"programs", "who = { exe = \"/#\", grant = \"g_aaaaaaaaaaaaaaaaaaaaaaaaaa\", uid = 7 }"},
 		{"users", "who = { exe = \"/a\", uid = # }"},
 		{"hashes", "who = { exe = \"/a\", exe_sha256 = \"000000000000000000000000000000000000000000000000000000000000000#\" }"},
 		{"containers", "who = { container = \"c#\", unit = \"u\" }"},
@@ -21,7 +22,7 @@ func TestRarestPartOfWho(t *testing.T) {
 		tables := many(9, c.table+"\nwhat = \"suiteql\"")
 		if c.name == "grants" {
 			for i := range tables {
-				tables[i] = fmt.Sprintf("effect = \"allow\"\nwho = { exe = \"/a\", grant = \"g_%c\", oidc = { issuer = \"i\", ref = \"main\" } }\nwhat = \"suiteql\"", 'a'+i)
+				tables[i] = fmt.Sprintf("effect = \"allow\"\nwho = { exe = \"/a\", grant = \"g_%s\", oidc = { issuer = \"i\", ref = \"main\" } }\nwhat = \"suiteql\"", strings.Repeat(string(rune('a'+i)), grantLetters))
 			}
 		}
 		b := rules(t, tables...).index.buckets[""][SuiteQLPath]
@@ -79,7 +80,7 @@ func TestNoIdentityTriesNoJobs(t *testing.T) {
 // process, by those that allow others: only what does not allow could be meant for it.
 func TestRulesForOthersAreNotTried(t *testing.T) {
 	for table, want := range map[string]int{
-		"effect = \"deny\"\nwho.uid = 1#": 0, "effect = \"allow\"\nwho.uid = 1#": 0, "effect = \"deny\"\nwho.grant = \"g_a\"": 0,
+		"effect = \"deny\"\nwho.uid = 1#": 0, "effect = \"allow\"\nwho.uid = 1#": 0, "effect = \"deny\"\nwho.grant = \"g_aaaaaaaaaaaaaaaaaaaaaaaaaa\"": 0,
 		"effect = \"deny\"\nwho.exe = \"/#\"": 1, "effect = \"ask\"\nwho.exe = \"/#\"": 1, "effect = \"allow\"\nwho.exe = \"/#\"": 0,
 	} {
 		p := rules(t, many(3, table+"\nwhat = \"suiteql\"")...)

@@ -286,7 +286,7 @@ name = "reads"
 profile = "acme"
 environment = "production"
 do = "GET https://1234567.suitetalk.api.netsuite.com/services/rest/record/v1/customer/1?fields=id"
-as = "uid=7,exe=/usr/bin/python3,exe_sha256=ab,unit=a.service,container=,tty=no,grant=g_a,issuer=https://i,claim.ref=main"
+as = "uid=7,exe=/usr/bin/python3,exe_sha256=ab,unit=a.service,container=,tty=no,grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa,issuer=https://i,claim.ref=main"
 at = "2026-11-27T10:00:00+01:00"
 want = "allow"
 rule = "r0"
@@ -304,7 +304,7 @@ want = "deny"
 	}
 	at, _ := time.Parse(time.RFC3339, "2026-11-27T10:00:00+01:00")
 	want := Attempt{
-		UID: 7, Owner: 5, Grant: "g_a", Issuer: "https://i", Claims: map[string]string{"ref": "main"}, Profile: "acme", Environment: "production", Access: Write, Kind: KindSign,
+		UID: 7, Owner: 5, Grant: "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", Issuer: "https://i", Claims: map[string]string{"ref": "main"}, Profile: "acme", Environment: "production", Access: Write, Kind: KindSign,
 		Method: "GET", Host: "1234567.suitetalk.api.netsuite.com", Path: customers + "/1", Time: at,
 		Evidence: Evidence{Known: 15, Exe: "/usr/bin/python3", SHA256: "ab", Unit: "a.service"},
 	}
@@ -328,16 +328,17 @@ want = "deny"
 		"[[case]]":                               ": it has no profile",
 		"[[case]]\nname = \"nightly\"":           `case "nightly": it has no profile`,
 		strings.Replace(text, "as =", "As =", 1): `"As": unknown key; write it as`,
-		strings.Replace(text, "want = \"allow\"", "want = \"yes\"", 1):   `"want": it is one of`,
-		strings.Replace(text, "tty=no", "tty=1", 1):                      "is none of uid",
-		strings.Replace(text, "grant=g_a", "grant=bogus", 1):             `"bogus" is no grant`,
-		strings.Replace(text, "grant=g_a", "grant=*", 1):                 `"*" is no grant`,
-		strings.Replace(text, "grant=g_a", "grant=g_*", 1):               `"g_*" is no grant`,
-		strings.Replace(text, "uid=7", "uid=x", 1):                       "is no user ID",
-		strings.Replace(text, "uid=7", "uid", 1):                         "is no NAME=VALUE",
-		strings.Replace(text, "do = \"GET https", "do = \"get https", 1): "is no \\\"METHOD URL\\\"",
-		strings.Replace(text, "+01:00", "", 1):                           "it looks like 2026",
-		strings.Replace(text, "\"read\"", "\"all\"", 1):                  `"access": it is one of read, write`,
+		strings.Replace(text, "want = \"allow\"", "want = \"yes\"", 1):                     `"want": it is one of`,
+		strings.Replace(text, "tty=no", "tty=1", 1):                                        "is none of uid",
+		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=bogus", 1):      `"bogus" is no grant`,
+		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=*", 1):          `"*" is no grant`,
+		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=g_*", 1):        `"g_*" is no grant`,
+		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=g_aaaaaaaa", 1): `"g_aaaaaaaa" is no grant: one is named whole`,
+		strings.Replace(text, "uid=7", "uid=x", 1):                                         "is no user ID",
+		strings.Replace(text, "uid=7", "uid", 1):                                           "is no NAME=VALUE",
+		strings.Replace(text, "do = \"GET https", "do = \"get https", 1):                   "is no \\\"METHOD URL\\\"",
+		strings.Replace(text, "+01:00", "", 1):                                             "it looks like 2026",
+		strings.Replace(text, "\"read\"", "\"all\"", 1):                                    `"access": it is one of read, write`,
 		text + "x = 1": `"x": unknown key`,
 		"x = 1":        `"x": unknown key`,
 	} {

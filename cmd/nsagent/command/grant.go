@@ -52,12 +52,12 @@ the next grant that is made.`,
 func grantRows(all []*pb.Grant) [][]string {
 	rows := [][]string{{"ID", "STATE", "PROFILES", "ENDS", "MADE"}}
 	for _, g := range all {
-		rows = append(rows, []string{shortGrant(g.GetId()), g.GetState(), strings.Join(profileNames(g), " "), day(g.GetNotAfter(), ""), day(g.GetCreatedAt(), "")})
+		rows = append(rows, []string{g.GetId(), g.GetState(), strings.Join(profileNames(g), " "), day(g.GetNotAfter(), ""), day(g.GetCreatedAt(), "")})
 	}
 	return rows
 }
 
-// shortGrant is as much of a grant's id as people need.
+// shortGrant is as much of a grant's id as people need to tell it from others.
 func shortGrant(id string) string { return id[:min(len("g_")+idLength, len(id))] }
 
 func profileNames(g *pb.Grant) []string {
