@@ -33,6 +33,10 @@ const (
 	KindToken Kind = "token"
 )
 
+// NoProfile stands in an Attempt that is about no profile in particular. It is no name: no
+// rule that names profiles fits, but for one that names them all by "*".
+const NoProfile = "?"
+
 // Attempt is what somebody tries to do.
 type Attempt struct {
 	// UID is the user of the process that asks, as the kernel tells it; Owner the user

@@ -27,8 +27,9 @@ func newPolicyExplain(e *env) *cobra.Command {
 		Short: "Say which rule decides, and why not those before it",
 		Long: `Say which rule of the policy in force decides a request with the profile of -p,
 and why each rule before it did not match. In place of METHOD URL stand also
-suiteql, passport, connect, assertion or token. With --file a draft is asked,
-and with --environment nothing but the draft: no agent and no profile.
+suiteql, passport, connect, assertion or token. With --file a draft is asked.
+With --environment as well it takes no agent, and needs no profile: where none
+is named, no rule for certain profiles matches.
 
 WHO is a list such as uid=1000,exe=/usr/bin/python3,unit=nightly.service,tty=no.
 There are also exe_sha256, container, grant, issuer and claim.NAME. What is not
@@ -92,7 +93,8 @@ func runPolicyExplain(ctx context.Context, e *env, o explainOptions, args []stri
 			return err
 		}
 		if at.Profile == "" {
-			return usage("no profile is named", "rules are for profiles", "name one:  nsagent -p NAME policy explain …")
+			at.Profile = policy.NoProfile
+			e.note("no profile is named, so that no rule for certain profiles matches; to name one:  nsagent -p NAME policy explain …")
 		}
 		if at.Access == "" {
 			at.Access = policy.Write
