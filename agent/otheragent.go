@@ -166,7 +166,7 @@ func (a *Agent) elsewhere(err error) error {
 	}
 	holder := Other{PID: lockedBy("/proc/locks", reason(err, audit.ErrInUse))}
 	if a.cfg.Bundle != nil { // whose log is its own, and that of no vault
-		return refuse(err, pb.CodeRunning, "this bundle is served already", holder.Why()+", and one agent at a time works with a bundle", "use that agent, without --bundle, or end it:  nsagent agent stop")
+		return refuse(err, pb.CodeRunning, "this bundle is served already", holder.Why()+", and one agent at a time works with a bundle", "use it without --bundle where  nsagent status  shows it; else wait for its end")
 	}
 	o, there := LookForOther(a.cfg.Paths)
 	if !there {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -55,9 +56,11 @@ func tokenError(err error) error {
 // bundleToServe returns what the agent process is told of a bundle, and what it reads the tokens
 // from. The caller closes that.
 func bundleToServe(file string) (flags bundleFlags, inputs []*os.File, err error) {
-	if _, err := readBundle(file); err != nil {
+	text, err := readBundle(file)
+	if err != nil {
 		return flags, nil, err
 	}
+	flags.sum = sha256.Sum256(text)
 	if flags.file, err = absolute(file); err != nil {
 		return flags, nil, err
 	}
@@ -92,8 +95,9 @@ func readBundle(file string) ([]byte, error) {
 
 // bundleFlags are what the process that serves a bundle is told.
 type bundleFlags struct {
-	file    string // absolute
-	idToken bool   // the descriptor of an ID token follows that of the unlock token
+	file    string            // absolute
+	sum     [sha256.Size]byte // of its text, where this process has read it
+	idToken bool              // the descriptor of an ID token follows that of the unlock token
 }
 
 // args returns them as arguments.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/agent/supervise"
+	"github.com/nsagent/nsagent/internal/atomicfile"
 	"github.com/nsagent/nsagent/internal/socketpath"
 )
 
@@ -30,6 +31,7 @@ const (
 type privateAgent struct {
 	dir, socket string
 	held        *os.File // dir, locked: this process lives
+	turn        *atomicfile.Guard
 	process     *os.Process
 	ended       <-chan error
 }
@@ -55,7 +57,11 @@ func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, e
 	}
 	clearPrivate(p.RuntimeDir)
 	a := &privateAgent{}
+	if a.turn, err = e.turnToServe(ctx, p, flags); err != nil {
+		return nil, err
+	}
 	if a.dir, err = os.MkdirTemp(p.RuntimeDir, privatePrefix); err != nil {
+		a.turn.Unlock()
 		return nil, agentFailure("the agent cannot be started", err)
 	}
 	if a.held, err = hold(a.dir); err != nil {
@@ -112,6 +118,7 @@ func (a *privateAgent) stop() {
 	}
 	_ = os.RemoveAll(a.dir)
 	_ = a.held.Close() // of nil it does nothing
+	a.turn.Unlock()
 }
 
 // hold locks a directory for as long as this process lives, or until the file is closed; by a

@@ -107,6 +107,9 @@ func startAgent(ctx context.Context, e *env) error {
 		}
 		return alreadyRunning()
 	}
+	if noVaultYet(p) && client.UnlockTokenNamed() {
+		return noVaultHere(p)
+	}
 	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
 	if err != nil {
 		return err
