@@ -3,6 +3,8 @@ package command
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -80,6 +82,22 @@ func (e *env) namedBy(p socketpath.Paths) string {
 		return "--socket"
 	default:
 		return "NSAGENT_SOCK"
+	}
+}
+
+// onlyForUse refuses to manage at a socket that somebody named and that has none to manage
+// beside it: that of a grant, or of a program of exec. The agent is there, and whoever is
+// restricted to such a socket is not sent to a wider one.
+func (e *env) onlyForUse(ctx context.Context, p socketpath.Paths) error {
+	if _, err := os.Lstat(p.Admin); !p.SocketNamed || !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := agentPID(ctx, p.Agent); err != nil {
+		return nil //nolint:nilerror // nobody is there, which is for the call to say
+	}
+	return &client.Error{
+		Code: pb.CodeAgent, Message: "nothing can be managed from here", Why: "the socket that " + e.namedBy(p) + " names is for one program, or one grant",
+		Next: "leave it to whoever owns the vault, outside of  nsagent exec",
 	}
 }
 

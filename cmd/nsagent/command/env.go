@@ -200,6 +200,9 @@ func (e *env) dialAdmin(ctx context.Context) (*client.Admin, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.onlyForUse(ctx, p); err != nil {
+		return nil, err
+	}
 	return reach(ctx, e, p, func() (*client.Admin, error) { return client.DialAdmin(ctx, client.WithSocket(p.Admin)) })
 }
 
