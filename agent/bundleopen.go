@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nsagent/nsagent/internal/grantkey"
@@ -60,7 +61,7 @@ func (a *Agent) openBundle(ctx context.Context) error {
 	_, _ = rand.Read(challenge) // never fails, crypto/rand says
 	t, err := a.takeApart(text, challenge)
 	if err != nil {
-		return badToken(err)
+		return badTokenText(err)
 	}
 	defer t.shares.Destroy()
 	b, err := bundle.Parse(cfg.Text, t.issuer)
@@ -105,17 +106,25 @@ func unread(err error, message, next string) error {
 	return err
 }
 
+// badTokenText says what is wrong with the text of a token, never what is in it.
+func badTokenText(err error) error {
+	if errors.Is(err, unlocktoken.ErrEmpty) {
+		return refuse(errors.Join(ErrGrant, err), pb.CodeLocked, "the unlock token is empty", "nothing was in the file, or came by the descriptor, that was to have it", "give it as a secret of the job:  nsagent help ci")
+	}
+	if _, why, known := strings.Cut(err.Error(), unlocktoken.ErrFormat.Error()+": "); known {
+		return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token was not taken", why, "give the token as  nsagent grant new  printed it")
+	}
+	return badToken(err)
+}
+
 // takeApart reads the text of a token and proves, for a challenge, that it is whole. What
 // the parser leaves on the heap is erased.
 func (a *Agent) takeApart(text secret.Bytes, challenge []byte) (t shownToken, err error) {
 	err = text.Use(func(p []byte) error {
-		for len(p) > 0 && (p[len(p)-1] == '\n' || p[len(p)-1] == '\r') {
-			p = p[:len(p)-1]
-		}
 		var err error
 		secret.Do(func() {
 			var token *unlocktoken.Token
-			if token, err = unlocktoken.Parse(p); err != nil {
+			if token, err = unlocktoken.ParseLine(p); err != nil {
 				return
 			}
 			defer token.Wipe()

@@ -44,13 +44,9 @@ func (t *idToken) take() ([]byte, error) {
 var ambientIDToken = sync.OnceValues(readIDToken)
 
 func readIDToken() (*idToken, error) {
-	kind := tokenenv.IDToken()
-	text, from, err := readNamed(kind)
+	text, from, err := readNamed(tokenenv.IDToken())
 	if err != nil || from == "" {
 		return nil, err
 	}
-	if text = bytes.TrimRight(text, "\r\n"); len(text) == 0 {
-		return nil, asError(kind.Unusable("in "+from+": it is empty", nil))
-	}
-	return &idToken{text: text}, nil
+	return &idToken{text: bytes.TrimRight(text, "\r\n")}, nil
 }

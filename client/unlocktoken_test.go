@@ -86,7 +86,7 @@ func TestTokenIsNeverLeftOut(t *testing.T) {
 func TestBadTokenText(t *testing.T) {
 	d := shared(t).agent
 	for name, c := range map[string]struct{ text, why string }{
-		"empty": {"", "does not start with nst1_"}, "cut": {string(d.tokenText(t, "acme-sb1")[:200]), "checksum"},
+		"empty": {"", "it is empty"}, "cut": {string(d.tokenText(t, "acme-sb1")[:200]), "checksum"},
 		"something else": {"ghp_0123456789", "does not start with nst1_"}, "only a prefix": {"nst1_", "too short"},
 	} {
 		_, err := client.Dial(t.Context(), client.WithSocket(d.socket()), client.WithUnlockToken([]byte(c.text)))
@@ -175,18 +175,18 @@ func TestTokenFromTheEnvironment(t *testing.T) {
 		want string
 	}{
 		"empty":             {[]string{"NSAGENT_TOKEN="}, "NSAGENT_TOKEN is set, and empty: the job has no such secret [NSA-LOCKED]"},
-		"a fork's job":      {[]string{"NSAGENT_TOKEN=", "GITHUB_EVENT_NAME=pull_request_target"}, "empty: GitHub does not pass secrets to workflows from forks [NSA-LOCKED]"},
+		"a fork's job":      {[]string{"NSAGENT_TOKEN=", "GITHUB_EVENT_NAME=pull_request"}, "empty: GitHub does not pass secrets to workflows from forks, nor to Dependabot's [NSA-LOCKED]"},
 		"no name":           {[]string{"NSAGENT_TOKEN_FILE="}, "NSAGENT_TOKEN_FILE is set, and empty"},
 		"no file":           {[]string{"NSAGENT_TOKEN_FILE=/nowhere"}, "the file that NSAGENT_TOKEN_FILE names cannot be read"},
-		"an empty file":     {[]string{"NSAGENT_TOKEN_FILE=" + nothing}, "in NSAGENT_TOKEN_FILE: "},
+		"an empty file":     {[]string{"NSAGENT_TOKEN_FILE=" + nothing}, "what NSAGENT_TOKEN_FILE names is empty: the job has no such secret [NSA-LOCKED]"},
 		"a longer file":     {[]string{"NSAGENT_TOKEN_FILE=" + longer}, "in NSAGENT_TOKEN_FILE: "},
 		"a directory":       {[]string{"NSAGENT_TOKEN_FILE=/"}, "the file that NSAGENT_TOKEN_FILE names cannot be read: is a directory"},
 		"no descriptor":     {[]string{"NSAGENT_TOKEN_FD=99"}, "what NSAGENT_TOKEN_FD names cannot be read"},
 		"no number":         {[]string{"NSAGENT_TOKEN_FD=x"}, "NSAGENT_TOKEN_FD is not the number of a descriptor"},
 		"two":               {[]string{"NSAGENT_TOKEN=" + string(text), "NSAGENT_TOKEN_FD=3"}, "more than one unlock token is named"},
 		"garbage":           {[]string{"NSAGENT_TOKEN=garbage"}, "in NSAGENT_TOKEN: "},
-		"two line ends":     {[]string{"NSAGENT_TOKEN=" + string(text) + "\n\n"}, "in NSAGENT_TOKEN: "},
-		"a blank before it": {[]string{"NSAGENT_TOKEN= " + string(text)}, "in NSAGENT_TOKEN: "},
+		"two line ends":     {[]string{"NSAGENT_TOKEN=" + string(text) + "\n\n"}, "in NSAGENT_TOKEN: there is more than one line end behind it"},
+		"a blank before it": {[]string{"NSAGENT_TOKEN= " + string(text)}, "in NSAGENT_TOKEN: there is a space"},
 	} {
 		if out, err := run(c.env...); err == nil || !strings.HasPrefix(out, "named true\n") || !strings.Contains(out, c.want) || strings.Contains(out, "1\n") || strings.Contains(out, string(text)) {
 			t.Errorf("%s: got %q, %v, want %q", name, out, err, c.want)

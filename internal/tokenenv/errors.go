@@ -1,11 +1,13 @@
 package tokenenv
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"strconv"
 	"strings"
 
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -28,10 +30,11 @@ func (k Kind) Unusable(why string, cause error) *Error {
 	return &Error{pb.CodeGrant, "the " + k.name + " cannot be used", why, k.next, cause}
 }
 
-// Missing is the refusal to go on without a token. Where GitHub passes none, that is why.
+// Missing is the refusal to go on without a token. Where the CI service withholds it, that is
+// why.
 func (k Kind) Missing(message, why string) *Error {
-	if k.value != "" && strings.HasPrefix(os.Getenv("GITHUB_EVENT_NAME"), "pull_request") {
-		why = "GitHub does not pass secrets to workflows from forks"
+	if k.value != "" { // the service makes the others itself
+		why = cmp.Or(withheld(), why)
 	}
 	return &Error{Code: k.missing, Message: message, Why: why, Next: k.give}
 }
@@ -44,12 +47,44 @@ func (k Kind) several() *Error {
 	return &Error{Code: pb.CodeUsage, Message: "more than one " + k.name + " is named", Why: "of " + all + " one counts", Next: "set one of them"}
 }
 
-// noFile is the refusal where the file that the variable names cannot be opened.
+// noFile is the refusal where the file that the variable names cannot be opened. It repeats
+// nothing that may be a token: logs of jobs are read by many.
 func (s *Source) noFile(cause error) *Error {
 	e := s.unreadable(cause)
-	e.Why, e.Next = "the file that "+s.Variable+" names cannot be read: "+reason(cause), "see who may read it:  ls -l "+strconv.Quote(s.value)
+	switch {
+	case isToken(s.value):
+		e.Why, e.Next = s.Variable+" holds the token itself, and takes the path of a file", s.kind.itself
+	case isPath(s.value):
+		e.Why, e.Next = "the file that "+s.Variable+" names cannot be read: "+reason(cause), "see who may read it:  ls -l "+strconv.Quote(s.value)
+		return e
+	default:
+		e.Why, e.Next = "what "+s.Variable+" holds is no path of a file", "see what it is set to; it takes a path"
+	}
+	e.Cause = errors.Unwrap(cause) // without the path
 	return e
 }
+
+// isToken reports whether the value of a variable that takes a path is a token of either kind.
+func isToken(value string) bool {
+	value = strings.Trim(value, " \t\r\n\"'")
+	return strings.HasPrefix(value, unlocktoken.Prefix) || strings.HasPrefix(value, "eyJ") && strings.Count(value, ".") == 2
+}
+
+// isPath reports whether a value can be the path of a file.
+func isPath(value string) bool {
+	if strings.ContainsAny(value, "\r\n") {
+		return false
+	}
+	for name := range strings.SplitSeq(value, "/") {
+		if len(name) > maxName {
+			return false
+		}
+	}
+	return true
+}
+
+// maxName is the most bytes of a name within a path.
+const maxName = 255
 
 // noDescriptor is the refusal where nothing is open at the descriptor.
 func (s *Source) noDescriptor(cause error) *Error {

@@ -24,6 +24,7 @@ type Kind struct {
 	name            string
 	max             int    // bytes, without a line end
 	next            string // what to do where one cannot be used
+	itself          string // what to do where file holds the token
 	// missing is the code where there is none, noSecret why, and give what to do then.
 	missing        pb.Code
 	noSecret, give string
@@ -34,6 +35,7 @@ func UnlockToken() Kind {
 	return Kind{
 		value: "NSAGENT_TOKEN", file: "NSAGENT_TOKEN_FILE", fd: "NSAGENT_TOKEN_FD",
 		name: "unlock token", max: unlocktoken.MaxText, next: "give it as it was printed, one line from nst1_ on",
+		itself:  "give it as NSAGENT_TOKEN, or make that a variable of type File (GitLab)",
 		missing: pb.CodeLocked, noSecret: "the job has no such secret", give: "give it as a secret of the job:  nsagent help ci",
 	}
 }
@@ -45,6 +47,7 @@ func IDToken() Kind {
 	return Kind{
 		file: "NSAGENT_OIDC_TOKEN_FILE", fd: "NSAGENT_OIDC_TOKEN_FD",
 		name: "ID token of the job", max: 16 << 10, next: next,
+		itself:  "write it to a file, and name that:  nsagent help ci",
 		missing: pb.CodeGrant, noSecret: "the CI service has given none", give: next,
 	}
 }
@@ -78,14 +81,15 @@ func (k Kind) Take() (*Source, error) {
 	switch {
 	case several:
 		return nil, k.several()
-	case found != nil && found.value == "":
+	case found != nil && strings.TrimSpace(found.value) == "":
 		return nil, k.Missing(found.Variable+" is set, and empty", k.noSecret)
 	}
 	return found, nil
 }
 
-// Read returns the text of the token, with its line end if it has one. Of one that is too
-// long it returns so much that whoever parses it sees that.
+// Read returns the text of the token, with its line end if it has one; where there is none, an
+// *Error as of a variable that is set and empty. Of one that is too long it returns so much
+// that whoever parses it sees that.
 func (s *Source) Read() ([]byte, error) {
 	if s.Variable == s.kind.value {
 		return []byte(s.value), nil
@@ -98,6 +102,9 @@ func (s *Source) Read() ([]byte, error) {
 	text, err := Read(f, s.kind.max)
 	if err != nil {
 		return nil, s.unreadable(err)
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, s.kind.Missing("what "+s.Variable+" names is empty", s.kind.noSecret)
 	}
 	return text, nil
 }
@@ -145,7 +152,7 @@ func (s *Source) open() (*os.File, error) {
 	}
 	n, err := strconv.ParseUint(s.value, 10, 16)
 	if err != nil {
-		return nil, s.noNumber(err)
+		return nil, s.noNumber(errors.Unwrap(err)) // without the value
 	}
 	f, err := takeDescriptor(int(n), s.Variable) // #nosec G115 -- of 16 bits
 	if errors.Is(err, errOutput) {
@@ -191,7 +198,7 @@ func descriptorAt(path string) (n int, ok bool) {
 // Parse reads the text of an unlock token, which may end in a line end; from says for people
 // where it is.
 func Parse(text []byte, from string) (*unlocktoken.Token, error) {
-	t, err := unlocktoken.Parse(bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")))
+	t, err := unlocktoken.ParseLine(text)
 	if err != nil {
 		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrFormat.Error()+": ")
 		return nil, UnlockToken().Unusable("in "+from+": "+cmp.Or(why, "it is damaged, or a part is missing"), err)

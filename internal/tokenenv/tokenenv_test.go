@@ -92,17 +92,6 @@ func TestEachWayGivesTheToken(t *testing.T) {
 	}
 }
 
-// A file may be empty: that it holds no token, whoever parses it says.
-func TestEmptyFilesAreRead(t *testing.T) {
-	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": written(t, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, err := s.Read(); err != nil || len(text) != 0 {
-		t.Errorf("got %q, %v", text, err)
-	}
-}
-
 // A file that is longer than a token may be is read no further than it takes to tell.
 func TestLongFilesAreCut(t *testing.T) {
 	s, err := take(t, tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": written(t, strings.Repeat("x", unlocktoken.MaxText+100))})
@@ -136,8 +125,8 @@ func TestRefusals(t *testing.T) {
 			tokenenv.Error{Code: pb.CodeUsage, Message: "more than one ID token of the job is named", Why: "of NSAGENT_OIDC_TOKEN_FILE and NSAGENT_OIDC_TOKEN_FD one counts", Next: "set one of them"}},
 		"empty": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN": "", "GITHUB_EVENT_NAME": "push"},
 			tokenenv.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN is set, and empty", Why: "the job has no such secret", Next: "give it as a secret of the job:  nsagent help ci"}},
-		"empty for a fork": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request_target"},
-			tokenenv.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN_FILE is set, and empty", Why: "GitHub does not pass secrets to workflows from forks", Next: "give it as a secret of the job:  nsagent help ci"}},
+		"empty for a fork": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_EVENT_PATH": ""},
+			tokenenv.Error{Code: pb.CodeLocked, Message: "NSAGENT_TOKEN_FILE is set, and empty", Why: "GitHub does not pass secrets to workflows from forks, nor to Dependabot's", Next: "give it as a secret of the job:  nsagent help ci"}},
 		"empty ID token": {tokenenv.IDToken(), map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "", "GITHUB_EVENT_NAME": "pull_request"},
 			tokenenv.Error{Code: pb.CodeGrant, Message: "NSAGENT_OIDC_TOKEN_FILE is set, and empty", Why: "the CI service has given none", Next: "see how to get one:  nsagent help ci"}},
 		"no file": {tokenenv.UnlockToken(), map[string]string{"NSAGENT_TOKEN_FILE": "/nowhere"},
