@@ -40,6 +40,7 @@ func refuseToken(c *cobra.Command, args []string) error {
 		}
 	})
 	for _, text := range texts {
+		text = strings.Trim(text, " \t\r\n\"'")
 		if !strings.HasPrefix(text, unlocktoken.Prefix) {
 			continue
 		}

@@ -68,15 +68,15 @@ func (e *env) say(format string, args ...any) {
 }
 
 // printable returns args for a line of text: what stands in a name, a path or a message
-// neither moves the cursor nor begins a line.
+// neither moves the cursor nor begins a line, and a token that stands there is not shown.
 func printable(args []any) []any {
 	out := slices.Clone(args)
 	for i, a := range out {
 		switch a := a.(type) {
 		case string:
-			out[i] = noControls(a)
+			out[i] = withoutTokens(noControls(a))
 		case error:
-			out[i] = noControls(a.Error())
+			out[i] = withoutTokens(noControls(a.Error()))
 		}
 	}
 	return out

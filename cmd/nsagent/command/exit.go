@@ -54,7 +54,7 @@ func (e *env) exit(err error) int {
 		lines = append(lines, "  "+why, fmt.Sprintf("%s [%s]", pad("  "+next, codeColumn), f.Code))
 	}
 	lines[0] = e.errScreen.paint(red, "nsagent:") + strings.TrimPrefix(lines[0], "nsagent:")
-	fmt.Fprintln(e.stderr, strings.Join(lines, "\n"))
+	fmt.Fprintln(e.stderr, withoutTokens(strings.Join(lines, "\n")))
 	if e.failureCode != 0 {
 		return e.failureCode
 	}

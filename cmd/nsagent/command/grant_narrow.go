@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -51,7 +52,7 @@ func (f *tokenFlags) text(e *env) (text []byte, from string, err error) {
 	default:
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, "", usage("the unlock token cannot be read", err.Error(), "")
+			return nil, "", usage("the unlock token cannot be read", unreadable(fileOf("token-file"), err), "")
 		}
 		defer func() { _ = file.Close() }()
 		e.noteReadable(f.file)
@@ -59,6 +60,9 @@ func (f *tokenFlags) text(e *env) (text []byte, from string, err error) {
 	}
 	if text, err = tokenenv.Read(source, unlocktoken.MaxText); err != nil {
 		return nil, "", usage("the unlock token cannot be read", plain(err), "")
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, "", usage("no unlock token is given", "nothing came from "+from, "name a file:  --token-file F, or - for stdin")
 	}
 	return text, from, nil
 }

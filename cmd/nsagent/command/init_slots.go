@@ -208,7 +208,7 @@ func (o initOptions) getKeyFile(arena *secret.Arena) (key secret.Bytes, made boo
 		key, err := newKeyFile(arena, o.keyFile)
 		return key, err == nil, err
 	}
-	key, err = readKeyFile(arena, o.keyFile)
+	key, err = readKeyFile(arena, o.keyFile, fileOf("key-file"))
 	return key, false, err
 }
 

@@ -31,38 +31,42 @@ func (e *env) configuredKeyFile(arena *secret.Arena) (secret.Bytes, error) {
 	if err != nil || c.KeyFile == "" {
 		return secret.Bytes{}, err
 	}
-	return readKeyFile(arena, c.KeyFile)
+	return readKeyFile(arena, c.KeyFile, c.KeyFile)
 }
 
-func readKeyFile(arena *secret.Arena, path string) (secret.Bytes, error) {
+// readKeyFile reads a key file; named is how it is called for people while nobody knows that
+// there is one.
+func readKeyFile(arena *secret.Arena, path, named string) (secret.Bytes, error) {
 	text, err := slotkey.Read(arena, path)
-	return decodeKeyFile(arena, text, path, err)
+	if err == nil {
+		named = path
+	}
+	return decodeKeyFile(arena, text, named, err)
 }
 
 // decodeKeyFile returns the key in the text of a key file, unless reading it gave err.
-func decodeKeyFile(arena *secret.Arena, text secret.Bytes, path string, err error) (secret.Bytes, error) {
+func decodeKeyFile(arena *secret.Arena, text secret.Bytes, named string, err error) (secret.Bytes, error) {
 	if err != nil {
-		return secret.Bytes{}, fileFault("the key file", path, err)
+		return secret.Bytes{}, fileFault("the key file", named, err)
 	}
 	defer text.Destroy()
 	key, err := slotkey.DecodeFile(arena, text)
 	if errors.Is(err, slotkey.ErrFile) {
-		return secret.Bytes{}, &client.Error{Code: pb.CodeKey, Message: path + " is not a key file", Why: after(err, slotkey.ErrFile), Next: "make one:  nsagent key add key-file --new-key-file F"}
+		return secret.Bytes{}, &client.Error{Code: pb.CodeKey, Message: named + " is not a key file", Why: after(err, slotkey.ErrFile), Next: "make one:  nsagent key add key-file --new-key-file F"}
 	}
 	return key, err
 }
 
-// fileFault returns why a file with a key cannot be used, in the form for people.
-func fileFault(what, path string, err error) error {
-	f := &client.Error{Code: pb.CodeKey, Message: what + " cannot be read", Why: plain(err)}
+// fileFault returns why a file with a key cannot be used, in the form for people; named is how
+// the file is called for them.
+func fileFault(what, named string, err error) error {
+	f := &client.Error{Code: pb.CodeKey, Message: what + " cannot be read", Why: unreadable(named, err)}
 	switch {
 	case errors.Is(err, slotkey.ErrUnsafe):
 		f.Code, f.Message = pb.CodeUnsafe, what+" is not safe to use"
 		f.Why, f.Next = cutFix(after(err, slotkey.ErrUnsafe))
-	case errors.Is(err, fs.ErrNotExist):
-		f.Message, f.Why = "there is no file "+path, what+" should be in it"
 	case errors.Is(err, secret.ErrTooLong):
-		f.Message, f.Why = path+" is too long for "+what, "is that the right file?"
+		f.Message, f.Why = named+" is too long for "+what, "is that the right file?"
 	}
 	return f
 }
@@ -108,7 +112,7 @@ func (e *env) readRecovery(arena *secret.Arena, path string) (secret.Bytes, erro
 		text, err = slotkey.Read(arena, path)
 	}
 	if err != nil {
-		return secret.Bytes{}, fileFault("the recovery code", path, err)
+		return secret.Bytes{}, fileFault("the recovery code", fileOf("recovery-file"), err)
 	}
 	defer text.Destroy()
 	key, err := slotkey.DecodeCode(arena, text)

@@ -86,7 +86,7 @@ func (f *openerFlags) read(e *env, arena *secret.Arena) (opening, error) {
 		return opening{}, usage("a passphrase and a key file exclude each other", "each of them opens the vault", "give one of them")
 	}
 	if f.keyFile != "" {
-		b, err := readKeyFile(arena, f.keyFile)
+		b, err := readKeyFile(arena, f.keyFile, fileOf("key-file"))
 		return opening{b, kindKeyFile}, err
 	}
 	b, err := f.passphrase.read(e, arena)

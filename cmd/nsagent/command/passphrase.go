@@ -40,7 +40,7 @@ func (f *passphraseFlags) read(e *env, arena *secret.Arena) (secret.Bytes, error
 	}
 	source, err := f.open(e)
 	if err != nil {
-		return secret.Bytes{}, usage("the passphrase cannot be read", err.Error(), "")
+		return secret.Bytes{}, usage("the passphrase cannot be read", unreadable("the file that is named for it", err), "")
 	}
 	defer func() { _ = source.Close() }()
 	b, err := arena.ReadAll(source, maxPassphrase)

@@ -169,7 +169,7 @@ func (e *env) readDraft(arena *secret.Arena, from string) (*draft, error) {
 	if from != "-" {
 		f, err := os.Open(from) // #nosec G304 -- the user names it
 		if err != nil {
-			return nil, usage("the profile cannot be read", err.Error(), "")
+			return nil, usage("the profile cannot be read", unreadable(fileOf("from"), err), "")
 		}
 		defer func() { _ = f.Close() }()
 		r = f

@@ -254,7 +254,7 @@ func (d *draft) readFiles(arena *secret.Arena, certificate, key string) error {
 	}
 	f, err := os.Open(key) // #nosec G304 -- the user names it
 	if err != nil {
-		return usage("the private key cannot be read", err.Error(), "")
+		return usage("the private key cannot be read", unreadable("the file that is named for it", err), "")
 	}
 	defer func() { _ = f.Close() }()
 	if d.secrets["private_key"], err = arena.ReadAll(f, maxSmall); err != nil {
