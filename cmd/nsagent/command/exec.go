@@ -3,8 +3,6 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -140,29 +138,6 @@ func (e *env) echoSocket(ctx context.Context, cl *client.Client, o *pb.SocketOpe
 	for _, p := range all.GetProfiles() {
 		e.echo(p.GetName(), p.GetAccount(), p.GetEnvironment())
 	}
-}
-
-// lookUp returns the path of a program.
-func (e *env) lookUp(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path, nil
-	case errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist):
-		e.failureCode = execNotFound
-		return "", &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no program %.80q", name), Why: "it is not there, or not in PATH", Next: "give its path, or look into:  echo $PATH"}
-	default:
-		e.failureCode = execCannotRun
-		return "", cannotRun(name, err)
-	}
-}
-
-func cannotRun(name string, err error) error {
-	why := afterLast(err.Error(), ": ")
-	if errors.Is(err, fs.ErrNotExist) {
-		why = "what its first line names, or the loader that it needs, is not there"
-	}
-	return &client.Error{Code: pb.CodeUsage, Message: fmt.Sprintf("%.80q cannot be run", name), Why: why, Next: "see:  ls -l " + shellQuote(oneLine(name))}
 }
 
 // execEnv returns what the program gets of an environment: all but what opens or manages
