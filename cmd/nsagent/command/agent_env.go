@@ -15,7 +15,8 @@ func newAgentEnv(e *env) *cobra.Command {
 		Short: "Print the variables that lead programs to the agent",
 		Long: `Print the variables that lead programs to the agent, as commands for a shell:
 NSAGENT_SOCK, and NSAGENT_ADMIN_SOCK where that socket is not beside the other.
-It does not look whether an agent is there.
+It does not look whether an agent is there. With --shell github they are lines
+for the file that GITHUB_ENV names, for the later steps of a job.
 
 With NSAGENT_SOCK set, no command starts an agent by itself.`,
 		Example: `  eval "$(nsagent agent env)"
@@ -24,7 +25,7 @@ With NSAGENT_SOCK set, no command starts an agent by itself.`,
 		Args: takes(),
 		RunE: func(*cobra.Command, []string) error { return printAgentEnv(e, shell) },
 	}
-	c.Flags().StringVar(&shell, "shell", "", "write for `SHELL`: sh, csh or fish (else that of SHELL)")
+	c.Flags().StringVar(&shell, "shell", "", "write for `SHELL`: sh, csh, fish or github (else that of SHELL)")
 	return c
 }
 
@@ -36,9 +37,14 @@ func printAgentEnv(e *env, shell string) error {
 	if shell == "" {
 		shell = shellKind(e.getenv("SHELL"))
 	}
-	set, ok := map[string]func(name, value string) string{"sh": setSh, "csh": setCsh, "fish": setFish}[shell]
+	set, ok := map[string]func(name, value string) string{
+		"sh": setSh, "bash": setSh, "dash": setSh, "ksh": setSh, "zsh": setSh, "csh": setCsh, "tcsh": setCsh, "fish": setFish, "github": setGitHub,
+	}[shell]
 	if !ok {
-		return usage(fmt.Sprintf("unknown shell %.20q", shell), "it is sh, csh or fish", "")
+		return usage(fmt.Sprintf("unknown shell %.20q", shell), "it is sh, csh, fish, or github for the file of GITHUB_ENV", "")
+	}
+	if shell == "github" && strings.Contains(p.Agent+p.Admin, "\n") {
+		return usage("the path of a socket has a line end", "a line of GITHUB_ENV holds one variable", "")
 	}
 	if e.json() {
 		return e.printJSON(struct {
@@ -76,6 +82,9 @@ func setSh(name, value string) string {
 func setCsh(name, value string) string {
 	return "setenv " + name + " '" + strings.NewReplacer("'", `'\''`, "!", `\!`, "\n", "\\\n").Replace(value) + "';"
 }
+
+// setGitHub writes a line of the file that GITHUB_ENV names, for the later steps of a job.
+func setGitHub(name, value string) string { return name + "=" + value }
 
 func setFish(name, value string) string {
 	return "set -gx " + name + " '" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(value) + "';"
