@@ -297,7 +297,12 @@ func TestGatewayIsReplaced(t *testing.T) {
 	if _, err := w.token("restlets"); err != nil {
 		t.Fatal(err)
 	}
+	gone, err := w.agent.network.connection(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.gateways.kill()
+	<-gone.Done()
 	w.sign("tba")
 	if r, err := w.token(); err != nil || r.GetAccessToken() != "token-2" {
 		t.Errorf("got %v, %v", r, err)

@@ -295,11 +295,11 @@ func (a *Agent) runTasks(ctx context.Context, ls *listeners, note *socketNote) e
 		a.tendPrompter,
 	}
 	done := make(chan error, len(tasks))
-	for _, task := range tasks {
-		go func() { done <- task(ctx) }()
-	}
 	if a.cfg.Ready != nil {
 		a.cfg.Ready()
+	}
+	for _, task := range tasks {
+		go func() { done <- task(ctx) }()
 	}
 	var first error
 	for range tasks {

@@ -146,7 +146,7 @@ func TestTimeLimits(t *testing.T) {
 // waitLocked waits until the keys themselves are gone.
 func (f *fixture) waitLocked() {
 	f.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(inTime); ; time.Sleep(time.Millisecond) {
 		f.agent.mu.RLock()
 		gone := f.agent.session == nil
 		f.agent.mu.RUnlock()

@@ -137,7 +137,7 @@ func TestApprovalThatIsNotGiven(t *testing.T) {
 		}
 	}
 	done := make(chan error, 1)
-	ask.within = 2 * time.Second
+	ask.within = 5 * time.Second
 	go func() { done <- f.agent.awaitApproval(t.Context(), u, f.agent.session, p, ask) }()
 	eventually(t, 10*time.Second, func() string { // the question is recorded after it waits
 		if all := f.entries(); all[len(all)-1].Event != audit.EventApprovalAsk {

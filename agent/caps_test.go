@@ -135,7 +135,7 @@ func TestLengthLies(t *testing.T) {
 		for range 20 {
 			w := http2Dial(t, c.path)
 			w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, c.head), rawhttp2.Frame(rawhttp2.FrameData, c.flags, 1, rawhttp2.Message([]byte("0123456789"), false, c.declared)))
-			if g, err := w.AwaitEnd(1, 2*time.Second); err != nil || g.Kind == 0 {
+			if g, err := w.AwaitEnd(1, promptly); err != nil || g.Kind == 0 {
 				t.Errorf("%s: got %+v, %v; want the call to be ended at once", c.name, g, err)
 			}
 			_ = w.Close()
@@ -202,7 +202,7 @@ func TestMalformedCalls(t *testing.T) {
 				break // the agent closed already
 			}
 		}
-		if _, err := w.AwaitEnd(1, 3*time.Second); err != nil {
+		if _, err := w.AwaitEnd(1, promptly); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = w.Close()
@@ -218,7 +218,7 @@ func TestMalformedCalls(t *testing.T) {
 	} {
 		conn := rawDial(t, f.paths.Agent)
 		_, _ = io.WriteString(conn, said)
-		_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(promptly))
 		b, err := io.ReadAll(conn)
 		if bytes.Contains(b, []byte(" 200 ")) || err != nil && len(b) == 0 {
 			t.Errorf("%s: got %.60q, %v; want a refusal", name, b, err)
@@ -264,7 +264,7 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.unlock()
-		if took := time.Since(begin); took > 3*time.Second {
+		if took := time.Since(begin); took > promptly {
 			t.Fatalf("an honest client waited for %s", took)
 		}
 		if time.Since(begin) > 20*time.Millisecond {

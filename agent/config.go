@@ -61,6 +61,6 @@ type Config struct {
 	Clock func() time.Time
 	// Log takes operational messages; nil means none. No message has a secret.
 	Log *slog.Logger
-	// Ready is called once both sockets accept; nil means nothing.
+	// Ready is called once both sockets listen, before anybody is answered; nil means nothing.
 	Ready func()
 }

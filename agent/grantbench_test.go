@@ -112,7 +112,7 @@ func BenchmarkRedeemWhileUnlocking(b *testing.B) {
 			_, err := f.admin.UnlockBy(b.Context(), f.passphrase(testPassphrase), 0)
 			unlocked <- err
 		}()
-		eventually(b, 5*time.Second, func() string {
+		eventually(b, inTime, func() string {
 			if len(f.agent.admin) == 0 {
 				return "no unlock is under way"
 			}

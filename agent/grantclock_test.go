@@ -366,7 +366,7 @@ func TestGrantClockWhileTheDiskHangs(t *testing.T) {
 			k := f.grantClock()
 			go func() { wrote <- write(k, l, v.ID()) }()
 			<-hangs
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), inTime)
 			defer cancel()
 			if _, err := c.Sign(ctx, request("acme")); err != nil {
 				goOn()

@@ -52,10 +52,6 @@ func (f *fixture) withoutWatching() (goOn func()) {
 	return f.agent.sockets.mu.Unlock
 }
 
-// inTime is within what a revocation is to be everywhere on the machine; a race detector and
-// other tests beside this one get more.
-const inTime = 2 * time.Second
-
 // Requirement T-06: what one agent revokes, locked or not, another one on the same vault
 // serves no more, from the next request on, whatever state that is in; who is connected
 // there and asks for nothing is sent away.
@@ -227,7 +223,7 @@ func TestTwoAgentsRevokeWhoIsIdle(t *testing.T) {
 				}
 			}
 		}
-		eventually(t, 5*time.Second, func() string {
+		eventually(t, inTime, func() string {
 			if g.agent.noticing.Load() != noticed {
 				return "it does not know whether the system tells of changes"
 			}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
@@ -95,9 +94,15 @@ func TestGrantsWaitForTheTurn(t *testing.T) {
 	if v, _, err := f.agent.anyVault(gone); err == nil || v != nil {
 		t.Errorf("got %v", err)
 	}
-	soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if _, err := f.agent.endGrant(soon, &pb.RevokeGrantRequest{Id: g.GetId()}); !errors.As(err, new(*recorded)) {
+	soon, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.agent.endGrant(soon, &pb.RevokeGrantRequest{Id: g.GetId()})
+		done <- err
+	}()
+	awaitIn(t, "endInVault")
+	cancel()
+	if err := <-done; !errors.As(err, new(*recorded)) {
 		t.Errorf("got %v", err)
 	}
 	end()

@@ -90,7 +90,7 @@ func TestLedgerIsFreeWhileSomebodyUnlocks(t *testing.T) {
 	revoked, g := f.mustGrant("acme")
 	f.lock()
 	goOn := k.unlocking(f, testPassphrase)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*inTime)
 	defer cancel()
 
 	c, err := client.Dial(ctx, client.WithSocket(f.paths.Agent), client.WithUnlockToken(token.Text()))

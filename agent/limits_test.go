@@ -165,10 +165,10 @@ func TestLimitsHoldOnEveryPath(t *testing.T) {
 // TestCertificateExpires guards G-09: a certificate that ends while the agent runs
 // ends its profile, which the list says too.
 func TestCertificateExpires(t *testing.T) {
-	f := start(t)
+	var ahead shifted
+	f := start(t, ahead.clock)
 	f.unlock()
-	end := time.Now().Truncate(time.Second).Add(2 * time.Second)
-	key, cert := keyPair(t, elliptic.P256(), time.Now().Add(-time.Hour), end)
+	key, cert := keyPair(t, elliptic.P256(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	p := &pb.Profile{Name: "m2m", Account: "1234567_SB1", Auth: "m2m", ClientId: sample(1), Certificate: cert, Scopes: []string{"restlets"}}
 	if _, err := f.admin.AddProfile(t.Context(), p, map[string]client.Sealer{"private_key": f.sealer(key)}); err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestCertificateExpires(t *testing.T) {
 	if _, err := f.signer.Assertion(t.Context(), client.AssertionRequest{}); err != nil {
 		t.Errorf("before its end: %v", err)
 	}
-	time.Sleep(time.Until(end) + 10*time.Millisecond)
+	ahead.Store(int64(time.Hour + time.Second))
 	if _, err := f.signer.Assertion(t.Context(), client.AssertionRequest{}); errorCode(err) != string(pb.CodeExpired) {
 		t.Errorf("after its end: got %v, want %s", err, pb.CodeExpired)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,6 +71,21 @@ func productPath(t testing.TB) string {
 		t.Fatal(p.err)
 	}
 	return p.path
+}
+
+// inTime is how long a busy machine may take for what happens at once.
+const inTime = 10 * time.Second
+
+// awaitIn waits until a call has come to a function of the agent, where it waits itself.
+func awaitIn(t testing.TB, function string) {
+	t.Helper()
+	buf := make([]byte, 1<<20)
+	eventually(t, inTime, func() string {
+		if strings.Contains(string(buf[:runtime.Stack(buf, true)]), "agent.(*Agent)."+function+"(") {
+			return ""
+		}
+		return "nobody waits in " + function
+	})
 }
 
 // eventually waits until check returns "", or fails with what it last said.

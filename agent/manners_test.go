@@ -56,7 +56,7 @@ func TestOthersAreServedBesideHalfCalls(t *testing.T) {
 		_ = w.Close()
 	}
 	base.back()
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, inTime, func() string {
 		if f.agent.awaited.Load() != 0 {
 			return "calls are still awaited"
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/client"
@@ -219,8 +218,8 @@ func (n *netsuite) held() (inside, release chan struct{}) {
 }
 
 // waitsForRefresh makes a call while a refresh of profile p is under way, which must wait for
-// that. It returns what came of both.
-func (w *codeWorld) waitsForRefresh(call func() error) (called, token error) {
+// that, in this function of the agent. It returns what came of both.
+func (w *codeWorld) waitsForRefresh(where string, call func() error) (called, token error) {
 	w.t.Helper()
 	w.login(w.public("p"))
 	w.aged()
@@ -232,12 +231,7 @@ func (w *codeWorld) waitsForRefresh(call func() error) (called, token error) {
 	}()
 	<-inside
 	go func() { ended <- call() }()
-	select {
-	case err := <-ended:
-		w.t.Errorf("it ended in the middle of a refresh: %v", err)
-		ended <- err
-	case <-time.After(50 * time.Millisecond):
-	}
+	awaitIn(w.t, where)
 	close(release)
 	return <-ended, <-got
 }
@@ -246,7 +240,7 @@ func (w *codeWorld) waitsForRefresh(call func() error) (called, token error) {
 // is not lost: not to an edit, nor to another name.
 func TestChangeDuringRefresh(t *testing.T) {
 	w := startCode(t)
-	renamed, token := w.waitsForRefresh(func() error {
+	renamed, token := w.waitsForRefresh("beginChangeOf", func() error {
 		_, err := w.admin.RenameProfile(t.Context(), "p", "q")
 		return err
 	})
@@ -264,7 +258,7 @@ func TestChangeDuringRefresh(t *testing.T) {
 // session that begins knows what it brought, and asks nobody for consent.
 func TestUnlockDuringRefresh(t *testing.T) {
 	w := startCode(t)
-	unlocked, token := w.waitsForRefresh(func() error {
+	unlocked, token := w.waitsForRefresh("beginUnlock", func() error {
 		_, err := w.admin.Unlock(t.Context(), w.sealer(testPassphrase), 0)
 		return err
 	})
@@ -338,11 +332,7 @@ func TestStopDuringRefresh(t *testing.T) {
 	if err := w.admin.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-w.ended:
-		t.Fatal("the agent ended in the middle of a refresh")
-	case <-time.After(50 * time.Millisecond):
-	}
+	awaitIn(t, "awaitRefreshes")
 	close(release)
 	w.waitEnd()
 	w.run()

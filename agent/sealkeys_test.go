@@ -232,7 +232,7 @@ func TestSealKeysOutstanding(t *testing.T) {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	eventually(t, 3*time.Second, func() string {
+	eventually(t, inTime, func() string {
 		f.agent.seals.mu.Lock()
 		defer f.agent.seals.mu.Unlock()
 		if len(f.agent.seals.keys) != 0 {

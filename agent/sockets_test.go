@@ -95,6 +95,27 @@ func TestSocketModes(t *testing.T) {
 	}
 }
 
+// TestReadyBeforeAnyAnswer: whoever is answered finds what Ready does done, such as a line in
+// the log of an agent that was started.
+func TestReadyBeforeAnyAnswer(t *testing.T) {
+	p := newPlace(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var dialed error
+	a, err := New(ctx, Config{Paths: p.paths, Version: "test", Ready: func() {
+		soon, over := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer over()
+		_, dialed = client.Dial(soon, client.WithSocket(p.paths.Agent))
+		cancel()
+	}})
+	if err == nil {
+		err = a.Run(ctx)
+	}
+	if err != nil || !errors.Is(dialed, context.DeadlineExceeded) {
+		t.Errorf("got %v; a client in Ready got %v, want no answer", err, dialed)
+	}
+}
+
 // TestUnsafeSocketDirectory guards S-01: a directory that others may use, or that
 // is a link, is refused and not repaired.
 func TestUnsafeSocketDirectory(t *testing.T) {

@@ -47,7 +47,7 @@ func TestStopUnderLoad(t *testing.T) {
 			}
 		}
 	})
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 2*inTime, func() string {
 		if signed.Load() < 200 {
 			return "few signatures"
 		}
@@ -58,7 +58,7 @@ func TestStopUnderLoad(t *testing.T) {
 		t.Errorf("Stop: %v", err)
 	}
 	f.waitEnd()
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > inTime {
 		t.Errorf("stopping took %s", took)
 	}
 	group.Wait()

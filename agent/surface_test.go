@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -95,7 +94,7 @@ func TestEachSocketItsOwnService(t *testing.T) {
 		if _, err := conn.Write([]byte(hello)); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := rawhttp2.AwaitClose(conn, 2*time.Second); n != 0 || err != nil {
+		if n, err := rawhttp2.AwaitClose(conn, promptly); n != 0 || err != nil {
 			t.Errorf("admin.sock answers %.20q with %d bytes, %v", hello, n, err)
 		}
 	}
@@ -120,7 +119,7 @@ func TestMethodNames(t *testing.T) {
 	} {
 		w := http2Dial(t, f.paths.Agent)
 		w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, rawhttp2.CallHeaders(path)), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(body, false, len(body))))
-		g, err := w.AwaitEnd(1, 3*time.Second)
+		g, err := w.AwaitEnd(1, inTime)
 		if err != nil {
 			t.Errorf("%q: %v", path, err)
 		}
@@ -135,7 +134,7 @@ func TestMethodNames(t *testing.T) {
 	// The control: the same call by its right name does.
 	w := http2Dial(t, f.paths.Agent)
 	w.send(t, rawhttp2.Frame(rawhttp2.FrameHeaders, rawhttp2.FlagEndHeaders, 1, rawhttp2.CallHeaders(pb.Signer_Sign_FullMethodName)), rawhttp2.Frame(rawhttp2.FrameData, rawhttp2.FlagEndStream, 1, rawhttp2.Message(body, false, len(body))))
-	if _, err := w.AwaitEnd(1, 3*time.Second); err != nil || len(f.entries()) != before+1 {
+	if _, err := w.AwaitEnd(1, inTime); err != nil || len(f.entries()) != before+1 {
 		t.Errorf("control: %v, %d entries more", err, len(f.entries())-before)
 	}
 }

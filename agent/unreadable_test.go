@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/nsagent/nsagent/client"
 )
@@ -41,7 +40,7 @@ func TestProcessesAreUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = plain.Process.Kill(); _ = plain.Wait() }()
-	eventually(t, 5*time.Second, func() string { // until it has become sleep
+	eventually(t, inTime, func() string { // until it has become sleep
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", plain.Process.Pid))
 		if string(b) != "sleep\n" {
 			return string(b)
@@ -86,7 +85,7 @@ func TestDumpIsClean(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, inTime, func() string {
 		if signed.Load() < 100 {
 			return "few signatures"
 		}

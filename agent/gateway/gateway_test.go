@@ -394,19 +394,19 @@ func TestMalformedJobs(t *testing.T) {
 
 // The gateway stops when the agent closes the connection, also in the middle of a job.
 func TestGatewayEndsWithItsAgent(t *testing.T) {
-	hang := make(chan struct{})
-	url, ca := upstream(t, func(http.ResponseWriter, *http.Request) { <-hang })
+	asked, hang := make(chan struct{}), make(chan struct{})
+	url, ca := upstream(t, func(http.ResponseWriter, *http.Request) { close(asked); <-hang })
 	defer close(hang)
 	ours, theirs := net.Pipe()
 	served := make(chan error, 1)
 	go func() { served <- Serve(t.Context(), theirs, nil) }()
 	c := NewConn(ours)
 	go func() { _, _ = c.Do(t.Context(), job(url, ca), Payload{}) }()
-	time.Sleep(50 * time.Millisecond)
+	<-asked
 	_ = c.Close()
 	select {
 	case <-served:
-	case <-time.After(3 * time.Second):
+	case <-time.After(10 * time.Second):
 		t.Error("the gateway lives on")
 	}
 }
