@@ -149,6 +149,18 @@ func TestCIInstall(t *testing.T) {
 	if err != nil || !bytes.Equal(got, built) {
 		t.Errorf("what is installed is not the release: %v", err)
 	}
+	tagged := newRunner(t, ca, "VERSION=v1.4.0", "BASE_URL="+url, "SHA256="+sum)
+	if out, code := tagged.run(install); code != 0 {
+		t.Errorf("the name of a tag: exit %d: %s", code, out)
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := newRunner(t, ca, "VERSION=1.4.0", "BASE_URL="+url, "SHA256="+sum, "PATH="+t.TempDir())
+	if out, code := bare.run(bash, install); code != 1 || out != "nsagent: this runner has no curl, which the release is fetched with\n" {
+		t.Errorf("without curl: exit %d: %s", code, out)
+	}
 	for name, c := range map[string]struct {
 		env  string
 		code int
@@ -234,6 +246,19 @@ umask; [ "$-" = "$was" ] && echo as before; false; echo "goes on $of_nobody"` + 
 		if out, code := r.run(shell, "-c", set+before+script); code != 0 || out != "a.b.c\n600\n0\n0027\nas before\ngoes on \n" {
 			t.Errorf("%s: exit %d: %s", shell, code, out)
 		}
+		r = newRunner(t, ca, append(env, "NSAGENT_VERSION=v1.4.0")...)
+		if out, code := r.run(shell, "-c", before+"\nnsagent version >/dev/null"); code != 0 {
+			t.Errorf("%s, the name of a tag: exit %d: %s", shell, code, out)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare := programs(t, "mktemp", "uname")
+		r = newRunner(t, ca, append(env, "PATH="+bare)...)
+		if out, code := r.run(path, "-c", before+"\necho went on"); code != 1 || out != "nsagent: this image has no curl, which the release is fetched with\n" {
+			t.Errorf("%s, without curl: exit %d: %s", shell, code, out)
+		}
 		for _, option := range []string{"+e", "-e"} { // as GitLab's runners have it: -e
 			r = newRunner(t, ca, append(env, "NSAGENT_SHA256="+strings.Repeat("0", 64))...)
 			if out, code := r.run(shell, option, "-c", before+"\necho went on"); code != 1 || !strings.Contains(out, "another SHA-256") || strings.Contains(out, "went on") {
@@ -262,6 +287,22 @@ func TestCIGitLabWithoutIDToken(t *testing.T) {
 	if out, code := r.run("sh", "-uc", block(t, "gitlab/nsagent.gitlab-ci.yml", "before_script")+`echo "file ${NSAGENT_OIDC_TOKEN_FILE-none}"`); code != 0 || out != "file none\n" {
 		t.Errorf("neither token nor release: exit %d: %s", code, out)
 	}
+}
+
+// programs returns a directory for PATH in which there are these programs and no others.
+func programs(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // block returns the shell text under a key of a template: a literal block of YAML.
