@@ -23,13 +23,9 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-const (
-	// startTime bounds how long the agent may take to answer.
-	startTime = 10 * time.Second
-	// otherTime is how long an agent is waited for that somebody else starts. One that
-	// runs with other sockets and has the log open never comes.
-	otherTime = 3 * time.Second
-)
+// startTime bounds how long the agent may take to answer, and then how long one may that
+// somebody else starts.
+const startTime = 10 * time.Second
 
 func newAgentStart(e *env) *cobra.Command {
 	var bundle string
@@ -206,12 +202,11 @@ var errElsewhere = errors.New("command: an agent runs on another socket")
 // awaitAgent returns the agent's pid once it answers, or why it ended. Somebody else may
 // have started one at the same moment; where met says so, that is the one to wait for.
 func awaitAgent(ctx context.Context, socket string, ended <-chan error, met func() bool) (int32, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
+	late := time.NewTimer(startTime)
+	defer late.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	var failure error
-	var other <-chan time.Time // until when another agent may come up
 	for {
 		over := false
 		select {
@@ -221,9 +216,9 @@ func awaitAgent(ctx context.Context, socket string, ended <-chan error, met func
 				failure = exitCode(exit.ExitCode())
 			}
 			if over = !met(); !over {
-				other = time.After(otherTime)
+				late.Reset(startTime)
 			}
-		case <-other:
+		case <-late.C:
 			over = true
 		case <-ctx.Done():
 			over = true

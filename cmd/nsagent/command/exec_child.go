@@ -37,20 +37,44 @@ func (e *env) runChild(child *exec.Cmd, s *client.Socket) (int, error) {
 	}()
 	over := time.NewTimer(time.Until(time.Unix(s.Opened.GetExpiresAt(), 0)))
 	defer over.Stop()
-	gone := s.Ended()
+	e.awaitEnd(ended, over.C, s.Ended(), signals, func(sig os.Signal) {
+		if !sentToAll(sig, tty) {
+			_ = child.Process.Signal(sig) // it has ended where this fails
+		}
+	})
+	return exitCodeOf(child.ProcessState), nil
+}
+
+// awaitEnd waits for the end of a program, passes signals on meanwhile, and says that the
+// time of its socket is over, or the socket gone, also where that is just before the end.
+func (e *env) awaitEnd(ended <-chan struct{}, over <-chan time.Time, gone <-chan struct{}, signals <-chan os.Signal, pass func(os.Signal)) {
+	sayOver := func() {
+		e.note("the time of the socket is over; the program goes on, and what it asks for is refused")
+	}
+	sayGone := func() {
+		gone = nil
+		e.note("the agent has closed the socket, or gone; the program goes on, and what it asks for fails")
+	}
 	for {
 		select {
 		case <-ended:
-			return exitCodeOf(child.ProcessState), nil
-		case sig := <-signals:
-			if !sentToAll(sig, tty) {
-				_ = child.Process.Signal(sig) // it has ended where this fails
+			select {
+			case <-over:
+				sayOver()
+			default:
 			}
-		case <-over.C:
-			e.note("the time of the socket is over; the program goes on, and what it asks for is refused")
+			select {
+			case <-gone:
+				sayGone()
+			default:
+			}
+			return
+		case sig := <-signals:
+			pass(sig)
+		case <-over:
+			sayOver()
 		case <-gone:
-			gone = nil
-			e.note("the agent has closed the socket, or gone; the program goes on, and what it asks for fails")
+			sayGone()
 		}
 	}
 }
