@@ -173,3 +173,31 @@ func TestNothingEternalOrUnscoped(t *testing.T) {
 		}
 	})
 }
+
+// Narrowing is refused for no token that would have a request left.
+func TestConflictLeavesEveryUse(t *testing.T) {
+	left := 0
+	rapid.Check(t, func(t *rapid.T) {
+		first, more := anyCaveats(t), anyCaveats(t)
+		if first.NotAfter == 0 {
+			first.NotAfter = now + 3600
+		}
+		g, all := grantOf(t, first), grantOf(t, first, more)
+		why := g.Conflict(more)
+		for range 40 {
+			r := anyRequest(t)
+			if r.Script != "" {
+				r.Path = restletPath
+			}
+			if all.Clear(r) != nil {
+				continue
+			}
+			if left++; why != "" {
+				t.Fatalf("%s, and this is allowed: %+v", why, r)
+			}
+		}
+	})
+	if left == 0 {
+		t.Error("no request was ever allowed: the comparison shows nothing")
+	}
+}
