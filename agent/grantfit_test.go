@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,9 @@ func TestNewGrantThatCouldDoNothing(t *testing.T) {
 		},
 		`no ID token of "https://ci.example" would be taken`: func(s *grantSpec) {
 			s.Limits = &pb.GrantLimits{Identities: []*pb.GrantIdentity{{Issuer: "https://ci.example", Claims: claims}}}
+		},
+		"the socket would let nobody do anything": func(s *grantSpec) {
+			s.Listen, s.Limits = filepath.Join(shortDir(t), "s"), &pb.GrantLimits{Identities: []*pb.GrantIdentity{{Issuer: "https://gitlab.com", Claims: []*pb.GrantClaim{{Name: "project_id", Values: []string{"1"}}}}}}
 		},
 	} {
 		s := f.spec("acme")

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -115,6 +116,8 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 	switch {
 	case q.GetDetached() && q.GetListen() != "":
 		return nil, refuse(ErrRequest, pb.CodeRequest, "a bundle has no socket", "it is for machines where this agent is not", "leave out --listen, or --bundle")
+	case q.GetListen() != "" && len(n.Caveats.Identities) > 0:
+		return nil, refuse(ErrRequest, pb.CodeRequest, "the socket would let nobody do anything", "who connects there shows no ID token, and the grant wants one", "leave out --listen, or --for and --oidc")
 	case len(n.next) != ed25519.PublicKeySize:
 		return nil, refuse(ErrRequest, pb.CodeRequest, "the key that narrows is no Ed25519 key", "", "")
 	case n.Caveats.NotBefore > n.Caveats.NotAfter:
@@ -134,6 +137,9 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 	n.Vault = unlocktoken.ID(s.vault.ID())
 	n.profiles, n.Caveats.Credentials = nil, nil
 	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("profile %.80q is named twice", name), "a grant is for each of its profiles once", "name it once")
+		}
 		a.mu.RLock()
 		p, err := s.find(name)
 		a.mu.RUnlock()

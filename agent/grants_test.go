@@ -176,7 +176,7 @@ func TestNewGrantRefuses(t *testing.T) {
 		"an overflow":          {func(s *grantSpec) { s.TTL = 1<<63 - 1 }, client.ErrRequest, "too long"},
 		"no profile":           {func(s *grantSpec) { s.Profiles = nil }, client.ErrRequest, "1 to 64 profiles"},
 		"too many profiles":    {func(s *grantSpec) { s.Profiles = many }, client.ErrRequest, "1 to 64 profiles"},
-		"a profile twice":      {func(s *grantSpec) { s.Profiles = []string{"acme", "acme"} }, client.ErrRequest, "credentials"},
+		"a profile twice":      {func(s *grantSpec) { s.Profiles = []string{"acme", "acme"} }, client.ErrRequest, "is named twice"},
 		"no such profile":      {func(s *grantSpec) { s.Profiles = []string{"nobody"} }, client.ErrNoProfile, `no profile "nobody"`},
 		"a staged profile":     {func(s *grantSpec) { s.Profiles = []string{"acme+next"} }, client.ErrNoProfile, "acme+next"},
 		"an API secret":        {func(s *grantSpec) { s.Profiles = []string{"api"} }, client.ErrRequest, "API secret"},

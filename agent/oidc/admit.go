@@ -16,6 +16,9 @@ type service struct {
 	sign string
 	// numbers are claims that name a repository, or what it belongs to, for ever.
 	numbers []string
+	// ref is the claim that names what of the repository the job runs on, such as
+	// refs/heads/main.
+	ref string
 	// event is the claim that names what the job runs for.
 	event string
 	// own are the events that only those who may write to the repository can cause.
@@ -28,13 +31,13 @@ func services() []service {
 		// GitHub Docs, "OpenID Connect reference" and "Events that trigger workflows". An app
 		// that makes previews may have deployments of what strangers propose.
 		{
-			name: "GitHub", sign: "repository", numbers: []string{"repository_id", "repository_owner_id"}, event: "event_name",
+			name: "GitHub", sign: "repository", numbers: []string{"repository_id", "repository_owner_id"}, ref: "ref", event: "event_name",
 			own: []string{"push", "schedule", "workflow_dispatch", "repository_dispatch", "release", "create", "delete", "merge_group"},
 		},
 		// GitLab Docs, "OpenID Connect (OIDC) Authentication Using ID Tokens" and
 		// CI_PIPELINE_SOURCE in "Predefined CI/CD variables reference".
 		{
-			name: "GitLab", sign: "project_path", numbers: []string{"project_id", "namespace_id"}, event: "pipeline_source",
+			name: "GitLab", sign: "project_path", numbers: []string{"project_id", "namespace_id"}, ref: "ref_path", event: "pipeline_source",
 			own: []string{"push", "schedule", "web", "api", "trigger", "pipeline"},
 		},
 	}
@@ -70,10 +73,13 @@ func (id *Identity) checkNumbers() error {
 
 // CheckIdentity returns an error wrapping ErrConfig for an identity that should stand in
 // no grant: of GitHub or GitLab, and naming its repository by nothing that lasts; of any
-// service, and naming a branch or event alone, which any repository may have; or one that
-// no job has that is let in.
+// service, and naming a branch or event alone, which any repository may have, or a branch
+// that there cannot be; or one that no job has that is let in.
 func CheckIdentity(i unlocktoken.Identity) error {
 	if err := checkURL(i.Issuer); err != nil {
+		return err
+	}
+	if err := CheckRefs(i); err != nil {
 		return err
 	}
 	for n, s := range services() {

@@ -130,13 +130,21 @@ func TestCheckIdentity(t *testing.T) {
 		"one's own":       {identity("https://ci.example", "sub", "x"), true},
 		"no URL":          {identity("ci.example", "sub", "x"), false},
 		// Grants that no job could use, or jobs of all repositories.
-		"a branch of any":          {identity("https://ci.example", "ref", "refs/heads/main"), false},
-		"an event of any":          {identity("https://ci.example", "ref", "refs/heads/main", "event_name", "push"), false},
-		"a branch of one":          {identity("https://ci.example", "ref", "refs/heads/main", "project_path", "a/b"), true},
-		"pull requests":            {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge"), false},
-		"pull requests, named":     {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge", "event_name", "pull_request"), true},
-		"an odd name, no ref":      {identity(GitHub, "repository_id", "74", "environment", "refs/pull/1"), true},
-		"merge requests":           {identity(GitLab, "project_id", "22", "ref_path", "refs/merge-requests/1/head"), false},
+		"a branch of any":      {identity("https://ci.example", "ref", "refs/heads/main"), false},
+		"an event of any":      {identity("https://ci.example", "ref", "refs/heads/main", "event_name", "push"), false},
+		"a branch of one":      {identity("https://ci.example", "ref", "refs/heads/main", "project_path", "a/b"), true},
+		"pull requests":        {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge"), false},
+		"pull requests, named": {identity(GitHub, "repository_id", "74", "ref", "refs/pull/1/merge", "event_name", "pull_request"), true},
+		"an odd name, no ref":  {identity(GitHub, "repository_id", "74", "environment", "refs/pull/1"), true},
+		"merge requests":       {identity(GitLab, "project_id", "22", "ref_path", "refs/merge-requests/1/head"), false},
+		// A branch goes by its whole name, as the tokens have it.
+		"branches by a pattern":    {identity(GitHub, "repository_id", "74", "ref", "refs/heads/*"), false},
+		"a branch, cut short":      {identity(GitHub, "repository_id", "74", "ref", "main"), false},
+		"GitLab's branch":          {identity(GitLab, "project_id", "22", "ref", "main"), true},
+		"GitLab's, whole":          {identity(GitLab, "project_id", "22", "ref_path", "main"), false},
+		"a branch of one's own":    {identity("https://ci.example", "sub", "x", "ref", "main"), true},
+		"a base by a pattern":      {identity(GitHub, "repository_id", "74", "event_name", "pull_request", "base_ref", "release/*"), false},
+		"a pattern elsewhere":      {identity(GitHub, "repository_id", "74", "environment", "prod*"), true},
 		"merge requests elsewhere": {identity("https://ci.example", "project_id", "22", "ref_path", "refs/merge-requests/1/head"), true},
 	} {
 		if err := CheckIdentity(c.identity); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrConfig) {

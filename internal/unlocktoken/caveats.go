@@ -110,52 +110,64 @@ func (c Caveats) ready() (limit, error) {
 	bad := func(what string, args ...any) (limit, error) {
 		return limit{}, fmt.Errorf("%w: "+what, append([]any{ErrCaveats}, args...)...)
 	}
-	lists := map[string][]string{
-		"kinds": c.Kinds, "hosts": c.Hosts, "methods": c.Methods, "paths": c.Paths,
-		"scripts": c.Scripts, "operations": c.Operations, "networks": c.Networks,
-	}
-	for name, list := range lists {
-		if !sound(list) {
-			return bad("%s: at most %d entries, of 1 to %d printable ASCII characters each, none twice", name, MaxList, MaxString)
+	for _, of := range c.texts() {
+		if !sound(of.list) {
+			return bad("%s: at most %d entries, of 1 to %d printable ASCII characters each, none twice", of.name, MaxList, MaxString)
+		}
+		if i := slices.IndexFunc(of.list, func(s string) bool { return !of.fits(s) }); i >= 0 {
+			return bad("%s: %.80q is not %s", of.name, of.list[i], of.what)
 		}
 	}
 	switch {
 	case len(c.Credentials) > MaxList || repeats(c.Credentials):
 		return bad("credentials: at most %d, none twice", MaxList)
-	case slices.ContainsFunc(c.Kinds, func(k string) bool { return !slices.Contains(kinds, k) }):
-		return bad("kinds: they are %s", strings.Join(kinds, ", "))
-	case slices.ContainsFunc(c.Hosts, func(h string) bool { return h != strings.ToLower(h) }):
-		return bad("hosts: in lower case")
-	case slices.ContainsFunc(c.Methods, func(m string) bool { return !plainMethod(m) }):
-		return bad("methods: in upper case")
-	case slices.ContainsFunc(c.Scripts, func(s string) bool { return !plainScript(s) }):
-		return bad("scripts: as script/deploy")
 	case c.NotBefore < 0 || c.NotAfter < 0 || c.NotAfter != 0 && c.NotBefore > c.NotAfter:
 		return bad("times: the end lies before the beginning")
 	case c.Rate != nil && (c.Rate.Count == 0 || c.Rate.Seconds == 0 || c.Rate.Seconds > 366*24*3600):
 		return bad("rate: at least one use, in one second to one year")
-	case c.Peer != nil && (len(c.Peer.UIDs)+len(c.Peer.Executables) == 0 || len(c.Peer.UIDs) > MaxList || repeats(c.Peer.UIDs) || !sound(c.Peer.Executables)):
+	case c.Peer != nil && (len(c.Peer.UIDs)+len(c.Peer.Executables) == 0 || len(c.Peer.UIDs) > MaxList || repeats(c.Peer.UIDs)):
 		return bad("peer: it names nobody, too many, or one twice")
-	case c.Peer != nil && slices.ContainsFunc(c.Peer.Executables, func(p string) bool { return !path.IsAbs(p) || path.Clean(p) != p }):
-		return bad("peer: executables as absolute paths, without . and ..")
 	case len(c.Identities) > MaxList || slices.ContainsFunc(c.Identities, func(i Identity) bool { return !i.sound() }):
 		return bad("identities: each with an issuer and at least one claim with a value")
 	}
 	for _, p := range c.Paths {
 		pattern, err := pathglob.Compile(p)
 		if err != nil {
-			return bad("paths: %w", err)
+			return bad("paths: %.80q: %w", p, err)
 		}
 		l.paths = append(l.paths, pattern)
 	}
 	for _, n := range c.Networks {
 		prefix, err := netip.ParsePrefix(n)
 		if err != nil || prefix != prefix.Masked() || prefix.String() != n || prefix.Addr().Is4In6() { // of those, none is asked about
-			return bad("networks: as 192.0.2.0/24 or 2001:db8::/32, without bits behind the prefix")
+			return bad("networks: %.80q is not as 192.0.2.0/24 or 2001:db8::/32, without bits behind the prefix", n)
 		}
 		l.networks = append(l.networks, prefix)
 	}
 	return l, nil
+}
+
+// texts is a list of texts in c, and what each entry has to be.
+type texts struct {
+	name string
+	list []string
+	fits func(string) bool
+	what string
+}
+
+func (c Caveats) texts() []texts {
+	anything := func(string) bool { return true }
+	all := []texts{
+		{"kinds", c.Kinds, func(k string) bool { return slices.Contains(kinds, k) }, "one of " + strings.Join(kinds, ", ")},
+		{"hosts", c.Hosts, func(h string) bool { return h == strings.ToLower(h) }, "in lower case"},
+		{"methods", c.Methods, plainMethod, "a word in upper case"},
+		{"scripts", c.Scripts, plainScript, "as script/deploy"},
+		{"paths", c.Paths, anything, ""}, {"operations", c.Operations, anything, ""}, {"networks", c.Networks, anything, ""},
+	}
+	if c.Peer != nil {
+		all = append(all, texts{"executables", c.Peer.Executables, func(p string) bool { return path.IsAbs(p) && path.Clean(p) == p }, "an absolute path, without . and .."})
+	}
+	return all
 }
 
 // OnTarget reports whether c limits where a request goes.

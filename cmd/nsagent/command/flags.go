@@ -83,6 +83,9 @@ func flagError(c *cobra.Command, err error) error {
 		if flag == "" {
 			flag = "the flag"
 		}
+		if example := valueExample(cause); example != "" {
+			see = "as in:  " + afterLast(" "+flag, " ") + " " + example
+		}
 		return usage("wrong value for "+flag, valueFault(cause), see)
 	case errors.As(err, &named):
 		name := named.GetSpecifiedName()
@@ -114,6 +117,14 @@ func valueFault(cause string) string {
 	default:
 		return "that is none that it takes"
 	}
+}
+
+// valueExample is a value that a flag takes, by the parser's complaint; "" where that does not
+// tell.
+func valueExample(cause string) string {
+	return map[string]string{
+		errDuration.Error(): "8h", errPositive.Error(): "10", errMoment.Error(): "24h", errBeginning.Error(): "2026-12-01T06:00", errRate.Error(): "200/h",
+	}[cause]
 }
 
 func dashes(name string) string {

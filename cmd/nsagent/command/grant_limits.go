@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/agent/oidc"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 )
 
@@ -32,7 +33,7 @@ type limitFlags struct {
 
 func (f *limitFlags) register(c *cobra.Command) {
 	list := func(to *[]string, name, usage string) { c.Flags().StringArrayVar(to, name, nil, usage) }
-	list(&f.methods, "method", "allow the HTTP `METHOD` only; more than one may be given")
+	list(&f.methods, "method", "allow the HTTP `METHOD` only; more than one may be given, as in GET,HEAD")
 	list(&f.paths, "path", "allow URL paths that fit `PATTERN`, such as /services/rest/**")
 	list(&f.hosts, "host", "allow requests to `HOST` only")
 	list(&f.scripts, "script", "allow the RESTlet `S/D`: script and deployment")
@@ -51,8 +52,8 @@ func (f *limitFlags) register(c *cobra.Command) {
 // caveats returns what the flags say, without credentials. now is when the time begins.
 func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 	c := unlocktoken.Caveats{
-		Kinds: f.kinds, Hosts: mapped(f.hosts, strings.ToLower), Methods: mapped(f.methods, strings.ToUpper), Paths: f.paths, Scripts: f.scripts,
-		Networks: f.networks, Uses: uint64(f.uses),
+		Kinds: split(f.kinds), Hosts: mapped(split(f.hosts), strings.ToLower), Methods: mapped(split(f.methods), strings.ToUpper), Paths: f.paths, Scripts: split(f.scripts),
+		Networks: split(f.networks), Uses: uint64(f.uses),
 	}
 	if t := time.Time(f.notBefore); !t.IsZero() {
 		c.NotBefore = t.Unix()
@@ -71,10 +72,10 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 			return c, usage("wrong value for --host", fmt.Sprintf("%.80q is not the name of a host alone", host), "leave out https://, port and path, as in:  --host 1234567-sb1.suitetalk.api.netsuite.com")
 		}
 	}
-	for _, user := range f.uids {
+	for _, user := range split(f.uids) {
 		id, err := strconv.ParseUint(user, 10, 32)
 		if err != nil {
-			return c, usage("wrong value for --uid", "it takes the number of a user", "ask for it:  id -u NAME")
+			return c, usage("wrong value for --uid", fmt.Sprintf("%.80q is not the number of a user", user), "ask for it:  id -u NAME")
 		}
 		c.Peer.UIDs = append(c.Peer.UIDs, uint32(id)) // #nosec G115 -- of 32 bits
 	}
@@ -92,6 +93,12 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 		}
 		c.Identities = append(c.Identities, all...)
 	}
+	for _, i := range c.Identities {
+		if err := oidc.CheckRefs(i); err != nil {
+			_, why, _ := strings.Cut(err.Error(), oidc.ErrConfig.Error()+": ")
+			return c, usage("the limits cannot be used", why, "name each branch whole, and once, as in:  --for github:123456789@release/1.2")
+		}
+	}
 	return c, limitsFault(c)
 }
 
@@ -99,7 +106,7 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 func limitsFault(c unlocktoken.Caveats) error {
 	if err := c.Check(); err != nil {
 		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrCaveats.Error()+": ")
-		return usage("the limits cannot be used", plain(errors.New(why)), "")
+		return usage("the limits cannot be used", plain(errors.New(why)), limitExample(why))
 	}
 	onTarget := len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Scripts) > 0
 	if onTarget && len(c.Kinds) > 0 && !slices.Contains(c.Kinds, "sign") && !slices.Contains(c.Kinds, "send") {
@@ -108,12 +115,38 @@ func limitsFault(c unlocktoken.Caveats) error {
 	return nil
 }
 
+// limitExample shows the flag of a limit that is not well formed, by the name that begins what
+// is said of it.
+func limitExample(why string) string {
+	name, _, _ := strings.Cut(why, ":")
+	flag := map[string]string{
+		"kinds": "--kind sign", "hosts": "--host 1234567-sb1.suitetalk.api.netsuite.com", "methods": "--method GET", "paths": "--path '/services/rest/**'",
+		"scripts": "--script 123/1", "networks": "--cidr 192.0.2.0/24", "executables": "--exe /usr/bin/python3", "peer": "--uid 1000", "times": "--ttl 30d", "rate": "--rate 200/h",
+		"identities": "--for github:123456789@main",
+	}[name]
+	if flag == "" {
+		return ""
+	}
+	return "as in:  " + flag
+}
+
 // noteNetworks says that nobody can meet a limit on networks, as long as agents listen on
 // nothing but Unix sockets.
 func (e *env) noteNetworks(c unlocktoken.Caveats) {
 	if len(c.Networks) > 0 {
 		e.note("with --cidr the token can do nothing: an agent listens on Unix sockets, which tell no address; leave it out")
 	}
+}
+
+// split returns the values of a flag, of which one may hold several with commas between, where
+// no comma can be part of a value.
+func split(l []string) (out []string) {
+	for _, s := range l {
+		for part := range strings.SplitSeq(s, ",") {
+			out = append(out, strings.TrimSpace(part))
+		}
+	}
+	return out
 }
 
 func mapped(l []string, f func(string) string) []string {

@@ -107,12 +107,16 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 		return usage("it is not said what the token is narrowed to", "one that is narrowed to nothing can do as much as before", "say it:  --ttl 15m, or --method GET")
 	}
 	e.noteNetworks(caveats)
+	e.noteClaims(caveats)
 	token, err := o.from.read(e)
 	if err != nil {
 		return err
 	}
 	defer token.Wipe()
 	if caveats.Credentials, err = o.keep(token); err != nil {
+		return err
+	}
+	if err := leavesSomething(token, caveats, time.Now()); err != nil {
 		return err
 	}
 	narrower, err := token.Narrow(caveats, caveats.Credentials, rand.Reader)
@@ -124,6 +128,21 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	}
 	defer narrower.Wipe()
 	return e.printNarrowed(narrower)
+}
+
+// leavesSomething refuses to narrow a token that has ended, or to what it does not allow.
+func leavesSomething(token *unlocktoken.Token, c unlocktoken.Caveats, now time.Time) error {
+	g, err := readToken(token)
+	if err != nil {
+		return err
+	}
+	if end := g.NotAfter(); now.Unix() > end {
+		return &client.Error{Code: pb.CodeExpired, Message: "the unlock token has expired", Why: "it ended at " + rfc3339(end) + ", and so would a narrower one", Next: "have its owner make another:  nsagent grant new"}
+	}
+	if why := g.Conflict(c); why != "" {
+		return usage("the limits leave nothing that the token can do", why, "see what it allows:  nsagent grant show --token-file F")
+	}
+	return nil
 }
 
 // keep returns the credentials to keep, which the token has; nil for all.
@@ -173,11 +192,20 @@ type tokenShowJSON struct {
 	Narrowed    []scopeJSON `json:"narrowed,omitempty"`
 }
 
-// describeToken returns what a token says, as it says it.
-func describeToken(token *unlocktoken.Token) (tokenShowJSON, error) {
+// readToken returns the grant of a token, as it says it.
+func readToken(token *unlocktoken.Token) (*unlocktoken.Grant, error) {
 	g, err := token.Chain.Read()
 	if err != nil {
-		return tokenShowJSON{}, &client.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be read", Why: plain(err), Next: "have its owner make another:  nsagent grant new"}
+		return nil, &client.Error{Code: pb.CodeGrant, Message: "the unlock token cannot be read", Why: plain(err), Next: "have its owner make another:  nsagent grant new"}
+	}
+	return g, nil
+}
+
+// describeToken returns what a token says, as it says it.
+func describeToken(token *unlocktoken.Token) (tokenShowJSON, error) {
+	g, err := readToken(token)
+	if err != nil {
+		return tokenShowJSON{}, err
 	}
 	out := tokenShowJSON{
 		Schema: "nsagent.unlock-token/v1", ID: unlocktoken.GrantName(g.Authority.Grant), Vault: fmt.Sprintf("%x", g.Vault[:]), Mode: g.Mode,

@@ -82,6 +82,9 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := profilesFault(o.profiles); err != nil {
+		return err
+	}
 	if len(o.profiles) == 0 {
 		p, err := e.paths()
 		if err != nil {
@@ -94,6 +97,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		o.profiles = []string{name} // "": the only one there is
 	}
 	e.noteNetworks(caveats)
+	e.noteClaims(caveats)
 	if o.bundle != "" && caveats.Rate != nil {
 		e.note("--rate holds within each run that serves the bundle; over all of them on a machine --uses does")
 	}
@@ -139,8 +143,24 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			}
 		}
 		e.sayWhoConnects(listen)
+		if file != nil {
+			e.noteUnattended(ctx, a, r.GetGrant())
+		}
 		return e.printToken(r.GetGrant(), token)
 	})
+}
+
+// profilesFault returns an error for names that are given as one, or twice.
+func profilesFault(names []string) error {
+	for i, name := range names {
+		switch {
+		case strings.Contains(name, ","):
+			return usage(fmt.Sprintf("%.80q is not the name of a profile", name), "no name has a comma", "give the flag once for each:  -p "+strings.Join(split(names), " -p "))
+		case slices.Contains(names[:i], name):
+			return usage(fmt.Sprintf("profile %.80q is named twice", name), "a grant is for each of its profiles once", "give the flag once for each")
+		}
+	}
+	return nil
 }
 
 // listenPath returns the path that --listen names; "" for none.
