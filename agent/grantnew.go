@@ -126,7 +126,7 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 		return nil, refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("a grant is for 1 to %d profiles", unlocktoken.MaxShares), "", "name them:  nsagent grant new -p NAME")
 	}
 	_, _ = rand.Read(n.Grant[:]) // never fails, crypto/rand says
-	return n, nil
+	return n, a.checkPlace(n.listen)
 }
 
 // chooseProfiles sets what n is for.

@@ -167,7 +167,12 @@ func (a *Agent) listenFor(ctx context.Context, s *grantSocket) error {
 	}
 	f, err := a.cfg.Listen(ctx, s.path)
 	if err != nil {
-		return refuse(errors.Join(ErrSocket, err), pb.CodeSocket, "the socket cannot be made", err.Error(), "choose a directory of your own that nobody else may write in")
+		why, fix, fixable := strings.Cut(err.Error(), "; run: ")
+		next := "run:  " + fix
+		if !fixable {
+			next = `name another place, in a directory of your own:  mkdir -m 700 "$XDG_RUNTIME_DIR/acme"`
+		}
+		return refuse(errors.Join(ErrSocket, err), pb.CodeSocket, "the socket cannot be made", why, next)
 	}
 	s.conns, s.looks = make(map[*countedConn]struct{}), newLooks()
 	l, err := listenerOf(f)

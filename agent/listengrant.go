@@ -3,9 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 )
 
@@ -13,6 +18,27 @@ import (
 // the grant, sealed, so that who writes files makes none; the socket is there from the time
 // when the grant is made, or the vault unlocked, until the grant or the agent ends. A lock
 // leaves it: a container that it is mounted into could not find another one.
+
+// checkPlace refuses the path of a socket for a new grant where the agent sees by itself that
+// none can be made there; "" is none.
+func (a *Agent) checkPlace(path string) error {
+	if path == "" {
+		return nil
+	}
+	bad := func(why, next string) error {
+		return refuse(ErrSocket, pb.CodeSocket, "the socket cannot be made", why, next)
+	}
+	for _, s := range a.sockets.ofGrants(func(*granted) bool { return true }) {
+		if grant := s.right.grant.name; s.path == path {
+			return bad("grant "+grant+" listens there", "name another path, or end that one:  nsagent grant revoke "+grant)
+		}
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return bad("the directory "+dir+" is not there", fmt.Sprintf("make it:  mkdir -p -m 700 %q", dir))
+	}
+	return nil
+}
 
 // listenOn opens the socket of a grant of v, if it has one that is not open, and the
 // vault does not have it as revoked.

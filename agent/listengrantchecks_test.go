@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/socketpath"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/store"
@@ -188,5 +189,51 @@ func TestGrantListensNotOnceItIsOver(t *testing.T) {
 				t.Errorf("%d sockets were made, want that of the time before; the log has\n%s", n, said.String())
 			}
 		})
+	}
+}
+
+// TestGrantPlaces: where no socket can be made, the refusal says what to type, and comes before
+// the proof is asked for.
+func TestGrantPlaces(t *testing.T) {
+	f := start(t, func(c *Config) {
+		listen := c.Listen
+		c.Listen = func(ctx context.Context, path string) (*os.File, error) { // as the parent process does
+			if err := socketpath.CheckShared(filepath.Dir(path)); err != nil {
+				return nil, err
+			}
+			return listen(ctx, path)
+		}
+	})
+	f.unlock()
+	f.addTBA("acme")
+	dir := shortDir(t)
+	path := filepath.Join(dir, "s")
+	g, err := f.grantAt(path, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(dir, "open")
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ path, why, next string }{
+		"of a grant":   {path, "grant " + g.GetId() + " listens there", "nsagent grant revoke " + g.GetId()},
+		"no directory": {filepath.Join(dir, "none", "s"), "the directory " + dir + "/none is not there", `mkdir -p -m 700 "` + dir + `/none"`},
+	} {
+		s := f.spec("acme")
+		s.Listen = c.path
+		_, err := f.admin.NewGrant(t.Context(), client.Proof{}, s.NewGrant)
+		if e := (*client.Error)(nil); !errors.As(err, &e) || e.Code != pb.CodeSocket || e.Why != c.why || !strings.Contains(e.Next, c.next) {
+			t.Errorf("%s: got %+v", name, err)
+		}
+	}
+	for name, c := range map[string]struct{ path, why, next string }{
+		"open to others": {filepath.Join(open, "s"), "others may write in", `run:  chmod go-w "` + open + `"`},
+		"for all":        {"/tmp/nsagent-test.sock", "/tmp", `mkdir -m 700 "$XDG_RUNTIME_DIR/acme"`},
+	} {
+		_, err := f.grantAt(c.path, "acme")
+		if e := (*client.Error)(nil); !errors.As(err, &e) || e.Code != pb.CodeSocket || !strings.Contains(e.Why, c.why) || !strings.Contains(e.Next, c.next) || strings.Contains(e.Why, "chmod") {
+			t.Errorf("%s: got %+v", name, err)
+		}
 	}
 }

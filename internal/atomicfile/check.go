@@ -48,6 +48,8 @@ func checkDir(path string, i *fileInfo) error {
 	switch {
 	case i.uid != euid() && i.uid != 0:
 		return refuse(fmt.Sprintf("belongs to uid %d, not to uid %d or root", i.uid, euid()), "use a directory of your own")
+	case i.mode&0o022 != 0 && i.mode&unix.S_ISVTX == 0 && i.uid != euid():
+		return refuse(fmt.Sprintf("can be written by group or others (mode %04o)", i.mode&0o7777), "use a directory of your own")
 	case i.mode&0o022 != 0 && i.mode&unix.S_ISVTX == 0:
 		return refuse(fmt.Sprintf("can be written by group or others (mode %04o)", i.mode&0o7777), "chmod go-w "+shellQuote(path))
 	}

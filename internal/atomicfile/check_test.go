@@ -221,6 +221,19 @@ func TestSizesAndNames(t *testing.T) {
 	}
 }
 
+// TestNoChmodOfOthersDirectories: who cannot change the mode of a directory is not told to.
+func TestNoChmodOfOthersDirectories(t *testing.T) {
+	for uid, want := range map[uint32]string{euid(): "chmod go-w /d", 0: "use a directory of your own"} {
+		if uid == 0 && euid() == 0 {
+			continue // root can
+		}
+		var unsafe *UnsafeError
+		if err := checkDir("/d", &fileInfo{mode: unix.S_IFDIR | 0o777, uid: uid}); !errors.As(err, &unsafe) || unsafe.Fix != want {
+			t.Errorf("of uid %d: got %v, want %s", uid, err, want)
+		}
+	}
+}
+
 func TestFixesCanBePasted(t *testing.T) {
 	for path, want := range map[string]string{
 		"/home/a/v.nsv":   "/home/a/v.nsv",

@@ -77,7 +77,7 @@ func TestEnsureDirRefuses(t *testing.T) {
 		{"sticky and open is still not private", func(t *testing.T, root string) string {
 			mkdir(t, filepath.Join(root, "d"), 0o777|fs.ModeSticky)
 			return "d"
-		}, "chmod 700"},
+		}, "others may write in"},
 		{"parent that all can write", func(t *testing.T, root string) string {
 			mkdir(t, filepath.Join(root, "p"), 0o777)
 			mkdir(t, filepath.Join(root, "p/d"), 0o700)

@@ -140,7 +140,17 @@ func (w *walk) checkParent(fi fs.FileInfo) error {
 	if fi.Mode().Perm()&0o002 == 0 && ownGroup {
 		return nil
 	}
-	return fmt.Errorf("%w: others may write in %q (mode %04o); run: chmod go-w %q", ErrUnsafe, w.at, fi.Mode().Perm(), w.at)
+	return w.othersWrite(fi)
+}
+
+// othersWrite is the refusal of a directory in which others may write. Where it is ours alone,
+// it says how to end that; a sticky one, as /tmp, is for all, and stays so.
+func (w *walk) othersWrite(fi fs.FileInfo) error {
+	fix := ""
+	if ownerOf(fi) == w.uid && fi.Mode()&fs.ModeSticky == 0 {
+		fix = fmt.Sprintf("; run: chmod go-w %q", w.at)
+	}
+	return fmt.Errorf("%w: others may write in %q (mode %04o)%s", ErrUnsafe, w.at, fi.Mode().Perm(), fix)
 }
 
 // checkOwn refuses a last directory that is not ours alone, or, where it is shared, one
@@ -151,9 +161,12 @@ func (w *walk) checkOwn(fi fs.FileInfo) error {
 	}
 	if w.shared {
 		if fi.Mode().Perm()&0o022 != 0 {
-			return fmt.Errorf("%w: others may write in %q (mode %04o); run: chmod go-w %q", ErrUnsafe, w.at, fi.Mode().Perm(), w.at)
+			return w.othersWrite(fi)
 		}
 		return nil
+	}
+	if fi.Mode()&fs.ModeSticky != 0 && fi.Mode().Perm()&0o022 != 0 {
+		return w.othersWrite(fi)
 	}
 	if fi.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("%w: others may use %q (mode %04o); look at what is in it, then run: chmod 700 %q",

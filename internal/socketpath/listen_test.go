@@ -138,3 +138,35 @@ func TestClearSockets(t *testing.T) {
 		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
 	}
 }
+
+// TestNoChmodForWhatIsShared guards against the advice to close /tmp, or a directory of root, to
+// all others: chmod is for one of one's own that nobody else is meant to write in.
+func TestNoChmodForWhatIsShared(t *testing.T) {
+	root := tempDir(t)
+	open, sticky := filepath.Join(root, "open"), filepath.Join(root, "sticky")
+	mkdir(t, open, 0o777)
+	mkdir(t, sticky, 0o777|fs.ModeSticky)
+	me := os.Geteuid()
+	for name, c := range map[string]struct {
+		err   error
+		chmod bool
+	}{
+		"one's own":             {socketpath.CheckShared(open), true},
+		"one's own, on the way": {first(socketpath.CheckAs(me, open)), true},
+		"sticky":                {socketpath.CheckShared(sticky), false},
+		"sticky, to be private": {socketpath.CheckDir(sticky), false},
+		"/tmp":                  {socketpath.CheckShared("/tmp"), false},
+	} {
+		if !errors.Is(c.err, socketpath.ErrUnsafe) || strings.Contains(c.err.Error(), "chmod") != c.chmod {
+			t.Errorf("%s: got %v, and chmod is to be in it: %v", name, c.err, c.chmod)
+		}
+	}
+	if me != 0 {
+		return
+	}
+	if below, _ := socketpath.CheckAs(1000, open); below == nil || strings.Contains(below.Error(), "chmod") {
+		t.Errorf("root's, to another user: got %v", below)
+	}
+}
+
+func first(err, _ error) error { return err }
