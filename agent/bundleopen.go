@@ -159,8 +159,12 @@ func belongs(b *bundle.Bundle, g *unlocktoken.Grant) error {
 
 // badBundle says what is wrong with a bundle, never what is in it.
 func badBundle(err error) error {
-	why, next := "it is damaged: not a bundle as nsagent wrote it, or with other line ends", "take the file from the repository again"
+	why, next := "it is damaged: not a bundle as nsagent wrote it", "take the file from the repository again"
 	switch {
+	case errors.Is(err, bundle.ErrEmpty):
+		why, next = "there is nothing in the file", "take it from the repository, or have its owner write it anew"
+	case errors.Is(err, bundle.ErrPointer):
+		why, next = "the file is a pointer of Git LFS, which has not fetched it", "fetch it:  git lfs pull"
 	case errors.Is(err, bundle.ErrNewer):
 		why, next = "it was written by a newer nsagent", "install that version"
 	case errors.Is(err, bundle.ErrIssuer):

@@ -28,11 +28,27 @@ func armour(b []byte) []byte {
 	return append(text, end...)
 }
 
-// unarmour is the inverse of armour and accepts nothing else.
+// pointer is how the file begins that Git LFS leaves in the place of one that it has not
+// fetched.
+const pointer = "version https://git-lfs.github.com/spec/"
+
+// withLineEnds returns text as armour writes it, where it has the line ends that Git or an
+// editor has given it: CR LF, and more of them behind it, or none.
+func withLineEnds(text []byte) []byte {
+	return append(bytes.TrimRight(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), "\n"), '\n')
+}
+
+// unarmour is the inverse of armour and accepts other line ends, and nothing else.
 func unarmour(text []byte) ([]byte, error) {
-	if len(text) > MaxText {
+	switch {
+	case len(text) > MaxText:
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrFormat, len(text), MaxText)
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, fmt.Errorf("%w: %w", ErrFormat, ErrEmpty)
+	case bytes.HasPrefix(text, []byte(pointer)):
+		return nil, fmt.Errorf("%w: %w", ErrFormat, ErrPointer)
 	}
+	text = withLineEnds(text)
 	rest, ok1 := bytes.CutPrefix(text, []byte(begin))
 	rest, ok2 := bytes.CutSuffix(rest, []byte(end))
 	if !ok1 || !ok2 {

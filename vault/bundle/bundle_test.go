@@ -252,9 +252,13 @@ func TestHostileBundles(t *testing.T) {
 		want error
 	}{
 		"empty":                   {nil, ErrFormat},
-		"CRLF":                    {bytes.ReplaceAll(w.text, []byte("\n"), []byte("\r\n")), ErrFormat},
+		"blank":                   {[]byte(" \r\n"), ErrEmpty},
+		"a pointer of Git LFS":    {[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"), ErrPointer},
+		"CR alone":                {bytes.ReplaceAll(w.text, []byte("\n"), []byte("\r")), ErrFormat},
+		"a blank line in it":      {bytes.Replace(w.text, []byte("\n"), []byte("\n\n"), 1), ErrFormat},
+		"a space behind":          {append(bytes.Clone(w.text), ' '), ErrFormat},
 		"a line before":           {append([]byte("# a bundle\n"), w.text...), ErrFormat},
-		"a line behind":           {append(bytes.Clone(w.text), '\n'), ErrFormat},
+		"a line behind":           {append(bytes.Clone(w.text), "# a bundle\n"...), ErrFormat},
 		"twice":                   {append(bytes.Clone(w.text), w.text...), ErrFormat},
 		"no line ends":            {[]byte(begin + strings.ReplaceAll(string(w.text[len(begin):len(w.text)-len(end)]), "\n", "") + "\n" + end), ErrFormat},
 		"too long":                {append(bytes.Clone(w.text), make([]byte, MaxText)...), ErrFormat},
@@ -290,6 +294,29 @@ func TestHostileBundles(t *testing.T) {
 	}
 	if _, err := swapped.Open(w.arena, acme, w.key(t, acme, w.token.Shares[0].Key)); !errors.Is(err, ErrOpen) {
 		t.Errorf("records swapped by the issuer: got %v", err)
+	}
+}
+
+// TestLineEnds: a bundle opens with the line ends that Git and editors give it. What is signed
+// is what the lines encode.
+func TestLineEnds(t *testing.T) {
+	w := newWorld(t)
+	crlf := bytes.ReplaceAll(w.text, []byte("\n"), []byte("\r\n"))
+	for name, text := range map[string][]byte{
+		"CR LF":              crlf,
+		"a blank line":       append(bytes.Clone(w.text), '\n'),
+		"blank lines":        append(bytes.Clone(crlf), "\r\n\r\n"...),
+		"none at the end":    bytes.TrimSuffix(w.text, []byte("\n")),
+		"CR LF but the last": bytes.TrimSuffix(crlf, []byte("\r\n")),
+	} {
+		before := bytes.Clone(text)
+		b, err := Parse(text, unlocktoken.IssuerHash(w.issuer))
+		if err != nil || !b.Has(acme) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if !bytes.Equal(text, before) {
+			t.Errorf("%s: the text of the caller was changed", name)
+		}
 	}
 }
 
@@ -368,7 +395,7 @@ func FuzzParse(f *testing.F) {
 			if (got == nil) == (err == nil) {
 				t.Fatalf("got %v and %v", got, err)
 			}
-			if err == nil && !bytes.Equal(text, w.text) {
+			if err == nil && !bytes.Equal(withLineEnds(text), w.text) {
 				t.Errorf("taken: %q", text)
 			}
 		}

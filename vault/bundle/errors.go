@@ -5,6 +5,10 @@ import "errors"
 var (
 	// ErrFormat means bytes that no nsagent writes.
 	ErrFormat = errors.New("bundle: malformed")
+	// ErrEmpty means that there is nothing in the file, and ErrPointer that there is what Git LFS
+	// leaves in the place of it. Both come with ErrFormat.
+	ErrEmpty   = errors.New("bundle: empty")
+	ErrPointer = errors.New("bundle: a pointer of Git LFS")
 	// ErrNewer means a format that this nsagent does not know.
 	ErrNewer = errors.New("bundle: written by a newer nsagent")
 	// ErrIssuer means that the bundle is of another vault than the token.

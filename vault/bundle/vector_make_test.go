@@ -121,7 +121,9 @@ func newVectors(t *testing.T) []vector {
 	}
 	f.add(t, "a token narrowed to one of them", "", narrow, text)
 	f.add(t, "the credentials out of order", "format", token, f.resigned(t, text, func(b *body) { b.Entries[0], b.Entries[1] = b.Entries[1], b.Entries[0] }))
-	f.add(t, "other line ends", "format", token, bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n")))
+	f.add(t, "other line ends", "", token, append(bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n")), "\r\n"...))
+	f.add(t, "no line end behind it", "", token, bytes.TrimSuffix(text, []byte("\n")))
+	f.add(t, "a blank line in it", "format", token, bytes.Replace(text, []byte("\n"), []byte("\n\n"), 1))
 	f.add(t, "a name changed", "signature", token, changed(t, text, vectorIssuer, strings.ToUpper(vectorIssuer)))
 
 	stranger.private = ed25519.NewKeyFromSeed(stranger.bytes(32))

@@ -1,8 +1,9 @@
 package command
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -41,9 +42,13 @@ func newBundleFile(path string) (*bundleFile, error) {
 			return nil, &client.Error{Code: pb.CodeExists, Message: fmt.Sprintf("%q is there already", oneLine(path)), Why: "it is no bundle, and is left alone", Next: "name another file:  --bundle F"}
 		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".nsagent-bundle-")
-	if err != nil {
-		return nil, bundleNotWritten(plain(err))
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".nsagent-bundle-")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &client.Error{Code: pb.CodeUsage, Message: "the bundle cannot be written", Why: "the directory " + oneLine(dir) + " is not there", Next: "make it:  mkdir -p " + shellQuote(oneLine(dir))}
+	case err != nil:
+		return nil, bundleNotWritten("no file can be made in " + oneLine(dir) + ": " + afterLast(err.Error(), ": "))
 	}
 	return &bundleFile{path, f, old}, nil
 }
@@ -55,7 +60,7 @@ func grantOfBundle(path string) string {
 	if err != nil {
 		return ""
 	}
-	grant, err := bundle.GrantOf(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))) // as git may have left it
+	grant, err := bundle.GrantOf(b)
 	if err != nil {
 		return ""
 	}

@@ -191,6 +191,7 @@ The first ends with its program. The second returns once it serves, and goes on
 for the programs of the job that follow; they need no token. Bundle and token
 are made where the vault is, for 30 days unless --ttl says otherwise:
 
+  mkdir -p ci
   (umask 077; nsagent grant new -p acme-sb1 --bundle ci/nsagent.bundle > token)
 
 Where the grant asks which job it is, NSAGENT_OIDC_TOKEN_FILE names a file with

@@ -36,7 +36,9 @@ def armour(data):
 
 
 def unarmour(text):
-    need(len(text) <= 2 << 20 and text.startswith(BEGIN) and text.endswith(END))
+    need(len(text) <= 2 << 20)
+    text = text.replace("\r\n", "\n").rstrip("\n") + "\n"
+    need(text.startswith(BEGIN) and text.endswith(END))
     try:
         data = base64.b64decode(text[len(BEGIN):-len(END)])
     except ValueError:
