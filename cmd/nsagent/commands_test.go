@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsagent/nsagent/internal/keyringtest"
 )
@@ -45,6 +48,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"each":         cmdEach,
 		"eventually":   cmdEventually,
 		"finding":      cmdFinding,
+		"freeport":     cmdFreePort,
 		"jsonkeys":     cmdJSONKeys,
 		"jsonis":       cmdJSONIs,
 		"keyring":      cmdKeyring,
@@ -152,6 +156,30 @@ func awaitSocket(path string) error {
 	return fmt.Errorf("waiting for %s: %w", path, err)
 }
 
+// cmdFreePort puts the number of a free port into a variable:
+//
+//	freeport NAME
+func cmdFreePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: freeport NAME")
+	}
+	port, err := freePort()
+	ts.Check(err)
+	ts.Setenv(args[0], strconv.Itoa(port))
+}
+
+// freePort returns a port of 127.0.0.1 that is free, and stays so until it is taken: it is
+// none of those that the kernel gives to whoever asks for any.
+func freePort() (int, error) {
+	for range 100 {
+		port := 10000 + rand.IntN(22000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("no port is free")
+}
+
 // cmdWaitLine waits until a file that a background program writes matches:
 //
 //	waitline PATTERN FILE
@@ -188,22 +216,25 @@ func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
 		pid, err = strconv.Atoi(strings.Fields(string(after))[1])
 		ts.Check(err)
 	}
+	// It tells when all threads are gone, and with them what they have open and locked.
+	agent, err := unix.PidfdOpen(status.PID, 0)
+	ts.Check(err)
+	defer func() { _ = unix.Close(agent) }()
 	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
-	for deadline := time.Now().Add(waitTime); !ended(status.PID); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			ts.Fatalf("process %d is still there", status.PID)
-		}
+	if !ends(agent) {
+		ts.Fatalf("process %d is still there", status.PID)
 	}
 }
 
-// ended reports whether a process is gone, or a corpse that waits for its parent.
-func ended(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return true
+// ends waits until the process of a pidfd has ended.
+func ends(pidfd int) bool {
+	for deadline := time.Now().Add(waitTime); time.Now().Before(deadline); {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(waitTime.Milliseconds())) // #nosec G115 -- a descriptor fits
+		if err == nil {
+			return n > 0
+		}
 	}
-	_, after, _ := bytes.Cut(stat, []byte(") "))
-	return bytes.HasPrefix(after, []byte("Z"))
+	return false
 }
 
 // cmdWide checks that no line of a file is longer than N characters:

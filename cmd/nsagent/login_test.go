@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -39,14 +38,11 @@ const (
 func newLoginWorld(t *testing.T) *loginWorld {
 	t.Helper()
 	w := &loginWorld{user: newUser(t)}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.redirect = fmt.Sprintf("https://localhost:%d/callback", free.Addr().(*net.TCPAddr).Port)
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	w.redirect = fmt.Sprintf("https://localhost:%d/callback", port)
 	w.site, err = nstest.New(nstest.Config{Accounts: []nstest.Account{{
 		ID: "1234567_SB1",
 		Integrations: []nstest.Integration{

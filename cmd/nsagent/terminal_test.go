@@ -26,6 +26,7 @@ import (
 //	< text       type this and press return; variables are replaced
 //	type text    type this, without return
 //	paste text   type this at once; \\r is a return
+//	tab text     press Tab, each second again, until this stands on the screen
 //	key c        press this key: ^C, ^D, ^U, ^H, ^I, ^Z, ^\\
 //	echo on|off  what is typed is shown, or is not
 //	words        type the two words of the recovery code that are asked for
@@ -187,8 +188,12 @@ func (t *terminal) readAll() error {
 
 // await waits until text stands on the screen.
 func (t *terminal) await(text string, done <-chan struct{}) error {
+	return t.awaitWithin(waitTime, text, done)
+}
+
+func (t *terminal) awaitWithin(limit time.Duration, text string, done <-chan struct{}) error {
 	over := false
-	for deadline := time.Now().Add(waitTime); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
 		t.mu.Lock()
 		i := strings.Index(t.screen.String()[t.from:], text)
 		if i >= 0 {
@@ -208,6 +213,20 @@ func (t *terminal) await(text string, done <-chan struct{}) error {
 		default:
 		}
 	}
+}
+
+// complete presses Tab until text stands on the screen: where the machine is busy,
+// completion may have found nothing.
+func (t *terminal) complete(text string, done <-chan struct{}) (err error) {
+	for deadline := time.Now().Add(waitTime); time.Now().Before(deadline); {
+		if _, err = t.master.WriteString("\t"); err != nil {
+			return err
+		}
+		if err = t.awaitWithin(time.Second, text, done); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // skip takes all that stands on the screen for read.
@@ -261,6 +280,8 @@ func (t *terminal) talk(dialogue string, p *os.Process, done <-chan struct{}) er
 			err = t.await(text, done)
 		case "<":
 			_, err = t.master.WriteString(text + "\r")
+		case "tab":
+			err = t.complete(text, done)
 		case "key":
 			_, err = t.master.WriteString(keys[text])
 		case "type":
