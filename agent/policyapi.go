@@ -26,6 +26,8 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 	}
 	defer end()
 	next, detail := new(rules), "policy=none"
+	// Before the proof: a policy that is wrong uses up no code, and counts no wrong guess. So
+	// what reading one takes has to be bounded.
 	if len(q.GetPacked()) > 0 {
 		if next, err = newRules(q.GetPacked()); err == nil {
 			err = next.fitToAdopt()

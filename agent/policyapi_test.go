@@ -129,6 +129,7 @@ func TestAdoptPolicyRefuses(t *testing.T) {
 		"an unknown zone": {f.passphrase(testPassphrase), packedPolicy(t, deny+"hours = \"Mon 01:00-02:00 Mars/Base\"\n"), good, client.ErrPolicy, "line 6, rule \"none\", \"hours\""},
 		"10,001 rules":    {f.passphrase(testPassphrase), packedPolicy(t, "version = 1\n"+strings.Join(large, "")), good, client.ErrPolicy, "at most 10000"},
 		"a large text":    {f.passphrase(testPassphrase), packedPolicy(t, deny+"#"+strings.Repeat(" ", 1<<20)), good, client.ErrPolicy, "larger than 1 MiB"},
+		"nested deeply":   {client.Proof{}, packedPolicy(t, "version = 1\nx = ['''a'''', "+strings.Repeat("{a=", 500)), good, client.ErrPolicy, "line 2: it nests too deeply"},
 		"a file left out": {f.passphrase(testPassphrase), packedPolicy(t, deny+"[[issuer]]\nurl = \"https://i\"\njwks_file = \"/etc/i.json\"\n"), good, client.ErrPolicy, "/etc/i.json is not copied in"},
 		"no key set":      {f.passphrase(testPassphrase), packedPolicy(t, deny+"[[issuer]]\nurl = \"https://i\"\njwks = \"AAAA\"\n"), good, client.ErrPolicy, "issuer \"https://i\": its keys: no key set in JSON"},
 	} {

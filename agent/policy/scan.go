@@ -4,12 +4,12 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/tomlnest"
 )
 
-const (
-	maxText    = 1 << 20 // bytes of a policy
-	maxNesting = 8       // brackets within brackets, and parts of a key
-)
+// maxText is the most bytes of a policy.
+const maxText = 1 << 20
 
 var errTooLarge = errors.New("it is larger than 1 MiB")
 
@@ -27,30 +27,28 @@ func (p places) line(path string) int {
 	}
 }
 
-// scanner goes over TOML before the parser does. It finds the places, and refuses what
-// nests so deeply that the parser would not come to an end.
+// scanner goes over TOML before the parser does, and finds the places.
 type scanner struct {
 	places places
 	arrays map[string]int // how often [[name]] came
 	table  string         // the path of the current table
-
-	quote   string // that ends the string we are in; "": in none
-	nesting int
 }
 
-// scan returns the places of text.
+// scan returns the places of text, and refuses one of which the parser would not come to an
+// end.
 func scan(text string) (places, error) {
 	if len(text) > maxText {
 		return nil, &SyntaxError{Line: 1, Why: errTooLarge.Error()}
 	}
 	s := &scanner{places: make(places), arrays: make(map[string]int)}
+	var nest tomlnest.Counter
 	n := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		n++
-		if s.quote == "" && s.nesting == 0 {
+		if !nest.Inside() {
 			s.statement(strings.TrimSpace(line), n)
 		}
-		if !s.skip(line) {
+		if !nest.Line(line) {
 			return nil, &SyntaxError{Line: n, Why: "it nests too deeply"}
 		}
 	}
@@ -96,48 +94,4 @@ func (s *scanner) note(path string, line int) {
 	if _, twice := s.places[path]; !twice {
 		s.places[path] = line
 	}
-}
-
-// skip goes over a line: strings, comments and brackets. It reports false where brackets,
-// or the parts of a key, are too many.
-func (s *scanner) skip(line string) bool {
-	dots := 0
-	for i := 0; i < len(line); i++ {
-		rest := line[i:]
-		if s.quote != "" {
-			switch {
-			case s.quote[0] == '"' && rest[0] == '\\':
-				i++
-			case strings.HasPrefix(rest, s.quote):
-				i += len(s.quote) - 1
-				s.quote = ""
-			}
-			continue
-		}
-		switch c := rest[0]; c {
-		case '#':
-			i = len(line)
-		case '"', '\'':
-			s.quote = string(c)
-			if triple := strings.Repeat(s.quote, 3); strings.HasPrefix(rest, triple) {
-				s.quote = triple
-			}
-			i += len(s.quote) - 1
-		case '[', '{':
-			s.nesting++
-		case ']', '}':
-			s.nesting = max(s.nesting-1, 0)
-		case '=', ',':
-			dots = 0
-		case '.':
-			dots++
-		}
-		if s.nesting > maxNesting || dots > maxNesting {
-			return false
-		}
-	}
-	if len(s.quote) == 1 {
-		s.quote = "" // the parser refuses a string without an end
-	}
-	return true
 }

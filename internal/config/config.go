@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/nsagent/nsagent/internal/tomlnest"
 )
 
 // ErrConfig means that config.toml does not hold what it should.
@@ -73,6 +75,9 @@ func Load(path string) (Config, error) {
 
 // Parse reads the text of a config.toml.
 func Parse(text string) (Config, error) {
+	if !tomlnest.Fine(text) {
+		return Config{}, fmt.Errorf("%w: it nests too deeply", ErrConfig)
+	}
 	var raw map[string]any
 	// Into a map: matching struct fields would forgive another case.
 	if _, err := toml.Decode(text, &raw); err != nil {

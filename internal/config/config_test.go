@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,15 +19,17 @@ func TestParse(t *testing.T) {
 }
 
 // TestParseRefuses guards I-06: case variants, duplicates and unknown keys are
-// errors, and an error never repeats a value.
+// errors, and an error never repeats a value. What nests without end is refused before the
+// parser would take minutes and all memory for it.
 func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{
 		"Default_Profile = \"a\"", "default_profile = \"a\"\nDEFAULT_PROFILE = \"b\"", "memory = \"swap\"", "durability = \"none\"", "durability = true", "memory = 3", "key_file = \"nsagent.key\"", "key_file = \"\"", "pinentry = \"pinentry\"", "pinentry = true",
 		"idle_lock = 5", "idle_lock = \"0s\"", "idle_lock = \"-1h\"", "hard_lock = \"100000h\"", "nope = 1", "memory",
+		"x = " + strings.Repeat("{a=", 20_000), "x = ['''a'''', " + strings.Repeat("{a=", 20_000), "x" + strings.Repeat(".a", 20_000) + " = 1",
 		"memory = \"mlock\"\nmemory = \"mlock\"", "start_on_demand = \"no\"", "start_on_demand = 0", "[agent]\nmemory = \"mlock\"",
 	} {
 		if c, err := Parse(text); !errors.Is(err, ErrConfig) {
-			t.Errorf("Parse(%q): got %+v, %v; want ErrConfig", text, c, err)
+			t.Errorf("Parse(%.200q): got %+v, %v; want ErrConfig", text, c, err)
 		}
 	}
 }
