@@ -55,12 +55,20 @@ func hinders(p *live, k policy.Kind, c unlocktoken.Caveats) (why, next string) {
 		return "none of the hosts is one of its own: " + strings.Join(p.hosts(), ", "), "name one of those, without https:// and port:  --host " + p.hosts()[0]
 	case len(c.Scripts) > 0 && !fitsAny(c.Paths, policy.RESTletPath):
 		return "a RESTlet is called at " + policy.RESTletPath + ", which fits none of the paths", "leave out --path, or --script"
+	case len(c.Scripts) > 0 && !slices.ContainsFunc(c.Scripts, callable):
+		return "no request calls a RESTlet as the limits name it", "name it as its URL does, an id without a zero in front:  --script 123/1"
 	case policy.Access(p.Access) == policy.Read:
 		if why := beyondReading(c); why != "" {
 			return "its access is read" + why, widen
 		}
 	}
 	return "", ""
+}
+
+// callable reports whether a request can call the RESTlet "script/deploy".
+func callable(restlet string) bool {
+	script, deploy, _ := strings.Cut(restlet, "/")
+	return policy.Script(policy.RESTletPath, "script="+script+"&deploy="+deploy) == restlet
 }
 
 // beyondReading returns why a profile that reads makes none of the requests that limits

@@ -50,6 +50,8 @@ func TestLimitsLeaveAUse(t *testing.T) {
 		"a RESTlet":               {"tba write", caveats{Scripts: []string{"1/1"}}, ""},
 		"a RESTlet at its path":   {"tba write", caveats{Scripts: []string{"1/1"}, Paths: []string{"/a", restlet}}, ""},
 		"a RESTlet elsewhere":     {"tba write", caveats{Scripts: []string{"1/1"}, Paths: []string{suiteql}}, "a RESTlet is called at " + restlet + ", which fits none of the paths"},
+		"no id of a RESTlet":      {"tba write", caveats{Scripts: []string{"0123/1", "123/01", "a.b/1", "1&x/1"}}, "no request calls a RESTlet as the limits name it|without a zero in front:  --script 123/1"},
+		"an id beside it":         {"tba write", caveats{Scripts: []string{"0123/1", "123/1"}}, ""},
 		"a RESTlet that is read":  {"tba read", caveats{Scripts: []string{"1/1"}}, ""},
 		"writing":                 {"tba write", caveats{Methods: []string{"DELETE"}}, ""},
 		"reading":                 {"tba read", caveats{Methods: []string{"DELETE", "GET", "PUT"}}, ""},

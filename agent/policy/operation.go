@@ -92,8 +92,8 @@ func parseOperation(text string) (o Operation, err error) {
 
 func parseRESTlet(text string) (script, deploy pathglob.Word, err error) {
 	s, d, _ := strings.Cut(text, "/")
-	if !plainScript(strings.ReplaceAll(s, "*", "x")) || !plainScript(strings.ReplaceAll(d, "*", "x")) {
-		return script, deploy, errors.New("a RESTlet is named as SCRIPT/DEPLOY, by ids or names")
+	if !mayFitScript(s) || !mayFitScript(d) {
+		return script, deploy, errors.New("a RESTlet is named as SCRIPT/DEPLOY, by ids without a zero in front, or names")
 	}
 	if script, err = pathglob.CompileWord(s); err == nil {
 		deploy, err = pathglob.CompileWord(d)
@@ -191,7 +191,8 @@ func (o *Operation) fitsSOAP(s *sight, generous bool) fit {
 
 // Script returns which RESTlet a request is for, as "script/deploy", from its path and
 // query as signed; empty where it is for none, or where that cannot be told: a
-// parameter that is missing, comes twice or is escaped.
+// parameter that is missing, comes twice or is escaped, or an id in another form than
+// NetSuite's own, such as 0123, which it may read as 123.
 func Script(path, query string) string {
 	if path != RESTletPath {
 		return ""
@@ -206,7 +207,7 @@ func Script(path, query string) string {
 		if i < 0 {
 			continue
 		}
-		if found[i] != "" || !plainScript(value) || name != strings.ToLower(name) {
+		if found[i] != "" || !namesScript(value) || name != strings.ToLower(name) {
 			return ""
 		}
 		found[i] = value
@@ -224,7 +225,21 @@ func mayName(name string) bool {
 	return !ok || plain == "script" || plain == "deploy"
 }
 
-// plainScript reports whether s has the form of an id or name of a script.
+// namesScript reports whether s has the form of an id or of a name of a script: a number
+// without a zero in front, or what begins with a letter.
+//
+// Source: NetSuite Help, "RESTlet Scripts as XML Definitions": all names begin with
+// customscript or customdeploy.
+func namesScript(s string) bool {
+	return plainScript(s) && (plainLetters(s[:1]) || s[0] != '0' && isNumber(s))
+}
+
+// mayFitScript reports whether an id or name of a script may fit the pattern s.
+func mayFitScript(s string) bool {
+	return namesScript(strings.ReplaceAll(s, "*", "1")) || namesScript(strings.ReplaceAll(s, "*", "x"))
+}
+
+// plainScript reports whether s has the letters and the length of an id or name.
 func plainScript(s string) bool {
 	for i := range len(s) {
 		c := s[i]

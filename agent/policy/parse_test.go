@@ -173,7 +173,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%.200q:\ngot  %.300v\nwant %s", text, err, want)
 		}
 	}
-	for _, what := range []string{"", "get /x", "GET x", "GET", "GET  /x", "GET /x/../y", "GET /a/**/b", "GET,GET /x", "GET, /x", "suiteql x", "SuiteQL", "restlet", "restlet 1", "restlet 1/2/3", "restlet a b/1", "restlet */", "restlet a**/1",
+	for _, what := range []string{"", "get /x", "GET x", "GET", "GET  /x", "GET /x/../y", "GET /a/**/b", "GET,GET /x", "GET, /x", "suiteql x", "SuiteQL", "restlet", "restlet 1", "restlet 1/2/3", "restlet a b/1", "restlet */", "restlet a**/1", "restlet 0123/1", "restlet 1/01", "restlet 0*/1", "restlet 1a/1", "restlet -1/1", "restlet _*/1",
 		"soap", "soap ", "soap get, search", "soap get,get", "soap *", "passports", "connect-password", "sign", "**", "* *", "* x"} {
 		if _, err := Parse(fmt.Sprintf("version = 1\n[[rule]]\nname = \"a\"\neffect = \"deny\"\nwhat = [%q]\n", what)); !errors.Is(err, ErrSyntax) || !strings.Contains(err.Error(), `line 5, rule "a", "what"`) {
 			t.Errorf("what %q: got %v", what, err)

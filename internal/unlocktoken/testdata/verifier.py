@@ -254,7 +254,7 @@ def restlet(path, query):
             if means_one(name):
                 return ""
             continue
-        if name in found or re.fullmatch("[A-Za-z0-9_-]{1,63}", value) is None:
+        if name in found or re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,62}|[1-9][0-9]{0,62}", value) is None:
             return ""
         found[name] = value
     whole = path == "/app/site/hosting/restlet.nl" and len(found) == 2
