@@ -162,7 +162,7 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 		n.profiles = append(n.profiles, p)
 		n.Caveats.Credentials = append(n.Caveats.Credentials, unlocktoken.ID(id))
 	}
-	return badCaveats(n.Caveats.Check())
+	return badCaveats(n.Authority.Check())
 }
 
 // grantable refuses what no token can be made for.

@@ -231,7 +231,10 @@ func TestNewGrantOfWhatHasChanged(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	s := f.agent.session
-	n := &newGrant{}
+	n, err := f.agent.planGrant(&pb.NewGrantRequest{Profiles: []string{"acme"}, TtlSeconds: 3600, Next: make([]byte, ed25519.PublicKeySize)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	n.lent = []*lent{nil}
 	if err := f.agent.chooseProfiles(s, n, []string{"acme"}); err != nil {
 		t.Errorf("of which nothing was lent: got %v", err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -309,9 +310,11 @@ func TestBundlesTakePlaces(t *testing.T) {
 func TestBundleTakesNoProfilesOwnKey(t *testing.T) {
 	w := startCert(t)
 	w.addTBA("acme")
-	n := &newGrant{}
-	n.Mode = unlocktoken.Detached
 	s := w.agent.session
+	n, err := w.agent.planGrant(&pb.NewGrantRequest{Profiles: []string{"acme"}, TtlSeconds: 3600, Next: make([]byte, ed25519.PublicKeySize), Detached: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := w.agent.chooseProfiles(s, n, []string{"acme"}); err != nil || n.lends() {
 		t.Fatalf("%v, lends %v", err, n.lends())
 	}

@@ -86,7 +86,7 @@ type Signer func(message []byte) (signature []byte, err error)
 // of whoever may narrow it. Errors wrap ErrCaveats, or come from sign.
 func NewChain(a Authority, next ed25519.PublicKey, sign Signer) (Chain, error) {
 	a.Label = labelAuthority
-	if err := a.check(); err != nil {
+	if err := a.Check(); err != nil {
 		return nil, err
 	}
 	b, err := newBlock(nil, encode(a), next, sign)
@@ -94,6 +94,20 @@ func NewChain(a Authority, next ed25519.PublicKey, sign Signer) (Chain, error) {
 		return nil, err
 	}
 	return Chain{b}, nil
+}
+
+// Check returns nil for what a chain can begin with. The error wraps ErrCaveats and says
+// what it has to be.
+func (a Authority) Check() error {
+	a.Label = labelAuthority
+	if err := a.check(); err != nil {
+		return err
+	}
+	b := Block{Payload: encode(a), Next: make([]byte, ed25519.PublicKeySize), Signature: make([]byte, ed25519.SignatureSize)}
+	if n := len(Chain{b}.Encode()); n > MaxChain {
+		return fmt.Errorf("%w: they take %d bytes in all, and a token holds %d", ErrCaveats, n, MaxChain)
+	}
+	return nil
 }
 
 // check demands what every grant has: an end, and credentials.

@@ -204,6 +204,10 @@ func (t *Token) Narrow(c Caveats, keep []ID, rand io.Reader) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	chain := append(slices.Clone(t.Chain), b)
+	if n := len(chain.Encode()); n > MaxChain {
+		return nil, fmt.Errorf("%w: its chain would have %d bytes, at most %d", ErrFormat, n, MaxChain)
+	}
 	shares := make([]Share, 0, len(t.Shares)) // as in fromBytes
 	for _, s := range t.Shares {
 		if keep == nil || slices.Contains(keep, s.Credential) {
@@ -211,7 +215,7 @@ func (t *Token) Narrow(c Caveats, keep []ID, rand io.Reader) (*Token, error) {
 		}
 	}
 	defer clear(shares)
-	return New(t.Issuer, shares, append(slices.Clone(t.Chain), b), seed)
+	return New(t.Issuer, shares, chain, seed)
 }
 
 // Prove signs a challenge of the verifier, which thereby knows that the presenter holds

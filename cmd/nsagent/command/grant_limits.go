@@ -104,15 +104,23 @@ func (f *limitFlags) caveats(now time.Time) (unlocktoken.Caveats, error) {
 
 // limitsFault returns an error for limits that make no sense.
 func limitsFault(c unlocktoken.Caveats) error {
-	if err := c.Check(); err != nil {
-		_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrCaveats.Error()+": ")
-		return usage("the limits cannot be used", plain(errors.New(why)), limitExample(why))
+	if err := caveatsFault(c.Check()); err != nil {
+		return err
 	}
 	onTarget := len(c.Hosts)+len(c.Methods)+len(c.Paths)+len(c.Scripts) > 0
 	if onTarget && len(c.Kinds) > 0 && !slices.Contains(c.Kinds, "sign") && !slices.Contains(c.Kinds, "send") {
 		return usage("the limits allow nothing", "where hosts, methods, paths or scripts are limited, sign and send alone are allowed", "leave --kind out, or the other limits")
 	}
 	return nil
+}
+
+// caveatsFault says what limits have to be; nil of nil.
+func caveatsFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, why, _ := strings.Cut(err.Error(), unlocktoken.ErrCaveats.Error()+": ")
+	return usage("the limits cannot be used", plain(errors.New(why)), limitExample(why))
 }
 
 // limitExample shows the flag of a limit that is not well formed, by the name that begins what
@@ -128,6 +136,19 @@ func limitExample(why string) string {
 		return ""
 	}
 	return "as in:  " + flag
+}
+
+// roomFault returns an error for limits that no token of so many profiles, made now, has
+// room for: before anybody is asked for a proof. The agent looks again.
+func roomFault(c unlocktoken.Caveats, profiles int, now time.Time) error {
+	if profiles > unlocktoken.MaxShares {
+		return nil // which is what the agent says
+	}
+	a := unlocktoken.Authority{Mode: unlocktoken.Attached, IssuedAt: now.Unix(), Caveats: c}
+	for i := range profiles {
+		a.Caveats.Credentials = append(a.Caveats.Credentials, unlocktoken.ID{byte(i)}) // #nosec G115 -- at most MaxShares; any of that length do
+	}
+	return caveatsFault(a.Check())
 }
 
 // noteNetworks says that nobody can meet a limit on networks, as long as agents listen on

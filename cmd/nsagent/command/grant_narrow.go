@@ -121,6 +121,8 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	}
 	narrower, err := token.Narrow(caveats, caveats.Credentials, rand.Reader)
 	switch {
+	case errors.Is(err, unlocktoken.ErrFormat) && len(token.Chain) < unlocktoken.MaxBlocks:
+		return usage("the token has no room for these limits", fmt.Sprintf("with them its chain would have more than %d bytes, the most there may be", unlocktoken.MaxChain), "give fewer or shorter ones, or narrow one from before")
 	case errors.Is(err, unlocktoken.ErrFormat):
 		return usage("the token cannot be narrowed any more", fmt.Sprintf("it has %d blocks, the most there may be", unlocktoken.MaxBlocks), "narrow one from before")
 	case err != nil:

@@ -71,7 +71,8 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 	if o.bundle != "" && o.limits.ttl == 0 {
 		o.limits.ttl = duration(bundleLife)
 	}
-	caveats, err := o.limits.caveats(time.Now())
+	now := time.Now()
+	caveats, err := o.limits.caveats(now)
 	if err != nil {
 		return err
 	}
@@ -95,6 +96,9 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			return err
 		}
 		o.profiles = []string{name} // "": the only one there is
+	}
+	if err := roomFault(caveats, len(o.profiles), now); err != nil {
+		return err
 	}
 	e.noteNetworks(caveats)
 	e.noteClaims(caveats)
