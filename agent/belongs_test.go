@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ func TestBundleBelongs(t *testing.T) {
 		"whole":                 {nil, nil, true},
 		"for 90 days":           {nil, func(a *unlocktoken.Authority) { a.Caveats.NotAfter = a.IssuedAt + 90*day }, true},
 		"for longer":            {nil, func(a *unlocktoken.Authority) { a.Caveats.NotAfter = a.IssuedAt + 90*day + 1 }, false},
+		"for 584 years":         {nil, func(a *unlocktoken.Authority) { a.Caveats.NotAfter = a.IssuedAt + 18_446_744_074 }, false}, // as nanoseconds in 64 bits, 0.29 s
+		"for ever":              {nil, func(a *unlocktoken.Authority) { a.Caveats.NotAfter = math.MaxInt64 }, false},
 		"of the agent":          {nil, func(a *unlocktoken.Authority) { a.Mode = unlocktoken.Attached }, false},
 		"another vault":         {func(b *bundle.Bundle) { b.Vault[15]++ }, nil, false},
 		"another grant":         {func(b *bundle.Bundle) { b.Grant[15]++ }, nil, false},

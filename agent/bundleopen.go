@@ -151,7 +151,7 @@ func belongs(b *bundle.Bundle, g *unlocktoken.Grant) error {
 		return bad("it is for the agent that has the vault", "use a token that came with a bundle:  nsagent grant new --bundle F")
 	case b.Vault != g.Vault || b.Grant != g.Authority.Grant || b.Authority != g.AuthorityHash:
 		return bad("it is of another grant of the same vault", "give the bundle that was written with this token")
-	case time.Duration(g.NotAfter()-g.IssuedAt)*time.Second > maxDetached:
+	case g.NotAfter()-g.IssuedAt > int64(maxDetached/time.Second): // neither is negative
 		return bad("it is good for more than 90 days, which no bundle is", "have its owner make another:  nsagent grant new --bundle F")
 	}
 	return nil

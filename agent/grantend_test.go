@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -181,6 +182,21 @@ func TestGrantEndsUnused(t *testing.T) {
 		f.restart()
 		if _, err := f.dialWith(token); !errors.Is(err, client.ErrExpired) {
 			t.Errorf("locked %v, after a restart: got %v", locked, err)
+		}
+	}
+}
+
+// A grant has not ended whose end lies further off than a time.Time reaches: it is the vault
+// that signed it, whatever the agent itself would make.
+func TestGrantWithAFarEnd(t *testing.T) {
+	for _, end := range []int64{1 << 40, math.MaxInt64 - 1, math.MaxInt64} {
+		f, token := lockedWith(t, unlocktoken.Caveats{NotAfter: end})
+		p := f.shown(token)
+		if next := f.agent.endGrants(time.Minute); next != time.Minute {
+			t.Errorf("end %d: the agent looks again after %s", end, next)
+		}
+		if _, err := p.rpc.Sign(t.Context(), &pb.SignRequest{Url: sandboxURL}); err != nil {
+			t.Errorf("end %d: %v", end, err)
 		}
 	}
 }

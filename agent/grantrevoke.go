@@ -73,7 +73,9 @@ func (a *Agent) endGrants(most time.Duration) time.Duration {
 	now, next, over := a.clock(), most, false
 	vaults := make(map[unlocktoken.ID]*vault.Vault)
 	ended := func(g *granted) bool {
-		left := time.Unix(g.NotAfter()+1, 0).Sub(a.timeOf(g, now))
+		its := a.timeOf(g, now)
+		end := min(g.NotAfter(), its.Unix()+int64(most/time.Second)) // beyond that it may be further off than time.Time reaches
+		left := time.Unix(end+1, 0).Sub(its)
 		if g.vault != nil {
 			vaults[g.Vault] = g.vault
 		}
