@@ -42,9 +42,10 @@ func ParseCases(text string, owner uint32) ([]Case, error) {
 		if a.Access = Access(t.word("access", string(Read), string(Write))); a.Access == "" {
 			a.Access = Write
 		}
-		c.Do = t.text("do")
-		if err := a.Do(c.Do); err != nil {
-			t.fail("do", "%v", err)
+		if c.Do = t.text("do"); c.Do != "" {
+			if err := a.Do(c.Do); err != nil {
+				t.fail("do", "%v", err)
+			}
 		}
 		if as := t.text("as"); as != "" {
 			if err := a.As(as); err != nil {
@@ -98,6 +99,8 @@ func (a *Attempt) Do(text string) error {
 	case "connect":
 		a.Kind = KindConnectPassword
 		return nil
+	case string(KindConnectPassword):
+		return errConnect
 	case "passport", "assertion", "token":
 		a.Kind = Kind(text)
 		return nil

@@ -22,7 +22,7 @@ type Issuer struct {
 func readIssuer(t *table) Issuer {
 	t.must("url")
 	i := Issuer{URL: t.text("url"), JWKSFile: absolute(t, "jwks_file")}
-	if u, err := url.Parse(i.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if u, err := url.Parse(i.URL); i.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		t.fail("url", "it is the URL of an issuer: https, without query")
 	}
 	if v, ok := t.get("jwks"); ok {

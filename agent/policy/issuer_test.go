@@ -123,7 +123,7 @@ func TestCAOfAnIssuer(t *testing.T) {
 		issuerWith(inline + "ca_file = \"/ca.pem\""):                  `line 4, "ca": it goes without ca_file`,
 		issuerWith("jwks = \"{}\"\n" + inline):                        `line 5, "ca": it is for keys that are fetched, and goes without jwks`,
 		issuerWith("jwks_file = \"/k.json\"\nca_file = \"/ca.pem\""):  `line 5, "ca_file": it is for keys that are fetched`,
-		issuerWith("ca_files = \"/ca.pem\""):                          `unknown key; there are url, jwks_file, jwks, ca_file, ca`,
+		issuerWith("ca_files = \"/ca.pem\""):                          `unknown key; did you mean ca_file?`,
 		issuerWith("ca_file = \"/a\"\n[copied]\n\"/a\" = \"secret\""): `line 6, "/a": line 1 of the CA: only certificates`,
 	})
 }

@@ -25,8 +25,9 @@ func Parse(text string) (*Policy, error) {
 		return nil, err
 	}
 	p := &Policy{}
-	if top.must("version"); top.number("version", 1) == 0 {
-		top.fail("version", "it is 1")
+	top.must("version")
+	if v, ok := top.get("version"); ok && v != int64(1) {
+		top.fail("version", "it is 1, the only one that there is")
 	}
 	p.readSettings(top)
 	p.readCopied(top)
@@ -123,7 +124,7 @@ func readRule(t *table) Rule {
 	r.Effect = Effect(t.word("effect", string(Allow), string(Deny), string(Ask)))
 	r.Environment = t.word("environment", "production", "sandbox")
 	r.Profiles = parsed(t, "profiles", parseProfile)
-	r.What = parsed(t, "what", parseOperation)
+	r.What = parsed(t, "what", readOperation)
 	r.Hours = parsed(t, "hours", parseHours)
 	if w := t.sub("who"); w != nil {
 		r.Who = readWho(w)
@@ -131,6 +132,16 @@ func readRule(t *table) Rule {
 	r.Obligations = readObligations(t, r.Effect)
 	t.end()
 	return r
+}
+
+// errConnect answers the name that the permission has in grants and on the command line.
+var errConnect = errors.New("that permission is called connect here")
+
+func readOperation(s string) (Operation, error) {
+	if s == string(KindConnectPassword) {
+		return Operation{}, errConnect
+	}
+	return parseOperation(s)
 }
 
 func parseProfile(s string) (pathglob.Word, error) {

@@ -140,3 +140,25 @@ func TestGrantsAreNamedWhole(t *testing.T) {
 		}
 	}
 }
+
+// Who mistypes a key is told which it is, at its line, and not that another one is missing.
+func TestMistypedKeys(t *testing.T) {
+	refusals(t, map[string]string{
+		"version = 1\n[[rules]]\nname = \"a\"\n[[rules]]\nname = \"b\"":         `line 2, "rules": unknown key; did you mean rule?`,
+		"version = 1\n[[rule]]\nname = \"a\"\nefect = \"deny\"\nwhat = \"*\"":   `line 4, rule "a", "efect": unknown key; did you mean effect?`,
+		"version = 1\n[[rule]]\nnames = \"a\"\neffect = \"deny\"\nwhat = \"*\"": `line 3, "names": unknown key; did you mean name?`,
+		"version = 1\n[[rule]]\nname = \"a\"\neffect = \"deny\"\ndo = \"*\"":    `line 5, rule "a", "do": unknown key; there are name, effect, environment,`,
+		"version = 1\n[[issuer]]\nuri = \"https://i\"":                          `line 3, "uri": unknown key; did you mean url?`,
+		"verson = 1":                                         `line 1, "verson": unknown key; did you mean version?`,
+		"version = 2\nrules = 1":                             `line 1, "version": it is 1, the only one that there is`,
+		oneRule + "env = \"production\"":                     `line 6, rule "a", "env": unknown key; did you mean environment?`,
+		oneRule + "who = { executable = \"/a\" }":            `line 6, rule "a", "executable": unknown key; there are uid, exe,`,
+		strings.Replace(oneRule, "*", "connect-password", 1): `line 5, rule "a", "what": "connect-password": that permission is called connect here`,
+	})
+	if err := new(Attempt).Do("connect-password"); err == nil || err.Error() != "that permission is called connect here" {
+		t.Errorf("what is attempted: got %v", err)
+	}
+	if _, err := ParseCases("[[case]]\nprofile = \"a\"\nenvironment = \"sandbox\"\ndoes = \"token\"\nwant = \"deny\"", 7); err == nil || !strings.Contains(err.Error(), `line 4, "does": unknown key; there are name, profile,`) {
+		t.Errorf("a case: got %v", err)
+	}
+}

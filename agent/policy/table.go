@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nsagent/nsagent/internal/nearest"
 )
 
 const (
@@ -22,6 +24,7 @@ type table struct {
 	title  string // what messages call it; empty: the top
 	values map[string]any
 	read   []string // the keys asked for so far
+	needed []string // the keys that have to be there
 	err    *error
 }
 
@@ -34,7 +37,7 @@ func (t *table) fail(key, why string, args ...any) {
 	if key != "" {
 		path = t.below(key)
 	}
-	*t.err = &SyntaxError{Line: t.places.line(path), Where: t.title, Key: key, Why: fmt.Sprintf(why, args...)}
+	*t.err = &SyntaxError{Line: t.line(path), Where: t.title, Key: key, Why: fmt.Sprintf(why, args...)}
 }
 
 // get returns the value of a key, and whether there is one.
@@ -44,7 +47,8 @@ func (t *table) get(key string) (any, bool) {
 	return v, ok
 }
 
-// end refuses the keys that nobody asked for. Of several it names the first.
+// end refuses the keys that nobody asked for, of several the first, and a table without a key
+// that has to be there: one that is misspelt is named before it is missed.
 func (t *table) end() {
 	var unknown []string // of which one may be empty
 	for key := range t.values {
@@ -52,38 +56,47 @@ func (t *table) end() {
 			unknown = append(unknown, key)
 		}
 	}
-	if unknown == nil {
-		return
+	if unknown != nil {
+		first := slices.MinFunc(unknown, t.compare)
+		t.fail(first, "unknown key; %s", t.meant(first))
 	}
-	first := slices.MinFunc(unknown, t.compare)
-	for _, key := range t.read {
-		if strings.EqualFold(key, first) {
-			t.fail(first, "unknown key; write it %s", key)
+	for _, key := range t.needed {
+		if _, ok := t.values[key]; !ok {
+			t.fail("", "it has no %s", key)
 		}
 	}
-	t.fail(first, "unknown key; there are %s", strings.Join(t.read, ", "))
+}
+
+// meant says which key an unknown one is likely to be, or which there are.
+func (t *table) meant(unknown string) string {
+	near := nearest.Name(unknown, t.read)
+	switch {
+	case near == "":
+		return "there are " + strings.Join(t.read, ", ")
+	case strings.EqualFold(near, unknown):
+		return "write it " + near
+	}
+	return "did you mean " + near + "?"
 }
 
 // compare orders keys as they stand in the text, those of a line by name.
 func (t *table) compare(a, b string) int {
-	return cmp.Or(t.places.line(t.below(a))-t.places.line(t.below(b)), strings.Compare(a, b))
+	return cmp.Or(t.line(t.below(a))-t.line(t.below(b)), strings.Compare(a, b))
+}
+
+// line returns the line of a path; of an array of tables, that of the first.
+func (t *table) line(path string) int {
+	if n, ok := t.places[path+"#0"]; ok {
+		return n
+	}
+	return t.places.line(path)
 }
 
 // below returns the path of a key.
 func (t *table) below(key string) string { return strings.TrimPrefix(t.path+"."+key, ".") }
 
-// must refuses a table without the key.
-func (t *table) must(key string) {
-	if _, ok := t.values[key]; ok {
-		return
-	}
-	for other := range t.values {
-		if strings.EqualFold(other, key) {
-			t.fail(other, "unknown key; write it %s", key)
-		}
-	}
-	t.fail("", "it has no %s", key)
-}
+// must has end refuse a table without the key.
+func (t *table) must(key string) { t.needed = append(t.needed, key) }
 
 func (t *table) text(key string) string {
 	v, ok := t.get(key)
