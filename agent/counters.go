@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,6 +92,17 @@ func (c *counters) take(quotas []quota, now time.Duration, reserve func([]quota)
 	}
 }
 
+// span shows a time for people: 1h and not 1h0m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	for _, unit := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, unit) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
 // try is take as far as it goes without the ledger: it returns the quotas that have to be
 // reserved first, and has counted nothing then.
 func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err error) {
@@ -105,7 +117,7 @@ func (c *counters) try(quotas []quota, now time.Duration) (short []quota, err er
 	for _, q := range quotas {
 		n := c.counterLocked(q)
 		if wait := n.wait(q.rate, now); wait > 0 {
-			return nil, limited(fmt.Sprintf("%s %s; the next is open in %s", q.allows(), q.rate, (wait+time.Second-1).Truncate(time.Second)), "wait, then try again")
+			return nil, limited(fmt.Sprintf("%s %s; the next is open in %s", q.allows(), q.rate, span((wait+time.Second-1).Truncate(time.Second))), "wait, then try again")
 		}
 		if n.lacks(q) {
 			short = append(short, q)

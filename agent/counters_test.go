@@ -89,10 +89,13 @@ func TestRateSaysWhose(t *testing.T) {
 	c := newCounters()
 	rate := &unlocktoken.Rate{Count: 2, Seconds: 60}
 	for want, q := range map[string]quota{
-		"there may be 2 uses in 60 seconds; the next is open in 30s":                    {subject: [32]byte{1}, grant: unlocktoken.ID{1}, rate: rate},
-		`rule "all" of the policy allows 2 uses in 60 seconds; the next is open in 30s`: {subject: [32]byte{2}, rule: "all", rate: rate},
+		"there may be 2 uses in a minute; the next is open in 30s":                    {subject: [32]byte{1}, grant: unlocktoken.ID{1}, rate: rate},
+		`rule "all" of the policy allows 2 uses in a minute; the next is open in 30s`: {subject: [32]byte{2}, rule: "all", rate: rate},
+		"there may be 1 use in an hour; the next is open in 1h":                       {subject: [32]byte{3}, grant: unlocktoken.ID{3}, rate: &unlocktoken.Rate{Count: 1, Seconds: 3600}},
+		"there may be 2 uses in 7210 seconds; the next is open in 1h0m5s":             {subject: [32]byte{4}, grant: unlocktoken.ID{4}, rate: &unlocktoken.Rate{Count: 2, Seconds: 7210}},
+		"there may be 1 use in 5400 seconds; the next is open in 1h30m":               {subject: [32]byte{5}, grant: unlocktoken.ID{5}, rate: &unlocktoken.Rate{Count: 1, Seconds: 5400}},
 	} {
-		for range 2 {
+		for range q.rate.Count {
 			if err := c.take([]quota{q}, 0, nil); err != nil {
 				t.Fatal(err)
 			}

@@ -270,7 +270,7 @@ func TestObligationsOfRules(t *testing.T) {
 	limit("rate = \"2/h\"")
 	f.sign("acme")
 	f.sign("acme")
-	if err := sign(); !errors.Is(err, client.ErrLimited) || !strings.Contains(fmt.Sprint(err), `rule "all" of the policy allows 2 uses in 3600 seconds`) {
+	if err := sign(); !errors.Is(err, client.ErrLimited) || !strings.Contains(fmt.Sprint(err), `rule "all" of the policy allows 2 uses in an hour`) {
 		t.Errorf("the third of two an hour: got %v", err)
 	}
 	f.clock.Add(int64(31 * time.Minute))

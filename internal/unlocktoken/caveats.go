@@ -55,8 +55,18 @@ type Rate struct {
 	Seconds uint64
 }
 
-// String returns the rate for people, such as "5 uses in 60 seconds".
-func (r Rate) String() string { return fmt.Sprintf("%d uses in %d seconds", r.Count, r.Seconds) }
+// String returns the rate for people, such as "5 uses in a minute".
+func (r Rate) String() string {
+	uses := "uses"
+	if r.Count == 1 {
+		uses = "use"
+	}
+	in := map[uint64]string{1: "a second", 60: "a minute", 3600: "an hour", 24 * 3600: "a day"}[r.Seconds]
+	if in == "" {
+		in = fmt.Sprintf("%d seconds", r.Seconds)
+	}
+	return fmt.Sprintf("%d %s in %s", r.Count, uses, in)
+}
 
 // Identity is what an OIDC token must say: its issuer, and of each claim one of the
 // values, all of them.

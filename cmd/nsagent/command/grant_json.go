@@ -125,17 +125,19 @@ func (s *scopeJSON) rows() [][2]string {
 	if s.Uses > 0 {
 		rows = append(rows, [2]string{"uses", strconv.FormatUint(s.Uses, 10)})
 	}
+	var uids, jobs []string
 	for _, u := range s.UIDs {
-		rows = append(rows, [2]string{"uid", strconv.FormatUint(uint64(u), 10)})
+		uids = append(uids, strconv.FormatUint(uint64(u), 10))
 	}
 	for _, i := range s.Identities {
 		text := i.Issuer
 		for _, name := range sortedKeys(i.Claims) {
 			text += fmt.Sprintf(" %s=%s", name, strings.Join(i.Claims[name], "|"))
 		}
-		rows = append(rows, [2]string{"OIDC identity", text})
+		jobs = append(jobs, text)
 	}
-	return rows
+	// One of them has to fit, and not all.
+	return append(rows, [2]string{"uid", list(uids)}, [2]string{"OIDC identity", strings.Join(jobs, " or ")})
 }
 
 // summary returns the scope for people, in one line.

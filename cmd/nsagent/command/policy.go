@@ -164,6 +164,7 @@ func argument(args []string, n int) string {
 
 // findingJSON is what the check found, for programs.
 type findingJSON struct {
+	Level string `json:"level"`
 	Rule  string `json:"rule"`
 	Line  int    `json:"line"`
 	Never bool   `json:"never"`
@@ -181,7 +182,7 @@ func runPolicyCheck(e *env, path string) error {
 		if f.Never {
 			never++
 		}
-		list = append(list, findingJSON{f.Rule, f.Line, f.Never, f.Text})
+		list = append(list, findingJSON{findingLevel(f), f.Rule, f.Line, f.Never, f.Text})
 	}
 	if e.json() {
 		err = e.printJSON(struct {
@@ -199,18 +200,23 @@ func runPolicyCheck(e *env, path string) error {
 	return err
 }
 
+// findingLevel is warn for what never decides, and for what the policy is as a whole.
+func findingLevel(f policy.Finding) string {
+	if f.Never || f.Rule == "" {
+		return "warn"
+	}
+	return "note"
+}
+
 // printLint prints what is hardly meant in a policy.
 func (e *env) printLint(p *policy.Policy, lint []policy.Finding) error {
 	all := []found{{level: "ok", name: "form", text: count(uint64(len(p.Rules)), "rule") + ", well formed"}}
 	for _, f := range lint {
-		level, text := "note", fmt.Sprintf("rule %q: %s", f.Rule, f.Text)
-		if f.Never || f.Rule == "" {
-			level = "warn"
-		}
+		text := fmt.Sprintf("rule %q: %s", f.Rule, f.Text)
 		if f.Rule == "" { // of the policy as a whole
 			text = f.Text
 		}
-		all = append(all, found{level: level, name: fmt.Sprintf("line %d", f.Line), text: text})
+		all = append(all, found{level: findingLevel(f), name: fmt.Sprintf("line %d", f.Line), text: text})
 	}
 	return e.printFound(all)
 }
