@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -12,10 +11,10 @@ import (
 type Case struct {
 	Name string
 	Line int
-	// Do is what is attempted, as it stands in the table.
-	Do      string
-	Attempt Attempt
-	Want    Effect
+	// Do is what is attempted, As who attempts it and At when, as it stands in the table.
+	Do, As, At string
+	Attempt    Attempt
+	Want       Effect
 	// Rule is the name of the rule that is to decide; empty: any, or none.
 	Rule string
 }
@@ -47,13 +46,13 @@ func ParseCases(text string, owner uint32) ([]Case, error) {
 				t.fail("do", "%v", err)
 			}
 		}
-		if as := t.text("as"); as != "" {
-			if err := a.As(as); err != nil {
+		if c.As = t.text("as"); c.As != "" {
+			if err := a.As(c.As); err != nil {
 				t.fail("as", "%v", err)
 			}
 		}
-		if at := t.text("at"); at != "" {
-			if a.Time, err = time.Parse(time.RFC3339, at); err != nil {
+		if c.At = t.text("at"); c.At != "" {
+			if a.Time, err = time.Parse(time.RFC3339, c.At); err != nil {
 				t.fail("at", "it looks like 2026-11-27T10:00:00+01:00")
 			}
 		}
@@ -119,52 +118,5 @@ func (a *Attempt) Do(text string) error {
 		path = "/" + path
 	}
 	a.Method, a.Host, a.Path, a.Script = method, strings.ToLower(u.Hostname()), path, Script(path, u.RawQuery)
-	return nil
-}
-
-// As sets who attempts it, from a list such as "uid=1000,exe=/usr/bin/python3,tty=no": uid,
-// exe, exe_sha256, unit, container (empty for none), tty (yes or no), grant, issuer, and
-// claim.NAME for a claim of an OIDC token. What is not said about the process is not
-// known.
-func (a *Attempt) As(text string) error {
-	for part := range strings.SplitSeq(text, ",") {
-		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-		claim, isClaim := strings.CutPrefix(name, "claim.")
-		e := &a.Evidence
-		switch {
-		case !ok:
-			return fmt.Errorf("%.60q is no NAME=VALUE", part)
-		case name == "uid":
-			n, err := strconv.ParseUint(value, 10, 32)
-			if err != nil {
-				return fmt.Errorf("%.60q is no user ID", value)
-			}
-			a.UID = uint32(n)
-		case name == "exe":
-			e.Exe, e.Known = value, e.Known|FactExe
-		case name == "exe_sha256":
-			e.SHA256, e.Known = value, e.Known|FactHash
-		case name == "unit":
-			e.Unit, e.Known = value, e.Known|FactCgroup
-		case name == "container":
-			e.Container, e.Known = value, e.Known|FactCgroup
-		case name == "tty" && (value == "yes" || value == "no"):
-			e.TTY, e.Known = value == "yes", e.Known|FactTTY
-		case name == "grant":
-			if !plainGrant(value) {
-				return fmt.Errorf("%.60q is no grant: one is named whole, by g_ and %d letters and digits; see:  nsagent grant ls", value, grantLetters)
-			}
-			a.Grant = value
-		case name == "issuer":
-			a.Issuer = value
-		case isClaim:
-			if a.Claims == nil {
-				a.Claims = make(map[string]string)
-			}
-			a.Claims[claim] = value
-		default:
-			return fmt.Errorf("%.60q is none of uid, exe, exe_sha256, unit, container, tty=yes|no, grant, issuer, claim.NAME", part)
-		}
-	}
 	return nil
 }

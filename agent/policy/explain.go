@@ -10,7 +10,8 @@ type Step struct {
 }
 
 // Explain decides a as Decide does, and says of every rule before the one that decided
-// why it did not match. Where the limits of the profile decide there are no steps.
+// why it did not match. Where it cannot be told whether a rule matches, it says what As takes
+// to tell it. Where the limits of the profile decide there are no steps.
 func (p *Policy) Explain(a Attempt) (Decision, []Step) {
 	d := p.Decide(a)
 	if p == nil || limits(&a) != nil {
@@ -19,6 +20,8 @@ func (p *Policy) Explain(a Attempt) (Decision, []Step) {
 	s, last := see(&a), d.Index
 	if last < 0 {
 		last = len(p.Rules)
+	} else if fit, _ := p.Rules[last].fits(&s); fit == unclear {
+		d.Err.Why += ": " + p.Rules[last].doubt(&s)
 	}
 	var steps []Step
 	for i := range p.Rules[:last] {
@@ -50,5 +53,5 @@ func (r *Rule) why(m miss, s *sight) string {
 	if s.request && !s.plain {
 		return "it matches no path that could be read in two ways"
 	}
-	return "it wants to know something that is not known"
+	return "it wants to know more: " + r.doubt(s)
 }

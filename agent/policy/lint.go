@@ -170,6 +170,9 @@ func (p *Policy) idle(r *Rule) string {
 	if o := r.Who.OIDC; o != nil && !slices.ContainsFunc(p.Issuers, func(i Issuer) bool { return i.URL == o.Issuer }) {
 		return fmt.Sprintf("it never matches: %s is not an [[issuer]] of this policy; add that, or correct the name", o.Issuer)
 	}
+	if ref := r.Who.OIDC.patternOfRefs(); ref != "" {
+		return fmt.Sprintf("%q fits no job: claims are compared as a whole, and git lets no branch and no tag have a *; name each", ref)
+	}
 	of := func(kind Kind) bool {
 		return slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formAny || o.kind == kind })
 	}
@@ -179,6 +182,25 @@ func (p *Policy) idle(r *Rule) string {
 		return "soap allows nothing there: a TokenPassport does not say for which operation it is; allow passport, or leave it out"
 	case r.Effect == Deny && !soap && of(KindPassport) != of(KindConnectPassword):
 		return "it denies one of passport and connect, and either can be made into the other: deny both"
+	}
+	return ""
+}
+
+// patternOfRefs returns a value of i that is meant as a pattern of branches or tags; "" where
+// there is none.
+func (i *Identity) patternOfRefs() string {
+	if i == nil {
+		return ""
+	}
+	for _, c := range i.Claims {
+		if !slices.Contains([]string{"ref", "ref_path", "base_ref", "head_ref"}, c.Name) {
+			continue
+		}
+		for _, v := range c.Values {
+			if strings.Contains(v, "*") {
+				return v
+			}
+		}
 	}
 	return ""
 }

@@ -107,3 +107,22 @@ func TestLintOfNoRules(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// A claim is compared as a whole, so that a rule for branches by a pattern is for no job: one
+// that denies by it denies nothing.
+func TestLintOfBranchesByAPattern(t *testing.T) {
+	const issuer = "version = 1\n[[issuer]]\nurl = \"https://i\"\n"
+	for claims, found := range map[string]bool{
+		`ref = "refs/heads/*"`: true, `ref_path = ["refs/heads/main", "refs/tags/*"]`: true,
+		`ref = "refs/heads/main"`: false, `environment = "prod*"`: false,
+	} {
+		p, err := Parse(issuer + "[[rule]]\nname = \"a\"\neffect = \"deny\"\nwhat = \"*\"\nwho = { oidc = { issuer = \"https://i\", " + claims + " } }\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Lint()
+		if len(got) == 1 != found || found && (!got[0].Never || !strings.Contains(got[0].Text, "fits no job: claims are compared as a whole")) {
+			t.Errorf("%s: got %+v", claims, got)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func TestExplain(t *testing.T) {
 	d, steps := p.Explain(a)
 	want := []string{
 		"it is for profile other", "it is for sandbox", "it is about suiteql or GET /**", `it would be a write in production, and the rule has no environment = "production"`,
-		"it holds Mon 00:00-01:00 UTC", "it is for uid 8 or 9 and program /a and a process without a terminal and jobs of https://i ref=a|b", "it wants to know something that is not known",
+		"it holds Mon 00:00-01:00 UTC", "it is for uid 8 or 9 and program /a and a process without a terminal and jobs of https://i ref=a|b", "it wants to know more: exe is not said (add exe=PATH)",
 	}
 	if d.Effect != Ask || d.Index != 7 || len(steps) != len(want) {
 		t.Fatalf("got %+v, %+v", d, steps)
@@ -286,7 +286,7 @@ name = "reads"
 profile = "acme"
 environment = "production"
 do = "GET https://1234567.suitetalk.api.netsuite.com/services/rest/record/v1/customer/1?fields=id"
-as = "uid=7,exe=/usr/bin/python3,exe_sha256=ab,unit=a.service,container=,tty=no,grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa,issuer=https://i,claim.ref=main"
+as = "uid=7,exe=/usr/bin/python3,exe_sha256=0101010101010101010101010101010101010101010101010101010101010101,unit=a.service,container=,tty=no,grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa,issuer=https://i,claim.ref=main"
 at = "2026-11-27T10:00:00+01:00"
 want = "allow"
 rule = "r0"
@@ -306,7 +306,7 @@ want = "deny"
 	want := Attempt{
 		UID: 7, Owner: 5, Grant: "g_aaaaaaaaaaaaaaaaaaaaaaaaaa", Issuer: "https://i", Claims: map[string]string{"ref": "main"}, Profile: "acme", Environment: "production", Access: Write, Kind: KindSign,
 		Method: "GET", Host: "1234567.suitetalk.api.netsuite.com", Path: customers + "/1", Time: at,
-		Evidence: Evidence{Known: 15, Exe: "/usr/bin/python3", SHA256: "ab", Unit: "a.service"},
+		Evidence: Evidence{Known: 15, Exe: "/usr/bin/python3", SHA256: strings.Repeat("01", 32), Unit: "a.service"},
 	}
 	if fmt.Sprint(cases[0].Attempt) != fmt.Sprint(want) || cases[0].Line != 2 || cases[1].Attempt.Script != "1/2" || cases[1].Attempt.Access != Read || cases[1].Attempt.UID != 5 {
 		t.Errorf("got  %+v\nwant %+v", cases, want)
@@ -329,7 +329,7 @@ want = "deny"
 		"[[case]]\nname = \"nightly\"":           `case "nightly": it has no profile`,
 		strings.Replace(text, "as =", "As =", 1): `"As": unknown key; write it as`,
 		strings.Replace(text, "want = \"allow\"", "want = \"yes\"", 1):                     `"want": it is one of`,
-		strings.Replace(text, "tty=no", "tty=1", 1):                                        "is none of uid",
+		strings.Replace(text, "tty=no", "tty=1", 1):                                        `"1" is neither yes nor no`,
 		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=bogus", 1):      `"bogus" is no grant`,
 		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=*", 1):          `"*" is no grant`,
 		strings.Replace(text, "grant=g_aaaaaaaaaaaaaaaaaaaaaaaaaa", "grant=g_*", 1):        `"g_*" is no grant`,

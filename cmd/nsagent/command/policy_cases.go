@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,10 @@ type caseJSON struct {
 }
 
 func runPolicyTest(e *env, file, table string) error {
+	file, err := e.draftPath(file)
+	if err != nil {
+		return err
+	}
 	p, _, err := e.readDraftPolicy(file)
 	if err != nil {
 		return err
@@ -52,11 +57,12 @@ func runPolicyTest(e *env, file, table string) error {
 	if err != nil {
 		return notWellFormed(table, err)
 	}
-	out, failed := make([]caseJSON, 0, len(cases)), uint64(0)
+	out, failed, ask := make([]caseJSON, 0, len(cases)), uint64(0), ""
 	for _, c := range cases {
 		got := c.Check(p)
 		if got != "" {
 			failed++
+			ask = cmp.Or(ask, explainCase(c, file))
 		}
 		out = append(out, caseJSON{c.Name, c.Line, got == "", got, c.Attempt.Profile, c.Do})
 	}
@@ -70,9 +76,24 @@ func runPolicyTest(e *env, file, table string) error {
 		e.say("%s, each as it is meant", count(uint64(len(out)), "case"))
 	}
 	if err == nil && failed > 0 {
-		err = &client.Error{Code: pb.CodeCheck, Message: fmt.Sprintf("%s of %d came out otherwise", count(failed, "case"), len(out)), Why: "the policy decides otherwise than the table says", Next: "ask why:  nsagent policy explain --help"}
+		err = &client.Error{Code: pb.CodeCheck, Message: fmt.Sprintf("%s of %d came out otherwise", count(failed, "case"), len(out)), Why: "the policy decides otherwise than the table says", Next: "ask why:  " + ask}
 	}
 	return err
+}
+
+// explainCase is the command that says what the policy in file makes of a case, and why.
+func explainCase(c policy.Case, file string) string {
+	words := append([]string{"nsagent", "policy", "explain"}, strings.SplitN(c.Do, " ", 2)...)
+	words = append(words, "-p", c.Attempt.Profile, "--environment", c.Attempt.Environment, "--file", file)
+	if c.Attempt.Access == policy.Read {
+		words = append(words, "--access", "read")
+	}
+	for _, flag := range [][2]string{{"--as", c.As}, {"--at", c.At}} {
+		if flag[1] != "" {
+			words = append(words, flag[:]...)
+		}
+	}
+	return strings.Join(mapped(words, shellQuote), " ")
 }
 
 func (e *env) printCases(cases []caseJSON) error {
