@@ -113,7 +113,7 @@ func (o keyPasswdOptions) oldPassphrase(e *env, arena *secret.Arena) (secret.Byt
 	if o.old.given() {
 		return o.old.read(e, arena)
 	}
-	b, err := e.askPassphrase(arena, "Old passphrase: ", false)
+	b, err := e.askKnown(arena, "", "Old passphrase", pb.CodePassphrase)
 	if errors.Is(err, term.ErrNoTerminal) {
 		return b, e.cannotAsk("ask for the old passphrase", "give it as a file:  --passphrase-file F")
 	}

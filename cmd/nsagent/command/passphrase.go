@@ -6,12 +6,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/givenfd"
 	"github.com/nsagent/nsagent/internal/secret"
 	"github.com/nsagent/nsagent/internal/term"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // maxPassphrase bounds a passphrase, in bytes.
@@ -143,6 +146,17 @@ func (e *env) askPassphrase(arena *secret.Arena, prompt string, twice bool) (sec
 		e.note("a passphrase this short is soon guessed by who gets the vault file; five random words are not")
 	}
 	return first, nil
+}
+
+// askKnown asks at the terminal for what the vault has, such as its passphrase. With an empty
+// answer the agent is not asked: what it would say is about a vault that is locked.
+func (e *env) askKnown(arena *secret.Arena, before, name string, code pb.Code) (secret.Bytes, error) {
+	b, err := e.askPassphrase(arena, before+name+": ", false)
+	if err == nil && b.Len() == 0 {
+		b.Destroy()
+		return b, &client.Error{Code: code, Message: "the " + strings.ToLower(name) + " is empty", Why: "nothing was changed", Next: "do the command again, and type it"}
+	}
+	return b, err
 }
 
 // newPassphraseFlags say where a new passphrase comes from.

@@ -112,13 +112,13 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 	e := p.env
 	switch {
 	case errors.Is(refusal, client.ErrProof) && p.proof.Passphrase == nil:
-		b, err := p.ask(failure(refusal).Message, "Passphrase")
+		b, err := p.ask(failure(refusal).Message, "Passphrase", pb.CodePassphrase)
 		if err != nil {
 			return false, unlessNobody(err)
 		}
 		p.proof.Passphrase = p.keep(b)
 	case errors.Is(refusal, client.ErrTOTP) && p.proof.TOTP == nil:
-		b, err := p.ask(failure(refusal).Message, "Code")
+		b, err := p.ask(failure(refusal).Message, "Code", pb.CodeTOTP)
 		if err == nil {
 			err = withoutBlanks(b)
 		}
@@ -152,12 +152,12 @@ func (p *prover) add(refusal error) (more bool, fault error) {
 	return true, nil
 }
 
-// ask asks for a secret.
-func (p *prover) ask(why, name string) (secret.Bytes, error) {
+// ask asks for a secret; code is of the refusal where there is none.
+func (p *prover) ask(why, name string, code pb.Code) (secret.Bytes, error) {
 	if p.asks != nil {
 		return p.asks.secret(why, name)
 	}
-	return p.env.askPassphrase(p.arena, why+".\n"+name+": ", false)
+	return p.env.askKnown(p.arena, why+".\n", name, code)
 }
 
 // confirm asks whether to go on.

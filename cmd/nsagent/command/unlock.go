@@ -110,7 +110,7 @@ func (e *env) unlock(ctx context.Context, a *client.Admin, arena *secret.Arena, 
 	if !needsPassphrase(err) {
 		return r, err
 	}
-	b, err := e.askPassphrase(arena, "Passphrase: ", false)
+	b, err := e.askKnown(arena, "", "Passphrase", pb.CodePassphrase)
 	if errors.Is(err, term.ErrNoTerminal) {
 		return nil, &client.Error{
 			Code: pb.CodePassphrase, Message: "the vault needs its passphrase", Why: e.unasked("ask for it"),
