@@ -81,13 +81,17 @@ func (a *Agent) goodAt(g *granted, now time.Time) (time.Time, error) {
 
 // good returns an error where the grant gives nothing at a time of the grants' clock.
 func (g *granted) good(now time.Time) error {
+	another := "have its owner make another:  nsagent grant new"
+	if g.Mode == unlocktoken.Detached {
+		another += " --bundle FILE"
+	}
 	switch {
 	case g.revoked.Load():
-		return refuse(ErrRevoked, pb.CodeRevoked, "grant "+g.name+" was revoked", "its unlock tokens open nothing any more", "have its owner make another:  nsagent grant new")
+		return refuse(ErrRevoked, pb.CodeRevoked, "grant "+g.name+" was revoked", "its unlock tokens open nothing any more", another)
 	case isAhead(g.IssuedAt, now.Unix()):
-		return refuse(ErrExpired, pb.CodeExpired, "the unlock token was made when the clock was ahead", "that was at "+time.Unix(g.IssuedAt, 0).UTC().Format(time.RFC3339)+", which has not come yet", "look at the clock; have its owner make another:  nsagent grant new")
+		return refuse(ErrExpired, pb.CodeExpired, "the unlock token was made when the clock was ahead", "that was at "+time.Unix(g.IssuedAt, 0).UTC().Format(time.RFC3339)+", which has not come yet", "look at the clock; "+another)
 	case now.Unix() > g.NotAfter():
-		return refuse(ErrExpired, pb.CodeExpired, "the unlock token has expired", "it ended at "+time.Unix(g.NotAfter(), 0).UTC().Format(time.RFC3339), "have its owner make another:  nsagent grant new")
+		return refuse(ErrExpired, pb.CodeExpired, "the unlock token has expired", "it ended at "+time.Unix(g.NotAfter(), 0).UTC().Format(time.RFC3339), another)
 	}
 	return nil
 }

@@ -253,3 +253,20 @@ func TestGrantOfWhichAProfileHasNewKeys(t *testing.T) {
 	}
 	third("where one of the profiles is gone", whole)
 }
+
+// TestHowToReplaceAGrant: who shows a token that is over is told how its owner makes another: of
+// a bundle, a bundle.
+func TestHowToReplaceAGrant(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.grantOn(unlocktoken.Caveats{}, "acme")
+	for mode, want := range map[string]string{unlocktoken.Attached: "nsagent grant new", unlocktoken.Detached: "nsagent grant new --bundle FILE"} {
+		g.Mode = mode
+		for what, now := range map[string]int64{"before it was made": g.IssuedAt - 3600, "after its end": g.NotAfter() + 1} {
+			if err := g.good(time.Unix(now, 0)); err == nil || !strings.HasSuffix(refusalOf(err).Next, "have its owner make another:  "+want) {
+				t.Errorf("%s, %s: got %v", mode, what, err)
+			}
+		}
+	}
+}

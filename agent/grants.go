@@ -20,6 +20,7 @@ import (
 const (
 	grantActive  = "active"
 	grantPending = "pending"
+	grantUsedUp  = "used up"
 	grantExpired = "expired"
 	grantRevoked = "revoked"
 	grantLocked  = "locked"
@@ -286,6 +287,9 @@ func (a *Agent) fillGrant(m *pb.Grant, g vault.Grant, records map[unlocktoken.ID
 	m.Listen = meta.Listen
 	if !m.Detached {
 		m.UsesMade = a.usesMade(l, grant)
+		if most := grant.Caveats.Uses; m.State == grantActive && most > 0 && m.UsesMade >= most {
+			m.State = grantUsedUp
+		}
 	}
 	m.MadeBy = strings.TrimRight(fmt.Sprintf("%s, uid %d, %s", meta.Proof, meta.UID, meta.Exe), ", ")
 	for i, id := range grant.Caveats.Credentials {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
+	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 // TestGrantsAreListedByTheirClock: a grant is listed as it is judged. One that was seen to have
@@ -75,4 +76,52 @@ func TestStatesOfGrants(t *testing.T) {
 			t.Errorf("%s, made after %s, until %s: %s, want %s", c.mode, c.issued, c.end, got, c.want)
 		}
 	}
+}
+
+// TestGrantsThatAreUsedUp: a grant of which nothing is left is listed so, until it has ended or
+// was revoked; one with a use left, and a bundle, whose uses are counted elsewhere, are not.
+func TestGrantsThatAreUsedUp(t *testing.T) {
+	f, ahead := unlockedAhead(t)
+	made := func(uses uint64, detached bool) (*unlocktoken.Token, string) {
+		t.Helper()
+		s := f.spec("acme")
+		s.Limits, s.Detached = &pb.GrantLimits{Uses: uses}, detached
+		r, err := f.admin.NewGrant(t.Context(), f.passphrase(testPassphrase), s.NewGrant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.token(t, r), r.GetGrant().GetId()
+	}
+	state := func(when, id, want string) {
+		t.Helper()
+		if g, err := f.admin.Grant(t.Context(), id); err != nil || g.GetState() != want {
+			t.Errorf("%s: got %q, %v, want %q", when, g.GetState(), err, want)
+		}
+	}
+	sign := func(c *client.Client) {
+		t.Helper()
+		if _, err := c.Sign(t.Context(), request("acme")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token, id := made(2, false)
+	_, other := made(2, false)
+	_, bundled := made(2, true)
+	c := f.show(token)
+	sign(c)
+	state("a use is left", id, "active")
+	sign(c)
+	state("none is left", id, "used up")
+	state("another grant", other, "active")
+	state("a bundle", bundled, "active")
+	f.restart()
+	f.unlock()
+	state("after a restart", id, "used up")
+	ahead.Store(int64(2 * time.Hour))
+	state("after its end", id, "expired")
+	ahead.Store(0)
+	if _, err := f.admin.RevokeGrant(t.Context(), id, false); err != nil {
+		t.Fatal(err)
+	}
+	state("revoked", id, "revoked")
 }

@@ -91,7 +91,7 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Vars = []string{
 		"SOURCE=" + source,
-		"WORK=" + env.WorkDir, "TMPDIR=" + env.WorkDir, "LANG=C.UTF-8",
+		"WORK=" + env.WorkDir, "TMPDIR=" + env.WorkDir, "LANG=C.UTF-8", "TZ=UTC",
 		"PATH=" + shared.bin + ":" + os.Getenv("PATH"), "NSAGENT=" + filepath.Join(shared.bin, "nsagent"),
 		"HOME=" + filepath.Join(env.WorkDir, "home"),
 		"XDG_RUNTIME_DIR=" + runtimeDir,

@@ -101,7 +101,7 @@ func environment(ts *testscript.TestScript) []string {
 	var out []string
 	for _, name := range []string{
 		"PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME",
-		"PS1", "TERM", "NO_COLOR", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_NO_INPUT", "CREDENTIALS_DIRECTORY", "NSAGENT_PROFILE", "NSAGENT_CONFIG", "EDITOR",
+		"PS1", "TERM", "TZ", "NO_COLOR", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_NO_INPUT", "CREDENTIALS_DIRECTORY", "NSAGENT_PROFILE", "NSAGENT_CONFIG", "EDITOR",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			out = append(out, name+"="+v)

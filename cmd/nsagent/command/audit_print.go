@@ -25,8 +25,9 @@ func newEntryPrinter(e *env) *entryPrinter {
 	return p
 }
 
+// entryHead names the columns. The zone of a time is told here: beside each there is no room.
 func entryHead() []string {
-	return []string{"SEQ", "TIME", "OUTCOME", "EVENT", "PROFILE", "METHOD", "REASON", "TARGET"}
+	return []string{"SEQ", "TIME (local)", "OUTCOME", "EVENT", "PROFILE", "METHOD", "REASON", "TARGET"}
 }
 
 // entryRow is an entry for people. What may be long comes last.

@@ -295,5 +295,3 @@ func (e *env) sayLog(r audit.Report) {
 		e.say("gap after entry %d: %s, %s to %s", g.After, what, localTime(g.From), localTime(g.To))
 	}
 }
-
-func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

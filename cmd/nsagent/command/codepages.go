@@ -176,14 +176,14 @@ func vaultPages() []codePage {
 // grantPages are about unlock tokens.
 func grantPages() []codePage {
 	return []codePage{
-		{pb.CodeGrant, "the token is damaged, or of another vault", "see what it says:  nsagent grant show -",
+		{pb.CodeGrant, "the token is damaged, or of another vault", "see what it says:  nsagent grant show --token-file F",
 			"The agent could not take the unlock token for what it says it is, so the call has no right to anything. Nothing was signed.",
 			[]string{"the token was copied in part, or with a line break in it", "the CI secret is empty in this job, as in the job of a fork", "the token is of another vault, or from before the vault was made anew", "a caveat that this version of nsagent does not know"},
-			[]string{"see what the token says, without an agent:  nsagent grant show -", "give the job the token exactly as it was printed: one line from nst1_ on", "see which tokens are shown and refused:  nsagent audit query --reason NSA-GRANT"}},
-		{pb.CodeGrantScope, "the token is good, and does not allow this", "see what it allows:  nsagent grant show -",
+			[]string{"see what the token says, without an agent:  nsagent grant show --token-file F", "give the job the token exactly as it was printed: one line from nst1_ on", "see which tokens are shown and refused:  nsagent audit query --reason NSA-GRANT"}},
+		{pb.CodeGrantScope, "the token is good, and does not allow this", "see what it allows:  nsagent grant show --token-file F",
 			"The unlock token is good, and what was asked for lies outside of it. A token never gives more than it says, and who holds it cannot widen it.",
 			[]string{"another profile, host, method or path than the grant is for", "a job that runs on another branch or in another repository than the grant names", "passport, connect-password, assertion or token where the grant limits hosts, methods or paths: those carry the whole role"},
-			[]string{"see what was asked for:  nsagent audit query --reason NSA-GRANT-SCOPE", "see what the token allows:  nsagent grant show -", "have whoever made the token make another, for what the job needs:  nsagent grant new"}},
+			[]string{"see what was asked for:  nsagent audit query --reason NSA-GRANT-SCOPE", "see what the token allows:  nsagent grant show --token-file F", "have whoever made the token make another, for what the job needs:  nsagent grant new"}},
 		{pb.CodeRevoked, "whoever owns the vault has revoked it", "have whoever made the token make another",
 			"Whoever owns the vault has revoked the grant. The token opens nothing any more, and no token that was narrowed from it does.",
 			[]string{"the token had leaked, or might have", "it was replaced by another", "the grant was removed from the vault"},

@@ -50,11 +50,24 @@ the next grant that is made.`,
 }
 
 func grantRows(all []*pb.Grant) [][]string {
-	rows := [][]string{{"ID", "STATE", "PROFILES", "ENDS", "MADE"}}
+	rows := [][]string{{"ID", "STATE", "KIND", "USES", "PROFILES", "ENDS", "MADE"}}
 	for _, g := range all {
-		rows = append(rows, []string{g.GetId(), g.GetState(), strings.Join(profileNames(g), " "), day(g.GetNotAfter(), ""), day(g.GetCreatedAt(), "")})
+		rows = append(rows, []string{g.GetId(), g.GetState(), kindOf(g), usesOf(g), strings.Join(profileNames(g), " "), day(g.GetNotAfter(), ""), day(g.GetCreatedAt(), "")})
 	}
 	return rows
+}
+
+// usesOf tells how many of how many uses a grant has had: "2 of 4", of a bundle, whose uses are
+// counted where it is, "of 4", and "" where they are not limited.
+func usesOf(g *pb.Grant) string {
+	most := g.GetLimits().GetUses()
+	switch {
+	case most == 0:
+		return ""
+	case g.GetDetached():
+		return fmt.Sprintf("of %d", most)
+	}
+	return fmt.Sprintf("%d of %d", g.GetUsesMade(), most)
 }
 
 // shortGrant is as much of a grant's id as people need to tell it from others.
@@ -89,8 +102,9 @@ With --rotate its profiles get new keys in the vault as well, so that nobody who
 has a token, and comes by this machine's key and the vault file, opens them. The
 credentials themselves are as they were; to be rid of those:  nsagent rotate
 
-A bundle does not learn of it. Its M2M certificates are revoked at NetSuite, as
-soon as the vault is unlocked; TBA tokens have to be revoked there.`,
+A bundle does not learn of it, and --rotate does nothing for it: it has no key
+of the vault. Its M2M certificates are revoked at NetSuite, as soon as the vault
+is unlocked; TBA tokens have to be revoked there.`,
 		Example: "  nsagent grant ls\n  nsagent grant revoke g_mfzwizlt",
 		Args:    takes("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -99,12 +113,24 @@ soon as the vault is unlocked; TBA tokens have to be revoked there.`,
 				if err != nil {
 					return err
 				}
+				if rotate && len(r.GetRotated()) == 0 {
+					e.noteNotRotated(r.GetGrant())
+				}
 				return e.reportRevoked(r)
 			})
 		},
 	}
 	c.Flags().BoolVar(&rotate, "rotate", false, "give its profiles new keys as well")
 	return c
+}
+
+// noteNotRotated says why no profile of a grant that was revoked has got new keys.
+func (e *env) noteNotRotated(g *pb.Grant) {
+	why := "its tokens open nothing of the vault any more"
+	if g.GetDetached() {
+		why = "its token opens the bundle, which has none of the vault's"
+	}
+	e.note("--rotate made no new keys: %s", why)
 }
 
 func (e *env) reportRevoked(r *pb.RevokeGrantResponse) error {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,4 +97,18 @@ func (b *bundleFile) finish(text []byte) error {
 		return bundleNotWritten(plain(err))
 	}
 	return nil
+}
+
+// noteReplaced says what became of the grant whose bundle was in the place of a new one.
+func (e *env) noteReplaced(ctx context.Context, a *client.Admin, grant string) {
+	then := "this vault does not know that grant"
+	g, err := a.Grant(ctx, grant)
+	switch {
+	case err != nil:
+	case g.GetState() == "revoked", g.GetState() == "expired":
+		then = "that grant is " + g.GetState()
+	default:
+		then = "that grant goes on; to end it:  nsagent grant revoke " + grant
+	}
+	e.note("the bundle of %s was there, whose token opens it no more; %s", grant, then)
 }

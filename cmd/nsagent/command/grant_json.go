@@ -41,9 +41,12 @@ type identityJSON struct {
 
 // grantJSON is a grant in the output for programs.
 type grantJSON struct {
-	Schema    string             `json:"schema"`
-	ID        string             `json:"id"`
-	State     string             `json:"state"`
+	Schema string `json:"schema"`
+	ID     string `json:"id"`
+	State  string `json:"state"`
+	// Kind is what its token is for: kindBundle, kindSocket or kindToken; left out where that
+	// is not known.
+	Kind      string             `json:"kind,omitempty"`
 	CreatedAt *string            `json:"created_at"`
 	ExpiresAt *string            `json:"expires_at"`
 	RevokedAt *string            `json:"revoked_at"`
@@ -69,9 +72,30 @@ type grantProfileJSON struct {
 	CertificateID string `json:"certificate_id,omitempty"`
 }
 
+// What a grant is for: the file that its token opens, the socket on which it applies, or the
+// token alone.
+const (
+	kindBundle = "bundle"
+	kindSocket = "socket"
+	kindToken  = "token"
+)
+
+// kindOf tells what a grant is for; "" where nothing is known of it.
+func kindOf(g *pb.Grant) string {
+	switch {
+	case g.GetLimits() == nil:
+		return ""
+	case g.GetDetached():
+		return kindBundle
+	case g.GetListen() != "":
+		return kindSocket
+	}
+	return kindToken
+}
+
 func grantForm(g *pb.Grant) grantJSON {
 	out := grantJSON{
-		Schema: "nsagent.grant/v1", ID: g.GetId(), State: g.GetState(), CreatedAt: when(g.GetCreatedAt()), ExpiresAt: when(g.GetNotAfter()),
+		Schema: "nsagent.grant/v1", ID: g.GetId(), State: g.GetState(), Kind: kindOf(g), CreatedAt: when(g.GetCreatedAt()), ExpiresAt: when(g.GetNotAfter()),
 		RevokedAt: when(g.GetRevokedAt()), MadeBy: g.GetMadeBy(), Detached: g.GetDetached(), Audience: g.GetAudience(), Profiles: []grantProfileJSON{}, Listen: g.GetListen(),
 	}
 	for _, p := range g.GetProfiles() {
@@ -120,7 +144,7 @@ func (s *scopeJSON) rows() [][2]string {
 	list := func(l []string) string { return strings.Join(l, ", ") }
 	rows := [][2]string{
 		{"kinds", list(s.Kinds)}, {"hosts", list(s.Hosts)}, {"methods", list(s.Methods)}, {"paths", list(s.Paths)}, {"scripts", list(s.Scripts)},
-		{"operations", list(s.Operations)}, {"begins", s.NotBefore}, {"rate", s.Rate}, {"networks", list(s.Networks)}, {"executables", list(s.Executables)},
+		{"operations", list(s.Operations)}, {"begins", dayOf(s.NotBefore)}, {"rate", s.Rate}, {"networks", list(s.Networks)}, {"executables", list(s.Executables)},
 	}
 	if s.Uses > 0 {
 		rows = append(rows, [2]string{"uses", strconv.FormatUint(s.Uses, 10)})

@@ -42,7 +42,7 @@ func (f *limitFlags) register(c *cobra.Command) {
 	list(&f.executables, "exe", "allow the executable at `PATH` to ask; evidence, no wall")
 	list(&f.uids, "uid", "allow the user `ID` to ask")
 	c.Flags().Var(&f.ttl, "ttl", "end after a `TIME` such as 8h or 30d, at most 366d")
-	c.Flags().Var(&f.notBefore, "not-before", "begin at a `TIME` such as 2026-12-01T06:00")
+	c.Flags().Var(&f.notBefore, "not-before", "begin at a `TIME` such as 2026-12-01T06:00, in local time")
 	c.Flags().Var(&f.uses, "uses", "end after `N` uses")
 	c.Flags().Var(&f.rate, "rate", "allow `N/UNIT` uses, N at once after a pause: s, m, h or d, such as 200/h")
 	list(&f.jobs, "for", "allow CI jobs: `JOB` is github:ID or gitlab:ID of a repository, and @BRANCH")

@@ -62,7 +62,11 @@ func (f *tokenFlags) text(e *env) (text []byte, from string, err error) {
 		return nil, "", usage("the unlock token cannot be read", plain(err), "")
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, "", usage("no unlock token is given", "nothing came from "+from, "name a file:  --token-file F, or - for stdin")
+		why := from + " is empty"
+		if f.file == "-" {
+			why = "nothing came on stdin"
+		}
+		return nil, "", usage("no unlock token is given", why, "name a file:  --token-file F, or - for stdin")
 	}
 	return text, from, nil
 }
@@ -101,7 +105,7 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 		return err
 	}
 	if e.profile != "" {
-		return usage("a token does not know the names of its profiles", "it names them by the IDs of their credentials", "keep some by --credential ID; see:  nsagent grant show -")
+		return usage("a token does not know the names of its profiles", "it names them by the IDs of their credentials", "keep some by --credential ID; see:  nsagent grant show --token-file F")
 	}
 	if len(o.credentials) == 0 && reflect.DeepEqual(caveats, unlocktoken.Caveats{}) {
 		return usage("it is not said what the token is narrowed to", "one that is narrowed to nothing can do as much as before", "say it:  --ttl 15m, or --method GET")
@@ -139,7 +143,11 @@ func leavesSomething(token *unlocktoken.Token, c unlocktoken.Caveats, now time.T
 		return err
 	}
 	if end := g.NotAfter(); now.Unix() > end {
-		return &client.Error{Code: pb.CodeExpired, Message: "the unlock token has expired", Why: "it ended at " + rfc3339(end) + ", and so would a narrower one", Next: "have its owner make another:  nsagent grant new"}
+		next := "have its owner make another:  nsagent grant new"
+		if g.Mode == unlocktoken.Detached {
+			next += " --bundle FILE"
+		}
+		return &client.Error{Code: pb.CodeExpired, Message: "the unlock token has expired", Why: "it ended at " + day(end, "") + ", and so would a narrower one", Next: next}
 	}
 	if why := g.Conflict(c); why != "" {
 		return usage("the limits leave nothing that the token can do", why, "see what it allows:  nsagent grant show --token-file F")
@@ -153,11 +161,11 @@ func (o grantNarrowOptions) keep(token *unlocktoken.Token) ([]unlocktoken.ID, er
 	for _, s := range o.credentials {
 		b, err := hex.DecodeString(s)
 		if err != nil || len(b) != len(unlocktoken.ID{}) {
-			return nil, usage(fmt.Sprintf("%.40q is not the ID of a credential", s), "it has 32 hexadecimal digits", "see:  nsagent grant show -")
+			return nil, usage(fmt.Sprintf("%.40q is not the ID of a credential", s), "it has 32 hexadecimal digits", "see:  nsagent grant show --token-file F")
 		}
 		id := unlocktoken.ID(b)
 		if !slices.ContainsFunc(token.Shares, func(s unlocktoken.Share) bool { return s.Credential == id }) {
-			return nil, &client.Error{Code: pb.CodeNotFound, Message: "the token has no credential " + s, Why: "a narrower one has no more", Next: "see:  nsagent grant show -"}
+			return nil, &client.Error{Code: pb.CodeNotFound, Message: "the token has no credential " + s, Why: "a narrower one has no more", Next: "see:  nsagent grant show --token-file F"}
 		}
 		ids = append(ids, id)
 	}
@@ -166,7 +174,7 @@ func (o grantNarrowOptions) keep(token *unlocktoken.Token) ([]unlocktoken.ID, er
 
 // printNarrowed prints a narrower token.
 func (e *env) printNarrowed(token *unlocktoken.Token) error {
-	f, err := describeToken(token)
+	f, err := describeToken(token, time.Now())
 	if err != nil {
 		return err
 	}
@@ -177,14 +185,19 @@ func (e *env) printNarrowed(token *unlocktoken.Token) error {
 		defer clear(value)
 		return e.printJSON(tokenJSON{Schema: "nsagent.grant-narrow/v1", ID: f.ID, Token: value, ExpiresAt: f.ExpiresAt, Scope: f.Scope, Narrowed: f.Narrowed})
 	}
-	e.say("nsagent: %s, narrowed · until %s", f.ID, f.ExpiresAt)
+	e.say("nsagent: %s, narrowed · until %s", f.ID, dayOf(f.ExpiresAt))
 	return e.printLine(text)
 }
 
 // tokenShowJSON is what grant show prints of a token.
 type tokenShowJSON struct {
-	Schema      string      `json:"schema"`
-	ID          string      `json:"id"`
+	Schema string `json:"schema"`
+	ID     string `json:"id"`
+	// State is active, pending or expired by the clock of this machine; whether the grant was
+	// revoked no token says.
+	State string `json:"state"`
+	// Opens is where the token works: "bundle" or "vault".
+	Opens       string      `json:"opens"`
 	Vault       string      `json:"vault"`
 	Mode        string      `json:"mode"`
 	IssuedAt    string      `json:"issued_at"`
@@ -203,15 +216,24 @@ func readToken(token *unlocktoken.Token) (*unlocktoken.Grant, error) {
 	return g, nil
 }
 
-// describeToken returns what a token says, as it says it.
-func describeToken(token *unlocktoken.Token) (tokenShowJSON, error) {
+// describeToken returns what a token says, as it says it, and its state by the clock now.
+func describeToken(token *unlocktoken.Token, now time.Time) (tokenShowJSON, error) {
 	g, err := readToken(token)
 	if err != nil {
 		return tokenShowJSON{}, err
 	}
 	out := tokenShowJSON{
-		Schema: "nsagent.unlock-token/v1", ID: unlocktoken.GrantName(g.Authority.Grant), Vault: fmt.Sprintf("%x", g.Vault[:]), Mode: g.Mode,
+		Schema: "nsagent.unlock-token/v1", ID: unlocktoken.GrantName(g.Authority.Grant), State: "active", Opens: "vault", Vault: fmt.Sprintf("%x", g.Vault[:]), Mode: g.Mode,
 		IssuedAt: rfc3339(g.IssuedAt), ExpiresAt: rfc3339(g.NotAfter()), Credentials: []string{},
+	}
+	if g.Mode == unlocktoken.Detached {
+		out.Opens = "bundle"
+	}
+	switch at := now.Unix(); {
+	case at > g.NotAfter():
+		out.State = "expired"
+	case at < g.NotBefore():
+		out.State = "pending"
 	}
 	for _, s := range token.Shares {
 		out.Credentials = append(out.Credentials, fmt.Sprintf("%x", s.Credential[:]))
@@ -232,17 +254,24 @@ func runTokenShow(e *env, from tokenFlags) error {
 		return err
 	}
 	defer token.Wipe()
-	f, err := describeToken(token)
+	f, err := describeToken(token, time.Now())
 	if err != nil {
 		return err
 	}
 	if e.json() {
 		return e.printJSON(f)
 	}
-	rows := [][2]string{{"grant", f.ID}, {"vault", f.Vault}, {"made", f.IssuedAt}, {"ends", f.ExpiresAt}, {"opens", strings.Join(f.Credentials, " ")}}
+	state, opens := f.State, "profiles of the vault that made it, at its agent"
+	if state != "expired" {
+		state += ", unless it was revoked"
+	}
+	if f.Mode == unlocktoken.Detached {
+		opens = "the bundle that was written with it:  nsagent exec --bundle FILE -- PROGRAM"
+	}
+	rows := [][2]string{{"grant", f.ID}, {"state", state}, {"opens", opens}, {"vault", f.Vault}, {"made", dayOf(f.IssuedAt)}, {"ends", dayOf(f.ExpiresAt)}, {"credentials", strings.Join(f.Credentials, " ")}}
 	rows = append(rows, f.Scope.rows()...)
 	for i, s := range f.Narrowed {
-		rows = append(rows, [2]string{fmt.Sprintf("narrowed %d", i+1), "to what follows, in addition"}, [2]string{"ends", s.NotAfter}, [2]string{"credentials", strings.Join(s.Credentials, " ")})
+		rows = append(rows, [2]string{fmt.Sprintf("narrowed %d", i+1), "to what follows, in addition"}, [2]string{"ends", dayOf(s.NotAfter)}, [2]string{"credentials", strings.Join(s.Credentials, " ")})
 		rows = append(rows, s.rows()...)
 	}
 	return e.sheet(filled(rows))

@@ -143,7 +143,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			}
 			e.say("nsagent: wrote %s (encrypted; safe to commit; holds these profiles and the policy alone)", o.bundle)
 			if file.replaced != "" {
-				e.note("the bundle of %[1]s was there, whose token opens it no more; that grant is as it was; to end it:  nsagent grant revoke %[1]s", file.replaced)
+				e.noteReplaced(ctx, a, file.replaced)
 			}
 		}
 		e.sayWhoConnects(listen)

@@ -104,13 +104,25 @@ func wrap(s string, width int) []string {
 	return lines
 }
 
-// day shows an instant that may be missing.
+// day shows an instant that may be missing, for people: in their own time, which it names.
 func day(unix int64, missing string) string {
 	if unix == 0 {
 		return missing
 	}
-	return time.Unix(unix, 0).Local().Format("2006-01-02 15:04")
+	return time.Unix(unix, 0).Local().Format("2006-01-02 15:04 MST")
 }
+
+// dayOf is day for an instant in the form for programs; "" for none.
+func dayOf(form string) string {
+	t, err := time.Parse(time.RFC3339, form)
+	if err != nil {
+		return ""
+	}
+	return day(t.Unix(), "")
+}
+
+// localTime is day for an instant of which seconds count.
+func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
 // echo says on stderr which account a use was for.
 func (e *env) echo(profile, account, environment string) {

@@ -7791,8 +7791,9 @@ type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// g_ and 26 characters.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// "active", "pending" (it has not begun), "expired", "revoked", "damaged" (the vault
-	// has it, and it cannot be read), or "locked" where that is not known.
+	// "active", "pending" (it has not begun), "used up" (as many uses were made as there may
+	// be), "expired", "revoked", "damaged" (the vault has it, and it cannot be read), or
+	// "locked" where that is not known.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Unix seconds; not_after is the last one, revoked_at 0 unless it was revoked.
 	CreatedAt int64 `protobuf:"varint,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
