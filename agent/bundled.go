@@ -17,9 +17,8 @@ import (
 type bundled struct {
 	*granted
 	idToken secret.Bytes // of the job, until it was looked at
-	// signer is the key that signed the grant, and shares what the bundle was opened with, by
-	// credential: another token of the grant is judged by them.
-	signer [32]byte
+	// shares are what the bundle was opened with, by credential: another token of the grant is
+	// judged by them.
 	shares map[unlocktoken.ID][sha256.Size]byte
 }
 

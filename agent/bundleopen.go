@@ -81,14 +81,14 @@ func (a *Agent) openBundle(ctx context.Context) error {
 	if err := a.moveInto(g); err != nil {
 		return err
 	}
-	served := a.newGranted(g)
+	served := a.newGranted(g, b.Issuer)
 	if err := a.admitBundle(ctx, served); err != nil {
 		return err
 	}
 	if served.own, err = a.openBundled(b, served, t); err != nil {
 		return err
 	}
-	a.bundled = &bundled{granted: served, signer: b.Issuer, shares: shareDigests(t.shares)}
+	a.bundled = &bundled{granted: served, shares: shareDigests(t.shares)}
 	if cfg.IDToken != nil {
 		if a.bundled.idToken, err = cfg.IDToken(a.arena); err != nil {
 			return unread(err, "the ID token of the job was not taken", "see how to get one:  nsagent help ci")

@@ -103,7 +103,7 @@ func (a *Agent) withinBundle(shown *unlocktoken.Grant, shares secret.Bytes) (*gr
 	if len(both) == 0 {
 		return nil, notServed("it was narrowed to profiles that this agent does not serve, or to none")
 	}
-	g := a.newGranted(served.Grant.Within(shown, both))
+	g := a.newGranted(served.Grant.Within(shown, both), served.signer)
 	g.served, g.clock, g.issuer, g.claims = served.granted, served.clock, served.granted.issuer, served.claims
 	return g, nil
 }

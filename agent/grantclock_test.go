@@ -157,7 +157,7 @@ func TestGrantClockOfAClosedLedger(t *testing.T) {
 	}
 	// A grant that ends keeps its reason; one that is good is not used by a time that a
 	// restart would forget.
-	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: time.Now().Unix(), Caveats: unlocktoken.Caveats{NotAfter: time.Now().Add(time.Hour).Unix()}}})
+	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: time.Now().Unix(), Caveats: unlocktoken.Caveats{NotAfter: time.Now().Add(time.Hour).Unix()}}}, [32]byte{})
 	if _, err := f.agent.goodBy(l, good, true); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a good grant: got %v", err)
 	}
@@ -392,8 +392,8 @@ func TestGrantClockNotesEnds(t *testing.T) {
 	l, v := f.openedLedger()
 	defer func() { _ = l.Close() }()
 	now := time.Now().Unix()
-	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: now, Caveats: unlocktoken.Caveats{NotAfter: now + 3600}}})
-	over := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: now - 20, Caveats: unlocktoken.Caveats{NotAfter: now - 10}}})
+	good := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: now, Caveats: unlocktoken.Caveats{NotAfter: now + 3600}}}, [32]byte{})
+	over := f.agent.newGranted(&unlocktoken.Grant{Authority: unlocktoken.Authority{Vault: unlocktoken.ID(v.ID()), IssuedAt: now - 20, Caveats: unlocktoken.Caveats{NotAfter: now - 10}}}, [32]byte{})
 	for _, c := range []struct {
 		g            *granted
 		exact, noted bool

@@ -22,6 +22,9 @@ type granted struct {
 	*unlocktoken.Grant
 	// name is the grant's name for people and the log: g_ and 26 characters.
 	name string
+	// signer is the key that signed the grant, which is the vault's own only where something
+	// that the token opened has proved that, or the vault is unlocked and has the same one.
+	signer [32]byte
 	// issuer and claims are those of the OIDC token that was shown with the unlock token,
 	// and verified; zero and nil without one.
 	issuer oidc.Issuer
@@ -51,10 +54,10 @@ type granted struct {
 	clock *steadyClock
 }
 
-// newGranted returns the right that a verified chain gives.
-func (a *Agent) newGranted(g *unlocktoken.Grant) *granted {
+// newGranted returns the right that a chain gives which was verified by signer.
+func (a *Agent) newGranted(g *unlocktoken.Grant, signer [32]byte) *granted {
 	return &granted{
-		Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), quotas: quotasOf(g),
+		Grant: g, name: unlocktoken.GrantName(g.Authority.Grant), signer: signer, quotas: quotasOf(g),
 		revoked: a.presented.flag(g.Authority.Grant), ends: a.grantClocks.of(g.Vault[:]),
 	}
 }

@@ -44,7 +44,7 @@ func (f *fixture) grantOn(limits unlocktoken.Caveats, profiles ...string) *grant
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	right := f.agent.newGranted(g)
+	right := f.agent.newGranted(g, f.agent.session.signer)
 	right.vault = f.agent.session.vault
 	return right
 }

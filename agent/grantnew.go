@@ -244,7 +244,7 @@ func (a *Agent) storeGrant(ctx context.Context, s *session, n *newGrant, shares 
 		if err := s.vault.AddGrant(ctx, add); err != nil {
 			return err
 		}
-		err := a.listenOn(ctx, c, s.vault, &meta, g)
+		err := a.listenOn(ctx, c, s, &meta, g)
 		if err != nil { // nobody has its token yet
 			err = errors.Join(err, s.vault.RemoveGrant(ctx, n.Grant))
 		}

@@ -69,12 +69,17 @@ func (g *granted) notCounting() error {
 	return refuse(ErrGrant, pb.CodeGrant, "the ID token does not count any more", fmt.Sprintf("since it was shown, the policy was without issuer %.100q, or had another key set or CA for it", g.issuer.URL), "get another from the CI service, and connect again")
 }
 
-// learnLocked is learnIssuers for the policy of a locked vault.
-func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault) {
-	if machine := a.machineKey(ctx, v); machine != nil {
-		defer machine.Destroy()
-		a.learnIssuers(readRules(v.PolicyBy(ctx, machine)))
+// learnLocked is learnIssuers for the policy of a locked vault. Anybody can write a file
+// without a policy, so that what the shares open has to prove whose it is. That is closed at
+// once: nothing stays open while an issuer is asked for its keys.
+func (a *Agent) learnLocked(ctx context.Context, v *vault.Vault, g *granted, shares secret.Bytes) error {
+	own, err := a.openOwn(ctx, v, g, shares)
+	if err != nil {
+		return err
 	}
+	defer own.destroy()
+	a.learnIssuers(own.policy())
+	return nil
 }
 
 // identify notes for g which job an ID token is of. The token is used up, durably in the

@@ -305,7 +305,7 @@ func TestIssuersThatAreKnownAnyway(t *testing.T) {
 		policy string
 		counts bool
 	}{"unnamed": {all, true}, "named": {all + issuerIn(oidc.GitHub, nil), true}, "pinned": {all + issuerIn(oidc.GitHub, w.issuer.JWKS(t)), false}} {
-		g := w.agent.newGranted(mustRead(t, w.token))
+		g := w.agent.newGranted(mustRead(t, w.token), w.token.Issuer)
 		g.issuer = github
 		w.adopt(c.policy)
 		_, err := w.agent.goodAt(g, time.Now())
@@ -332,7 +332,7 @@ func TestIdentifyWithoutALedger(t *testing.T) {
 		"none":   {func() (*ledger, error) { return nil, broken }, broken},
 		"closed": {func() (*ledger, error) { l, _ := w.openedLedger(); return l, l.Ledger.Close() }, store.ErrClosed},
 	} {
-		g := w.agent.newGranted(mustRead(t, w.token))
+		g := w.agent.newGranted(mustRead(t, w.token), w.token.Issuer)
 		token, err := w.agent.arena.Take(w.issuer.Sign(t, w.issuer.GitHub(w.audience, time.Now())))
 		if err != nil {
 			t.Fatal(err)
@@ -365,7 +365,7 @@ func TestIDTokenIsKnownWhileItIsGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer token.Destroy()
-	if err := w.agent.identify(t.Context(), w.agent.newGranted(mustRead(t, w.token)), token, func() (*ledger, error) { return l, nil }); err != nil {
+	if err := w.agent.identify(t.Context(), w.agent.newGranted(mustRead(t, w.token), w.token.Issuer), token, func() (*ledger, error) { return l, nil }); err != nil {
 		t.Fatal(err)
 	}
 	for good, id := range used {

@@ -11,7 +11,6 @@ import (
 	"github.com/nsagent/nsagent/agent/audit"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
-	"github.com/nsagent/nsagent/vault"
 )
 
 // A grant may have a socket at a path of its owner's choice. The vault keeps the path with
@@ -40,15 +39,15 @@ func (a *Agent) checkPlace(path string) error {
 	return nil
 }
 
-// listenOn opens the socket of a grant of v, if it has one that is not open, and the
-// vault does not have it as revoked.
-func (a *Agent) listenOn(ctx context.Context, c *caller, v *vault.Vault, m *grantMeta, g *unlocktoken.Grant) error {
+// listenOn opens the socket of a grant of the vault of open, if it has one that is not open,
+// and the vault does not have it as revoked.
+func (a *Agent) listenOn(ctx context.Context, c *caller, open *session, m *grantMeta, g *unlocktoken.Grant) error {
 	if m.Listen == "" || m.Revoked != 0 || len(a.sockets.ofGrants(func(o *granted) bool { return o.Authority.Grant == g.Authority.Grant })) > 0 {
 		return nil
 	}
-	standing := a.newGranted(g)
-	standing.vault = v
-	if err := a.admitGrant(ctx, v, standing); err != nil && !errors.Is(err, ErrGrantScope) { // one that has not begun refuses by itself
+	standing := a.newGranted(g, open.signer)
+	standing.vault = open.vault
+	if err := a.admitGrant(ctx, open.vault, standing); err != nil && !errors.Is(err, ErrGrantScope) { // one that has not begun refuses by itself
 		return err
 	}
 	s := &grantSocket{path: m.Listen, name: "listen", right: of(standing), standing: true}
@@ -74,7 +73,7 @@ func (a *Agent) listenForGrants(ctx context.Context, s *session) {
 		}
 		m, g, err := a.codec.decodeGrant(v.Meta)
 		if err == nil {
-			err = a.listenOn(ctx, nil, s.vault, m, g)
+			err = a.listenOn(ctx, nil, s, m, g)
 		}
 		if err != nil && !errors.Is(err, ErrRevoked) && !errors.Is(err, ErrExpired) {
 			a.log.Warn("a grant has no socket", "grant", unlocktoken.GrantName(v.ID), "error", err)

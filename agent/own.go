@@ -55,7 +55,10 @@ func (a *Agent) shareOf(shares secret.Bytes, credential unlocktoken.ID) (b secre
 // openOwn opens what the shares of a token open of a locked vault. The session that it
 // returns has a vault's part in nothing: it holds the grant's profiles, and only for who
 // showed the token. The caller destroys it, or installs it with keepOwn.
-func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, issuer [32]byte, g *granted, shares secret.Bytes) (*session, error) {
+//
+// Who can write the file can put a grant of their own into it. That g was signed by the
+// vault is proved by what opens, and by nothing else: where nothing does there is no right.
+func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, g *granted, shares secret.Bytes) (*session, error) {
 	machine, _, err := v.MachineKey(ctx)
 	if err != nil {
 		return nil, err
@@ -70,13 +73,16 @@ func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, issuer [32]byte, g 
 			return secret.Bytes{}, err
 		}
 		defer share.Destroy()
-		return grantkey.Derive(a.arena, machine, g.Grant, unlocktoken.IssuerHash(issuer[:]), record, share)
+		return grantkey.Derive(a.arena, machine, g.Grant, unlocktoken.IssuerHash(g.signer[:]), record, share)
 	})
 	if errors.Is(err, vault.ErrGrant) {
 		return nil, refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the unlock token opens nothing here", "its shares are not of this grant, its profiles have new keys, or it was made on another machine", "have its owner make another:  nsagent grant new")
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(opened) == 0 {
+		return nil, opensNothing()
 	}
 	// That there is no policy counts now that OpenGranted has proved whose vault it is.
 	s := &session{of: g, profiles: make(map[string]*live), ids: make(map[string]store.ID)}
@@ -91,6 +97,12 @@ func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, issuer [32]byte, g 
 		}
 	}
 	return s, nil
+}
+
+// opensNothing is the refusal of a token that gives a locked agent nothing to open. An
+// unlocked one may take it.
+func opensNothing() error {
+	return refuse(vault.ErrLocked, pb.CodeLocked, "the unlock token was not taken", "the vault is locked, and the token opens nothing of it: it has no key share, or its profiles have new keys or are gone", "unlock the vault:  nsagent unlock")
 }
 
 // addOwn adds a record that a token opened, and owns its secret.
@@ -162,16 +174,40 @@ func (a *Agent) dropped(g *granted) error {
 // the token of c opened. The caller holds a.mu for reading.
 func (a *Agent) sessionForLocked(c *caller, boot time.Duration) (*session, error) {
 	s, err := a.currentAtLocked(boot)
-	if g := c.granted(); err != nil && g != nil {
-		if own := g.opened(); own != nil {
-			return own, nil
-		}
-		if a.bundled != nil {
-			return nil, lockedBundle()
-		}
-		return nil, errShownBefore
+	g := c.granted()
+	switch {
+	case g == nil:
+		return s, err
+	case err == nil && g.foreign(s):
+		return nil, g.ofAnotherVault()
+	case err == nil:
+		return s, nil
 	}
-	return s, err
+	if own := g.opened(); own != nil {
+		return own, nil
+	}
+	if a.bundled != nil {
+		return nil, lockedBundle()
+	}
+	return nil, errShownBefore
+}
+
+// foreign reports whether another vault than that of s, which is unlocked, signed the grant:
+// its token was shown while that one was at the path, and what it is for may have the names
+// of records of this one, which are public.
+func (g *granted) foreign(s *session) bool { return g.signer != s.signer }
+
+// ofAnotherVault is the refusal of a right that is foreign.
+func (g *granted) ofAnotherVault() error {
+	return refuse(ErrGrant, pb.CodeGrant, "grant "+g.name+" gives nothing here", "it is of another vault than the one that is unlocked", "connect again, with a token that  nsagent grant new  made here")
+}
+
+// endForeign closes the connections and the sockets of grants that are foreign to s, which
+// was unlocked.
+func (a *Agent) endForeign(s *session) {
+	foreign := func(g *granted) bool { return g.foreign(s) }
+	a.endAll(a.presented.which(foreign))
+	a.closeListeners(foreign)
 }
 
 // errShownBefore means that a token was shown while the vault was unlocked, which is over:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
@@ -100,6 +101,33 @@ func TestRightsOfConnections(t *testing.T) {
 	}
 }
 
+// TestTokenThatOpensNothing: a locked agent does not take a token for profiles that have new
+// keys since, and says what is to be done; an unlocked one takes it.
+func TestTokenThatOpensNothing(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	token := f.mint(unlocktoken.Caveats{}, "acme", "other")
+	id, _ := f.agent.session.vault.RecordID("other")
+	only := []unlocktoken.ID{unlocktoken.ID(id)}
+	narrow, err := token.Narrow(unlocktoken.Caveats{Credentials: only}, only, rand.Reader)
+	if err == nil {
+		err = f.agent.session.vault.Rekey(t.Context(), []string{"other"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.lock()
+	if _, err := f.dialWith(narrow); !errors.Is(err, client.ErrLocked) || !strings.Contains(err.Error(), "new keys") {
+		t.Errorf("locked: got %v", err)
+	}
+	f.unlock()
+	if _, err := f.show(narrow).Sign(t.Context(), request("other")); err != nil {
+		t.Errorf("unlocked: %v", err)
+	}
+}
+
 // Nothing is opened for a token but what it covers, whatever shares come with it.
 func TestOwnIsWhatTheTokenCovers(t *testing.T) {
 	f, token := startLocked(t)
@@ -136,8 +164,8 @@ func TestOwnThatCannotBeOpened(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer shares.Destroy()
-		g := f.agent.newGranted(mustRead(t, token))
-		own, err := f.agent.openOwn(t.Context(), v, token.Issuer, g, shares)
+		g := f.agent.newGranted(mustRead(t, token), token.Issuer)
+		own, err := f.agent.openOwn(t.Context(), v, g, shares)
 		if own != nil {
 			own.destroy()
 		}

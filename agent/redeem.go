@@ -127,7 +127,7 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	if err != nil {
 		return nil, nil, err
 	}
-	g = a.newGranted(grant)
+	g = a.newGranted(grant, in.Issuer)
 	g.vault = v
 	mark, err := a.markOf(in)
 	if err != nil {
@@ -150,13 +150,13 @@ func (a *Agent) present(ctx context.Context, c *caller, q *pb.RedeemRequest) (g 
 	if err := checkShares(shares); err != nil {
 		return g, nil, err
 	}
-	if q.GetOidcToken() != nil { // it is good once: not before the shares look like some
-		if err := a.identifyWith(ctx, v, c, g, q.GetOidcToken()); err != nil {
+	if q.GetOidcToken() != nil { // it is good once: not before the shares open something
+		if err := a.identifyWith(ctx, v, c, g, shares, q.GetOidcToken()); err != nil {
 			return g, nil, err
 		}
 	}
 	if locked {
-		own, err = a.openOwn(ctx, v, in.Issuer, g, shares)
+		own, err = a.openOwn(ctx, v, g, shares)
 	}
 	return g, own, err
 }
@@ -300,15 +300,17 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 	return nil
 }
 
-// identifyWith notes for g whom an OIDC token is of.
-func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *granted, m *pb.Sealed) error {
+// identifyWith notes for g, whose token came with these shares, whom an OIDC token is of.
+func (a *Agent) identifyWith(ctx context.Context, v *vault.Vault, c *caller, g *granted, shares secret.Bytes, m *pb.Sealed) error {
 	token, err := a.openIDToken(ctx, c, m)
 	if err != nil {
 		return err
 	}
 	defer token.Destroy()
 	if v.Locked() {
-		a.learnLocked(ctx, v)
+		if err := a.learnLocked(ctx, v, g, shares); err != nil {
+			return err
+		}
 	}
 	return a.identify(ctx, g, token, func() (*ledger, error) { return a.openLedger(ctx, v) })
 }

@@ -22,6 +22,8 @@ type session struct {
 	// session has no vault, but ids of its profiles. nil means that the whole vault is open.
 	of  *granted
 	ids map[string]store.ID
+	// signer is the key that signs the grants of the vault.
+	signer [32]byte
 	// authenticator is the app whose codes count as a proof; nil: none is set up.
 	authenticator *authenticator
 	// caughtUp is the generation of the vault whose policy and app these are. Whoever has the

@@ -148,6 +148,7 @@ func (a *Agent) unlock(ctx context.Context, c *caller, proof vault.Proof, hard t
 		for _, c := range a.presented.all() {
 			a.dropOwn(c.now().grant)
 		}
+		a.endForeign(s)
 	}
 	if !ok {
 		s.destroy()
@@ -201,7 +202,10 @@ func (a *Agent) openSession(ctx context.Context, proof vault.Proof) (*session, e
 		v.Lock()
 		return nil, err
 	}
-	if err = v.Each(a.openRecords(s)); err != nil {
+	if s.signer, err = v.GrantKey(); err == nil {
+		err = v.Each(a.openRecords(s))
+	}
+	if err != nil {
 		s.destroy()
 		return nil, fmt.Errorf("opening the profiles: %w", err)
 	}
