@@ -110,55 +110,6 @@ func TestRotateAfterRevocation(t *testing.T) {
 	f.sign("acme")
 }
 
-// TestRevocationWaitsForNobody: a grant is served no more while another call has the turn,
-// and a locked agent, whose vault does not change, has answered by then.
-func TestRevocationWaitsForNobody(t *testing.T) {
-	for _, locked := range []bool{false, true} {
-		f := start(t)
-		f.unlock()
-		f.addTBA("acme")
-		token, g := f.mustGrant("acme")
-		if locked {
-			f.lock()
-		}
-		c := f.show(token)
-		end, err := f.agent.beginAdmin(t.Context()) // a passphrase is stretched, or a keyring asked
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan error, 1)
-		go func() { _, err := f.admin.RevokeGrant(t.Context(), g.GetId(), false); done <- err }()
-		flag := f.agent.presented.flag(otherGrant(t, token))
-		for begin := time.Now(); !flag.Load(); time.Sleep(time.Millisecond) {
-			if time.Since(begin) > inTime {
-				t.Fatalf("locked %v: still served while another call has the turn", locked)
-			}
-		}
-		if _, err = c.Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrRevoked) {
-			t.Errorf("locked %v: got %v", locked, err)
-		}
-		patience, waits := 20*time.Millisecond, false
-		if locked {
-			patience = inTime
-		}
-		select {
-		case err = <-done:
-		case <-time.After(patience):
-			waits = true
-		}
-		end()
-		if waits {
-			err = <-done
-		}
-		if waits == locked { // else the vault has it when that is answered
-			t.Errorf("locked %v: waits for the turn: %v", locked, waits)
-		}
-		if err != nil {
-			t.Errorf("locked %v: %v", locked, err)
-		}
-	}
-}
-
 // TestGrantOfAClockThatWasAhead: a grant that was made while the clock was ahead, and has
 // ended by it, does not begin to live once more when the clock is right again. Its owner
 // revokes it, and can make others then.

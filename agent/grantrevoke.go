@@ -11,35 +11,28 @@ import (
 	"github.com/nsagent/nsagent/vault/store"
 )
 
-// endAtOnce has nothing done any more for the grant that is called name, before the turn to
-// write that down has come: another call may have it for long. A name that fits none, or
-// several, is for the turn to tell.
-func (a *Agent) endAtOnce(ctx context.Context, name string) {
-	v, _, err := a.vaultOfState(ctx)
-	if err != nil {
-		return
-	}
+// endAtOnce revokes the grant that is called name before v has been asked for it in a way
+// that waits: another call may have v, or the turn, for long. It returns the id of the grant;
+// zero, which no grant has, where the name fits none, or several, or nobody can tell, which
+// is for v to say.
+func (a *Agent) endAtOnce(ctx context.Context, v *vault.Vault, name string) (id unlocktoken.ID, err error) {
 	all, _ := v.GrantsUnpinned(ctx) // those that can be read
-	if g, err := called(all, name); err == nil {
-		a.stopServing(g.ID)
+	g, err := called(all, name)
+	if err != nil {
+		return id, nil
 	}
+	return g.ID, a.revokeGrant(ctx, callerOf(ctx), v, g.ID)
 }
 
-// stopServing has nothing done for a grant while this agent runs, and closes its
-// connections.
-func (a *Agent) stopServing(id unlocktoken.ID) {
+// revokeGrant ends a grant for good: nothing is done for it from now on, the ledger of v,
+// which may be locked, says so to other agents and to whoever comes later, and its
+// connections and sockets are closed. It needs no turn, and is durable when it returns nil;
+// where it does not, the grant is revoked for as long as this agent runs.
+func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
 	a.presented.flag(id).Store(true)
 	of := func(g *granted) bool { return g.Authority.Grant == id }
 	a.endAll(a.presented.which(of))
-	a.closeListeners(of)
-}
-
-// revokeGrant ends a grant for good: nothing is done for it from now on, its connections
-// are closed, and the ledger of v, which may be locked, says so to whoever comes later. It
-// needs no turn, and is durable when it returns nil; where it does not, the grant is revoked
-// for as long as this agent runs.
-func (a *Agent) revokeGrant(ctx context.Context, c *caller, v *vault.Vault, id unlocktoken.ID) error {
-	a.stopServing(id)
+	defer a.closeListeners(of) // at the end: it waits for their paths to be removed
 	entry := store.Entry{Kind: ledgerGrantRevoked, Subject: id[:], Value: unixSeconds(a.clock())}
 	if err := a.useLedger(ctx, v, func(l *ledger) error { return l.Append(entry) }); err != nil {
 		return fmt.Errorf("revoking a grant: %w", err)

@@ -74,19 +74,26 @@ func (s adminService) RevokeGrant(ctx context.Context, q *pb.RevokeGrantRequest)
 }
 
 func (a *Agent) endGrant(ctx context.Context, q *pb.RevokeGrantRequest) (*pb.RevokeGrantResponse, error) {
-	a.endAtOnce(ctx, q.GetId())
 	v, _, err := a.vaultOfState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	g, err := grantCalled(v, q.GetId())
+	// Whoever unlocks or changes the vault may have it, or the turn, for long. The ledger is
+	// enough for a locked vault, which learns of it at the next unlock.
+	ended, err := a.endAtOnce(ctx, v, q.GetId())
 	if err != nil {
 		return nil, err
 	}
-	// Whoever unlocks or changes the vault may have the turn for long. The ledger is enough
-	// for a locked vault, which learns of it at the next unlock.
-	if err := a.revokeGrant(ctx, callerOf(ctx), v, g.ID); err != nil {
+	g, err := grantCalled(v, q.GetId())
+	switch {
+	case err != nil && ended != unlocktoken.ID{}:
+		return nil, &recorded{err}
+	case err != nil:
 		return nil, err
+	case g.ID != ended: // somebody else may have written what was looked at first
+		if err := a.revokeGrant(ctx, callerOf(ctx), v, g.ID); err != nil {
+			return nil, err
+		}
 	}
 	r := &pb.RevokeGrantResponse{}
 	if _, err := a.unlocked(); err == nil || q.GetRotate() {
