@@ -44,6 +44,9 @@ func (a *Agent) accessToken(ctx context.Context, c *caller, q *pb.AccessTokenReq
 		if err == nil {
 			out, err = a.tokenOf(ctx, s, p, p.scopesOf(q.GetScopes()))
 			a.endUse(&u)
+			if err == nil { // it may have taken long, and the right may be over
+				err = a.admit(c)
+			}
 			if err == nil {
 				return out, nil
 			}

@@ -52,8 +52,10 @@ type use struct {
 // withProfile is the one way to a key: it decides and records, and only then lets
 // act use the profile. What was allowed and could not be made is recorded too.
 //
-// Where the vault was unlocked anew or the profile changed in between, it decides
-// anew. Where somebody has to approve it, it waits for that, at the longest until ctx ends.
+// Where the vault was unlocked anew or the profile changed in between, it decides anew;
+// where the right of the caller has ended, as while the ledger or a disk was waited for,
+// nothing is done. Where somebody has to approve it, it waits for that, at the longest
+// until ctx ends.
 func (a *Agent) withProfile(ctx context.Context, u use, act func(*live) error) (err error) {
 	defer func() { u.caller.by().count(err) }()
 	for {
@@ -61,7 +63,9 @@ func (a *Agent) withProfile(ctx context.Context, u use, act func(*live) error) (
 		if err != nil {
 			return err
 		}
-		err = a.useProfile(s, p, act)
+		if _, err = a.goodFor(u.caller, a.clock(), a.boottime()); err == nil {
+			err = a.useProfile(s, p, act)
+		}
 		a.endUse(&u)
 		if err == nil {
 			return nil
