@@ -75,3 +75,20 @@ func TestEmptyInAList(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensAreNoArguments: an unlock token on the command line is refused, with the quotes or
+// blanks that were pasted around it as well, and what only has such a name is not.
+func TestTokensAreNoArguments(t *testing.T) {
+	for arg, refused := range map[string]bool{"nst1_x": true, ` "nst1_x"`: true, "nst1_x\n": true, "g_nst1_x": false, "./nst1_x": false} {
+		c := commandAt(t, []string{"grant", "show"})
+		if err := refuseToken(c, []string{arg}); (err != nil) != refused {
+			t.Errorf("%q: got %v", arg, err)
+		}
+		if err := c.Flags().Set("token-file", arg); err != nil {
+			t.Fatal(err)
+		}
+		if err := refuseToken(c, nil); (err != nil) != refused {
+			t.Errorf("--token-file %q: got %v", arg, err)
+		}
+	}
+}
