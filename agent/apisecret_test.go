@@ -138,7 +138,7 @@ func TestAPISecret(t *testing.T) {
 	if r, err = f.admin.TestProfile(ctx, "short"); err != nil || checks(r.GetChecks()).problems() != 0 {
 		t.Errorf("a good secret: %v, %v", r, err)
 	}
-	if _, err := f.admin.RenameProfile(ctx, "api", "api2"); err != nil || f.value("api2") != first {
+	if _, err := f.admin.RenameProfile(ctx, client.Proof{}, "api", "api2"); err != nil || f.value("api2") != first {
 		t.Error(err)
 	}
 	f.restart()

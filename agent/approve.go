@@ -45,6 +45,9 @@ func (a *Agent) approved(s *session, u *use, p *live, d *policy.Decision) error 
 		UID: u.caller.uid(), Profile: p.Name, Account: p.Account, Environment: p.identity.Account.Environment(),
 		Kind: string(u.kind), Method: u.method, Rule: d.Rule, TOTP: d.TOTP,
 	}
+	if id, ok := s.credential(p.Name); ok {
+		q.Credential = id
+	}
 	if g := u.caller.granted(); g != nil {
 		q.Grant = g.name
 	} else {

@@ -73,10 +73,17 @@ func (f *fixture) both(code string) client.Proof {
 }
 
 // stepUp has a policy want codes, also where there is no app: such a one cannot be adopted.
-func (f *fixture) stepUp() {
+func (f *fixture) stepUp() { f.keepPolicy("version = 1\nstep_up = {admin = true}\n") }
+
+// keepPolicy puts a policy into the vault, or none where text is empty, and in force.
+func (f *fixture) keepPolicy(text string) {
 	f.t.Helper()
+	var packed []byte
+	if text != "" {
+		packed = packedPolicy(f.t, text)
+	}
 	s := f.agent.session
-	if err := s.vault.SetPolicy(f.t.Context(), packedPolicy(f.t, "version = 1\nstep_up = {admin = true}\n"), nil, nil); err != nil {
+	if err := s.vault.SetPolicy(f.t.Context(), packed, nil, nil); err != nil {
 		f.t.Fatal(err)
 	}
 	f.agent.putInForce(s, readRules(s.vault.Policy()))
@@ -92,9 +99,9 @@ func (f *fixture) widen(proof client.Proof) error {
 	return err
 }
 
-func startWithPhone(t *testing.T) (*fixture, *phone) {
+func startWithPhone(t *testing.T, change ...func(*Config)) (*fixture, *phone) {
 	p := newPhone()
-	f := startApart(t, p.clock)
+	f := startApart(t, append(change, p.clock)...)
 	f.unlock()
 	f.addTBA("acme", func(p *pb.Profile) { p.Access = "read" })
 	return f, p

@@ -184,7 +184,7 @@ func TestNewCertificate(t *testing.T) {
 			t.Errorf("%s: before the upload: %v", key, err)
 		}
 		if key != "" && key != "ec256" { // there are five places
-			got, err := w.agent.uploadCertificate(asItself(t.Context()), "m2m", r.GetCertificate().GetCertificate(), id, "5", "3")
+			got, err := w.agent.uploadCertificate(asItself(t.Context()), "m2m", certificateUpload{pem: r.GetCertificate().GetCertificate(), id: id, standing: standing{"5", "3"}})
 			if err != nil || got != id {
 				t.Fatalf("%s: %s, %v", key, got, err)
 			}

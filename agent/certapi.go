@@ -33,9 +33,12 @@ const (
 
 // mapped is a certificate as NetSuite lists it.
 type mapped struct {
-	id, entity, entityName, role, roleName, application, algorithm string
-	from, until                                                    time.Time // days; zero: not said
-	revoked                                                        bool
+	standing
+	id, entityName, roleName, application, algorithm string
+	from, until                                      time.Time // days; zero: not said
+	revoked                                          bool
+	// present is set where it is the one whose access token the list was asked for with.
+	present bool
 }
 
 // active reports whether the certificate takes a place. The day of its end counts, and
@@ -79,27 +82,28 @@ type certificatesCall struct {
 var errUnsure = errors.New("agent: not known whether it was done")
 
 // callCertificates makes a request to the certificates of the profile, with an access
-// token of its own, and records it before. Errors wrap ErrNetwork, ErrNetSuite and, where
-// it may have been done all the same, errUnsure.
-func (a *Agent) callCertificates(ctx context.Context, name string, call certificatesCall) (gateway.Answer, error) {
+// token of its own, and records it before. by is the certificate that the token was got
+// with. Errors wrap ErrNetwork, ErrNetSuite and, where it may have been done all the same,
+// errUnsure.
+func (a *Agent) callCertificates(ctx context.Context, name string, call certificatesCall) (answer gateway.Answer, by string, err error) {
 	for {
-		answer, err := a.tryCertificates(ctx, name, call)
+		s, p, err := a.certified(name)
+		if err != nil {
+			return gateway.Answer{}, "", err
+		}
+		answer, err := a.tryCertificates(ctx, s, p, call)
 		if !errors.Is(err, errReplaced) {
-			return answer, err
+			return answer, p.CertificateID, err
 		}
 	}
 }
 
-func (a *Agent) tryCertificates(ctx context.Context, name string, call certificatesCall) (gateway.Answer, error) {
-	s, p, err := a.certified(name)
-	if err != nil {
-		return gateway.Answer{}, err
-	}
+func (a *Agent) tryCertificates(ctx context.Context, s *session, p *live, call certificatesCall) (gateway.Answer, error) {
 	if p.Stale != 0 {
 		return gateway.Answer{}, p.staleRefusal()
 	}
 	if !slices.Contains(p.Scopes, signer.ScopeRESTWebServices) {
-		return gateway.Answer{}, credential(fmt.Sprintf("profile %q cannot manage certificates", name), "the certificates API takes access tokens of scope "+signer.ScopeRESTWebServices)
+		return gateway.Answer{}, credential(fmt.Sprintf("profile %q cannot manage certificates", p.Name), "the certificates API takes access tokens of scope "+signer.ScopeRESTWebServices)
 	}
 	var body gateway.Part
 	if call.body != nil {
@@ -121,7 +125,7 @@ func (a *Agent) tryCertificates(ctx context.Context, name string, call certifica
 	if body != nil {
 		job.ContentType = "application/json"
 	}
-	e := audit.Event{Event: call.event, Outcome: audit.OutcomeOK, Profile: name, Account: p.Account, Kind: p.Auth, Method: call.method, Detail: call.detail}
+	e := audit.Event{Event: call.event, Outcome: audit.OutcomeOK, Profile: p.Name, Account: p.Account, Kind: p.Auth, Method: call.method, Detail: call.detail}
 	if t, err := signer.ParseTarget(job.URL); err == nil {
 		e.Host, e.Path = t.Host(), t.Path()
 	}
@@ -203,7 +207,7 @@ func (l *live) certificatesRefused(what, host string, a gateway.Answer) error {
 //
 // Source: NetSuite Help, "GET Request to Obtain the List of Certificates".
 func (a *Agent) listCertificates(ctx context.Context, name string) ([]mapped, error) {
-	answer, err := a.callCertificates(ctx, name, certificatesCall{
+	answer, by, err := a.callCertificates(ctx, name, certificatesCall{
 		event: audit.EventCertList, method: http.MethodGet, read: gateway.ReadList, what: fmt.Sprintf("no list of certificates for profile %q", name),
 		keep: []string{"certificate_id", "algorithm", "valid_from", "valid_until", "revoked", "entity.id", "entity.name", "role.id", "role.name", "application.name"},
 	})
@@ -216,27 +220,39 @@ func (a *Agent) listCertificates(ctx context.Context, name string) ([]mapped, er
 			continue
 		}
 		all = append(all, mapped{
-			id: m["certificate_id"], algorithm: forPeople(m["algorithm"]), revoked: m["revoked"] == "true", from: dayOf(m["valid_from"]), until: dayOf(m["valid_until"]),
-			entity: numbered(m["entity.id"]), entityName: forPeople(m["entity.name"]), role: numbered(m["role.id"]), roleName: forPeople(m["role.name"]), application: forPeople(m["application.name"]),
+			id: m["certificate_id"], present: m["certificate_id"] == by, algorithm: forPeople(m["algorithm"]), revoked: m["revoked"] == "true", from: dayOf(m["valid_from"]), until: dayOf(m["valid_until"]),
+			standing: standing{numbered(m["entity.id"]), numbered(m["role.id"])}, entityName: forPeople(m["entity.name"]), roleName: forPeople(m["role.name"]), application: forPeople(m["application.name"]),
 		})
 	}
 	return all, nil
 }
 
-// uploadCertificate uploads a certificate that stands for this entity and role. It returns
-// the ID that NetSuite gave it.
+// certificateUpload is a certificate to upload.
+type certificateUpload struct {
+	pem, id string
+	standing
+	// of is the certificate whose standing that is, with whose access token it is uploaded; ""
+	// where NetSuite lists none, and somebody has proved the standing.
+	of    string
+	proof string // that the standing was proved by; "": none was needed
+}
+
+// uploadCertificate uploads a certificate. It returns the ID that NetSuite gave it.
 //
 // Source: NetSuite Help, "POST Request to Set Up a New Certificate".
-func (a *Agent) uploadCertificate(ctx context.Context, name, certificate, id, entity, role string) (string, error) {
-	if !internalIDs().MatchString(entity) || !internalIDs().MatchString(role) {
+func (a *Agent) uploadCertificate(ctx context.Context, name string, up certificateUpload) (string, error) {
+	if !internalIDs().MatchString(up.entity) || !internalIDs().MatchString(up.role) {
 		return "", refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("the certificate of profile %q was not uploaded", name),
 			"it is not known for which entity and role: the present certificate is not in NetSuite's list", "name them:  nsagent cert upload --entity ID --role ID")
 	}
-	answer, err := a.callCertificates(ctx, name, certificatesCall{
-		event: audit.EventCertUpload, detail: "certificate=" + id, method: http.MethodPost, read: gateway.ReadObject, keep: []string{"certificate_id"},
+	answer, _, err := a.callCertificates(ctx, name, certificatesCall{
+		event: audit.EventCertUpload, detail: up.detail(), method: http.MethodPost, read: gateway.ReadObject, keep: []string{"certificate_id"},
 		what: fmt.Sprintf("the certificate of profile %q was not uploaded", name),
-		body: func(*live) ([]byte, error) {
-			number, err := strconv.ParseInt(role, 10, 64)
+		body: func(p *live) ([]byte, error) {
+			if up.of != "" && p.CertificateID != up.of {
+				return nil, refuse(ErrBusy, pb.CodeLimited, fmt.Sprintf("profile %q was changed meanwhile", name), "it has another certificate", "try again")
+			}
+			number, err := strconv.ParseInt(up.role, 10, 64)
 			if err != nil {
 				return nil, err
 			}
@@ -244,7 +260,7 @@ func (a *Agent) uploadCertificate(ctx context.Context, name, certificate, id, en
 				File   string `json:"fileContent"`
 				Role   int64  `json:"role"`
 				Entity string `json:"entity"`
-			}{certificate, number, entity})
+			}{up.pem, number, up.entity})
 		},
 	})
 	if err != nil {
@@ -253,14 +269,22 @@ func (a *Agent) uploadCertificate(ctx context.Context, name, certificate, id, en
 	if got := answer.Kept["certificate_id"]; certificateIDs().MatchString(got) {
 		return got, nil
 	}
-	return id, nil // the list will tell
+	return up.id, nil // the list will tell
+}
+
+// detail says for the log what is uploaded.
+func (u *certificateUpload) detail() string {
+	if u.proof == "" {
+		return "certificate=" + u.id
+	}
+	return "certificate=" + u.id + " proof=" + u.proof
 }
 
 // revokeCertificate revokes a certificate at NetSuite.
 //
 // Source: NetSuite Help, "POST request to revoke a certificate".
 func (a *Agent) revokeCertificate(ctx context.Context, name, id string) error {
-	_, err := a.callCertificates(ctx, name, certificatesCall{
+	_, _, err := a.callCertificates(ctx, name, certificatesCall{
 		event: audit.EventCertRevoke, detail: "certificate=" + id, method: http.MethodPost, rest: []string{id, "revoke"}, read: gateway.ReadText,
 		what: fmt.Sprintf("certificate %s was not revoked", id),
 	})

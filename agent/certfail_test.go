@@ -142,7 +142,7 @@ func TestRotationIsRefused(t *testing.T) {
 			t.Errorf("revoking %q: got %v, want %s", id, err, want)
 		}
 	}
-	if _, err := w.admin.UploadCertificate(t.Context(), "m2m", "", ""); errorCode(err) != string(pb.CodeNotFound) {
+	if _, err := w.admin.UploadCertificate(t.Context(), client.Proof{}, "m2m", "", ""); errorCode(err) != string(pb.CodeNotFound) {
 		t.Errorf("uploading nothing: %v", err)
 	}
 	if _, err := w.admin.DropCertificate(t.Context(), "m2m"); errorCode(err) != string(pb.CodeNotFound) {

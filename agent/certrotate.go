@@ -60,10 +60,12 @@ type rotation struct {
 	overlap time.Duration
 	byHand  bool   // people upload
 	why     string // for the log
-	// entity and role are what an uploaded certificate stands for; "" means what the present
-	// one does.
-	entity, role string
+	// asked is what an uploaded certificate is to stand for where NetSuite does not list the
+	// present one, and proof what that was proved by.
+	asked standing
+	proof string
 
+	of    string   // the certificate that the next one was compared with
 	id    string   // of the next certificate, as NetSuite knows it
 	there presence // whether NetSuite has it
 }
@@ -196,24 +198,26 @@ func (r *rotation) uploaded(ctx context.Context, st *live, listed []mapped) (*li
 		}
 		return listed[i], true
 	}
+	own := presentOf(listed)
+	as := own.or(r.asked)
+	r.of = own.id
 	if m, ok := find(st.CertificateID); ok {
 		if m.revoked {
 			return st, refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("the next certificate of profile %q was revoked at NetSuite", r.name), "it cannot be used again", "drop it:  nsagent cert new --drop -p "+r.name)
 		}
 		r.there = present
-		return st, nil
+		return st, sameStanding(st, m.standing, as)
 	}
 	if listed, err = r.makeRoom(ctx, p, listed); err != nil {
 		return st, err
 	}
-	own, _ := find(p.CertificateID)
-	id, err := r.uploadCertificate(ctx, r.name, st.Certificate, st.CertificateID, cmp.Or(r.entity, own.entity), cmp.Or(r.role, own.role))
+	id, err := r.uploadCertificate(ctx, r.name, certificateUpload{pem: st.Certificate, id: st.CertificateID, standing: as, of: r.of, proof: r.proof})
 	if errors.Is(err, errUnsure) {
 		r.there = perhaps
 		if again, lerr := r.listCertificates(ctx, r.name); lerr == nil {
 			listed = again
-			if _, ok := find(st.CertificateID); ok {
-				r.there, err = present, nil
+			if m, ok := find(st.CertificateID); ok {
+				r.there, err = present, sameStanding(st, m.standing, as)
 			}
 		}
 		return st, err
@@ -278,7 +282,7 @@ func (r *rotation) switchTo(ctx context.Context, st *live) (rotated, error) {
 		return rotated{}, err
 	}
 	defer end()
-	if now := r.stagedFor(s, r.name); now != st {
+	if now := r.stagedFor(s, r.name); now != st || !r.byHand && old.CertificateID != r.of {
 		return rotated{}, changedElsewhere(r.name)
 	}
 	out := rotated{before: old.CertificateID}

@@ -79,6 +79,7 @@ func unixOf(t time.Time) int64 {
 
 // UploadCertificate uploads the next certificate of a profile.
 func (s adminService) UploadCertificate(ctx context.Context, q *pb.UploadCertificateRequest) (*pb.UploadCertificateResponse, error) {
+	defer s.seals.drop(callerOf(ctx).peer, boxes(q.GetProof())...)
 	c, err := s.uploadNext(ctx, q)
 	if err != nil {
 		return nil, s.reply(s.denied(callerOf(ctx), audit.EventCertUpload, q.GetName(), err))
@@ -105,11 +106,32 @@ func (a *Agent) uploadNext(ctx context.Context, q *pb.UploadCertificateRequest) 
 	if err != nil {
 		return nil, err
 	}
-	r := &rotation{Agent: a, name: name, entity: q.GetEntity(), role: q.GetRole()}
+	r := &rotation{Agent: a, name: name}
+	own, asked := presentOf(listed).standing, standing{q.GetEntity(), q.GetRole()}
+	switch {
+	case !own.fits(asked):
+		return nil, otherStanding(name, own)
+	case own.or(asked) != own:
+		r.asked = asked
+		if r.proof, err = a.proveStaged(ctx, name, mayTakeNext, q.GetProof(), pb.Admin_UploadCertificate_FullMethodName, "naming the entity or role of a certificate"); err != nil {
+			return nil, err
+		}
+	}
 	if st, err = r.uploaded(ctx, st, listed); err != nil {
 		return nil, err
 	}
 	return st.certificateMessage(), nil
+}
+
+// mayTakeNext refuses where a profile has no next certificate.
+func mayTakeNext(p, st *live) error {
+	switch {
+	case p.Auth != authM2M:
+		return noCertificate(p)
+	case st == nil || st.Auth != authM2M:
+		return noNext(p.Name)
+	}
+	return nil
 }
 
 func noNext(name string) error {

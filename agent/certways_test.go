@@ -43,10 +43,10 @@ func TestRotateByHand(t *testing.T) {
 	}
 	w.restarted()
 	w.unlock()
-	if c, err := w.admin.UploadCertificate(t.Context(), "m2m", "", ""); err != nil || c.GetCertificateId() != next.GetCertificateId() {
+	if c, err := w.admin.UploadCertificate(t.Context(), client.Proof{}, "m2m", "", ""); err != nil || c.GetCertificateId() != next.GetCertificateId() {
 		t.Fatalf("upload: %v, %v", c, err)
 	}
-	if c, err := w.admin.UploadCertificate(t.Context(), "m2m", "", ""); err != nil || c.GetCertificateId() != next.GetCertificateId() {
+	if c, err := w.admin.UploadCertificate(t.Context(), client.Proof{}, "m2m", "", ""); err != nil || c.GetCertificateId() != next.GetCertificateId() {
 		t.Errorf("a second upload: %v, %v", c, err)
 	}
 	if got := w.atNetSuite(); got != "current active, next active" {
@@ -86,7 +86,7 @@ func TestDropCertificate(t *testing.T) {
 	}
 	w.unchanged(before)
 	id := make()
-	if _, err := w.admin.UploadCertificate(t.Context(), "m2m", "5", "3"); err != nil {
+	if _, err := w.admin.UploadCertificate(t.Context(), client.Proof{}, "m2m", "5", "3"); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.admin.RevokeCertificate(t.Context(), "m2m", id); err != nil {
@@ -367,7 +367,7 @@ func TestKillSwitchTakesAll(t *testing.T) {
 	if _, err := w.admin.NewCertificate(t.Context(), &pb.Profile{Name: "m2m"}, client.NewCertificate{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.admin.UploadCertificate(t.Context(), "m2m", "", ""); err != nil {
+	if _, err := w.admin.UploadCertificate(t.Context(), client.Proof{}, "m2m", "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.atNetSuite(); strings.Count(got, "active") != 3 {

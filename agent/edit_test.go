@@ -189,11 +189,11 @@ func TestRename(t *testing.T) {
 	f.edit("acme", client.ProfileEdit{Secrets: map[string]client.Sealer{"token_secret": f.sealer(sample(9))}})
 	f.sign("acme")
 	for to, want := range map[string]pb.Code{"other": pb.CodeExists, "acme": pb.CodeExists, "A": pb.CodeRequest, "../x": pb.CodeRequest, "": pb.CodeRequest} {
-		if _, err := f.admin.RenameProfile(t.Context(), "acme", to); errorCode(err) != string(want) {
+		if _, err := f.admin.RenameProfile(t.Context(), client.Proof{}, "acme", to); errorCode(err) != string(want) {
 			t.Errorf("to %q: got %v, want %s", to, err, want)
 		}
 	}
-	if p, err := f.admin.RenameProfile(t.Context(), "acme", "new"); err != nil || p.GetName() != "new" {
+	if p, err := f.admin.RenameProfile(t.Context(), client.Proof{}, "acme", "new"); err != nil || p.GetName() != "new" {
 		t.Fatal(p, err)
 	}
 	if _, err := f.signer.Sign(t.Context(), client.Request{Profile: "acme", URL: sandboxURL}); !errors.Is(err, client.ErrNoProfile) {

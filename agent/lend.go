@@ -107,8 +107,8 @@ func (a *Agent) lendOne(ctx context.Context, n *newGrant, name string) (*lent, e
 	if err := p.mayRetire(2); err != nil { // NetSuite may give it another ID than the one computed
 		return nil, err
 	}
-	own := slices.IndexFunc(listed, func(m mapped) bool { return m.id == p.CertificateID })
-	if own < 0 {
+	own := presentOf(listed)
+	if own.id == "" {
 		return nil, refuse(ErrNetSuite, pb.CodeNetSuite, "", "it is not known for which entity and role: the present certificate is not in NetSuite's list", "see the list:  nsagent cert ls -p "+name)
 	}
 	r := &rotation{Agent: a, name: name}
@@ -122,7 +122,7 @@ func (a *Agent) lendOne(ctx context.Context, n *newGrant, name string) (*lent, e
 		return nil, err
 	}
 	l := &lent{profile: q, key: made.signOnly}
-	if err := a.uploadLent(ctx, r, n, l, listed[own]); err != nil {
+	if err := a.uploadLent(ctx, r, n, l, own); err != nil {
 		l.key.Destroy()
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (a *Agent) uploadLent(ctx context.Context, r *rotation, n *newGrant, l *len
 	if err := a.noteLent(ctx, n, l); err != nil {
 		return err
 	}
-	id, err := a.uploadCertificate(ctx, r.name, l.profile.Certificate, l.profile.CertificateID, own.entity, own.role)
+	id, err := a.uploadCertificate(ctx, r.name, certificateUpload{pem: l.profile.Certificate, id: l.profile.CertificateID, standing: own.standing, of: own.id})
 	if errors.Is(err, errUnsure) {
 		listed, _ := a.listCertificates(ctx, r.name) // without a list it counts as not there
 		if !slices.ContainsFunc(listed, func(m mapped) bool { return m.id == l.profile.CertificateID }) {

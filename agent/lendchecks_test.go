@@ -167,7 +167,7 @@ func TestLentIsTried(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.key.Destroy()
-		return w.agent.uploadLent(asItself(t.Context()), &rotation{Agent: w.agent, name: "m2m"}, n, l, mapped{entity: "5", role: "3"})
+		return w.agent.uploadLent(asItself(t.Context()), &rotation{Agent: w.agent, name: "m2m"}, n, l, mapped{standing: standing{"5", "3"}})
 	}
 	err := upload(32 << 10) // more than is free once the access token of the upload is gone
 	undo()

@@ -43,8 +43,11 @@ func TestEveryEventIsRecorded(t *testing.T) {
 		{func() { _, _ = f.admin.ShowProfile(ctx, "none") }, []string{"profile.show denied NSA-NOPROFILE none"}},
 		{func() { f.edit("acme", client.ProfileEdit{Fields: []string{"note"}, Profile: &pb.Profile{Note: "x"}}) }, []string{"profile.edit ok  acme"}},
 		{func() { _, _ = f.admin.EditProfile(ctx, "acme", client.ProfileEdit{}) }, []string{"profile.edit denied NSA-REQUEST acme"}},
-		{func() { _, _ = f.admin.RenameProfile(ctx, "acme", "m2m") }, []string{"profile.rename denied NSA-EXISTS acme"}},
-		{func() { _, _ = f.admin.RenameProfile(ctx, "acme", "a"); _, _ = f.admin.RenameProfile(ctx, "a", "acme") }, []string{"profile.rename ok  acme", "profile.rename ok  a"}},
+		{func() { _, _ = f.admin.RenameProfile(ctx, client.Proof{}, "acme", "m2m") }, []string{"profile.rename denied NSA-EXISTS acme"}},
+		{func() {
+			_, _ = f.admin.RenameProfile(ctx, client.Proof{}, "acme", "a")
+			_, _ = f.admin.RenameProfile(ctx, client.Proof{}, "a", "acme")
+		}, []string{"profile.rename ok  acme", "profile.rename ok  a"}},
 		{func() { _, _ = f.admin.TestProfile(ctx, "acme") }, []string{"profile.test ok  acme"}},
 		{func() { _, _ = f.admin.RotateIntegration(ctx, "acme", sample(20), f.sealer(sample(21)), 0) }, []string{"integration.rotate ok  acme", "integration.rotate ok  m2m"}},
 		{func() { _, _ = f.admin.RotateIntegration(ctx, "acme", sample(20), f.sealer(sample(21)), 0) }, []string{"integration.rotate denied NSA-CREDENTIAL acme"}},
@@ -65,7 +68,7 @@ func TestEveryEventIsRecorded(t *testing.T) {
 		{func() { _, _ = f.admin.NewCertificate(ctx, &pb.Profile{Name: "m2m"}, client.NewCertificate{}) }, []string{"cert.new ok  m2m"}},
 		{func() { _, _ = f.admin.NewCertificate(ctx, &pb.Profile{Name: "m2m"}, client.NewCertificate{}) }, []string{"cert.new denied NSA-EXISTS m2m"}},
 		{func() { _, _ = f.admin.Certificates(ctx, "m2m") }, []string{"cert.list denied NSA-CREDENTIAL m2m"}}, // it lacks the scope
-		{func() { _, _ = f.admin.UploadCertificate(ctx, "m2m", "", "") }, []string{"cert.upload denied NSA-CREDENTIAL m2m"}},
+		{func() { _, _ = f.admin.UploadCertificate(ctx, client.Proof{}, "m2m", "", "") }, []string{"cert.upload denied NSA-CREDENTIAL m2m"}},
 		{func() { _, _ = f.admin.RotateCertificate(ctx, "m2m", client.Rotation{}) }, []string{"cert.rotate denied NSA-CREDENTIAL m2m"}},
 		{func() { _ = f.admin.RevokeCertificate(ctx, "m2m", "x") }, []string{"cert.revoke denied NSA-CREDENTIAL m2m"}},
 		{func() { _, _ = f.admin.DropCertificate(ctx, "m2m") }, []string{"cert.drop ok  m2m"}},

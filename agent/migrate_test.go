@@ -20,7 +20,7 @@ func (w *probeWorld) migrate(step string) (*pb.MigrateProfileResponse, error) {
 // may manage its own.
 func (w *probeWorld) upload(t *testing.T, certificate string) {
 	t.Helper()
-	id, err := w.agent.uploadCertificate(t.Context(), "m2m", certificate, "", "5", "3")
+	id, err := w.agent.uploadCertificate(t.Context(), "m2m", certificateUpload{pem: certificate, id: "", standing: standing{"5", "3"}})
 	if err != nil || id == "" {
 		t.Fatalf("uploading: %q, %v", id, err)
 	}

@@ -168,6 +168,7 @@ func (a *Agent) removeProfile(ctx context.Context, name string, revoke bool) err
 		l.destroy()
 		s.dropStaged(st)
 	}, nil)
+	a.approvals.DropProfiles(name)
 	return nil
 }
 

@@ -142,6 +142,19 @@ func proofVerbs() map[string]proofVerb {
 			}
 			return err
 		}},
+		pb.Admin_RenameProfile_FullMethodName: {profile: "acme", call: func(w *proofWorld, p *pb.Proof) error {
+			_, err := w.rpc.RenameProfile(w.ctx, &pb.RenameProfileRequest{Name: "acme", NewName: "other", Proof: p})
+			if err == nil {
+				w.underNoPolicy() // the way back takes no proof
+				_, err = w.rpc.RenameProfile(w.ctx, &pb.RenameProfileRequest{Name: "other", NewName: "acme"})
+				w.underAPolicy()
+			}
+			return err
+		}},
+		pb.Admin_UploadCertificate_FullMethodName: {profile: "m2m", call: func(w *proofWorld, p *pb.Proof) error {
+			_, err := w.rpc.UploadCertificate(w.ctx, &pb.UploadCertificateRequest{Name: "m2m", Entity: "5", Role: "3", Proof: p})
+			return err
+		}},
 		pb.Admin_AddKeySlot_FullMethodName: {call: func(w *proofWorld, p *pb.Proof) error {
 			_, err := w.rpc.AddKeySlot(w.ctx, &pb.AddKeySlotRequest{Proof: p, Kind: "recovery", Opener: w.box("new_recovery", "another16bytes!!")})
 			return err
@@ -192,7 +205,7 @@ func proofVerbs() map[string]proofVerb {
 			return err
 		}},
 		pb.Admin_AdoptPolicy_FullMethodName: {call: func(w *proofWorld, p *pb.Proof) error {
-			_, err := w.rpc.AdoptPolicy(w.ctx, &pb.AdoptPolicyRequest{Proof: p})
+			_, err := w.rpc.AdoptPolicy(w.ctx, &pb.AdoptPolicyRequest{Proof: p, Replaces: w.f.agent.session.policy().sum})
 			return err
 		}},
 		pb.Admin_ApproveRequest_FullMethodName: {call: func(w *proofWorld, p *pb.Proof) error {
@@ -219,7 +232,7 @@ func unprovedVerbs() map[string]string {
 		"AddProfile": fresh, "Upload": fresh, "BeginLogin": within, "FinishLogin": within,
 		"CheckVault": looks, "ListCertificates": looks, "ListGrants": looks, "ListIntegrations": looks, "ListKeySlots": looks, "ListRequests": looks, "SealKey": looks, "ShowGrant": looks, "ShowPolicy": looks, "ShowProfile": looks, "TestProfile": looks,
 		"DenyRequest": narrows, "DropCertificate": narrows, "Lock": narrows, "RemoveProfile": narrows, "RevokeCertificate": narrows, "RevokeGrant": narrows, "Stop": narrows,
-		"MarkRefreshed": within, "MigrateProfile": within, "NewCertificate": within, "RenameProfile": within, "RotateCertificate": within, "RotateIntegration": within, "RotateProfile": within, "UploadCertificate": within,
+		"MarkRefreshed": within, "MigrateProfile": within, "NewCertificate": within, "RotateCertificate": within, "RotateIntegration": within, "RotateProfile": within,
 		"Unlock": "it takes what opens the vault itself, which is no fresh proof",
 	}
 }

@@ -4,11 +4,17 @@ package agent
 
 import (
 	"context"
+	"crypto/elliptic"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -55,7 +61,10 @@ func (k mapKeyring) Delete(_ context.Context, item string) error { delete(k.item
 
 // startProofs runs an agent on a vault that the slots of set open, and the recovery code.
 func startProofs(t *testing.T, set proofSet) *proofWorld {
-	f, p := startWithPhone(t)
+	m2m := &tokenWorld{}
+	f, p := startWithPhone(t, func(c *Config) { c.Gateway = m2m.gateways.start })
+	m2m.fixture = f
+	m2m.addToUnlisting(t, p)
 	if set.app {
 		f.enrol(p)
 	}
@@ -77,11 +86,54 @@ func startProofs(t *testing.T, set proofSet) *proofWorld {
 	}
 	w.slots = v.Slots()
 	f.agent.mu.Lock()
-	defer f.agent.mu.Unlock()
 	f.agent.session.vault.Lock()
 	f.agent.session.vault = v
+	f.agent.mu.Unlock()
+	w.stage()
 	return w
 }
+
+// addToUnlisting adds the profile "m2m" of a NetSuite that takes any certificate and lists
+// none.
+func (w *tokenWorld) addToUnlisting(t *testing.T, p *phone) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/token"):
+			grant(rw, 1, 3600)
+		case r.Method == http.MethodGet:
+			_, _ = io.WriteString(rw, "[]")
+		default:
+			_, _ = io.WriteString(rw, "{}")
+		}
+	}))
+	w.t.Cleanup(s.Close)
+	now := time.Unix(p.now.Load(), 0)
+	key, cert := keyPair(t, elliptic.P256(), now.Add(-day), now.Add(300*day))
+	w.addM2M("m2m", key, cert, s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
+	w.agent.probePause = 0
+}
+
+// stage has the profile "m2m" have a next certificate.
+func (w *proofWorld) stage() {
+	w.f.t.Helper()
+	a := w.f.agent
+	if a.stagedFor(a.session, "m2m") != nil {
+		return
+	}
+	if _, err := w.rpc.NewCertificate(w.ctx, &pb.NewCertificateRequest{Profile: &pb.Profile{Name: "m2m"}}); err != nil {
+		w.f.t.Fatal(err)
+	}
+}
+
+// underAPolicy has the vault hold a policy, if it has none.
+func (w *proofWorld) underAPolicy() {
+	if w.f.agent.session.policy().policy == nil {
+		w.f.keepPolicy("version = 1\n")
+	}
+}
+
+func (w *proofWorld) underNoPolicy() { w.f.keepPolicy("") }
 
 // box seals a sample for the call.
 func (w *proofWorld) box(field, content string) *pb.Sealed { return w.sealed(w.method, field, content) }
@@ -162,6 +214,10 @@ func (w *proofWorld) try(t *testing.T, method string, verb proofVerb, g proofFor
 	if verb.proves != nil {
 		proves = verb.proves
 	}
+	if method == pb.Admin_RenameProfile_FullMethodName {
+		w.underAPolicy()
+		defer w.underNoPolicy()
+	}
 	want := proves(w.set, g)
 	p := w.give(g)
 	w.log()
@@ -230,6 +286,7 @@ func (w *proofWorld) restore() {
 		}
 	}
 	w.slots = w.vault.Slots()
+	w.stage()
 	if s := w.f.agent.session; !w.set.app && s.authenticator != nil {
 		if err := w.f.agent.removeTOTP(w.ctx, s).make(); err != nil {
 			w.f.t.Fatal(err)

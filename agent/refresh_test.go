@@ -241,7 +241,7 @@ func (w *codeWorld) waitsForRefresh(where string, call func() error) (called, to
 func TestChangeDuringRefresh(t *testing.T) {
 	w := startCode(t)
 	renamed, token := w.waitsForRefresh("beginChangeOf", func() error {
-		_, err := w.admin.RenameProfile(t.Context(), "p", "q")
+		_, err := w.admin.RenameProfile(t.Context(), client.Proof{}, "p", "q")
 		return err
 	})
 	if renamed != nil {

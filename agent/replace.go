@@ -5,53 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nsagent/nsagent/agent/audit"
-	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
 )
-
-// RenameProfile gives a profile another name.
-func (s adminService) RenameProfile(ctx context.Context, q *pb.RenameProfileRequest) (*pb.RenameProfileResponse, error) {
-	p, err := s.renameProfile(ctx, q.GetName(), q.GetNewName())
-	if err != nil {
-		return nil, s.reply(s.denied(callerOf(ctx), audit.EventProfileRename, q.GetName(), err))
-	}
-	return &pb.RenameProfileResponse{Profile: s.changed(p)}, nil
-}
-
-func (a *Agent) renameProfile(ctx context.Context, name, to string) (*profile, error) {
-	s, old, end, err := a.beginChangeOf(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	if err := checkName(to); err != nil {
-		return nil, err
-	}
-	if to == name {
-		return nil, refuse(vault.ErrExists, pb.CodeExists, fmt.Sprintf("profile %q has that name already", name), "nothing was changed", "give another name:  nsagent profile rename "+name+" NEW")
-	}
-	a.mu.RLock()
-	_, taken := s.profiles[to]
-	a.mu.RUnlock()
-	if taken {
-		return nil, nameTaken(to)
-	}
-	p := *old.profile
-	p.Name = to
-	next, err := old.with(&p)
-	if err != nil {
-		return nil, err
-	}
-	then, known := a.keptUntil(old.profile)
-	if _, err := a.replaceProfile(ctx, s, old, next, audit.EventProfileRename, "to="+to, vault.Edit{}); err != nil {
-		return nil, err
-	}
-	if known {
-		a.keepUntil(&p, then)
-	}
-	return next.profile, nil
-}
 
 // replaceProfile records and commits that next takes the place of old, and makes it
 // what the agent signs with. change is what changes besides name and metadata. It owns

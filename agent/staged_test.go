@@ -115,7 +115,7 @@ func (f *fixture) unusable(names ...string) {
 			},
 			"show":   func() error { _, err := f.admin.ShowProfile(ctx, hidden); return err },
 			"remove": func() error { return f.admin.RemoveProfile(ctx, hidden) },
-			"rename": func() error { _, err := f.admin.RenameProfile(ctx, hidden, "mine"); return err },
+			"rename": func() error { _, err := f.admin.RenameProfile(ctx, client.Proof{}, hidden, "mine"); return err },
 			"edit": func() error {
 				_, err := f.admin.EditProfile(ctx, hidden, client.ProfileEdit{Profile: &pb.Profile{Note: "x"}, Fields: []string{"note"}})
 				return err
@@ -254,7 +254,7 @@ func TestStagedGoesWithItsProfile(t *testing.T) {
 	if err := f.stageTBA("acme", 2, 9); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.admin.RenameProfile(t.Context(), "acme", "zeta"); err != nil {
+	if _, err := f.admin.RenameProfile(t.Context(), client.Proof{}, "acme", "zeta"); err != nil {
 		t.Fatal(err)
 	}
 	f.unusable("new", "zeta")

@@ -73,7 +73,7 @@ func TestStagedNeverUsable(t *testing.T) {
 			to := some(all)
 			_, taken := current[to]
 			want = there && !taken
-			if _, err = f.admin.RenameProfile(t.Context(), name, to); err == nil {
+			if _, err = f.admin.RenameProfile(t.Context(), client.Proof{}, name, to); err == nil {
 				current[to] = current[name]
 				delete(current, name)
 				if waits {

@@ -100,7 +100,7 @@ func TestRefreshed(t *testing.T) {
 	// The consumer secret alone, a note and a rename bring no token back.
 	w.edit("a", client.ProfileEdit{Secrets: map[string]client.Sealer{"consumer_secret": w.sealer(sample(7))}})
 	w.edit("a", client.ProfileEdit{Fields: []string{"note"}, Profile: &pb.Profile{Note: "x"}})
-	if _, err := w.admin.RenameProfile(ctx, "a", "c"); err != nil {
+	if _, err := w.admin.RenameProfile(ctx, client.Proof{}, "a", "c"); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.states(); got != "b=stale c=stale m2m=stale other=ready prod=ready" {

@@ -242,9 +242,15 @@ func (a *Admin) EditProfile(ctx context.Context, name string, e ProfileEdit) (*p
 	return out.GetProfile(), err
 }
 
-// RenameProfile gives a profile another name. After ErrAgent it may have it or not.
-func (a *Admin) RenameProfile(ctx context.Context, name, to string) (*pb.Profile, error) {
-	out, err := a.rpc.RenameProfile(ctx, &pb.RenameProfileRequest{Name: text(name), NewName: text(to)})
+// RenameProfile gives a profile another name. Where a policy is in force it needs a proof:
+// the error matches ErrProof or ErrConfirm without. After ErrAgent it may have the name or
+// not.
+func (a *Admin) RenameProfile(ctx context.Context, p Proof, name, to string) (*pb.Profile, error) {
+	_, proof, err := a.sealWithProof(ctx, pb.Admin_RenameProfile_FullMethodName, name, nil, p)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.rpc.RenameProfile(ctx, &pb.RenameProfileRequest{Name: text(name), NewName: text(to), Proof: proof})
 	return out.GetProfile(), err
 }
 

@@ -43,9 +43,15 @@ func (a *Admin) Certificates(ctx context.Context, name string) (*pb.ListCertific
 }
 
 // UploadCertificate uploads the next certificate of a profile to NetSuite, with the present
-// one. entity and role are internal IDs; "" means those of the present certificate.
-func (a *Admin) UploadCertificate(ctx context.Context, name, entity, role string) (*pb.Certificate, error) {
-	out, err := a.rpc.UploadCertificate(ctx, &pb.UploadCertificateRequest{Name: text(name), Entity: text(entity), Role: text(role)})
+// one. entity and role are internal IDs; "" means those of the present certificate. Where
+// NetSuite does not list these they have to be given, and p is needed: the error matches
+// ErrProof or ErrConfirm without.
+func (a *Admin) UploadCertificate(ctx context.Context, p Proof, name, entity, role string) (*pb.Certificate, error) {
+	_, proof, err := a.sealWithProof(ctx, pb.Admin_UploadCertificate_FullMethodName, name, nil, p)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.rpc.UploadCertificate(ctx, &pb.UploadCertificateRequest{Name: text(name), Entity: text(entity), Role: text(role), Proof: proof})
 	return out.GetCertificate(), err
 }
 

@@ -36,6 +36,9 @@ type Question struct {
 	Outermost string
 	// Profile, Account and Environment are what is to be used.
 	Profile, Account, Environment string
+	// Credential is the ID of the profile's record in the vault: another profile that comes to
+	// have the name is not what was approved.
+	Credential [16]byte
 	// Kind, Method and URL are what for; URL is as it will be signed, with its query.
 	Kind, Method, URL string
 	// FormSHA256 and FormBytes tell of the form that is signed with it, the hash in hex;

@@ -2,6 +2,7 @@ package approval
 
 import (
 	"crypto/rand"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -261,4 +262,17 @@ func (q *Queue) Drop() {
 	}
 	clear(q.approved)
 	clear(q.denied)
+}
+
+// DropProfiles sends away who waits for these profiles, and forgets what was approved for
+// them: their names are those of others, or of none. A no stays, which gives nothing.
+func (q *Queue) DropProfiles(names ...string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range slices.Clone(q.requests) {
+		if slices.Contains(names, r.Profile) {
+			q.settleLocked(r, ErrDropped)
+		}
+	}
+	maps.DeleteFunc(q.approved, func(what Question, _ answer) bool { return slices.Contains(names, what.Profile) })
 }

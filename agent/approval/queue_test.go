@@ -101,7 +101,8 @@ func TestOtherQuestions(t *testing.T) {
 			"uid": func(w *Question) { w.UID = 1 }, "exe": func(w *Question) { w.Exe = "/bin/sh" }, "grant": func(w *Question) { w.Grant = "g_a" }, "socket": func(w *Question) { w.Socket = "s" },
 			"form": func(w *Question) { w.FormSHA256 = "a" }, "scopes": func(w *Question) { w.Scopes = "rest_webservices" },
 			"profile": func(w *Question) { w.Profile = "b" }, "account": func(w *Question) { w.Account = "7" }, "environment": func(w *Question) { w.Environment = "sandbox" },
-			"kind": func(w *Question) { w.Kind = "send" }, "method": func(w *Question) { w.Method = "DELETE" }, "url": func(w *Question) { w.URL += "&y" },
+			"credential": func(w *Question) { w.Credential[15] = 1 },
+			"kind":       func(w *Question) { w.Kind = "send" }, "method": func(w *Question) { w.Method = "DELETE" }, "url": func(w *Question) { w.URL += "&y" },
 			"rule": func(w *Question) { w.Rule = "other" }, "totp": func(w *Question) { w.TOTP = true },
 		}
 		wait(t.Context(), t, q, question(1), 1)
@@ -325,4 +326,47 @@ func TestRandomly(t *testing.T) {
 	if len(q.requests) != 0 {
 		t.Errorf("%d requests are left over", len(q.requests))
 	}
+}
+
+// Where a profile has another name, or is gone, nobody waits for it any more and nothing is
+// approved for it; a no stays, and so does all that is about others.
+func TestDropProfiles(t *testing.T) {
+	bubble(t, func(t *testing.T, q *Queue) {
+		of := func(profile string, n int) Question {
+			w := question(n)
+			w.Profile = profile
+			return w
+		}
+		for _, profile := range []string{"a", "b"} {
+			for n, answer := range map[int]func(id string) error{1: func(id string) error { return q.Approve(id, Session) }, 2: q.Deny} {
+				w, _, err := q.Ask(of(profile, n), Caller{}, timeout)
+				if err == nil {
+					err = answer(w.Request().ID)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		waits, other := wait(t.Context(), t, q, of("a", 3), 7), wait(t.Context(), t, q, of("b", 3), 7)
+		_, before := q.Requests()
+		q.DropProfiles("a", "c")
+		if a := <-waits; !errors.Is(a.err, ErrDropped) {
+			t.Errorf("got %+v", a)
+		}
+		if r := only(t, q); r.Profile != "b" {
+			t.Errorf("got %+v", r)
+		}
+		if _, now := q.Requests(); now == before {
+			t.Error("nobody is told")
+		}
+		if approved(q, of("a", 1)) || !approved(q, of("b", 1)) {
+			t.Errorf("approved: a %v, b %v", approved(q, of("a", 1)), approved(q, of("b", 1)))
+		}
+		if _, _, err := q.Ask(of("a", 2), Caller{}, timeout); !errors.Is(err, ErrDenied) {
+			t.Errorf("denied a moment ago: got %v", err)
+		}
+		q.Drop()
+		<-other
+	})
 }

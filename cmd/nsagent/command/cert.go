@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -44,6 +45,16 @@ func (e *env) manageProfile(ctx context.Context, calls func(a *client.Admin, p *
 		e.echo(p.GetName(), p.GetAccount(), p.GetEnvironment())
 		return calls(a, p)
 	})
+}
+
+// manageProfileSecretly is manageProfile with locked memory for a proof.
+func (e *env) manageProfileSecretly(ctx context.Context, calls func(*client.Admin, *pb.Profile, *secret.Arena) error) error {
+	arena, err := newArena()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = arena.Close() }()
+	return e.manageProfile(ctx, func(a *client.Admin, p *pb.Profile) error { return calls(a, p, arena) })
 }
 
 func newCertShow(e *env) *cobra.Command {

@@ -6,35 +6,49 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
 func newCertUpload(e *env) *cobra.Command {
 	var entity, role string
+	var opener openerFlags
 	c := &cobra.Command{
 		Use:   "upload",
 		Short: "Upload a profile's next certificate to NetSuite",
 		Long: `Upload a profile's next certificate to NetSuite, with the present one, for the
 entity and role of that. cert rotate does so too; this is for those who want to
 look at it in between. The first certificate of a profile has to be uploaded by
-hand.`,
+hand.
+
+Where NetSuite does not list the present certificate, --entity and --role say
+whose it is. That takes the passphrase again, or what else is a fresh proof.`,
 		Args: takes(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return e.manageProfile(c.Context(), func(a *client.Admin, p *pb.Profile) error {
-				cert, err := a.UploadCertificate(c.Context(), p.GetName(), entity, role)
+			return e.manageProfileSecretly(c.Context(), func(a *client.Admin, p *pb.Profile, arena *secret.Arena) error {
+				var cert *pb.Certificate
+				err := e.proved(arena, opener, func(proof client.Proof) (err error) {
+					cert, err = a.UploadCertificate(c.Context(), proof, p.GetName(), entity, role)
+					return err
+				})
 				if err != nil {
 					return err
 				}
 				if e.json() {
 					return e.printJSON(cert.JSON(p.GetName()))
 				}
-				e.say("NetSuite has %s; switch to it:  nsagent cert rotate -p %s", cert.GetCertificateId(), p.GetName())
+				how := "rotate"
+				if entity != "" || role != "" { // the agent may not see that they are those of the present one
+					how = "rotate --by-hand"
+				}
+				e.say("NetSuite has %s; switch to it:  nsagent cert %s -p %s", cert.GetCertificateId(), how, p.GetName())
 				return nil
 			})
 		},
 	}
-	c.Flags().StringVar(&entity, "entity", "", "for the entity with the internal `ID` (else as the present one)")
-	c.Flags().StringVar(&role, "role", "", "for the role with the internal `ID` (else as the present one)")
+	c.Flags().StringVar(&entity, "entity", "", "the entity of the present one, by its internal `ID`")
+	c.Flags().StringVar(&role, "role", "", "the role of the present one, by its internal `ID`")
+	opener.register(c)
 	return c
 }
 
@@ -52,8 +66,9 @@ upload the certificate, get an access token with it, and switch. Callers notice
 nothing. What fails before the switch is undone. The certificate before stays
 good for an hour, or as long as --overlap says, and is then revoked at NetSuite.
 
-A next certificate that was made before is taken. With --by-hand people have
-uploaded it: then nothing is uploaded, and nothing revoked.
+A next certificate that was made before is taken, if it is for the same entity
+and role. With --by-hand people have uploaded it, and said in NetSuite for whom
+it is: then nothing is uploaded, and nothing revoked.
 
 To have the agent do so:  nsagent profile edit NAME --rotate-after 180d`,
 		Example: `  nsagent cert rotate -p acme-m2m

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/secret"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -116,27 +117,42 @@ func consent(p *pb.Profile) string {
 }
 
 func newProfileRename(e *env) *cobra.Command {
-	return &cobra.Command{
+	var opener openerFlags
+	c := &cobra.Command{
 		Use:   "rename OLD NEW",
 		Short: "Give a profile another name",
-		Args:  takes("OLD", "NEW"),
+		Long: `Give a profile another name. Approvals that were given for either name end.
+
+Where a policy is in force it takes the passphrase again, or what else is a
+fresh proof: rules select profiles by name.`,
+		Args: takes("OLD", "NEW"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkName(args[1]); err != nil {
 				return err
 			}
-			return e.manage(c.Context(), func(a *client.Admin) error {
-				p, err := a.RenameProfile(c.Context(), args[0], args[1])
-				if err != nil {
-					return err
-				}
-				if e.json() {
-					return e.printJSON(p.JSON())
-				}
-				e.say("%s is now %s", args[0], p.GetName())
-				return nil
-			})
+			return runProfileRename(c.Context(), e, args[0], args[1], opener)
 		},
 	}
+	opener.register(c)
+	return c
+}
+
+func runProfileRename(ctx context.Context, e *env, name, to string, opener openerFlags) error {
+	return e.manageSecretly(ctx, func(a *client.Admin, arena *secret.Arena) error {
+		var p *pb.Profile
+		err := e.proved(arena, opener, func(proof client.Proof) (err error) {
+			p, err = a.RenameProfile(ctx, proof, name, to)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if e.json() {
+			return e.printJSON(p.JSON())
+		}
+		e.say("%s is now %s", name, p.GetName())
+		return nil
+	})
 }
 
 func newProfileRemove(e *env) *cobra.Command {

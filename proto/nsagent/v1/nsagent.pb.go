@@ -4935,10 +4935,12 @@ type UploadCertificateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. Name of the profile.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Optional. Internal IDs of the entity and role that it is to stand for. Empty means
-	// those of the present certificate.
-	Entity        string `protobuf:"bytes,2,opt,name=entity,proto3" json:"entity,omitempty"`
-	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// Optional. Internal IDs of the entity and role that it is to stand for: those of the
+	// present certificate, and needed only where NetSuite does not list these.
+	Entity string `protobuf:"bytes,2,opt,name=entity,proto3" json:"entity,omitempty"`
+	Role   string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// Required where entity or role say what NetSuite does not list.
+	Proof         *Proof `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4992,6 +4994,13 @@ func (x *UploadCertificateRequest) GetRole() string {
 		return x.Role
 	}
 	return ""
+}
+
+func (x *UploadCertificateRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 type UploadCertificateResponse struct {
@@ -5881,7 +5890,9 @@ type RenameProfileRequest struct {
 	// Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Required. As the name of a Profile.
-	NewName       string `protobuf:"bytes,2,opt,name=new_name,json=newName,proto3" json:"new_name,omitempty"`
+	NewName string `protobuf:"bytes,2,opt,name=new_name,json=newName,proto3" json:"new_name,omitempty"`
+	// Required where a policy is in force: its rules select profiles by name.
+	Proof         *Proof `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5928,6 +5939,13 @@ func (x *RenameProfileRequest) GetNewName() string {
 		return x.NewName
 	}
 	return ""
+}
+
+func (x *RenameProfileRequest) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 type RenameProfileResponse struct {
@@ -9508,11 +9526,12 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\x18ListCertificatesResponse\x12;\n" +
 	"\fcertificates\x18\x01 \x03(\v2\x17.nsagent.v1.CertificateR\fcertificates\x12\x16\n" +
 	"\x06active\x18\x02 \x01(\x05R\x06active\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\"Z\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"\x83\x01\n" +
 	"\x18UploadCertificateRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06entity\x18\x02 \x01(\tR\x06entity\x12\x12\n" +
-	"\x04role\x18\x03 \x01(\tR\x04role\"V\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12'\n" +
+	"\x05proof\x18\x04 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\"V\n" +
 	"\x19UploadCertificateResponse\x129\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x17.nsagent.v1.CertificateR\vcertificate\"\xb7\x01\n" +
 	"\x18RotateCertificateRequest\x12\x12\n" +
@@ -9566,10 +9585,11 @@ const file_nsagent_v1_nsagent_proto_rawDesc = "" +
 	"\fuse_previous\x18\x06 \x01(\bR\vusePrevious\x12'\n" +
 	"\x05proof\x18\a \x01(\v2\x11.nsagent.v1.ProofR\x05proof\"D\n" +
 	"\x13EditProfileResponse\x12-\n" +
-	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"E\n" +
+	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\"n\n" +
 	"\x14RenameProfileRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
-	"\bnew_name\x18\x02 \x01(\tR\anewName\"F\n" +
+	"\bnew_name\x18\x02 \x01(\tR\anewName\x12'\n" +
+	"\x05proof\x18\x03 \x01(\v2\x11.nsagent.v1.ProofR\x05proof\"F\n" +
 	"\x15RenameProfileResponse\x12-\n" +
 	"\aprofile\x18\x01 \x01(\v2\x13.nsagent.v1.ProfileR\aprofile\">\n" +
 	"\x14MarkRefreshedRequest\x12\x12\n" +
@@ -10065,159 +10085,161 @@ var file_nsagent_v1_nsagent_proto_depIdxs = []int32{
 	60,  // 48: nsagent.v1.NewCertificateResponse.profile:type_name -> nsagent.v1.Profile
 	60,  // 49: nsagent.v1.DropCertificateResponse.profile:type_name -> nsagent.v1.Profile
 	61,  // 50: nsagent.v1.ListCertificatesResponse.certificates:type_name -> nsagent.v1.Certificate
-	61,  // 51: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	60,  // 52: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
-	61,  // 53: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
-	60,  // 54: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
-	35,  // 55: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	60,  // 56: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 57: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
-	81,  // 58: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
-	60,  // 59: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
-	35,  // 60: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	36,  // 61: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
-	60,  // 62: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 63: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 64: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
-	91,  // 65: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
-	92,  // 66: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
-	35,  // 67: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
-	60,  // 68: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
-	35,  // 69: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
-	60,  // 70: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	101, // 71: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
-	60,  // 72: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
-	60,  // 73: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
-	101, // 74: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
-	101, // 75: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
-	104, // 76: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
-	101, // 77: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
-	104, // 78: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
-	60,  // 79: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
-	35,  // 80: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
-	35,  // 81: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
-	60,  // 82: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
-	112, // 83: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
-	113, // 84: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
-	115, // 85: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
-	111, // 86: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
-	36,  // 87: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
-	111, // 88: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
-	35,  // 89: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
-	114, // 90: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
-	114, // 91: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
-	114, // 92: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
-	114, // 93: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
-	126, // 94: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
-	127, // 95: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
-	36,  // 96: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
-	0,   // 97: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
-	2,   // 98: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
-	5,   // 99: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
-	7,   // 100: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
-	9,   // 101: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
-	11,  // 102: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
-	13,  // 103: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
-	22,  // 104: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
-	32,  // 105: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	16,  // 106: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
-	18,  // 107: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
-	32,  // 108: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
-	37,  // 109: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
-	58,  // 110: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
-	76,  // 111: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
-	80,  // 112: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
-	78,  // 113: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
-	83,  // 114: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
-	85,  // 115: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
-	87,  // 116: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
-	89,  // 117: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
-	93,  // 118: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
-	95,  // 119: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
-	97,  // 120: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
-	99,  // 121: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
-	102, // 122: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
-	109, // 123: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
-	105, // 124: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
-	107, // 125: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
-	63,  // 126: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
-	65,  // 127: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
-	67,  // 128: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
-	69,  // 129: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
-	71,  // 130: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
-	73,  // 131: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
-	41,  // 132: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
-	43,  // 133: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
-	45,  // 134: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
-	47,  // 135: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
-	54,  // 136: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
-	56,  // 137: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
-	116, // 138: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
-	118, // 139: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
-	120, // 140: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
-	122, // 141: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
-	49,  // 142: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
-	51,  // 143: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
-	124, // 144: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
-	128, // 145: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
-	130, // 146: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
-	132, // 147: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
-	1,   // 148: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
-	3,   // 149: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
-	6,   // 150: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
-	8,   // 151: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
-	10,  // 152: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
-	12,  // 153: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
-	14,  // 154: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
-	23,  // 155: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
-	33,  // 156: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	17,  // 157: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
-	19,  // 158: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
-	33,  // 159: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
-	38,  // 160: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
-	59,  // 161: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
-	77,  // 162: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
-	82,  // 163: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
-	79,  // 164: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
-	84,  // 165: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
-	86,  // 166: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
-	88,  // 167: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
-	90,  // 168: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
-	94,  // 169: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
-	96,  // 170: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
-	98,  // 171: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
-	100, // 172: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
-	103, // 173: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
-	110, // 174: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
-	106, // 175: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
-	108, // 176: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
-	64,  // 177: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
-	66,  // 178: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
-	68,  // 179: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
-	70,  // 180: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
-	72,  // 181: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
-	74,  // 182: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
-	42,  // 183: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
-	44,  // 184: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
-	46,  // 185: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
-	48,  // 186: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
-	55,  // 187: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
-	57,  // 188: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
-	117, // 189: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
-	119, // 190: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
-	121, // 191: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
-	123, // 192: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
-	50,  // 193: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
-	52,  // 194: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
-	125, // 195: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
-	129, // 196: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
-	131, // 197: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
-	133, // 198: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
-	148, // [148:199] is the sub-list for method output_type
-	97,  // [97:148] is the sub-list for method input_type
-	97,  // [97:97] is the sub-list for extension type_name
-	97,  // [97:97] is the sub-list for extension extendee
-	0,   // [0:97] is the sub-list for field type_name
+	36,  // 51: nsagent.v1.UploadCertificateRequest.proof:type_name -> nsagent.v1.Proof
+	61,  // 52: nsagent.v1.UploadCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	60,  // 53: nsagent.v1.RotateCertificateResponse.profile:type_name -> nsagent.v1.Profile
+	61,  // 54: nsagent.v1.RotateCertificateResponse.certificate:type_name -> nsagent.v1.Certificate
+	60,  // 55: nsagent.v1.AddProfileRequest.profile:type_name -> nsagent.v1.Profile
+	35,  // 56: nsagent.v1.AddProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	60,  // 57: nsagent.v1.AddProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 58: nsagent.v1.ShowProfileResponse.profile:type_name -> nsagent.v1.Profile
+	81,  // 59: nsagent.v1.UploadRequest.start:type_name -> nsagent.v1.UploadStart
+	60,  // 60: nsagent.v1.EditProfileRequest.profile:type_name -> nsagent.v1.Profile
+	35,  // 61: nsagent.v1.EditProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	36,  // 62: nsagent.v1.EditProfileRequest.proof:type_name -> nsagent.v1.Proof
+	60,  // 63: nsagent.v1.EditProfileResponse.profile:type_name -> nsagent.v1.Profile
+	36,  // 64: nsagent.v1.RenameProfileRequest.proof:type_name -> nsagent.v1.Proof
+	60,  // 65: nsagent.v1.RenameProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 66: nsagent.v1.MarkRefreshedResponse.profiles:type_name -> nsagent.v1.Profile
+	91,  // 67: nsagent.v1.ListIntegrationsResponse.integrations:type_name -> nsagent.v1.Integration
+	92,  // 68: nsagent.v1.Integration.uses:type_name -> nsagent.v1.IntegrationUse
+	35,  // 69: nsagent.v1.RotateIntegrationRequest.secret:type_name -> nsagent.v1.Sealed
+	60,  // 70: nsagent.v1.RotateIntegrationResponse.profiles:type_name -> nsagent.v1.Profile
+	35,  // 71: nsagent.v1.RotateProfileRequest.secrets:type_name -> nsagent.v1.Sealed
+	60,  // 72: nsagent.v1.RotateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	101, // 73: nsagent.v1.RotateProfileResponse.tried:type_name -> nsagent.v1.Surface
+	60,  // 74: nsagent.v1.MigrateProfileResponse.profile:type_name -> nsagent.v1.Profile
+	60,  // 75: nsagent.v1.MigrateProfileResponse.next:type_name -> nsagent.v1.Profile
+	101, // 76: nsagent.v1.MigrateProfileResponse.before:type_name -> nsagent.v1.Surface
+	101, // 77: nsagent.v1.MigrateProfileResponse.after:type_name -> nsagent.v1.Surface
+	104, // 78: nsagent.v1.TestProfileResponse.checks:type_name -> nsagent.v1.Check
+	101, // 79: nsagent.v1.TestProfileResponse.surfaces:type_name -> nsagent.v1.Surface
+	104, // 80: nsagent.v1.CheckVaultResponse.checks:type_name -> nsagent.v1.Check
+	60,  // 81: nsagent.v1.BeginLoginRequest.profile:type_name -> nsagent.v1.Profile
+	35,  // 82: nsagent.v1.BeginLoginRequest.secrets:type_name -> nsagent.v1.Sealed
+	35,  // 83: nsagent.v1.FinishLoginRequest.code:type_name -> nsagent.v1.Sealed
+	60,  // 84: nsagent.v1.FinishLoginResponse.profile:type_name -> nsagent.v1.Profile
+	112, // 85: nsagent.v1.GrantLimits.identities:type_name -> nsagent.v1.GrantIdentity
+	113, // 86: nsagent.v1.GrantIdentity.claims:type_name -> nsagent.v1.GrantClaim
+	115, // 87: nsagent.v1.Grant.profiles:type_name -> nsagent.v1.GrantProfile
+	111, // 88: nsagent.v1.Grant.limits:type_name -> nsagent.v1.GrantLimits
+	36,  // 89: nsagent.v1.NewGrantRequest.proof:type_name -> nsagent.v1.Proof
+	111, // 90: nsagent.v1.NewGrantRequest.limits:type_name -> nsagent.v1.GrantLimits
+	35,  // 91: nsagent.v1.NewGrantRequest.shares:type_name -> nsagent.v1.Sealed
+	114, // 92: nsagent.v1.NewGrantResponse.grant:type_name -> nsagent.v1.Grant
+	114, // 93: nsagent.v1.ListGrantsResponse.grants:type_name -> nsagent.v1.Grant
+	114, // 94: nsagent.v1.ShowGrantResponse.grant:type_name -> nsagent.v1.Grant
+	114, // 95: nsagent.v1.RevokeGrantResponse.grant:type_name -> nsagent.v1.Grant
+	126, // 96: nsagent.v1.ListRequestsResponse.requests:type_name -> nsagent.v1.ApprovalRequest
+	127, // 97: nsagent.v1.ApprovalRequest.callers:type_name -> nsagent.v1.WaitingCaller
+	36,  // 98: nsagent.v1.ApproveRequestRequest.proof:type_name -> nsagent.v1.Proof
+	0,   // 99: nsagent.v1.Signer.Sign:input_type -> nsagent.v1.SignRequest
+	2,   // 100: nsagent.v1.Signer.SignStream:input_type -> nsagent.v1.SignStreamRequest
+	5,   // 101: nsagent.v1.Signer.Passport:input_type -> nsagent.v1.PassportRequest
+	7,   // 102: nsagent.v1.Signer.ConnectPassword:input_type -> nsagent.v1.ConnectPasswordRequest
+	9,   // 103: nsagent.v1.Signer.Assertion:input_type -> nsagent.v1.AssertionRequest
+	11,  // 104: nsagent.v1.Signer.AccessToken:input_type -> nsagent.v1.AccessTokenRequest
+	13,  // 105: nsagent.v1.Signer.ListProfiles:input_type -> nsagent.v1.ListProfilesRequest
+	22,  // 106: nsagent.v1.Signer.Status:input_type -> nsagent.v1.StatusRequest
+	32,  // 107: nsagent.v1.Signer.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	16,  // 108: nsagent.v1.Signer.Redeem:input_type -> nsagent.v1.RedeemRequest
+	18,  // 109: nsagent.v1.Signer.OpenSocket:input_type -> nsagent.v1.OpenSocketRequest
+	32,  // 110: nsagent.v1.Admin.SealKey:input_type -> nsagent.v1.SealKeyRequest
+	37,  // 111: nsagent.v1.Admin.Unlock:input_type -> nsagent.v1.UnlockRequest
+	58,  // 112: nsagent.v1.Admin.Lock:input_type -> nsagent.v1.LockRequest
+	76,  // 113: nsagent.v1.Admin.AddProfile:input_type -> nsagent.v1.AddProfileRequest
+	80,  // 114: nsagent.v1.Admin.Upload:input_type -> nsagent.v1.UploadRequest
+	78,  // 115: nsagent.v1.Admin.ShowProfile:input_type -> nsagent.v1.ShowProfileRequest
+	83,  // 116: nsagent.v1.Admin.EditProfile:input_type -> nsagent.v1.EditProfileRequest
+	85,  // 117: nsagent.v1.Admin.RenameProfile:input_type -> nsagent.v1.RenameProfileRequest
+	87,  // 118: nsagent.v1.Admin.MarkRefreshed:input_type -> nsagent.v1.MarkRefreshedRequest
+	89,  // 119: nsagent.v1.Admin.ListIntegrations:input_type -> nsagent.v1.ListIntegrationsRequest
+	93,  // 120: nsagent.v1.Admin.RotateIntegration:input_type -> nsagent.v1.RotateIntegrationRequest
+	95,  // 121: nsagent.v1.Admin.RotateProfile:input_type -> nsagent.v1.RotateProfileRequest
+	97,  // 122: nsagent.v1.Admin.MigrateProfile:input_type -> nsagent.v1.MigrateProfileRequest
+	99,  // 123: nsagent.v1.Admin.TestProfile:input_type -> nsagent.v1.TestProfileRequest
+	102, // 124: nsagent.v1.Admin.CheckVault:input_type -> nsagent.v1.CheckVaultRequest
+	109, // 125: nsagent.v1.Admin.RemoveProfile:input_type -> nsagent.v1.RemoveProfileRequest
+	105, // 126: nsagent.v1.Admin.BeginLogin:input_type -> nsagent.v1.BeginLoginRequest
+	107, // 127: nsagent.v1.Admin.FinishLogin:input_type -> nsagent.v1.FinishLoginRequest
+	63,  // 128: nsagent.v1.Admin.NewCertificate:input_type -> nsagent.v1.NewCertificateRequest
+	65,  // 129: nsagent.v1.Admin.DropCertificate:input_type -> nsagent.v1.DropCertificateRequest
+	67,  // 130: nsagent.v1.Admin.ListCertificates:input_type -> nsagent.v1.ListCertificatesRequest
+	69,  // 131: nsagent.v1.Admin.UploadCertificate:input_type -> nsagent.v1.UploadCertificateRequest
+	71,  // 132: nsagent.v1.Admin.RotateCertificate:input_type -> nsagent.v1.RotateCertificateRequest
+	73,  // 133: nsagent.v1.Admin.RevokeCertificate:input_type -> nsagent.v1.RevokeCertificateRequest
+	41,  // 134: nsagent.v1.Admin.ListKeySlots:input_type -> nsagent.v1.ListKeySlotsRequest
+	43,  // 135: nsagent.v1.Admin.AddKeySlot:input_type -> nsagent.v1.AddKeySlotRequest
+	45,  // 136: nsagent.v1.Admin.AddTOTP:input_type -> nsagent.v1.AddTOTPRequest
+	47,  // 137: nsagent.v1.Admin.RemoveKeySlot:input_type -> nsagent.v1.RemoveKeySlotRequest
+	54,  // 138: nsagent.v1.Admin.ChangePassphrase:input_type -> nsagent.v1.ChangePassphraseRequest
+	56,  // 139: nsagent.v1.Admin.Recover:input_type -> nsagent.v1.RecoverRequest
+	116, // 140: nsagent.v1.Admin.NewGrant:input_type -> nsagent.v1.NewGrantRequest
+	118, // 141: nsagent.v1.Admin.ListGrants:input_type -> nsagent.v1.ListGrantsRequest
+	120, // 142: nsagent.v1.Admin.ShowGrant:input_type -> nsagent.v1.ShowGrantRequest
+	122, // 143: nsagent.v1.Admin.RevokeGrant:input_type -> nsagent.v1.RevokeGrantRequest
+	49,  // 144: nsagent.v1.Admin.AdoptPolicy:input_type -> nsagent.v1.AdoptPolicyRequest
+	51,  // 145: nsagent.v1.Admin.ShowPolicy:input_type -> nsagent.v1.ShowPolicyRequest
+	124, // 146: nsagent.v1.Admin.ListRequests:input_type -> nsagent.v1.ListRequestsRequest
+	128, // 147: nsagent.v1.Admin.ApproveRequest:input_type -> nsagent.v1.ApproveRequestRequest
+	130, // 148: nsagent.v1.Admin.DenyRequest:input_type -> nsagent.v1.DenyRequestRequest
+	132, // 149: nsagent.v1.Admin.Stop:input_type -> nsagent.v1.StopRequest
+	1,   // 150: nsagent.v1.Signer.Sign:output_type -> nsagent.v1.SignResponse
+	3,   // 151: nsagent.v1.Signer.SignStream:output_type -> nsagent.v1.SignStreamResponse
+	6,   // 152: nsagent.v1.Signer.Passport:output_type -> nsagent.v1.PassportResponse
+	8,   // 153: nsagent.v1.Signer.ConnectPassword:output_type -> nsagent.v1.ConnectPasswordResponse
+	10,  // 154: nsagent.v1.Signer.Assertion:output_type -> nsagent.v1.AssertionResponse
+	12,  // 155: nsagent.v1.Signer.AccessToken:output_type -> nsagent.v1.AccessTokenResponse
+	14,  // 156: nsagent.v1.Signer.ListProfiles:output_type -> nsagent.v1.ListProfilesResponse
+	23,  // 157: nsagent.v1.Signer.Status:output_type -> nsagent.v1.StatusResponse
+	33,  // 158: nsagent.v1.Signer.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	17,  // 159: nsagent.v1.Signer.Redeem:output_type -> nsagent.v1.RedeemResponse
+	19,  // 160: nsagent.v1.Signer.OpenSocket:output_type -> nsagent.v1.OpenSocketResponse
+	33,  // 161: nsagent.v1.Admin.SealKey:output_type -> nsagent.v1.SealKeyResponse
+	38,  // 162: nsagent.v1.Admin.Unlock:output_type -> nsagent.v1.UnlockResponse
+	59,  // 163: nsagent.v1.Admin.Lock:output_type -> nsagent.v1.LockResponse
+	77,  // 164: nsagent.v1.Admin.AddProfile:output_type -> nsagent.v1.AddProfileResponse
+	82,  // 165: nsagent.v1.Admin.Upload:output_type -> nsagent.v1.UploadResponse
+	79,  // 166: nsagent.v1.Admin.ShowProfile:output_type -> nsagent.v1.ShowProfileResponse
+	84,  // 167: nsagent.v1.Admin.EditProfile:output_type -> nsagent.v1.EditProfileResponse
+	86,  // 168: nsagent.v1.Admin.RenameProfile:output_type -> nsagent.v1.RenameProfileResponse
+	88,  // 169: nsagent.v1.Admin.MarkRefreshed:output_type -> nsagent.v1.MarkRefreshedResponse
+	90,  // 170: nsagent.v1.Admin.ListIntegrations:output_type -> nsagent.v1.ListIntegrationsResponse
+	94,  // 171: nsagent.v1.Admin.RotateIntegration:output_type -> nsagent.v1.RotateIntegrationResponse
+	96,  // 172: nsagent.v1.Admin.RotateProfile:output_type -> nsagent.v1.RotateProfileResponse
+	98,  // 173: nsagent.v1.Admin.MigrateProfile:output_type -> nsagent.v1.MigrateProfileResponse
+	100, // 174: nsagent.v1.Admin.TestProfile:output_type -> nsagent.v1.TestProfileResponse
+	103, // 175: nsagent.v1.Admin.CheckVault:output_type -> nsagent.v1.CheckVaultResponse
+	110, // 176: nsagent.v1.Admin.RemoveProfile:output_type -> nsagent.v1.RemoveProfileResponse
+	106, // 177: nsagent.v1.Admin.BeginLogin:output_type -> nsagent.v1.BeginLoginResponse
+	108, // 178: nsagent.v1.Admin.FinishLogin:output_type -> nsagent.v1.FinishLoginResponse
+	64,  // 179: nsagent.v1.Admin.NewCertificate:output_type -> nsagent.v1.NewCertificateResponse
+	66,  // 180: nsagent.v1.Admin.DropCertificate:output_type -> nsagent.v1.DropCertificateResponse
+	68,  // 181: nsagent.v1.Admin.ListCertificates:output_type -> nsagent.v1.ListCertificatesResponse
+	70,  // 182: nsagent.v1.Admin.UploadCertificate:output_type -> nsagent.v1.UploadCertificateResponse
+	72,  // 183: nsagent.v1.Admin.RotateCertificate:output_type -> nsagent.v1.RotateCertificateResponse
+	74,  // 184: nsagent.v1.Admin.RevokeCertificate:output_type -> nsagent.v1.RevokeCertificateResponse
+	42,  // 185: nsagent.v1.Admin.ListKeySlots:output_type -> nsagent.v1.ListKeySlotsResponse
+	44,  // 186: nsagent.v1.Admin.AddKeySlot:output_type -> nsagent.v1.AddKeySlotResponse
+	46,  // 187: nsagent.v1.Admin.AddTOTP:output_type -> nsagent.v1.AddTOTPResponse
+	48,  // 188: nsagent.v1.Admin.RemoveKeySlot:output_type -> nsagent.v1.RemoveKeySlotResponse
+	55,  // 189: nsagent.v1.Admin.ChangePassphrase:output_type -> nsagent.v1.ChangePassphraseResponse
+	57,  // 190: nsagent.v1.Admin.Recover:output_type -> nsagent.v1.RecoverResponse
+	117, // 191: nsagent.v1.Admin.NewGrant:output_type -> nsagent.v1.NewGrantResponse
+	119, // 192: nsagent.v1.Admin.ListGrants:output_type -> nsagent.v1.ListGrantsResponse
+	121, // 193: nsagent.v1.Admin.ShowGrant:output_type -> nsagent.v1.ShowGrantResponse
+	123, // 194: nsagent.v1.Admin.RevokeGrant:output_type -> nsagent.v1.RevokeGrantResponse
+	50,  // 195: nsagent.v1.Admin.AdoptPolicy:output_type -> nsagent.v1.AdoptPolicyResponse
+	52,  // 196: nsagent.v1.Admin.ShowPolicy:output_type -> nsagent.v1.ShowPolicyResponse
+	125, // 197: nsagent.v1.Admin.ListRequests:output_type -> nsagent.v1.ListRequestsResponse
+	129, // 198: nsagent.v1.Admin.ApproveRequest:output_type -> nsagent.v1.ApproveRequestResponse
+	131, // 199: nsagent.v1.Admin.DenyRequest:output_type -> nsagent.v1.DenyRequestResponse
+	133, // 200: nsagent.v1.Admin.Stop:output_type -> nsagent.v1.StopResponse
+	150, // [150:201] is the sub-list for method output_type
+	99,  // [99:150] is the sub-list for method input_type
+	99,  // [99:99] is the sub-list for extension type_name
+	99,  // [99:99] is the sub-list for extension extendee
+	0,   // [0:99] is the sub-list for field type_name
 }
 
 func init() { file_nsagent_v1_nsagent_proto_init() }

@@ -608,7 +608,8 @@ type AdminClient interface {
 	// EditProfile changes a profile. A new secret becomes its current version, and the
 	// one before it is kept for a while. It is durable when it returns.
 	EditProfile(ctx context.Context, in *EditProfileRequest, opts ...grpc.CallOption) (*EditProfileResponse, error)
-	// RenameProfile gives a profile another name.
+	// RenameProfile gives a profile another name. Approvals that were given for either name
+	// end.
 	RenameProfile(ctx context.Context, in *RenameProfileRequest, opts ...grpc.CallOption) (*RenameProfileResponse, error)
 	// MarkRefreshed says that a sandbox was refreshed: every credential of it is refused
 	// from then on, until it gets a new secret.
@@ -1136,7 +1137,8 @@ type AdminServer interface {
 	// EditProfile changes a profile. A new secret becomes its current version, and the
 	// one before it is kept for a while. It is durable when it returns.
 	EditProfile(context.Context, *EditProfileRequest) (*EditProfileResponse, error)
-	// RenameProfile gives a profile another name.
+	// RenameProfile gives a profile another name. Approvals that were given for either name
+	// end.
 	RenameProfile(context.Context, *RenameProfileRequest) (*RenameProfileResponse, error)
 	// MarkRefreshed says that a sandbox was refreshed: every credential of it is refused
 	// from then on, until it gets a new secret.
