@@ -9,11 +9,11 @@ import (
 // ErrEmpty means that there is no text of a token at all.
 var ErrEmpty = errors.New("it is empty")
 
-// ParseLine reads a token from a file, a variable or a descriptor, where a line end may stand
+// ParseLine reads a token from a file, a variable or a descriptor, where line ends may stand
 // behind it. Where more than that was pasted, the error names it: nothing of it is dropped,
 // since a token with a part of its own missing looks the same. Errors wrap ErrToken.
 func ParseLine(text []byte) (*Token, error) {
-	line := bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
+	line := bytes.TrimRight(text, "\r\n")
 	t, err := Parse(line)
 	if err == nil {
 		return t, nil
@@ -47,8 +47,6 @@ func pastedWith(line []byte) error {
 		return errors.New("there is a line break in the middle")
 	case bytes.ContainsAny(rest, " \t"):
 		return errors.New("there is a space in the middle")
-	case bytes.HasPrefix(line, inner) && bytes.ContainsAny(line[len(inner):], "\r\n"):
-		return errors.New("there is more than one line end behind it")
 	case bytes.HasPrefix(line, inner) && len(line) > len(inner):
 		return errors.New("there is a space behind it")
 	case len(line) > len(inner):
