@@ -120,8 +120,15 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	if caveats.Credentials, err = o.keep(token); err != nil {
 		return err
 	}
-	if err := leavesSomething(token, caveats, time.Now()); err != nil {
+	g, err := readToken(token)
+	if err != nil {
 		return err
+	}
+	if err := notEnded(g, time.Now()); err != nil {
+		return err
+	}
+	if why := g.Conflict(caveats); why != "" { // which is narrower, and may be what somebody tries out
+		e.note("the narrower token can do nothing: %s", why)
 	}
 	narrower, err := token.Narrow(caveats, caveats.Credentials, rand.Reader)
 	switch {
@@ -136,21 +143,14 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	return e.printNarrowed(narrower)
 }
 
-// leavesSomething refuses to narrow a token that has ended, or to what it does not allow.
-func leavesSomething(token *unlocktoken.Token, c unlocktoken.Caveats, now time.Time) error {
-	g, err := readToken(token)
-	if err != nil {
-		return err
-	}
+// notEnded refuses to narrow a token that has ended.
+func notEnded(g *unlocktoken.Grant, now time.Time) error {
 	if end := g.NotAfter(); now.Unix() > end {
 		next := "have its owner make another:  nsagent grant new"
 		if g.Mode == unlocktoken.Detached {
 			next += " --bundle FILE"
 		}
 		return &client.Error{Code: pb.CodeExpired, Message: "the unlock token has expired", Why: "it ended at " + day(end, "") + ", and so would a narrower one", Next: next}
-	}
-	if why := g.Conflict(c); why != "" {
-		return usage("the limits leave nothing that the token can do", why, "see what it allows:  nsagent grant show --token-file F")
 	}
 	return nil
 }
