@@ -167,7 +167,7 @@ func TestRedeemFromTheEnvironment(t *testing.T) {
 		"none":    {nil, "none", ""},
 		"file":    {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": file}, "a.b.c", ""},
 		"both":    {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": file, "NSAGENT_OIDC_TOKEN_FD": "99"}, "none", "more than one ID token of the job is named"},
-		"empty":   {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": os.DevNull}, "none", "in NSAGENT_OIDC_TOKEN_FILE: it is empty"},
+		"empty":   {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": os.DevNull}, "none", "what NSAGENT_OIDC_TOKEN_FILE names is empty: the CI service has given none"},
 		"no file": {map[string]string{"NSAGENT_OIDC_TOKEN_FILE": "/nowhere"}, "none", "the ID token of the job cannot be used: the file that NSAGENT_OIDC_TOKEN_FILE names cannot be read"},
 	} {
 		got, err := read(c.env)
