@@ -154,10 +154,13 @@ func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, er
 		return nil, err
 	}
 	defer end()
+	if err := a.catchUp(s); err != nil {
+		return nil, err
+	}
 	if s.authenticator != nil {
 		return nil, refuse(vault.ErrExists, pb.CodeExists, "there is an authenticator app already", "the vault takes the codes of one", "remove it before:  nsagent key rm "+s.authenticator.message().GetId()[:8])
 	}
-	by, err := a.prove(ctx, s, q.GetProof(), method, "", "setting up an authenticator app", false)
+	by, err := a.prove(ctx, s, q.GetProof(), method, "", "setting up an authenticator app", func(*session) bool { return false })
 	if err != nil {
 		return nil, err
 	}

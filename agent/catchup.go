@@ -2,7 +2,7 @@ package agent
 
 // Several agents may serve one vault, and each has the policy and the authenticator app of
 // its unlock. What a proof takes is the word of whoever owns the vault, not of the agent that
-// is asked for it: before each change, an agent goes by what the others have made of both.
+// is asked for it: before each proof, an agent goes by what the others have made of both.
 
 // catchUp has s go by the policy and the authenticator app that the vault has. The caller
 // holds its turn to change the vault.

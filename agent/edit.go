@@ -209,7 +209,7 @@ func (e *profileEdit) prove(ctx context.Context, p *profile) error {
 		return nil
 	}
 	var err error
-	e.proof, err = e.agent.prove(ctx, e.session, e.q.GetProof(), pb.Admin_EditProfile_FullMethodName, p.Name, fmt.Sprintf("widening what profile %q may do", p.Name), e.session.stepUp())
+	e.proof, err = e.agent.prove(ctx, e.session, e.q.GetProof(), pb.Admin_EditProfile_FullMethodName, p.Name, fmt.Sprintf("widening what profile %q may do", p.Name), (*session).stepUp)
 	return err
 }
 

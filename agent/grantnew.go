@@ -77,10 +77,13 @@ func (a *Agent) proveGrant(ctx context.Context, n *newGrant, q *pb.NewGrantReque
 		return "", shares, err
 	}
 	defer end()
+	if err := a.catchUp(s); err != nil { // the policy says which issuers there are
+		return "", shares, err
+	}
 	if err := a.chooseProfiles(s, n, q.GetProfiles()); err != nil {
 		return "", shares, err
 	}
-	if by, err = a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", s.stepUp()); err != nil {
+	if by, err = a.prove(ctx, s, q.GetProof(), pb.Admin_NewGrant_FullMethodName, "", "a new grant", (*session).stepUp); err != nil {
 		return "", shares, err
 	}
 	if err = a.trustClock(ctx, s.vault, n.IssuedAt); err != nil {

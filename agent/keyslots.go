@@ -156,7 +156,8 @@ func (s adminService) RemoveKeySlot(ctx context.Context, q *pb.RemoveKeySlotRequ
 	var gone vault.SlotInfo
 	prove := func(open *session) (string, error) {
 		// Who has the passphrase alone must not put another phone in the place of this one.
-		return s.prove(ctx, open, q.GetProof(), method, "", "removing a key slot", open.stepUp() || open.authenticator.is(q.GetId()))
+		return s.prove(ctx, open, q.GetProof(), method, "", "removing a key slot",
+			func(open *session) bool { return open.stepUp() || open.authenticator.is(q.GetId()) })
 	}
 	slots, err := s.changeSlots(ctx, prove, func(open *session) (slotChange, error) {
 		if open.authenticator.is(q.GetId()) {
@@ -239,13 +240,16 @@ type slotChange struct {
 
 // proof returns the check of a fresh proof that is sealed for a call.
 func (a *Agent) proof(ctx context.Context, p *pb.Proof, method, what string) func(*session) (string, error) {
-	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what, s.stepUp()) }
+	return func(s *session) (string, error) { return a.prove(ctx, s, p, method, "", what, (*session).stepUp) }
 }
 
 // proofBy returns the check of a fresh proof that was opened already, and of the code
 // beside it.
 func (a *Agent) proofBy(ctx context.Context, p vault.Proof, code *pb.Sealed, method, what string) func(*session) (string, error) {
 	return func(s *session) (string, error) {
+		if err := a.catchUp(s); err != nil {
+			return "", err
+		}
 		return a.proveOpened(ctx, s, p, code, method, "", what, s.stepUp())
 	}
 }

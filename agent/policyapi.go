@@ -25,6 +25,9 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 		return nil, err
 	}
 	defer end()
+	if err := a.catchUp(s); err != nil {
+		return nil, err
+	}
 	next, detail := new(rules), "policy=none"
 	// Before the proof: a policy that is wrong uses up no code, and counts no wrong guess. So
 	// what reading one takes has to be bounded.
@@ -42,7 +45,7 @@ func (a *Agent) adoptPolicy(ctx context.Context, q *pb.AdoptPolicyRequest) (*pb.
 			"set one up first:  nsagent key add totp")
 	}
 	// Also to forbid more: who could, could keep the owner out of every profile.
-	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_AdoptPolicy_FullMethodName, "", "changing the policy", s.stepUp())
+	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_AdoptPolicy_FullMethodName, "", "changing the policy", (*session).stepUp)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +92,12 @@ func (a *Agent) showPolicy(ctx context.Context) (*pb.ShowPolicyResponse, error) 
 		return nil, err
 	}
 	defer end()
-	packed, ok, err := s.vault.Policy()
+	if err := a.catchUp(s); err != nil {
+		return nil, err
+	}
+	packed, _, err := s.vault.Policy()
 	if err != nil {
 		return nil, err
 	}
-	// Another agent on this vault may have adopted one since.
-	r := readRules(packed, ok, nil)
-	a.putInForce(s, r)
-	return &pb.ShowPolicyResponse{Policy: r.status(), Packed: packed}, nil
+	return &pb.ShowPolicyResponse{Policy: s.policy().status(), Packed: packed}, nil
 }

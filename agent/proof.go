@@ -14,18 +14,21 @@ import (
 // prove checks the fresh proof of a call that widens rights or carries something
 // out, and returns what it was for the log: "passphrase", "key-file", "recovery",
 // "confirmed" or "totp", or two of them joined by "+". what names the call in messages,
-// such as "widening a limit".
+// such as "widening a limit". withCode says whether a code is wanted beside the rest, as
+// stepUp does, of what the vault says now.
 //
 // Where a key slot takes a passphrase or a key file, that is the proof, and wrong
-// passphrases count as they do at unlock; a code of the authenticator app is wanted as
-// well where withCode says so. In a vault that the keyring opens, and no passphrase or key
+// passphrases count as they do at unlock. In a vault that the keyring opens, and no passphrase or key
 // file, a code is the proof, and without an app the word of a terminal has to do. The
 // recovery code is always one, and alone: it is for who has lost the rest, the phone
 // included.
 //
 // The caller holds its turn to change the vault (beginAdmin). The one-time keys of
 // the proof are used up, or dropped with the call.
-func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, profile, what string, withCode bool) (string, error) {
+func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, profile, what string, withCode func(*session) bool) (string, error) {
+	if err := a.catchUp(s); err != nil {
+		return "", err
+	}
 	sealed, fields := p.GetKey(), []string{fieldKeyFile, fieldRecovery}
 	if sealed == nil {
 		switch proofKind(s.vault.Slots()) {
@@ -37,7 +40,7 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 		case vault.SlotKeyFile:
 			return "", refuse(ErrProof, pb.CodeKey, what+" needs the key file again", "being unlocked is not enough for it", "give it with --key-file F")
 		case vault.SlotKeyring:
-			return a.proveWithoutKey(ctx, s, p, method, profile, what, withCode)
+			return a.proveWithoutKey(ctx, s, p, method, profile, what, withCode(s))
 		default:
 			return "", refuse(ErrProof, pb.CodeKey, what+" needs the recovery code", "nothing else opens the vault", "give it more ways to open:  nsagent key recover")
 		}
@@ -47,7 +50,7 @@ func (a *Agent) prove(ctx context.Context, s *session, p *pb.Proof, method, prof
 		return "", err
 	}
 	defer destroyProof(proof)
-	return a.proveOpened(ctx, s, proof, p.GetTotp(), method, profile, what, withCode)
+	return a.proveOpened(ctx, s, proof, p.GetTotp(), method, profile, what, withCode(s))
 }
 
 // proofKind returns the kind of key slot that a proof is held against where it is not the
@@ -104,7 +107,7 @@ func (a *Agent) proveStaged(ctx context.Context, name string, refused func(p, st
 	if err := refused(p, a.stagedFor(s, name)); err != nil {
 		return "", err
 	}
-	return a.prove(ctx, s, proof, method, name, what, s.stepUp())
+	return a.prove(ctx, s, proof, method, name, what, (*session).stepUp)
 }
 
 // wrongProof says of an error of proveBy that the proof was wrong: the vault is open, and

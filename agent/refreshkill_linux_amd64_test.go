@@ -115,14 +115,19 @@ func (d *codeDaemon) watched(kill func(moment) bool, do func()) func() moment {
 		mu.Lock()
 		defer mu.Unlock()
 		m.calls++
-		m.stored = m.stored || m.storing
+		underWay := m.storing && !m.stored // by another thread: whether it comes through is open
 		if c.To == d.paths.Vault {
 			m.intended, m.storing = true, m.answered
 		}
-		if kill != nil && kill(m) {
+		if kill != nil && !underWay && kill(m) {
 			kill = nil
 			_ = syscall.Kill(d.pid, syscall.SIGKILL)
 		}
+		return 0
+	}, After: func(c *calltrap.Call) syscall.Errno {
+		mu.Lock()
+		defer mu.Unlock()
+		m.stored = m.stored || m.storing && c.To == d.paths.Vault
 		return 0
 	}})
 	if err != nil {

@@ -63,10 +63,13 @@ func (a *Agent) renameProfile(ctx context.Context, q *pb.RenameProfileRequest) (
 // by name: with another name a profile has other rules. It returns what the log says of the
 // change.
 func (a *Agent) proveRename(ctx context.Context, s *session, q *pb.RenameProfileRequest) (detail string, err error) {
+	if err := a.catchUp(s); err != nil {
+		return "", err
+	}
 	detail = "to=" + q.GetNewName()
 	if r := s.policy(); r.policy == nil && r.fault == nil {
 		return detail, nil
 	}
-	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_RenameProfile_FullMethodName, q.GetName(), "renaming a profile under a policy", s.stepUp())
+	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_RenameProfile_FullMethodName, q.GetName(), "renaming a profile under a policy", (*session).stepUp)
 	return detail + " proof=" + by, err
 }

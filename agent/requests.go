@@ -75,6 +75,9 @@ func (a *Agent) approveRequest(ctx context.Context, q *pb.ApproveRequestRequest)
 		return err
 	}
 	defer end()
+	if err := a.catchUp(s); err != nil { // under another policy nobody waits for this
+		return err
+	}
 	r, err := a.approvals.Find(q.GetId())
 	if err != nil {
 		return err
@@ -82,7 +85,8 @@ func (a *Agent) approveRequest(ctx context.Context, q *pb.ApproveRequestRequest)
 	if span != approval.Once && !r.Known() {
 		return refuse(ErrRequest, pb.CodeRequest, "a program that is not known is approved once alone", "another one could not be told from it", "let go ahead what waits:  nsagent approve "+r.ID)
 	}
-	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_ApproveRequest_FullMethodName, "", "approving a request", s.stepUp() || r.TOTP)
+	by, err := a.prove(ctx, s, q.GetProof(), pb.Admin_ApproveRequest_FullMethodName, "", "approving a request",
+		func(s *session) bool { return s.stepUp() || r.TOTP })
 	if err != nil {
 		return err
 	}

@@ -31,8 +31,7 @@ func (a *Agent) beginAdmin(ctx context.Context) (end func(), err error) {
 	}
 }
 
-// beginChange waits for its turn to change the vault, which has to be unlocked, and goes by
-// what other agents have made of its policy and its authenticator app. end gives
+// beginChange waits for its turn to change the vault, which has to be unlocked. end gives
 // the turn up, and what locked memory is no longer needed.
 func (a *Agent) beginChange(ctx context.Context) (s *session, end func(), err error) {
 	endTurn, err := a.beginAdmin(ctx)
@@ -40,10 +39,6 @@ func (a *Agent) beginChange(ctx context.Context) (s *session, end func(), err er
 		return nil, nil, err
 	}
 	if s, err = a.unlocked(); err != nil {
-		endTurn()
-		return nil, nil, err
-	}
-	if err = a.catchUp(s); err != nil {
 		endTurn()
 		return nil, nil, err
 	}

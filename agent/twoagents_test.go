@@ -229,6 +229,45 @@ func TestTwoAgentsStepUp(t *testing.T) {
 	}
 }
 
+// What another agent on the vault was told counts before a proof is asked for, too: which
+// issuers a grant may name, that there is an app, and whether step_up.admin can be adopted.
+func TestTwoAgentsBeforeAProof(t *testing.T) {
+	f, p := startWithPhone(t)
+	g := f.beside()
+	f.adopt(all + "[[issuer]]\nurl = \"https://ci.example\"\n")
+	s := g.spec("acme")
+	s.Limits = &pb.GrantLimits{Identities: []*pb.GrantIdentity{{Issuer: "https://ci.example", Claims: []*pb.GrantClaim{{Name: "repository_id", Values: []string{"1"}}}}}}
+	if _, err := g.admin.NewGrant(t.Context(), g.passphrase(testPassphrase), s.NewGrant); err != nil {
+		t.Errorf("a grant for an issuer of the policy: %v", err)
+	}
+	app := f.enrol(p)
+	if _, err := g.admin.AddTOTP(t.Context(), client.Proof{}, nil, nil); !errors.Is(err, client.ErrExists) {
+		t.Errorf("another app: got %v", err)
+	}
+	seen := g.policySum()
+	if _, err := f.admin.RemoveKeySlot(t.Context(), f.both(p.code(0)), app.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	stepUp := packedPolicy(t, "version = 1\nstep_up = {admin = true}\n")
+	if _, err := g.admin.AdoptPolicy(t.Context(), client.Proof{}, stepUp, seen); !errors.Is(err, client.ErrPolicy) || !strings.Contains(err.Error(), "no authenticator app is set up") {
+		t.Errorf("a policy that wants codes of an app that is gone: got %v", err)
+	}
+}
+
+// Under the policy of another agent nobody waits any more for what the last one has asked.
+func TestTwoAgentsApprove(t *testing.T) {
+	f := startAsking(t)
+	done := f.signs(answered(t), writing(1))
+	r := f.waiting(1, 1)[0]
+	f.beside().adopt("version = 1\n[[rule]]\nname = \"x\"\neffect = \"deny\"\nwhat = [\"*\"]\n")
+	if err := f.admin.Approve(t.Context(), client.Proof{}, r.GetId(), "once"); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	if err := <-done; !errors.Is(err, client.ErrDenied) {
+		t.Errorf("who waited: got %v", err)
+	}
+}
+
 // A policy that another agent on the vault has adopted since the difference was looked at is
 // not replaced, readable or not, and neither policy is forgotten; who looks again can.
 func TestAdoptPolicyOverAnUnseenOne(t *testing.T) {
