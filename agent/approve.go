@@ -42,11 +42,8 @@ func (a *Agent) approved(s *session, u *use, p *live, d *policy.Decision) error 
 		return nil
 	}
 	q := approval.Question{
-		UID: u.caller.uid(), Profile: p.Name, Account: p.Account, Environment: p.identity.Account.Environment(),
+		UID: u.caller.uid(), Profile: p.Name, Credential: p.record, Account: p.Account, Environment: p.identity.Account.Environment(),
 		Kind: string(u.kind), Method: u.method, Rule: d.Rule, TOTP: d.TOTP,
-	}
-	if id, ok := s.credential(p.Name); ok {
-		q.Credential = id
 	}
 	if g := u.caller.granted(); g != nil {
 		q.Grant = g.name

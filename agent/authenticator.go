@@ -182,7 +182,8 @@ func (a *Agent) addTOTP(ctx context.Context, q *pb.AddTOTPRequest) (*pb.Totp, er
 	}
 	e := audit.Event{Event: audit.EventKeyAdd, Outcome: audit.OutcomeOK, Kind: kindTOTP, Detail: kindTOTP + " proof=" + by}
 	err = a.carryOut(callerOf(ctx), e, func() error {
-		return s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: key})
+		_, err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: key})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -249,11 +250,15 @@ func (a *Agent) publishTOTP(s *session) (*pb.Totp, error) {
 }
 
 // forgetTOTP has the session take the codes of no app any more.
-func (a *Agent) forgetTOTP(s *session) {
+func (a *Agent) forgetTOTP(s *session) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.session != s { // whoever took it away wipes the key, too
+		return vault.ErrLocked
+	}
 	s.authenticator.key.Destroy()
 	s.authenticator = nil
+	return nil
 }
 
 // removeTOTP plans the removal of the app.
@@ -265,8 +270,7 @@ func (a *Agent) removeTOTP(ctx context.Context, s *session) slotChange {
 			if err := s.vault.Remove(ctx, nameTOTP); err != nil {
 				return err
 			}
-			a.forgetTOTP(s)
-			return nil
+			return a.forgetTOTP(s)
 		},
 	}
 }

@@ -249,7 +249,7 @@ func TestFirstCodeIsUsedUp(t *testing.T) {
 	f, p := startWithPhone(t)
 	ctx := t.Context()
 	s := f.agent.session
-	if err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.secret(p.key)}); err != nil {
+	if _, err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.secret(p.key)}); err != nil {
 		t.Fatal(err)
 	}
 	s.caughtUp = s.vault.Generation() // the agent goes on as before

@@ -54,7 +54,7 @@ func TestAuthenticatorThatIsNotPublished(t *testing.T) {
 	if _, err := f.agent.publishTOTP(s); !errors.Is(err, vault.ErrNotFound) || !strings.Contains(err.Error(), "reading the authenticator app") {
 		t.Errorf("none: got %v", err)
 	}
-	if err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.agentSecret(p.key[1:])}); err != nil {
+	if _, err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.agentSecret(p.key[1:])}); err != nil {
 		t.Fatal(err)
 	}
 	publish("one with a short secret", vault.ErrDamaged)
@@ -64,7 +64,7 @@ func TestAuthenticatorThatIsNotPublished(t *testing.T) {
 	if err := s.vault.Remove(ctx, nameTOTP); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.agentSecret(p.key)}); err != nil {
+	if _, err := s.vault.Add(ctx, vault.NewRecord{Name: nameTOTP, Kind: kindTOTP, SignOnly: f.agentSecret(p.key)}); err != nil {
 		t.Fatal(err)
 	}
 	used := f.used()
@@ -200,5 +200,20 @@ func TestRemoveTOTPThatFails(t *testing.T) {
 	}
 	if err := plan.make(); !errors.Is(err, vault.ErrNotFound) || !s.authenticator.is(app.GetId()) || gone(s.authenticator.key) {
 		t.Errorf("one that is gone: got %v, the app %v", err, s.authenticator.message())
+	}
+}
+
+// What is taken away at a lock is the lock's to wipe: who removes the app at that moment leaves
+// the session alone.
+func TestAppOfASessionThatIsOver(t *testing.T) {
+	f, p := startWithPhone(t)
+	f.enrol(p)
+	over := f.agent.session
+	if err := f.admin.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	there := over.authenticator
+	if err := f.agent.forgetTOTP(over); !errors.Is(err, vault.ErrLocked) || over.authenticator != there {
+		t.Errorf("got %v", err)
 	}
 }

@@ -187,7 +187,7 @@ func (a *Agent) moveInto(g *unlocktoken.Grant) error {
 
 // openBundled opens what the shares of a token open of a bundle.
 func (a *Agent) openBundled(b *bundle.Bundle, g *granted, t shownToken) (*session, error) {
-	s := &session{of: g, profiles: make(map[string]*live), ids: make(map[string]store.ID)}
+	s := &session{of: g, profiles: make(map[string]*live)}
 	for _, credential := range g.Authority.Caveats.Credentials {
 		share, err := a.shareOf(t.shares, credential)
 		if !share.IsZero() && g.Covers(credential) && b.Has(credential) {

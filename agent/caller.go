@@ -51,10 +51,8 @@ func (a *Agent) goodFor(c *caller, now time.Time, boot time.Duration) (time.Time
 	return grantNow, c.by().good(boot)
 }
 
-// may reports whether the profile p of s is one that the caller may use.
-func (c *caller) may(s *session, p *live) bool {
-	return c.by().may(p.Name) && c.right().may(s, p)
-}
+// may reports whether the profile p is one that the caller may use.
+func (c *caller) may(p *live) bool { return c.by().may(p.Name) && c.right().may(p) }
 
 // alive returns an error where the process that opened the connection is gone: a
 // descriptor that it left to another process must not sign in its name.

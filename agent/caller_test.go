@@ -58,8 +58,8 @@ func TestCallerMayUse(t *testing.T) {
 		{nil, right{}, false, false}, {&grantSocket{profile: "acme"}, right{}, false, false},
 	} {
 		who := &caller{socket: c.socket, has: c.right}
-		if who.may(s, acme) != c.acme || who.may(s, other) != c.other {
-			t.Errorf("by %v with %v: acme %v, other %v", c.socket != nil, c.right, who.may(s, acme), who.may(s, other))
+		if who.may(acme) != c.acme || who.may(other) != c.other {
+			t.Errorf("by %v with %v: acme %v, other %v", c.socket != nil, c.right, who.may(acme), who.may(other))
 		}
 	}
 }

@@ -35,6 +35,5 @@ func (a *Agent) catchUpAuthenticator(s *session) error {
 		_, err := a.publishTOTP(s)
 		return err
 	}
-	a.forgetTOTP(s)
-	return nil
+	return a.forgetTOTP(s)
 }

@@ -272,8 +272,7 @@ func (a *Agent) decideLocked(u *use, now time.Time, boot time.Duration) (s *sess
 		}
 	}
 	if grant != nil {
-		id, _ := s.credential(p.Name) // of a record that is gone: no grant has the zero ID
-		if err := grant.clear(u, p, id, grantNow); err != nil {
+		if err := grant.clear(u, p, grantNow); err != nil {
 			return s, p, d, err
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
-	"github.com/nsagent/nsagent/vault/store"
 )
 
 // granted is the right of whoever showed an unlock token: what the token says, for all
@@ -99,11 +98,10 @@ func (g *granted) good(now time.Time) error {
 	return nil
 }
 
-// clear returns an error where a caveat of the token does not hold for u on p, whose
-// record is id.
-func (g *granted) clear(u *use, p *live, id store.ID, now time.Time) error {
+// clear returns an error where a caveat of the token does not hold for u on p.
+func (g *granted) clear(u *use, p *live, now time.Time) error {
 	r := unlocktoken.Request{
-		Time: now.Unix(), Credential: unlocktoken.ID(id), Kind: string(u.kind), Method: u.method, Issuer: g.issuer.URL, Claims: g.claims,
+		Time: now.Unix(), Credential: unlocktoken.ID(p.record), Kind: string(u.kind), Method: u.method, Issuer: g.issuer.URL, Claims: g.claims,
 		HasPeer: true, UID: u.caller.uid(), Executable: u.caller.peer.KnownExe(),
 	}
 	if u.target != nil {
@@ -133,17 +131,14 @@ func (g *granted) outside(doesNot, why string) error {
 	return refuse(ErrGrantScope, pb.CodeGrantScope, "grant "+g.name+" "+doesNot, why, "have its owner look at it:  nsagent grant show "+g.name)
 }
 
-// may reports whether the profile p of s is one of the grant's.
-func (g *granted) may(s *session, p *live) bool {
-	id, ok := s.credential(p.Name)
-	return ok && g.Covers(unlocktoken.ID(id))
-}
+// may reports whether the profile p is one of the grant's.
+func (g *granted) may(p *live) bool { return g.Covers(unlocktoken.ID(p.record)) }
 
 // whom says which profiles of s the grant is for.
 func (g *granted) whom(s *session) string {
 	var names []string
 	for name, p := range s.profiles {
-		if g.may(s, p) {
+		if g.may(p) {
 			names = append(names, name)
 		}
 	}
@@ -183,7 +178,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	if g == nil {
 		return nil, errNoRight
 	}
-	if p, ok := s.profiles[name]; ok && g.may(s, p) {
+	if p, ok := s.profiles[name]; ok && g.may(p) {
 		return p, s.opens(p)
 	}
 	if name != "" && g.lacks(s) {
@@ -194,7 +189,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	}
 	var only *live
 	for _, p := range s.profiles {
-		if !g.may(s, p) {
+		if !g.may(p) {
 			continue
 		}
 		if only != nil {

@@ -77,9 +77,6 @@ func (a *Agent) proveGrant(ctx context.Context, n *newGrant, q *pb.NewGrantReque
 		return "", shares, err
 	}
 	defer end()
-	if err := a.catchUp(s); err != nil { // the policy says which issuers there are
-		return "", shares, err
-	}
 	if err := a.chooseProfiles(s, n, q.GetProfiles()); err != nil {
 		return "", shares, err
 	}
@@ -134,6 +131,9 @@ func (a *Agent) planGrant(q *pb.NewGrantRequest) (*newGrant, error) {
 
 // chooseProfiles sets what n is for.
 func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
+	if err := a.catchUp(s); err != nil { // the policy says which issuers there are
+		return err
+	}
 	if err := checkIssuers(n.Caveats, s.policy().issuers()); err != nil {
 		return err
 	}
@@ -158,12 +158,12 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 		if l := n.lentFor(i); l != nil && !l.fits(p) {
 			return changedElsewhere(name)
 		}
-		id, ok := s.vault.RecordID(p.Name)
-		if !ok {
-			return s.noProfile(name)
+		// What another agent has made of it goes into no grant as it was.
+		if r, _ := s.vault.Record(p.Name); a.codec.sameAs(p, r) != nil {
+			return changedElsewhere(name)
 		}
 		n.profiles = append(n.profiles, p)
-		n.Caveats.Credentials = append(n.Caveats.Credentials, unlocktoken.ID(id))
+		n.Caveats.Credentials = append(n.Caveats.Credentials, unlocktoken.ID(p.record))
 	}
 	return badCaveats(n.Authority.Check())
 }

@@ -58,7 +58,7 @@ func largeVault(t testing.TB, paths socketpath.Paths, n int) {
 		}
 		records = append(records, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw})
 	}
-	if err := v.AddAll(t.Context(), records); err != nil {
+	if _, err := v.AddAll(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
 	v.Lock()

@@ -92,7 +92,7 @@ func TestBundleThatBreaksOff(t *testing.T) {
 		noted  bool // that there is a certificate to be revoked, before anything was uploaded
 	}{
 		"the profile, after the list":  {http.MethodGet, remove, "", pb.CodeNoProfile, false},
-		"the vault, after the list":    {http.MethodGet, noVault, "", pb.CodeNoVault, false},
+		"the vault, after the list":    {http.MethodGet, noVault, "", pb.CodeNoVault, true},
 		"room, after the list":         {http.MethodGet, noRoom, "", pb.CodeMemory, false},
 		"the profile, with another ID": {http.MethodPost, remove, other, pb.CodeNoProfile, true},
 		"the vault, with another ID":   {http.MethodPost, noVault, other, pb.CodeNoVault, true},

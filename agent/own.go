@@ -11,7 +11,6 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
-	"github.com/nsagent/nsagent/vault/store"
 )
 
 // Sizes of the shares of a token on their way in, in bytes.
@@ -85,7 +84,7 @@ func (a *Agent) openOwn(ctx context.Context, v *vault.Vault, g *granted, shares 
 		return nil, opensNothing()
 	}
 	// That there is no policy counts now that OpenGranted has proved whose vault it is.
-	s := &session{of: g, profiles: make(map[string]*live), ids: make(map[string]store.ID)}
+	s := &session{of: g, profiles: make(map[string]*live)}
 	s.rules.Store(readRules(v.PolicyBy(ctx, machine)))
 	for i, o := range opened {
 		if err = a.addOwn(s, o); err != nil {
@@ -120,7 +119,7 @@ func (a *Agent) addOwn(s *session, o vault.Opened) error {
 		l.destroy()
 		return nil
 	}
-	s.profiles[p.Name], s.ids[p.Name] = l, o.ID
+	s.profiles[p.Name] = l
 	return nil
 }
 
@@ -224,15 +223,6 @@ func (a *Agent) haveShownAgain(c *caller, err error) {
 	if by := c.granted().presenter; by != nil {
 		a.closeAll([]*countedConn{by})
 	}
-}
-
-// credential returns the ID of the record of a profile.
-func (s *session) credential(name string) (store.ID, bool) {
-	if s.of != nil {
-		id, ok := s.ids[name]
-		return id, ok
-	}
-	return s.vault.RecordID(name)
 }
 
 // opens returns an error where s holds p and not what p is used with: a refresh token is

@@ -11,7 +11,6 @@ import (
 	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault"
-	"github.com/nsagent/nsagent/vault/store"
 )
 
 // openedOwn is what a token opened of a locked agent, before its connection has it.
@@ -136,7 +135,7 @@ func TestOwnIsWhatTheTokenCovers(t *testing.T) {
 	if len(all.own.profiles) != 2 {
 		t.Fatalf("control: %d profiles", len(all.own.profiles))
 	}
-	acme := all.own.ids["acme"]
+	acme := all.own.profiles["acme"].record
 	narrow, err := token.Narrow(unlocktoken.Caveats{Credentials: []unlocktoken.ID{unlocktoken.ID(acme)}}, nil, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +239,7 @@ func TestOwnRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &session{profiles: make(map[string]*live), ids: make(map[string]store.ID)}
+		s := &session{profiles: make(map[string]*live)}
 		if err := f.agent.addOwn(s, vault.Opened{Record: c.r, SignOnly: secret}); (err != nil) != c.wrong || len(s.profiles) != c.holds {
 			t.Errorf("%s: got %v and %d profiles", name, err, len(s.profiles))
 		}

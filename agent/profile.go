@@ -15,6 +15,7 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/signer"
 	"github.com/nsagent/nsagent/vault"
+	"github.com/nsagent/nsagent/vault/store"
 )
 
 // Kinds of credential.
@@ -63,9 +64,14 @@ type profile struct {
 	Retired []retired `cbor:"25,keyasint,omitempty"`
 	consent
 
-	// versions are those of the vault's record. They are not part of the metadata.
+	// record is the ID of the vault's record, and versions are those of its secret. They are
+	// not part of the metadata.
+	record   store.ID
 	versions []vault.Version
 }
+
+// keptIn notes that r, as it is now, is the record of p.
+func (p *profile) keptIn(r vault.Record) { p.record, p.versions = r.ID, r.Versions }
 
 // bound is what belongs to one version of the secret: where it may go, the
 // identifiers that NetSuite knows it by, and when it ends.

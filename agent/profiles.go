@@ -58,22 +58,26 @@ func (a *Agent) storeNew(ctx context.Context, s *session, p *profile, m material
 		return err
 	}
 	prepare(l)
-	if err := a.commit(callerOf(ctx), event, p, detail, func() error {
-		meta, err := a.codec.encode(p)
-		if err != nil {
-			return fmt.Errorf("encoding the metadata record: %w", err)
-		}
-		return s.vault.Add(ctx, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw, Long: m.long})
-	}); err != nil {
+	if err := a.commit(callerOf(ctx), event, p, detail, func() error { return a.addRecord(ctx, s, p, m) }); err != nil {
 		l.destroy()
 		if errors.Is(err, vault.ErrExists) {
 			return exists(p.Name)
 		}
 		return err
 	}
-	p.versions = []vault.Version{{Number: 1, Created: a.clock()}}
 	a.publish(s, func(profiles map[string]*live) { profiles[p.Name] = l }, l)
 	return nil
+}
+
+// addRecord adds the record of p to the vault.
+func (a *Agent) addRecord(ctx context.Context, s *session, p *profile, m material) error {
+	meta, err := a.codec.encode(p)
+	if err != nil {
+		return fmt.Errorf("encoding the metadata record: %w", err)
+	}
+	p.record, err = s.vault.Add(ctx, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw, Long: m.long})
+	p.versions = []vault.Version{{Number: 1, Created: a.clock()}}
+	return err
 }
 
 // material opens the sealed secrets of a new profile and makes its stored forms.

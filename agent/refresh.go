@@ -151,7 +151,7 @@ func (r *refresh) intend(ctx context.Context) error {
 	if err != nil {
 		return r.changed(err, now)
 	}
-	now.versions = record.Versions
+	now.keptIn(record)
 	return r.publish(now)
 }
 
@@ -171,7 +171,7 @@ func (r *refresh) look() error {
 
 // isCurrent returns an error unless the record is as l was read from it.
 func (l *live) isCurrent(v vault.Record) error {
-	if !slices.Equal(versionNumbers(v.Versions), versionNumbers(l.versions)) {
+	if v.ID != l.record || !slices.Equal(versionNumbers(v.Versions), versionNumbers(l.versions)) {
 		return errReplaced
 	}
 	return nil
@@ -265,7 +265,7 @@ func (r *refresh) commit(detail string, token secret.Bytes, change func(*consent
 			return e, err
 		})
 		if err == nil {
-			now.versions = record.Versions
+			now.keptIn(record)
 		}
 		return err
 	})

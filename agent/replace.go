@@ -46,7 +46,7 @@ func (a *Agent) replaceProfile(ctx context.Context, s *session, old, next *live,
 		if err != nil {
 			return err
 		}
-		next.versions = records[0].Versions
+		next.keptIn(records[0])
 		return nil
 	})
 	keeps := next.mac == old.mac && next.key == old.key

@@ -83,7 +83,7 @@ func (a *Agent) commitAll(ctx context.Context, s *session, names []string, by ma
 		return change, nil
 	})
 	for i, r := range records {
-		by[names[i]].next.versions = r.Versions
+		by[names[i]].next.keptIn(r)
 	}
 	return err
 }

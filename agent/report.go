@@ -46,7 +46,7 @@ func (a *Agent) profilesFor(c *caller) (*pb.ListProfilesResponse, error) {
 	now := a.clock().Unix()
 	out := &pb.ListProfilesResponse{Profiles: make([]*pb.ProfileSummary, 0, len(s.profiles))}
 	for _, p := range s.profiles {
-		if !c.may(s, p) {
+		if !c.may(p) {
 			continue
 		}
 		state := "ready"
@@ -88,7 +88,7 @@ func (a *Agent) narrowStatus(out *pb.StatusResponse, c *caller) {
 	a.mu.RLock()
 	if s, err := a.sessionForLocked(c, a.boottime()); err == nil {
 		for name, p := range s.profiles {
-			if c.may(s, p) {
+			if c.may(p) {
 				own[name] = true
 			}
 		}

@@ -35,10 +35,10 @@ func (a *Agent) good(r right, now time.Time) (time.Time, error) {
 	return now, errNoRight
 }
 
-// may reports whether r is for the profile p of s. All are the owner's.
-func (r right) may(s *session, p *live) bool {
+// may reports whether r is for the profile p. All are the owner's.
+func (r right) may(p *live) bool {
 	if r.grant != nil {
-		return r.grant.may(s, p)
+		return r.grant.may(p)
 	}
 	return r.owner
 }

@@ -46,7 +46,7 @@ func TestNoRightGivesNothing(t *testing.T) {
 	}
 	f.unlock()
 	s := f.agent.session
-	if _, err := s.findFor(c, "acme"); !errors.Is(err, errNoRight) || c.may(s, s.profiles["acme"]) {
+	if _, err := s.findFor(c, "acme"); !errors.Is(err, errNoRight) || c.may(s.profiles["acme"]) {
 		t.Errorf("a profile: got %v", err)
 	}
 }
@@ -94,7 +94,7 @@ func TestOwnersRightIsWhole(t *testing.T) {
 	f.unlock()
 	f.addTBA("acme")
 	s, c := f.agent.session, &caller{peer: livePeer(t, f), has: ofOwner()}
-	if !c.may(s, s.profiles["acme"]) {
+	if !c.may(s.profiles["acme"]) {
 		t.Error("a profile is not the owner's")
 	}
 	now := f.agent.clock()

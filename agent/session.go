@@ -19,9 +19,8 @@ type session struct {
 	// them.
 	staged map[string]*live
 	// of is the right whose token opened this session, for its connections alone; such a
-	// session has no vault, but ids of its profiles. nil means that the whole vault is open.
-	of  *granted
-	ids map[string]store.ID
+	// session has no vault. nil means that the whole vault is open.
+	of *granted
 	// signer is the key that signs the grants of the vault.
 	signer [32]byte
 	// authenticator is the app whose codes count as a proof; nil: none is set up.

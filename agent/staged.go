@@ -48,7 +48,7 @@ func (c profileCodec) decodeRecord(r vault.Record) (*profile, error) {
 	if p.Name != r.Name || name != r.Name || !profileName().MatchString(p.callersName()) {
 		return nil, fmt.Errorf("record %q: %w: it names another profile", r.Name, vault.ErrDamaged)
 	}
-	p.versions = r.Versions
+	p.keptIn(r)
 	return p, nil
 }
 
@@ -85,13 +85,7 @@ func (a *Agent) stage(ctx context.Context, s *session, of *live, p *profile, m m
 		return nil, err
 	}
 	l.skew.known.Store(of.skew.known.Load())
-	err = a.commit(callerOf(ctx), event, p.public(), detail, func() error {
-		meta, err := a.codec.encode(p)
-		if err != nil {
-			return fmt.Errorf("encoding the metadata record: %w", err)
-		}
-		return s.vault.Add(ctx, vault.NewRecord{Name: p.Name, Kind: p.Auth, Meta: meta, SignOnly: m.signOnly, Raw: m.raw, Long: m.long})
-	})
+	err = a.commit(callerOf(ctx), event, p.public(), detail, func() error { return a.addRecord(ctx, s, p, m) })
 	if err != nil {
 		l.destroy()
 		if errors.Is(err, vault.ErrExists) {
@@ -99,7 +93,6 @@ func (a *Agent) stage(ctx context.Context, s *session, of *live, p *profile, m m
 		}
 		return nil, err
 	}
-	p.versions = []vault.Version{{Number: 1, Created: a.clock()}}
 	a.publish(s, func(map[string]*live) { s.staged[of.Name] = l }, l)
 	return l, nil
 }
@@ -228,9 +221,10 @@ func (a *Agent) promote(ctx context.Context, s *session, old, st *live, how prom
 		if err != nil {
 			return err
 		}
-		next.versions = records[0].Versions
+		next.keptIn(records[0])
 		if swap { // the records come back in the order of their old names
-			back.versions, next.versions = records[0].Versions, records[1].Versions
+			back.keptIn(records[0])
+			next.keptIn(records[1])
 		}
 		return nil
 	})
@@ -294,7 +288,7 @@ func (c profileCodec) sameAs(l *live, r vault.Record) error {
 	if err != nil {
 		return fmt.Errorf("encoding the metadata record: %w", err)
 	}
-	if !bytes.Equal(meta, r.Meta) || !slices.Equal(versionNumbers(r.Versions), versionNumbers(l.versions)) {
+	if r.ID != l.record || !bytes.Equal(meta, r.Meta) || !slices.Equal(versionNumbers(r.Versions), versionNumbers(l.versions)) {
 		return changedElsewhere(l.callersName())
 	}
 	return nil
@@ -305,7 +299,7 @@ func (c profileCodec) sameAs(l *live, r vault.Record) error {
 func (c profileCodec) same(l, m *live) bool {
 	one, err := c.encode(l.profile)
 	other, oerr := c.encode(m.profile)
-	return err == nil && oerr == nil && bytes.Equal(one, other) && slices.Equal(versionNumbers(l.versions), versionNumbers(m.versions))
+	return err == nil && oerr == nil && l.record == m.record && bytes.Equal(one, other) && slices.Equal(versionNumbers(l.versions), versionNumbers(m.versions))
 }
 
 func changedElsewhere(name string) error {

@@ -192,6 +192,47 @@ func TestTwoAgentsProve(t *testing.T) {
 	}
 }
 
+// A token for the profile that another agent put into the place of one uses that one, and not
+// the credential of before, which another agent still has: a token is for its credentials, and
+// not for names.
+func TestTwoAgentsGrantOfAnotherCredential(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.beside()
+	if err := g.admin.RemoveProfile(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	g.addTBA("acme")
+	token, _ := g.mustGrant("acme")
+	if _, err := g.show(token).Sign(t.Context(), request("acme")); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	if _, err := f.show(token).Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrGrantScope) {
+		t.Errorf("with the credential that was removed: got %v", err)
+	}
+	if _, _, err := f.newGrant(f.passphrase(testPassphrase), "acme"); !errors.Is(err, client.ErrLimited) {
+		t.Errorf("a grant of it: got %v", err)
+	}
+}
+
+// What another agent has narrowed goes into no grant as it was: a bundle would have it so to
+// its end.
+func TestTwoAgentsGrantOfAnOldState(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	g := f.beside()
+	g.edit("acme", client.ProfileEdit{Profile: &pb.Profile{Access: "read"}, Fields: []string{"access"}})
+	for name, detached := range map[string]bool{"a token": false, "a bundle": true} {
+		s := f.spec("acme")
+		s.Detached = detached
+		if _, err := f.admin.NewGrant(t.Context(), client.Proof{}, s.NewGrant); !errors.Is(err, client.ErrLimited) || !strings.Contains(err.Error(), "changed by another process") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 // TestTwoAgentsStepUp: what a proof takes is what the vault says, also where another agent was
 // told: one that was unlocked before takes no less, and no code of an app that is gone.
 func TestTwoAgentsStepUp(t *testing.T) {

@@ -134,7 +134,7 @@ func (a *Agent) eraseDue(ctx context.Context) error {
 			if elsewhere[r.Name] {
 				continue
 			}
-			p.versions = r.Versions
+			p.keptIn(r)
 			p.tokens.inherit(old.tokens)
 			p.take(old)
 			profiles[r.Name] = p

@@ -104,7 +104,7 @@ func benchVault(b *testing.B) *fixture {
 	for i := range records {
 		records[i] = NewRecord{Name: fmt.Sprintf("client-%05d-sb1", i), Kind: "tba", Meta: make([]byte, 200), SignOnly: mid, Raw: raw}
 	}
-	if err := f.AddAll(context.Background(), records); err != nil {
+	if _, err := f.AddAll(context.Background(), records); err != nil {
 		b.Fatal(err)
 	}
 	return f

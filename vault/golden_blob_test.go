@@ -55,7 +55,7 @@ func makeGoldenBlobs(t *testing.T) {
 	if err := f.Rotate(ctx, "acme-sb1", f.bytesOf("second"), f.bytesOf("second raw")); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Add(ctx, NewRecord{Name: "api", Kind: "secret", SignOnly: f.bytesOf("a tag of this record, 32 bytes.."), Long: f.value("golden value ", 70_000)}); err != nil {
+	if _, err := f.Add(ctx, NewRecord{Name: "api", Kind: "secret", SignOnly: f.bytesOf("a tag of this record, 32 bytes.."), Long: f.value("golden value ", 70_000)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Edit(ctx, "api", func(Record) (Edit, error) {

@@ -145,11 +145,11 @@ func makeGolden(t *testing.T, dir, path string) *fixture {
 		must(f.AddSlot(ctx, Slot{Kind: SlotRecovery, Key: take(goldenBytes("recovery code", 16))}))
 		must(f.AddSlot(ctx, Slot{Kind: SlotKeyFile, Key: take(goldenBytes("key file", 32))}))
 	}
-	must(f.AddAll(ctx, []NewRecord{
+	must(errOf(f.AddAll(ctx, []NewRecord{
 		{Name: "acme-sb1", Kind: "tba", Meta: []byte("opaque meta of acme-sb1"), SignOnly: take(goldenBytes("acme-sb1 midstates 1", 64)), Raw: take(goldenBytes("acme-sb1 pair 1", 129))},
 		{Name: "acme-m2m", Kind: "m2m", Meta: goldenBytes("acme-m2m meta", 700), SignOnly: take(goldenBytes("acme-m2m key", 1217))},
-	}))
-	must(f.Add(ctx, NewRecord{Name: "gone", Kind: "tba", SignOnly: take(goldenBytes("gone", 64))}))
+	})))
+	must(errOf(f.Add(ctx, NewRecord{Name: "gone", Kind: "tba", SignOnly: take(goldenBytes("gone", 64))})))
 	must(f.Rotate(ctx, "acme-sb1", take(goldenBytes("acme-sb1 midstates 2", 64)), take(goldenBytes("acme-sb1 pair 2", 129))))
 	must(f.Remove(ctx, "gone"))
 	if dir == goldenGrants {

@@ -90,7 +90,7 @@ func TestLargestGrant(t *testing.T) {
 		names = append(names, name)
 		records = append(records, f.newRecord(name))
 	}
-	if err := f.AddAll(context.Background(), records); err != nil {
+	if _, err := f.AddAll(context.Background(), records); err != nil {
 		t.Fatal(err)
 	}
 	keys := namesByID(f.ids())

@@ -146,7 +146,7 @@ func openGolden(file string, keep bool) error {
 	if err != nil {
 		return err
 	}
-	if err := v.Add(ctx, NewRecord{Name: fmt.Sprintf("new-%d", os.Getpid()), Kind: "tba", SignOnly: fresh}); err != nil {
+	if _, err := v.Add(ctx, NewRecord{Name: fmt.Sprintf("new-%d", os.Getpid()), Kind: "tba", SignOnly: fresh}); err != nil {
 		return err
 	}
 	var kept []byte

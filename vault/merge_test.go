@@ -47,7 +47,7 @@ func TestTakeLongSecret(t *testing.T) {
 	ctx := context.Background()
 	f := newVault(t, store.NewFile(filepath.Join(t.TempDir(), "vault.nsv")))
 	for name, long := range map[string]Value{"a": f.value("first ", 70_000), "next": f.value("second ", 300_001)} {
-		if err := f.Add(ctx, NewRecord{Name: name, Kind: "secret", SignOnly: f.bytesOf("tag"), Long: long}); err != nil {
+		if _, err := f.Add(ctx, NewRecord{Name: name, Kind: "secret", SignOnly: f.bytesOf("tag"), Long: long}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestEditAllRefuses(t *testing.T) {
 	f.add("b")
 	f.add("c")
 	single := NewRecord{Name: "single", Kind: "m2m", SignOnly: f.bytesOf("one part")}
-	if err := f.Add(context.Background(), single); err != nil {
+	if _, err := f.Add(context.Background(), single); err != nil {
 		t.Fatal(err)
 	}
 	before := f.Generation()

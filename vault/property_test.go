@@ -62,7 +62,7 @@ func TestModel(t *testing.T) {
 				if _, ok := model[n]; !ok {
 					want, model[n] = nil, v
 				}
-				check("add", p.Add(ctx, r), want)
+				check("add", errOf(p.Add(ctx, r)), want)
 			},
 			"remove": func(rt *rapid.T) {
 				p, n := some(), name.Draw(rt, "name")

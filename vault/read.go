@@ -25,15 +25,21 @@ func (v *Vault) Records() ([]Record, error) {
 	return l, nil
 }
 
-// RecordID returns the ID of the record of that name, and whether there is one, as this
-// process last read it. A locked vault has none.
-func (v *Vault) RecordID(name string) (store.ID, bool) {
+// Record returns the record of that name, and whether there is one, as this process last
+// read it. A locked vault has none.
+func (v *Vault) Record(name string) (Record, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if v.index == nil || v.index.byName[name] == nil {
-		return store.ID{}, false
+		return Record{}, false
 	}
-	return v.index.byName[name].ID, true
+	return v.index.byName[name].Record, true
+}
+
+// RecordID returns the ID of the record of that name, as Record does.
+func (v *Vault) RecordID(name string) (store.ID, bool) {
+	r, ok := v.Record(name)
+	return r.ID, ok
 }
 
 // OpenSignOnly opens the sign-only part of the current version of a record. The

@@ -22,17 +22,21 @@ type NewRecord struct {
 	Long     Value        // takes the place of Raw
 }
 
-// Add adds a record, which is durable when Add returns. Errors: ErrExists, ErrRecord,
-// ErrLocked, ErrRollback, ErrDamaged, those of the arena and the store.
-func (v *Vault) Add(ctx context.Context, r NewRecord) error {
-	return v.AddAll(ctx, []NewRecord{r})
+// Add adds a record, which is durable when Add returns, and returns its ID. Errors:
+// ErrExists, ErrRecord, ErrLocked, ErrRollback, ErrDamaged, those of the arena and the store.
+func (v *Vault) Add(ctx context.Context, r NewRecord) (store.ID, error) {
+	ids, err := v.AddAll(ctx, []NewRecord{r})
+	if err != nil {
+		return store.ID{}, err
+	}
+	return ids[0], nil
 }
 
-// AddAll adds records in one commit: all or none. Errors as of Add.
-func (v *Vault) AddAll(ctx context.Context, records []NewRecord) error {
+// AddAll adds records in one commit, all or none, and returns their IDs. Errors as of Add.
+func (v *Vault) AddAll(ctx context.Context, records []NewRecord) ([]store.ID, error) {
 	for _, r := range records {
 		if !printable(r.Name, envelope.MaxName) || !printable(r.Kind, envelope.MaxKind) {
-			return fmt.Errorf("adding a record: %w: its name or kind", ErrRecord)
+			return nil, fmt.Errorf("adding a record: %w: its name or kind", ErrRecord)
 		}
 	}
 	var all []sealed // kept across attempts: sealing does not depend on the other records
@@ -55,9 +59,13 @@ func (v *Vault) AddAll(ctx context.Context, records []NewRecord) error {
 		return &edit{put: all}, nil
 	})
 	if err != nil {
-		return fmt.Errorf("adding a record: %w", err)
+		return nil, fmt.Errorf("adding a record: %w", err)
 	}
-	return nil
+	ids := make([]store.ID, 0, len(all))
+	for _, one := range all {
+		ids = append(ids, store.ID(one.record.ID))
+	}
+	return ids, nil
 }
 
 // Remove removes a record. Copies of the vault made before still hold it. Errors:

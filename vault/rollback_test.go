@@ -112,7 +112,7 @@ func TestRollbackWhileRunning(t *testing.T) {
 	newest := copySnapshot(mem.snap)
 	mem.snap = old
 	wantError(t, "opening", second(g.OpenSignOnly("a")), ErrRollback)
-	wantError(t, "adding", g.Add(ctx, g.newRecord("c")), ErrRollback)
+	wantError(t, "adding", errOf(g.Add(ctx, g.newRecord("c"))), ErrRollback)
 	wantError(t, "checking", g.Check(ctx), ErrRollback)
 	g.Lock()
 	wantError(t, "checking while locked", g.Check(ctx), ErrRollback)

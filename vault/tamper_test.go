@@ -226,7 +226,7 @@ func TestForgedOnTopOfTheGenuine(t *testing.T) {
 	}
 	v.mem.snap.Root, v.mem.snap.Generation = next.Encode(), next.Generation()
 	wantError(t, "opening while unlocked", second(v.OpenSignOnly("a")), ErrDamaged)
-	wantError(t, "adding while unlocked", v.Add(ctx, v.newRecord("c")), ErrDamaged)
+	wantError(t, "adding while unlocked", errOf(v.Add(ctx, v.newRecord("c"))), ErrDamaged)
 	wantError(t, "unlocking", v.another().unlock(""), ErrDamaged)
 	v.mem.snap = v.good
 	v.integrity()
@@ -348,5 +348,5 @@ func TestAnotherVaultInItsPlace(t *testing.T) {
 	wantError(t, "unlocking", locked.unlock(""), ErrDamaged)
 	wantError(t, "checking", locked.Check(ctx), ErrDamaged)
 	wantError(t, "opening", second(f.OpenSignOnly("a")), ErrDamaged)
-	wantError(t, "adding", f.Add(ctx, f.newRecord("b")), ErrDamaged)
+	wantError(t, "adding", errOf(f.Add(ctx, f.newRecord("b"))), ErrDamaged)
 }

@@ -54,7 +54,7 @@ func TestLongSecret(t *testing.T) {
 	file := store.NewFile(filepath.Join(t.TempDir(), "vault.nsv"))
 	f := newVault(t, file)
 	f.add("plain")
-	if err := f.Add(ctx, NewRecord{Name: "a", Kind: "secret", SignOnly: f.bytesOf("tag"), Long: f.value("first ", 500_000)}); err != nil {
+	if _, err := f.Add(ctx, NewRecord{Name: "a", Kind: "secret", SignOnly: f.bytesOf("tag"), Long: f.value("first ", 500_000)}); err != nil {
 		t.Fatal(err)
 	}
 	want := func(word string, n int) {
@@ -110,7 +110,7 @@ func TestBlobDamage(t *testing.T) {
 	f := newVault(t, s)
 	f.add("plain")
 	for _, name := range []string{"a", "b"} {
-		if err := f.Add(ctx, NewRecord{Name: name, Kind: "secret", SignOnly: f.bytesOf("tag"), Long: f.value(name+" ", 100_000)}); err != nil {
+		if _, err := f.Add(ctx, NewRecord{Name: name, Kind: "secret", SignOnly: f.bytesOf("tag"), Long: f.value(name+" ", 100_000)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestRoundTrip(t *testing.T) {
 	f := newVault(t, store.NewFile(path))
 	f.add("acme-sb1")
 	f.add("beta")
-	if err := f.Add(ctx, NewRecord{Name: "m2m", Kind: "m2m", SignOnly: f.bytesOf("der")}); err != nil {
+	if _, err := f.Add(ctx, NewRecord{Name: "m2m", Kind: "m2m", SignOnly: f.bytesOf("der")}); err != nil {
 		t.Fatal(err)
 	}
 	f.integrity()
@@ -37,7 +37,7 @@ func TestRoundTrip(t *testing.T) {
 		"sign-only": second(g.OpenSignOnly("beta")),
 		"raw":       second(g.OpenRaw("beta")),
 		"each":      g.Each(func(Record, secret.Bytes) error { return nil }),
-		"add":       g.Add(ctx, f.newRecord("x")),
+		"add":       errOf(g.Add(ctx, f.newRecord("x"))),
 		"remove":    g.Remove(ctx, "beta"),
 		"slot":      g.AddSlot(ctx, f.slot(SlotKeyring)),
 	} {
@@ -68,7 +68,7 @@ func TestRoundTrip(t *testing.T) {
 	wantError(t, "raw part that is not there", second(g.OpenRaw("m2m")), ErrNotFound)
 	wantError(t, "record that is not there", second(g.OpenSignOnly("gamma")), ErrNotFound)
 
-	wantError(t, "second record of a name", g.Add(ctx, f.newRecord("beta")), ErrExists)
+	wantError(t, "second record of a name", errOf(g.Add(ctx, f.newRecord("beta"))), ErrExists)
 	if err := g.Remove(ctx, "beta"); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestCommitFails(t *testing.T) {
 		f := newVault(t, s)
 		f.add("a")
 		s.err = errors.New("no space left")
-		if err := f.Add(ctx, f.newRecord("b")); err == nil {
+		if _, err := f.Add(ctx, f.newRecord("b")); err == nil {
 			t.Fatal("the commit did not fail")
 		}
 		f.add("c")
@@ -236,13 +236,13 @@ func TestAddRefuses(t *testing.T) {
 	} {
 		r := f.newRecord("a")
 		c.edit(&r)
-		err := f.Add(ctx, r)
+		_, err := f.Add(ctx, r)
 		wantError(t, c.name, err, ErrRecord)
 		if errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: called damage: %v", c.name, err)
 		}
 	}
-	wantError(t, "same name twice", f.AddAll(ctx, []NewRecord{f.newRecord("a"), f.newRecord("a")}), ErrExists)
+	wantError(t, "same name twice", errOf(f.AddAll(ctx, []NewRecord{f.newRecord("a"), f.newRecord("a")})), ErrExists)
 	if got := f.names(); len(got) != 0 || f.Generation() != 1 {
 		t.Errorf("after refusals: records %q, generation %d", got, f.Generation())
 	}
@@ -290,7 +290,7 @@ func TestEach(t *testing.T) {
 	for i := range n {
 		records = append(records, NewRecord{Name: name(i), Kind: "tba", SignOnly: one})
 	}
-	if err := f.AddAll(ctx, records); err != nil {
+	if _, err := f.AddAll(ctx, records); err != nil {
 		t.Fatal(err)
 	}
 	before := f.cfg.Arena.Info().Used

@@ -99,7 +99,7 @@ func TestOneVaultManyGoroutines(t *testing.T) {
 		wg.Go(func() {
 			for i := range 5 {
 				n := fmt.Sprintf("g%d-%d", w, i)
-				if err := f.Add(ctx, f.newRecord(n)); err != nil {
+				if _, err := f.Add(ctx, f.newRecord(n)); err != nil {
 					t.Error(err)
 				}
 				if _, _, err := f.content("fixed"); err != nil {
