@@ -241,9 +241,8 @@ type certificateUpload struct {
 //
 // Source: NetSuite Help, "POST Request to Set Up a New Certificate".
 func (a *Agent) uploadCertificate(ctx context.Context, name string, up certificateUpload) (string, error) {
-	if !internalIDs().MatchString(up.entity) || !internalIDs().MatchString(up.role) {
-		return "", refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("the certificate of profile %q was not uploaded", name),
-			"it is not known for which entity and role: the present certificate is not in NetSuite's list", "name them:  nsagent cert upload --entity ID --role ID")
+	if !up.known() {
+		return "", notKnown(name)
 	}
 	answer, _, err := a.callCertificates(ctx, name, certificatesCall{
 		event: audit.EventCertUpload, detail: up.detail(), method: http.MethodPost, read: gateway.ReadObject, keep: []string{"certificate_id"},

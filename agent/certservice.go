@@ -89,6 +89,10 @@ func (s adminService) UploadCertificate(ctx context.Context, q *pb.UploadCertifi
 
 func (a *Agent) uploadNext(ctx context.Context, q *pb.UploadCertificateRequest) (*pb.Certificate, error) {
 	name := q.GetName()
+	asked := standing{q.GetEntity(), q.GetRole()}
+	if err := asked.check(); err != nil {
+		return nil, err
+	}
 	release, err := a.rotations.claim(name)
 	if err != nil {
 		return nil, err
@@ -107,10 +111,12 @@ func (a *Agent) uploadNext(ctx context.Context, q *pb.UploadCertificateRequest) 
 		return nil, err
 	}
 	r := &rotation{Agent: a, name: name}
-	own, asked := presentOf(listed).standing, standing{q.GetEntity(), q.GetRole()}
+	own := presentOf(listed).standing
 	switch {
 	case !own.fits(asked):
 		return nil, otherStanding(name, own)
+	case !own.or(asked).known(): // before somebody is asked for a proof in vain
+		return nil, notKnown(name)
 	case own.or(asked) != own:
 		r.asked = asked
 		if r.proof, err = a.proveStaged(ctx, name, mayTakeNext, q.GetProof(), pb.Admin_UploadCertificate_FullMethodName, "naming the entity or role of a certificate"); err != nil {

@@ -35,6 +35,27 @@ func (s standing) or(other standing) standing {
 // fits reports whether the two are the same, as far as both are known.
 func (s standing) fits(other standing) bool { return s.or(other) == other.or(s) }
 
+// known reports whether it is whole.
+func (s standing) known() bool {
+	return internalIDs().MatchString(s.entity) && internalIDs().MatchString(s.role)
+}
+
+// check refuses what somebody named that can be no internal ID.
+func (s standing) check() error {
+	for _, id := range []string{s.entity, s.role} {
+		if id != "" && !internalIDs().MatchString(id) {
+			return refuse(ErrRequest, pb.CodeRequest, fmt.Sprintf("%.40q is no entity or role", id), "it is the internal ID, a number, as NetSuite's lists show it", "see the list:  nsagent cert ls")
+		}
+	}
+	return nil
+}
+
+// notKnown refuses to upload a certificate of which nobody knows whom it would stand for.
+func notKnown(name string) error {
+	return refuse(ErrNetSuite, pb.CodeNetSuite, fmt.Sprintf("the certificate of profile %q was not uploaded", name),
+		"it is not known for which entity and role: the present certificate is not in NetSuite's list", "name both:  nsagent cert upload --entity ID --role ID")
+}
+
 func (s standing) String() string {
 	return fmt.Sprintf("entity %s and role %s", cmp.Or(s.entity, "?"), cmp.Or(s.role, "?"))
 }

@@ -66,6 +66,21 @@ func TestUploadOfWhatIsNotListed(t *testing.T) {
 	if err := w.upload(w.passphrase(testPassphrase), "", ""); errorCode(err) != string(pb.CodeNetSuite) || !strings.Contains(err.Error(), "not in NetSuite's list") {
 		t.Errorf("for nobody: got %v", err)
 	}
+	// Nobody is asked for a proof in vain.
+	for name, c := range map[string]struct {
+		entity, role string
+		want         pb.Code
+		says         string
+	}{
+		"no role":      {"5", "", pb.CodeNetSuite, "which entity and role"},
+		"no entity":    {"", "3", pb.CodeNetSuite, "which entity and role"},
+		"a name":       {"foo", "3", pb.CodeRequest, `"foo" is no entity or role`},
+		"a named role": {"5", "Administrator", pb.CodeRequest, `"Administrator" is no entity or role`},
+	} {
+		if err := w.upload(client.Proof{}, c.entity, c.role); errorCode(err) != string(c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 	for name, c := range map[string]struct {
 		proof client.Proof
 		want  pb.Code
