@@ -43,8 +43,8 @@ terminal has to do.
 What is not limited is as the profiles and the policy have it. Limits may be
 given more than once; one of each sort has to fit. Where methods, paths, hosts
 or scripts are limited, whoever shows the token can sign and send and nothing
-else. In a pattern * stands for anything within a part of the path, ** for any
-parts.
+else. In a pattern * stands for anything within a part of the path, ** at the
+end for one or more parts: /x itself is another pattern than /x/**.
 
 With --bundle the token opens that file, in the place of this vault: on a
 machine that has nothing else, for 30 days where nothing is said, 90 at most.

@@ -7543,7 +7543,8 @@ type GrantLimits struct {
 	Hosts []string `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	// In upper case.
 	Methods []string `protobuf:"bytes,3,rep,name=methods,proto3" json:"methods,omitempty"`
-	// Patterns of URL paths: * within a segment, ** for any number of segments.
+	// Patterns of URL paths: * within a segment, ** at the end for one or more segments, so
+	// that /x itself is another pattern than /x/**.
 	Paths []string `protobuf:"bytes,4,rep,name=paths,proto3" json:"paths,omitempty"`
 	// RESTlets, as "script/deploy".
 	Scripts []string `protobuf:"bytes,5,rep,name=scripts,proto3" json:"scripts,omitempty"`
@@ -8059,7 +8060,8 @@ type NewGrantRequest struct {
 	// directory of the owner's that nobody else may write.
 	Listen string `protobuf:"bytes,7,opt,name=listen,proto3" json:"listen,omitempty"`
 	// Optional. Makes a bundle, which the token opens in the place of this vault: on any
-	// machine, for 90 days at most. Profiles of kind tba only.
+	// machine, for 90 days at most. Profiles of kind tba or m2m; one of kind m2m gets a
+	// key and a certificate of the bundle's own.
 	Detached      bool `protobuf:"varint,8,opt,name=detached,proto3" json:"detached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
