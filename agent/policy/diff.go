@@ -18,8 +18,9 @@ type Change struct {
 }
 
 // Diff returns how the rights change when next takes the place of old; either may be
-// nil, which is no policy.
-func Diff(old, next *Policy) []Change {
+// nil, which is no policy. known are the URLs of the issuers that count, by keys that are
+// fetched, where a policy does not name them.
+func Diff(old, next *Policy, known []string) []Change {
 	var d diff
 	if old == nil || next == nil {
 		if old == next {
@@ -35,6 +36,7 @@ func Diff(old, next *Policy) []Change {
 		}
 	}
 	d.settings(old, next)
+	d.issuers(old.issuers(known), next.issuers(known))
 	d.rules(old, next)
 	return d
 }
@@ -52,7 +54,6 @@ func (d *diff) settings(old, next *Policy) {
 	if was, is := old.Approval.Within(), next.Approval.Within(); was != is {
 		d.add("~", is > was, "an approval comes within %v, was %v", is, was)
 	}
-	d.issuers(old.Issuers, next.Issuers)
 }
 
 // issuers compares whose tokens count, and by which keys: who has those says which job it

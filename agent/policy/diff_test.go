@@ -59,7 +59,7 @@ func TestChangesThatMayWiden(t *testing.T) {
 		"a few, then others denied":   {allow + all + "max_uses = 2", deny + suiteql, true},
 		"another user":                {allow + all, allow + all + "who = { uid = 8 }", true},
 	} {
-		got := Diff(rules(t, c.old), rules(t, c.next))
+		got := Diff(rules(t, c.old), rules(t, c.next), nil)
 		if len(got) != 1 || got[0].Wider != c.wider {
 			t.Errorf("%s: got %+v, want wider %t", name, got, c.wider)
 		}
@@ -76,7 +76,7 @@ func TestRulesThatGo(t *testing.T) {
 		"effect = \"ask\"\nwhat = \"*\"":                 true,
 		"effect = \"deny\"\nwhat = \"*\"":                true,
 	} {
-		if got := Diff(rules(t, old), rules(t)); len(got) != 1 || got[0].Sign != "-" || got[0].Wider != wider {
+		if got := Diff(rules(t, old), rules(t), nil); len(got) != 1 || got[0].Sign != "-" || got[0].Wider != wider {
 			t.Errorf("%s\ngot %+v, want wider %t", old, got, wider)
 		}
 	}
@@ -98,7 +98,7 @@ func TestNoChangeHides(t *testing.T) {
 		{`{ oidc = { issuer = "https://i a=b", c = "d" } }`, `{ oidc = { issuer = "https://i", a = "b", c = "d" } }`},
 	} {
 		for range 2 {
-			if got := Diff(rules(t, all+c[0]), rules(t, all+c[1])); len(got) != 1 {
+			if got := Diff(rules(t, all+c[0]), rules(t, all+c[1]), nil); len(got) != 1 {
 				t.Errorf("%s, then %s: got %+v", c[0], c[1], got)
 			}
 			c[0], c[1] = c[1], c[0]

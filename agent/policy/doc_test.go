@@ -21,7 +21,7 @@ func TestExamplesOfThePage(t *testing.T) {
 			if p, err = Parse(text); err != nil {
 				t.Fatalf("%v in\n%s", err, text)
 			}
-			for _, f := range p.Lint() {
+			for _, f := range p.Lint(nil) {
 				if f.Never {
 					t.Errorf("%+v in\n%s", f, text)
 				}

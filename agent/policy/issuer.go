@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/url"
+	"slices"
 )
 
 // Issuer is one OIDC issuer.
@@ -52,6 +53,18 @@ func (t *table) certificates(key string, v any) string {
 		t.fail(key, "%v", err)
 	}
 	return s
+}
+
+// issuers returns the issuers that count under p: its own, and those of known that it does
+// not name.
+func (p *Policy) issuers(known []string) []Issuer {
+	all := slices.Clone(p.Issuers)
+	for _, url := range known {
+		if !slices.ContainsFunc(p.Issuers, func(i Issuer) bool { return i.URL == url }) {
+			all = append(all, Issuer{URL: url})
+		}
+	}
+	return all
 }
 
 // keys says by which keys the tokens of i are verified. Files count by their bytes.

@@ -157,7 +157,44 @@ func TestDiffOfIssuers(t *testing.T) {
 		"twice":            {ca(a), ca(a) + "[[issuer]]\nurl = \"https://gitlab.acme.example\"\n", []string{"+ true jobs of https://gitlab.acme.example, known " + fetched}},
 	} {
 		var got []string
-		for _, ch := range Diff(mustParse(t, issuerWith(c.old)), mustParse(t, issuerWith(c.next))) {
+		for _, ch := range Diff(mustParse(t, issuerWith(c.old)), mustParse(t, issuerWith(c.next)), nil) {
+			got = append(got, fmt.Sprintf("%s %t %s", ch.Sign, ch.Wider, ch.Text))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+}
+
+// An issuer that is known anyway counts by keys that are fetched where no policy names it: to
+// pin its keys, or to pin them no more, is a change of keys, and neither adds nor takes away.
+func TestDiffOfKnownIssuers(t *testing.T) {
+	const github = "https://token.actions.githubusercontent.com"
+	none := mustParse(t, "version = 1\n")
+	named := mustParse(t, "version = 1\n[[issuer]]\nurl = \""+github+"\"\n")
+	pinned := mustParse(t, "version = 1\n[[issuer]]\nurl = \""+github+"\"\njwks = \"{}\"\n")
+	other := mustParse(t, issuerWith(""))
+	keys := fmt.Sprintf("by pinned keys with SHA-256 %x", sha256.Sum256([]byte("{}")))
+	pins := []string{"~ true jobs of " + github + " are known " + keys + ", and were by keys that are fetched"}
+	unpins := []string{"~ true jobs of " + github + " are known by keys that are fetched, and were " + keys}
+	for name, c := range map[string]struct {
+		old, next *Policy
+		want      []string
+	}{
+		"pinned, then not named":    {pinned, none, unpins},
+		"pinned, then named":        {pinned, named, unpins},
+		"pinned, then no policy":    {pinned, nil, append([]string{"- true whatever no rule allows is denied"}, unpins...)},
+		"not named, then pinned":    {none, pinned, pins},
+		"named, then pinned":        {named, pinned, pins},
+		"no policy, then pinned":    {nil, pinned, append([]string{"+ false whatever no rule allows is denied"}, pins...)},
+		"not named, then named":     {none, named, nil},
+		"named, then not":           {named, none, nil},
+		"another":                   {none, other, []string{"+ true jobs of https://gitlab.acme.example, known by keys that are fetched"}},
+		"another no more":           {other, none, []string{"- false jobs of https://gitlab.acme.example"}},
+		"the same, pinned as it is": {pinned, pinned, nil},
+	} {
+		var got []string
+		for _, ch := range Diff(c.old, c.next, []string{github, "https://gitlab.com"}) {
 			got = append(got, fmt.Sprintf("%s %t %s", ch.Sign, ch.Wider, ch.Text))
 		}
 		if !slices.Equal(got, c.want) {

@@ -20,13 +20,14 @@ type Finding struct {
 	Text string
 }
 
-// maxFindings is how many findings are told.
-const maxFindings = 200
+// MaxFindings is how many findings are told.
+const MaxFindings = 200
 
 // Lint returns what is hardly meant, in the order of the rules: rules and parts of rules
 // that can never match, and rules of different effects that overlap, where their order
-// decides and the first is not plainly an exception. At most 200 findings are told.
-func (p *Policy) Lint() []Finding {
+// decides and the first is not plainly an exception. At most MaxFindings are told. known are
+// the URLs of the issuers that count where a policy does not name them.
+func (p *Policy) Lint(known []string) []Finding {
 	var out []Finding
 	if len(p.Rules) == 0 {
 		out = append(out, Finding{1, "", false, "it has no rule, so that it denies everything, with every profile"})
@@ -34,12 +35,12 @@ func (p *Policy) Lint() []Finding {
 	near := make(neighbours)
 	for i := range p.Rules {
 		l := &p.Rules[i]
-		if text := p.idle(l); text != "" {
+		if text := p.idle(l, known); text != "" {
 			out = append(out, Finding{l.Line, l.Name, true, text})
 		}
 		out = append(out, p.behind(i, near.of(l))...)
-		if len(out) >= maxFindings {
-			return out[:maxFindings]
+		if len(out) >= MaxFindings {
+			return out[:MaxFindings]
 		}
 		near.add(i, l)
 	}
@@ -64,7 +65,7 @@ func (p *Policy) behind(n int, before []int) (out []Finding) {
 	}
 	for _, i := range before {
 		r := &p.Rules[i]
-		if len(out) < maxFindings && r.Effect != l.Effect && !slices.Contains(takers, r) && r.overlaps(l) && !r.excepts(l) {
+		if len(out) < MaxFindings && r.Effect != l.Effect && !slices.Contains(takers, r) && r.overlaps(l) && !r.excepts(l) {
 			out = append(out, Finding{l.Line, l.Name, false, fmt.Sprintf("it overlaps with rule %q, which %s: where both match, that one decides", r.Name, r.Effect.does())})
 		}
 	}
@@ -165,9 +166,10 @@ func (r *Rule) names() (names []string) {
 	return names
 }
 
-// idle says which part of a rule never matches, whatever the other rules.
-func (p *Policy) idle(r *Rule) string {
-	if o := r.Who.OIDC; o != nil && !slices.ContainsFunc(p.Issuers, func(i Issuer) bool { return i.URL == o.Issuer }) {
+// idle says which part of a rule never matches, whatever the other rules; known is as for
+// Lint.
+func (p *Policy) idle(r *Rule, known []string) string {
+	if o := r.Who.OIDC; o != nil && !slices.ContainsFunc(p.issuers(known), func(i Issuer) bool { return i.URL == o.Issuer }) {
 		return fmt.Sprintf("it never matches: %s is not an [[issuer]] of this policy; add that, or correct the name", o.Issuer)
 	}
 	if ref := r.Who.OIDC.patternOfRefs(); ref != "" {

@@ -19,7 +19,7 @@ func TestLintOfPassports(t *testing.T) {
 		{"allow", `"passport"`, ""}, {"ask", `"connect"`, ""},
 		{"deny", `["passport", "*"]`, ""}, {"deny", `"*"`, ""}, {"deny", `["passport", "soap get"]`, ""}, {"deny", `["token", "suiteql"]`, ""},
 	} {
-		got := rules(t, "effect = \""+c.effect+"\"\nwhat = "+c.what).Lint()
+		got := rules(t, "effect = \""+c.effect+"\"\nwhat = "+c.what).Lint(nil)
 		if (len(got) == 0) != (c.want == "") || len(got) > 0 && (got[0].Text != c.want || !got[0].Never || len(got) > 1) {
 			t.Errorf("%s %s: got %+v", c.effect, c.what, got)
 		}
@@ -81,7 +81,7 @@ func TestLintOfDenyingBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := rules(t, c.rules...)
 			var got []Finding
-			for _, f := range p.Lint() {
+			for _, f := range p.Lint(nil) {
 				if f.Rule == fmt.Sprintf("r%d", c.n) {
 					got = append(got, f)
 				}
@@ -103,7 +103,7 @@ func TestLintOfNoRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Lint(); len(got) != 1 || got[0].Rule != "" || got[0].Never || !strings.Contains(got[0].Text, "denies everything") {
+	if got := p.Lint(nil); len(got) != 1 || got[0].Rule != "" || got[0].Never || !strings.Contains(got[0].Text, "denies everything") {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -120,9 +120,20 @@ func TestLintOfBranchesByAPattern(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := p.Lint()
+		got := p.Lint(nil)
 		if len(got) == 1 != found || found && (!got[0].Never || !strings.Contains(got[0].Text, "fits no job: claims are compared as a whole")) {
 			t.Errorf("%s: got %+v", claims, got)
+		}
+	}
+}
+
+// A rule for jobs of an issuer that is known anyway matches without an [[issuer]]; one for any
+// other does not.
+func TestLintOfKnownIssuers(t *testing.T) {
+	for issuer, never := range map[string]bool{"https://gitlab.com": false, "https://gitlab.com/": true, "https://i": true} {
+		got := rules(t, "effect = \"allow\"\nwhat = \"*\"\nwho = { oidc = { issuer = \""+issuer+"\", project_id = \"1\" } }").Lint([]string{"https://github", "https://gitlab.com"})
+		if len(got) == 1 != never || never && (!got[0].Never || got[0].Text != "it never matches: "+issuer+" is not an [[issuer]] of this policy; add that, or correct the name") {
+			t.Errorf("%s: got %+v", issuer, got)
 		}
 	}
 }

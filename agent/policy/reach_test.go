@@ -130,7 +130,7 @@ func TestLintOfDenyingIsTrue(t *testing.T) {
 			want := covers[two] && takes > 0 && leftInSandbox+leftElse == 0 && (left == 0 || r.Environment == "")
 			got, writes := false, false
 			r.Name, l.Name = "r", "l"
-			for _, f := range (&Policy{Rules: []Rule{r.Rule, l.Rule}}).Lint() {
+			for _, f := range (&Policy{Rules: []Rule{r.Rule, l.Rule}}).Lint(nil) {
 				if f.Rule == "l" && strings.Contains(f.Text, `"r" before it takes all`) {
 					got, writes = true, strings.Contains(f.Text, "writes in production")
 					told++
@@ -178,7 +178,7 @@ func TestLintOfExceptions(t *testing.T) {
 		"less asked in production":                 {allow + gets, ask + "what = \"GET /services/**\"\nwho = { tty = true }\n" + production + "hours = \"Mon 01:00-02:00 UTC\"\n", false},
 		"others, too":                              {deny + deletes, allow + all + sandbox + "who = { tty = true }\n", true},
 	} {
-		got := rules(t, c.r, c.l).Lint()
+		got := rules(t, c.r, c.l).Lint(nil)
 		if told := len(got) == 1 && got[0].Text == "it overlaps with rule \"r0\", which "+rules(t, c.r).Rules[0].Effect.does()+": where both match, that one decides" && !got[0].Never; told != c.told || !told && len(got) > 0 && !got[0].Never {
 			t.Errorf("%s: got %+v, want one: %t", name, got, c.told)
 		}

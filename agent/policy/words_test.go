@@ -74,7 +74,7 @@ func TestLint(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, f := range p.Lint() {
+	for _, f := range p.Lint(nil) {
 		got = append(got, fmt.Sprintf("%s %t %s", f.Rule, f.Never, f.Text))
 	}
 	const never = "it never decides: rule %q before it takes all that it would"
@@ -92,10 +92,10 @@ func TestLint(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if n := len(rules(t, many(1000, "what = \"*\"")...).Lint()); n != maxFindings {
+	if n := len(rules(t, many(1000, "what = \"*\"")...).Lint(nil)); n != MaxFindings {
 		t.Errorf("%d findings", n)
 	}
-	if n := len(rules(t, many(10_000, "profiles = \"p#\"\nwhat = \"suiteql\"")...).Lint()); n != 0 {
+	if n := len(rules(t, many(10_000, "profiles = \"p#\"\nwhat = \"suiteql\"")...).Lint(nil)); n != 0 {
 		t.Errorf("10,000 rules that do not meet: %d findings", n)
 	}
 }
@@ -152,7 +152,7 @@ func TestDiff(t *testing.T) {
 		"deny goes": {one(base, "effect = \"deny\"\nwhat = \"*\"\nwho = { uid = 8, tty = true }"), one(base), []string{`- true rule "r1", which denies *, for uid 8 and a process with a terminal`}},
 	} {
 		var got []string
-		for _, ch := range Diff(c.old, c.next) {
+		for _, ch := range Diff(c.old, c.next, nil) {
 			got = append(got, fmt.Sprintf("%s %t %s", ch.Sign, ch.Wider, ch.Text))
 		}
 		if !slices.Equal(got, c.want) {
@@ -170,7 +170,7 @@ func TestDiff(t *testing.T) {
 		}
 		return p
 	}
-	if got := Diff(named("a", "b", "c"), named("c", "a", "b")); len(got) != 1 || got[0].Text != `rule "c" now stands at place 1` || !got[0].Wider {
+	if got := Diff(named("a", "b", "c"), named("c", "a", "b"), nil); len(got) != 1 || got[0].Text != `rule "c" now stands at place 1` || !got[0].Wider {
 		t.Errorf("moved: got %+v", got)
 	}
 	old, err1 := Parse("version = 1\n[step_up]\nadmin = true\n[[issuer]]\nurl = \"https://i\"\n")
@@ -178,7 +178,7 @@ func TestDiff(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if got := fmt.Sprint(Diff(old, next)); got != `[{- true proofs of administration want a one-time code} {- false jobs of https://i} {+ true jobs of https://j, known by keys that are fetched}]` {
+	if got := fmt.Sprint(Diff(old, next, nil)); got != `[{- true proofs of administration want a one-time code} {- false jobs of https://i} {+ true jobs of https://j, known by keys that are fetched}]` {
 		t.Errorf("settings: got %s", got)
 	}
 	for timeout, wider := range map[string]bool{"3s": false, "3m": true} {
@@ -193,7 +193,7 @@ func TestDiff(t *testing.T) {
 			{nil, p, Change{"~", wider, fmt.Sprintf("an approval comes within %v, was 2m0s", p.Approval.Timeout)}},
 			{p, nil, Change{"~", !wider, fmt.Sprintf("an approval comes within 2m0s, was %v", p.Approval.Timeout)}},
 		} {
-			if got := Diff(c.old, c.next); len(got) != 2 || got[1] != c.want {
+			if got := Diff(c.old, c.next, nil); len(got) != 2 || got[1] != c.want {
 				t.Errorf("timeout of %s: got %+v, want %+v", timeout, got, c.want)
 			}
 		}
@@ -218,12 +218,12 @@ func TestDiffTellsWhatWidens(t *testing.T) {
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
-		if slices.ContainsFunc(Diff(old, next), func(c Change) bool { return c.Wider }) {
+		if slices.ContainsFunc(Diff(old, next, nil), func(c Change) bool { return c.Wider }) {
 			return
 		}
 		a := anyRuleAttempt(t)
 		if was, is := old.Decide(a), next.Decide(a); rank(is.Effect) > rank(was.Effect) {
-			t.Fatalf("%v\n%+v\nwas %+v\nis  %+v", Diff(old, next), a, was, is)
+			t.Fatalf("%v\n%+v\nwas %+v\nis  %+v", Diff(old, next, nil), a, was, is)
 		}
 	})
 }

@@ -143,9 +143,10 @@ func newPolicyCheck(e *env) *cobra.Command {
 		Short: "Check a policy, by default the draft",
 		Long: `Check a policy, by default the draft beside config.toml: whether it is well
 formed, with the files that it names, and what in it is hardly meant: rules that
-never decide, and rules of different effects that overlap. It needs no agent. A
-policy that is not well formed exits with 2, and one with rules that never
-decide with 9.`,
+never decide, rules of different effects that overlap, and rules for jobs that
+no grant may name so, as by the name of a repository, which can be taken over.
+It needs no agent. A policy that is not well formed exits with 2, and one with
+rules that never decide with 9.`,
 		Example: "  nsagent policy check\n  nsagent policy check policy.toml -o json",
 		Args:    takes("[FILE]"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -176,7 +177,7 @@ func runPolicyCheck(e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	lint, never := p.Lint(), 0
+	lint, never := lintPolicy(p), 0
 	list := []findingJSON{}
 	for _, f := range lint {
 		if f.Never {

@@ -143,7 +143,7 @@ func (n *newPolicyText) show() error {
 	if n.old != "" {
 		old, _ = policy.Parse(n.old) // one that cannot be read allows nothing
 	}
-	for _, c := range policy.Diff(old, n.policy) {
+	for _, c := range policy.Diff(old, n.policy, knownIssuers()) {
 		mark := ""
 		if c.Wider {
 			mark = "  (may allow more)"
@@ -153,7 +153,7 @@ func (n *newPolicyText) show() error {
 	if n.policy == nil {
 		return nil
 	}
-	for _, f := range n.policy.Lint() {
+	for _, f := range n.policy.Lint(knownIssuers()) {
 		if f.Rule == "" {
 			n.note("%s", f.Text)
 		}
