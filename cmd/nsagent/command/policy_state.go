@@ -24,26 +24,55 @@ func (e *env) policyRows(st *pb.PolicyStatus, p socketpath.Paths) [][2]string {
 		state = "none in force: the limits of the profiles decide"
 	}
 	rows := [][2]string{{"policy", state}}
-	if text := e.draftState(st, p); text != "" {
-		rows = append(rows, [2]string{"", text})
+	switch e.draftState(st, p) {
+	case draftMalformed:
+		rows = append(rows, [2]string{"", p.PolicyFile + " is a draft that is not well formed:  nsagent policy check"})
+	case draftDiffers:
+		rows = append(rows, [2]string{"", p.PolicyFile + " differs from it, and does not count:  nsagent policy edit"})
 	}
 	return rows
 }
 
-// draftState says how the draft differs from the policy in force; empty: it does not, or
-// there is none.
+// What the draft is beside the policy in force, as statusJSON says it.
+const (
+	draftNone      = "none"
+	draftSame      = "same"
+	draftDiffers   = "differs"
+	draftMalformed = "malformed"
+)
+
+// draftState says how the draft differs from the policy in force.
 func (e *env) draftState(st *pb.PolicyStatus, p socketpath.Paths) string {
 	if _, err := os.Lstat(p.PolicyFile); errors.Is(err, fs.ErrNotExist) {
-		return ""
+		return draftNone
 	}
 	draft, text, err := e.readDraftPolicy("")
 	if err != nil {
-		return p.PolicyFile + " is a draft that is not well formed:  nsagent policy check"
+		return draftMalformed
 	}
 	if text, err = e.withFiles(draft, text); err == nil {
 		if sum := sha256.Sum256([]byte(text)); hex.EncodeToString(sum[:]) == st.GetSha256() {
-			return ""
+			return draftSame
 		}
 	}
-	return p.PolicyFile + " differs from it, and does not count:  nsagent policy edit"
+	return draftDiffers
+}
+
+// statusJSON is the status for programs, with the draft beside the policy in force.
+type statusJSON struct {
+	pb.StatusJSON
+	Policy *policyJSON `json:"policy"`
+}
+
+type policyJSON struct {
+	pb.PolicyJSON
+	Draft string `json:"draft"`
+}
+
+func (e *env) statusForm(r *pb.StatusResponse, p socketpath.Paths) statusJSON {
+	s := statusJSON{StatusJSON: r.JSON()}
+	if s.StatusJSON.Policy != nil {
+		s.Policy = &policyJSON{*s.StatusJSON.Policy, e.draftState(r.GetPolicy(), p)}
+	}
+	return s
 }

@@ -33,12 +33,12 @@ func runStatus(ctx context.Context, e *env) error {
 		if err != nil {
 			return err
 		}
-		if e.json() {
-			return e.printJSON(r.JSON())
-		}
 		p, err := e.paths()
 		if err != nil {
 			return err
+		}
+		if e.json() {
+			return e.printJSON(e.statusForm(r, p))
 		}
 		var profiles *pb.ListProfilesResponse
 		if !r.GetLocked() && r.GetBundle() == nil {
