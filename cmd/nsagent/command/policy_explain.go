@@ -110,7 +110,15 @@ func runPolicyExplain(ctx context.Context, e *env, o explainOptions, args []stri
 		}
 	}
 	d, steps := p.Explain(at)
-	return e.printExplanation(p, d, steps)
+	return e.printExplanation(p, d, steps, besideRules(at, d)...)
+}
+
+// besideRules says what else the agent looks at before it does what the rules do not deny.
+func besideRules(at policy.Attempt, d policy.Decision) []string {
+	if at.Grant == "" || d.Effect == policy.Deny {
+		return nil
+	}
+	return []string{"the grant's own limits are not looked at here; see them:  nsagent grant show " + at.Grant}
 }
 
 // foreignHost says why the profile signs nothing for the host of an attempt, which the
@@ -207,7 +215,8 @@ type ruleStepJSON struct {
 	Why   string `json:"why"`
 }
 
-func (e *env) printExplanation(p *policy.Policy, d policy.Decision, steps []policy.Step) error {
+// printExplanation prints what decides, and notes on what is not of the rules.
+func (e *env) printExplanation(p *policy.Policy, d policy.Decision, steps []policy.Step, notes ...string) error {
 	why := ""
 	switch {
 	case d.Err != nil:
@@ -229,7 +238,11 @@ func (e *env) printExplanation(p *policy.Policy, d policy.Decision, steps []poli
 			Place  int            `json:"place"`
 			Why    string         `json:"why"`
 			Passed []ruleStepJSON `json:"passed"`
-		}{"nsagent.policy-explain/v1", d.Effect, d.Rule, d.Index + 1, why, passed})
+			Notes  []string       `json:"notes"`
+		}{"nsagent.policy-explain/v1", d.Effect, d.Rule, d.Index + 1, why, passed, orEmpty(notes)})
+	}
+	for _, n := range notes {
+		e.note("%s", n)
 	}
 	for _, s := range steps {
 		if err := e.print(fmt.Sprintf("%5d  %s: %s", s.Index+1, s.Rule, s.Why)); err != nil {
