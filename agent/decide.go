@@ -195,7 +195,7 @@ func (u *use) event(p *live, now time.Time) audit.Event {
 		e.Profile, e.Account, e.Kind = p.Name, p.Account, p.Auth
 	}
 	if u.target != nil {
-		e.Host, e.Path = u.target.Host(), u.target.Path()
+		e.Host, e.Path, e.RESTlet = u.target.Host(), u.target.Path(), policy.Script(u.target.Path(), u.target.RawQuery())
 	}
 	if u.approval != "" {
 		e.Detail = "approval=" + u.approval

@@ -105,6 +105,9 @@ type Event struct {
 	// Path is the escaped path as signed; at most 256 bytes. A query or fragment that
 	// comes with it is dropped: queries may hold personal data.
 	Path string
+	// RESTlet is the RESTlet that Path is for, as "script/deploy": ids or names of at most
+	// 63 letters, digits, "_" and "-". Anything else is left out.
+	RESTlet string
 	// UID and PID identify the process that asked; -1 if not known.
 	UID, PID int
 	// Exe is the executable of that process; at most 256 bytes. It is evidence, not
@@ -130,6 +133,8 @@ const (
 	maxMethod  = 32
 	maxHost    = 255
 	maxPath    = 256
+	maxRESTlet = 2*maxScript + len("/")
+	maxScript  = 63
 	maxExe     = 256
 	maxGrant   = 32
 	maxRule    = 64

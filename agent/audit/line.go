@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -67,6 +68,7 @@ func appendBody(dst []byte, e *Event) []byte {
 	dst = appendField(dst, `,"method":"`, e.Method, maxMethod)
 	dst = appendField(dst, `,"host":"`, e.Host, maxHost)
 	dst = appendField(dst, `,"path":"`, pathOnly(e.Path), maxPath)
+	dst = appendField(dst, `,"restlet":"`, restletOnly(e.RESTlet), maxRESTlet)
 	dst = append(dst, `,"uid":`...)
 	dst = strconv.AppendInt(dst, int64(max(e.UID, -1)), 10)
 	dst = append(dst, `,"pid":`...)
@@ -105,6 +107,26 @@ func pathOnly(s string) string {
 		}
 	}
 	return s
+}
+
+// restletOnly returns s where it names a RESTlet, and "" where it does not: nothing else of a
+// query comes into the log.
+func restletOnly(s string) string {
+	if script, deploy, _ := strings.Cut(s, "/"); !namesScript(script) || !namesScript(deploy) {
+		return ""
+	}
+	return s
+}
+
+func namesScript(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxScript
 }
 
 // appendTime does what AppendFormat with the layout 2006-01-02T15:04:05.000000Z would,

@@ -15,9 +15,9 @@ type Entry struct {
 	Time time.Time
 	// The texts are as Event describes them. Event may be one that this release does
 	// not know.
-	Event, Outcome, Reason, Profile, Account, Kind, Method, Host, Path string
-	UID, PID                                                           int
-	Exe, Grant, Rule, Detail                                           string
+	Event, Outcome, Reason, Profile, Account, Kind, Method, Host, Path, RESTlet string
+	UID, PID                                                                    int
+	Exe, Grant, Rule, Detail                                                    string
 	// Prev is the hash of the entry before.
 	Prev Hash
 }
@@ -26,7 +26,7 @@ type Entry struct {
 func (e Entry) AppendLine(dst []byte) []byte {
 	body := appendBody(nil, &Event{
 		Time: e.Time, Event: e.Event, Outcome: e.Outcome, Reason: e.Reason, Profile: e.Profile,
-		Account: e.Account, Kind: e.Kind, Method: e.Method, Host: e.Host, Path: e.Path,
+		Account: e.Account, Kind: e.Kind, Method: e.Method, Host: e.Host, Path: e.Path, RESTlet: e.RESTlet,
 		UID: e.UID, PID: e.PID, Exe: e.Exe, Grant: e.Grant, Rule: e.Rule, Detail: e.Detail,
 	})
 	return appendLine(dst, e.Seq, body, &e.Prev)
@@ -50,12 +50,12 @@ func ParseLine(line []byte) (Entry, error) {
 
 // view is a parsed line whose texts still lie in the line, escaped.
 type view struct {
-	seq                                                                uint64
-	time                                                               time.Time
-	event, outcome, reason, profile, account, kind, method, host, path []byte
-	uid, pid                                                           int
-	exe, grant, rule, detail                                           []byte
-	prev                                                               Hash
+	seq                                                                         uint64
+	time                                                                        time.Time
+	event, outcome, reason, profile, account, kind, method, host, path, restlet []byte
+	uid, pid                                                                    int
+	exe, grant, rule, detail                                                    []byte
+	prev                                                                        Hash
 }
 
 func (v *view) entry() Entry {
@@ -63,7 +63,7 @@ func (v *view) entry() Entry {
 		Seq: v.seq, Time: v.time, Event: string(v.event), Outcome: string(v.outcome),
 		Reason: unescape(v.reason), Profile: unescape(v.profile), Account: unescape(v.account),
 		Kind: unescape(v.kind), Method: unescape(v.method), Host: unescape(v.host),
-		Path: unescape(v.path), UID: v.uid, PID: v.pid, Exe: unescape(v.exe), Grant: unescape(v.grant), Rule: unescape(v.rule),
+		Path: unescape(v.path), RESTlet: string(v.restlet), UID: v.uid, PID: v.pid, Exe: unescape(v.exe), Grant: unescape(v.grant), Rule: unescape(v.rule),
 		Detail: unescape(v.detail), Prev: v.prev,
 	}
 }
@@ -96,6 +96,10 @@ func parse(line []byte) (v view, err error) {
 	v.path = c.text("path", `,"path":"`, maxPath)
 	if bytes.ContainsAny(v.path, "?#") {
 		c.fail("path")
+	}
+	v.restlet = c.text("restlet", `,"restlet":"`, maxRESTlet)
+	if v.restlet != nil && restletOnly(string(v.restlet)) == "" {
+		c.fail("restlet")
 	}
 	c.literal("uid", `,"uid":`)
 	v.uid = c.id("uid")

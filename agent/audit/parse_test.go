@@ -13,7 +13,7 @@ import (
 // golden is every field at once; each byte of the format is fixed by it.
 const golden = `{"seq":7,"time":"2026-11-22T20:10:42.000120Z","event":"connect-password","outcome":"denied",` +
 	`"reason":"NSA-READONLY","profile":"acme-prod","account":"1234567_SB1","kind":"tba","method":"POST",` +
-	`"host":"1234567-sb1.suitetalk.api.netsuite.com","path":"/services/rest/record/v1/customer","uid":1000,` +
+	`"host":"1234567-sb1.suitetalk.api.netsuite.com","path":"/services/rest/record/v1/customer","restlet":"customscript_a-B/2","uid":1000,` +
 	`"pid":4242,"exe":"/opt/Jürgen \"x\"/a\\b","grant":"g_aebagbafaydqqcikbmga2dqpca","rule":"nightly load","detail":"idle","prev":"` + zeros + "\"}\n"
 
 const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -21,7 +21,7 @@ const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 var goldenEntry = Entry{
 	Seq: 7, Time: time.Date(2026, 11, 22, 20, 10, 42, 120_000, time.UTC), Event: EventConnectPassword,
 	Outcome: OutcomeDenied, Reason: "NSA-READONLY", Profile: "acme-prod", Account: "1234567_SB1", Kind: "tba",
-	Method: "POST", Host: "1234567-sb1.suitetalk.api.netsuite.com", Path: "/services/rest/record/v1/customer",
+	Method: "POST", Host: "1234567-sb1.suitetalk.api.netsuite.com", Path: "/services/rest/record/v1/customer", RESTlet: "customscript_a-B/2",
 	UID: 1000, PID: 4242, Exe: `/opt/Jürgen "x"/a\b`, Grant: "g_aebagbafaydqqcikbmga2dqpca", Rule: "nightly load", Detail: "idle",
 }
 
@@ -91,6 +91,12 @@ func TestParseIsStrict(t *testing.T) {
 		"text not closed":          edit(`idle"`, `idle`),
 		"query in path":            edit(`/v1/customer`, `/v1/customer?q`),
 		"fragment in path":         edit(`/v1/customer`, `/v1/customer#q`),
+		"RESTlet empty":            edit(`customscript_a-B/2`, ``),
+		"RESTlet without deploy":   edit(`customscript_a-B/2`, `customscript_a-B`),
+		"RESTlet of three":         edit(`customscript_a-B/2`, `a/b/2`),
+		"RESTlet with a query":     edit(`customscript_a-B/2`, `a/2&x=1`),
+		"RESTlet too long":         edit(`customscript_a-B/2`, strings.Repeat("s", maxScript+1)+"/2"),
+		"RESTlet escaped":          edit(`customscript_a-B/2`, `a\\b/2`),
 		"kind too long":            edit(`tba`, strings.Repeat("t", maxKind+1)),
 		"path too long":            edit(`/services`, "/"+strings.Repeat("s", maxPath)),
 		"line too long":            edit(`tba`, strings.Repeat("t", MaxLine)),
@@ -205,10 +211,11 @@ func FuzzParseLine(f *testing.F) {
 // FuzzEvent puts arbitrary texts into an event: what is written must parse, in one line.
 func FuzzEvent(f *testing.F) {
 	f.Add("acme", "/a?b", `"`, "\\", int64(0), 0)
+	f.Add("acme", "customscript_a/2", "h", "/a", int64(0), 0)
 	f.Add("\n", "\xff", "\u202e", strings.Repeat("é", 300), int64(-1), -5)
 	f.Fuzz(func(t *testing.T, profile, path, host, exe string, nano int64, uid int) {
 		body := appendBody(nil, &Event{
-			Time: time.Unix(0, nano), Event: EventSign, Outcome: OutcomeFailed, Profile: profile, Path: path,
+			Time: time.Unix(0, nano), Event: EventSign, Outcome: OutcomeFailed, Profile: profile, Path: path, RESTlet: path,
 			Host: host, Exe: exe, Grant: profile, Rule: exe, Detail: profile + path, Kind: host, Account: exe, Method: path, Reason: exe, UID: uid, PID: uid,
 		})
 		line := appendLine(nil, 1, body, &Hash{})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -216,6 +217,31 @@ func TestSecondImplementationOnExports(t *testing.T) {
 		}
 		for _, trust := range []Trust{{}, {Keys: startsOf(all)}, {Keys: startsOf(all)[:1]}, {Held: all[1:2]}} {
 			python.both(t, place, trust)
+		}
+	}
+}
+
+// TestSecondImplementationOnEveryField: both read a line with every key, and refuse the same.
+func TestSecondImplementationOnEveryField(t *testing.T) {
+	python := startSecond(t)
+	e := goldenEntry
+	e.Seq, e.Prev = 1, Head{}.before()
+	good := string(e.AppendLine(nil))
+	for old, new := range map[string]string{
+		"": "", "_a-B/2": "/2", "customscript_a-B/2": "a/b/2", "B/2": "B/2?", `"restlet":"customscript_a-B/2",`: "", "a-B": strings.Repeat("b", maxScript),
+		"nightly load": strings.Repeat("r", maxRule+1), "pca\"": "pcaaaaaa\"", `"rule":"nightly load",`: "", `"grant":"`: `"grant":"g`,
+	} {
+		dir := newDir(t)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		line := []byte(strings.Replace(good, old, new, 1))
+		if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), line, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ParseLine(line)
+		if r := python.both(t, dir, Trust{}); r.OK != (err == nil) {
+			t.Errorf("%q to %q: got %+v, and of the line %v", old, new, r, err)
 		}
 	}
 }

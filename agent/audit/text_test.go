@@ -44,7 +44,7 @@ func TestTextsCannotBreakOut(t *testing.T) {
 			dir := newDir(t)
 			l := mustOpen(t, dir)
 			e := use(1)
-			e.Reason, e.Profile, e.Account, e.Kind, e.Method, e.Host, e.Path, e.Exe, e.Grant, e.Rule, e.Detail = s, s, s, s, s, s, s, s, s, s, s
+			e.Reason, e.Profile, e.Account, e.Kind, e.Method, e.Host, e.Path, e.RESTlet, e.Exe, e.Grant, e.Rule, e.Detail = s, s, s, s, s, s, s, s, s, s, s, s
 			mustAppend(t, l, 1)
 			if _, err := l.Append(e); err != nil {
 				t.Fatal(err)
@@ -91,6 +91,9 @@ func TestTextsCannotBreakOut(t *testing.T) {
 			if strings.ContainsAny(got.Path, "?#") || len(got.Path) > maxPath {
 				t.Errorf("path: %q", got.Path)
 			}
+			if got.RESTlet != "" {
+				t.Errorf("RESTlet: %q", got.RESTlet)
+			}
 		})
 	}
 }
@@ -135,6 +138,29 @@ func TestQueriesAreLeftOut(t *testing.T) {
 		}
 		if got := wantGood(t, dir, 1)[0].Path; got != want {
 			t.Errorf("path %q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Of a query the log has which RESTlet was meant, and nothing else.
+func TestNamesOfRESTlets(t *testing.T) {
+	long := strings.Repeat("s", maxScript)
+	for in, good := range map[string]bool{
+		"1/2": true, "customscript_Load-1/customdeploy1": true, "az/AZ": true, "09/_-": true, long + "/" + long: true,
+		"": false, "1": false, "1/": false, "/1": false, "/": false, "1/2/3": false, "1/2&email=a": false, "a@b/1": false, "1/a b": false, "1/%31": false,
+		"1/é": false, "1/2\n": false, long + "s/1": false, "1/s" + long: false,
+	} {
+		dir := newDir(t)
+		l := mustOpen(t, dir)
+		e := use(1)
+		e.RESTlet = in
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, l)
+		want := map[bool]string{true: in}[good]
+		if got := wantGood(t, dir, 1)[0].RESTlet; got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }

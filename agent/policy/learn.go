@@ -14,6 +14,8 @@ type Seen struct {
 	Profile, Environment string
 	Kind                 Kind
 	Method, Path         string
+	// Script is the RESTlet that the request was for, as in Attempt; empty: not known.
+	Script string
 	// Exe is the program that asked; empty: not known.
 	Exe string
 	// Grant is the grant of the unlock token that it was asked with; empty: none.
@@ -22,7 +24,8 @@ type Seen struct {
 
 // Learn returns the text of a policy that allows what was seen and little more: a rule
 // for each profile, program and grant, in which ids in paths are "*". What a rule could not say
-// is left out and named in a comment, and so are RESTlets. The text is a proposal for a person to read.
+// is left out and named in a comment, and so is a RESTlet that the log does not name. The text is
+// a proposal for a person to read.
 func Learn(seen []Seen) string {
 	type key struct{ profile, environment, exe, grant string }
 	var order []key
@@ -100,8 +103,8 @@ func plainGrant(s string) bool {
 	return err == nil && !strings.Contains(s, "*")
 }
 
-// restlet reports whether s is a request for a RESTlet. The log does not say for which,
-// and a rule with its path would allow all of them.
+// restlet reports whether s is a request for a RESTlet. Where the log does not say for which, a
+// rule with its path would allow all of them.
 func (s *Seen) restlet() bool { return strings.EqualFold(s.Path, RESTletPath) }
 
 // operation returns the entry of what that allows s.
@@ -117,6 +120,9 @@ func (s *Seen) operation() (string, bool) {
 	}
 	if s.Method == "POST" && s.Path == SuiteQLPath {
 		return "suiteql", true
+	}
+	if script, deploy, _ := strings.Cut(s.Script, "/"); s.Path == RESTletPath && namesScript(script) && namesScript(deploy) {
+		return "restlet " + s.Script, true
 	}
 	if s.restlet() || !plainMethod(s.Method) || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
 		return "", false

@@ -33,6 +33,34 @@ func TestLearnedRequests(t *testing.T) {
 	}
 }
 
+// What is learned of a RESTlet is which it was, where the log says so in a form that a rule has.
+func TestLearnedRESTlets(t *testing.T) {
+	for script, want := range map[string]string{
+		"12/1": "restlet 12/1", "customscript_load/customdeploy1": "restlet customscript_load/customdeploy1", "": "", "12": "", "012/1": "", "12/1*": "", "1/2/3": "", "_a/1": "", "a/-": "",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			s := Seen{Profile: "acme", Environment: "production", Kind: KindSign, Method: method, Path: RESTletPath, Script: script, Exe: "/a"}
+			text := Learn([]Seen{s})
+			p, err := Parse(text)
+			if err != nil || (want == "") != strings.Contains(text, "restlet SCRIPT/DEPLOY") {
+				t.Errorf("%s %q: got %v of\n%s", method, script, err, text)
+				continue
+			}
+			got := ""
+			if len(p.Rules) == 1 {
+				got = joined(p.Rules[0].What)
+			}
+			if got != want {
+				t.Errorf("%s %q: got %q, want %q", method, script, got, want)
+			}
+		}
+		other := Seen{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: "GET", Path: "/a", Script: script}
+		if got, _ := other.operation(); got != "GET /a" {
+			t.Errorf("%q at another path: got %q", script, got)
+		}
+	}
+}
+
 // A rule names the program that asked, or says that it is for any.
 func TestLearnedPrograms(t *testing.T) {
 	long := func(n int) string { return "/" + strings.Repeat("a", n-1) }

@@ -230,13 +230,13 @@ func TestDiffTellsWhatWidens(t *testing.T) {
 
 func TestLearn(t *testing.T) {
 	text := Learn([]Seen{
-		{"acme-prod", "production", KindSign, "GET", "/services/rest/record/v1/customer/123", "/usr/bin/python3", ""},
-		{"acme-prod", "production", KindSign, "GET", "/services/rest/record/v1/customer/124", "/usr/bin/python3", ""},
-		{"acme-prod", "production", KindSign, "POST", SuiteQLPath, "/usr/bin/python3", ""},
-		{"acme-prod", "production", KindConnectPassword, "", "", "/usr/bin/isql", ""},
-		{"acme-sb", "sandbox", KindPassport, "", "", "/tmp/x (deleted)", ""},
-		{"acme-sb", "sandbox", KindSend, "GET", "/a/../b", "", ""},
-		{"acme-sb", "sandbox", "raw\n", "GET", "/", "", ""},
+		{"acme-prod", "production", KindSign, "GET", "/services/rest/record/v1/customer/123", "", "/usr/bin/python3", ""},
+		{"acme-prod", "production", KindSign, "GET", "/services/rest/record/v1/customer/124", "", "/usr/bin/python3", ""},
+		{"acme-prod", "production", KindSign, "POST", SuiteQLPath, "", "/usr/bin/python3", ""},
+		{"acme-prod", "production", KindConnectPassword, "", "", "", "/usr/bin/isql", ""},
+		{"acme-sb", "sandbox", KindPassport, "", "", "", "/tmp/x (deleted)", ""},
+		{"acme-sb", "sandbox", KindSend, "GET", "/a/../b", "", "", ""},
+		{"acme-sb", "sandbox", "raw\n", "GET", "/", "", "", ""},
 	})
 	p, err := Parse(text)
 	if err != nil {
@@ -262,7 +262,7 @@ func TestLearnedAllows(t *testing.T) {
 		attempts := rapid.SliceOfN(rapid.Custom(anyRuleAttempt), 0, 70).Draw(t, "attempts")
 		var seen []Seen
 		for _, a := range attempts {
-			seen = append(seen, Seen{a.Profile, a.Environment, a.Kind, a.Method, a.Path, a.Evidence.Exe, a.Grant})
+			seen = append(seen, Seen{a.Profile, a.Environment, a.Kind, a.Method, a.Path, a.Script, a.Evidence.Exe, a.Grant})
 		}
 		text := Learn(seen)
 		p, err := Parse(text)

@@ -69,7 +69,7 @@ def check_time(text):
 
 FORBIDDEN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"
 LIMITS = {"reason": 48, "profile": 64, "account": 64, "kind": 32, "method": 32,
-          "host": 255, "path": 256, "exe": 256, "detail": 200}
+          "host": 255, "path": 256, "exe": 256, "grant": 32, "rule": 64, "detail": 200}
 
 
 def text(name):
@@ -80,8 +80,9 @@ ENTRY = re.compile(
     r'\{"seq":(?P<seq>[1-9][0-9]*),"time":"(?P<time>[^"]*)"'
     r',"event":"(?P<event>[a-z0-9]+(?:[.-][a-z0-9]+)*)","outcome":"(?:ok|denied|failed)"'
     + "".join(text(n) for n in ("reason", "profile", "account", "kind", "method", "host", "path"))
+    + r'(?:,"restlet":"[A-Za-z0-9_-]{1,63}/[A-Za-z0-9_-]{1,63}")?'
     + r',"uid":(?:-1|0|[1-9][0-9]*),"pid":(?:-1|0|[1-9][0-9]*)'
-    + text("exe") + text("detail")
+    + "".join(text(n) for n in ("exe", "grant", "rule", "detail"))
     + r',"prev":"(?P<prev>[0-9a-f]{64})"\}\n')
 
 

@@ -28,7 +28,7 @@ func newPolicyLearn(e *env) *cobra.Command {
 or wanted approved by somebody who did not answer. With --used it has rules for
 what was allowed as well, which is a start for a first policy. It is a proposal:
 read it, and narrow it.
-RESTlets are left out, since the log does not say which was called. It needs no
+A RESTlet is left out where the log does not say which was called. It needs no
 agent. -p picks a profile.`,
 		Example: "  nsagent policy learn --since 7d\n  nsagent policy learn --used -p acme-sb1",
 		Args:    takes(),
@@ -84,7 +84,7 @@ func (o learnOptions) learn(x audit.Entry) (policy.Seen, bool) {
 	if err != nil {
 		return policy.Seen{}, false
 	}
-	return policy.Seen{Profile: x.Profile, Environment: account.Environment(), Kind: kind, Method: x.Method, Path: x.Path, Exe: x.Exe, Grant: x.Grant}, true
+	return policy.Seen{Profile: x.Profile, Environment: account.Environment(), Kind: kind, Method: x.Method, Path: x.Path, Script: x.RESTlet, Exe: x.Exe, Grant: x.Grant}, true
 }
 
 // byPolicy reports whether an entry is of a use that a policy has denied, or wanted approved
