@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsagent/nsagent/agent/supervise"
 	"github.com/nsagent/nsagent/client"
+	"github.com/nsagent/nsagent/internal/tokenenv"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
@@ -45,7 +47,9 @@ type manager struct {
 // managerTime bounds one command of it.
 const managerTime = 30 * time.Second
 
+// findManager looks for it. Nothing that is started from then on is given an unlock token.
 func findManager(ctx context.Context) manager {
+	leaveTokens()
 	path, err := exec.LookPath("systemctl")
 	if err != nil {
 		return manager{}
@@ -53,6 +57,15 @@ func findManager(ctx context.Context) manager {
 	m := manager{systemctl: path, answers: true}
 	m.answers = m.do(ctx, "show-environment") == nil
 	return m
+}
+
+// leaveTokens keeps tokens of both kinds, which the command does not use, from the programs that
+// it starts: by the environment, and by a descriptor that NSAGENT_TOKEN_FD may name.
+func leaveTokens() {
+	for _, kind := range []tokenenv.Kind{tokenenv.UnlockToken(), tokenenv.IDToken()} {
+		_, _ = kind.Take() // what is wrong with them is of no matter here
+	}
+	supervise.KeepDescriptors()
 }
 
 // do gives one command.

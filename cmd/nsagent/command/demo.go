@@ -47,6 +47,7 @@ func runDemo(ctx context.Context, e *env) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
 	begin := time.Now()
+	leaveTokens()
 	w, err := newDemoWorld()
 	if err != nil {
 		return fmt.Errorf("preparing the demo: %w", err)
