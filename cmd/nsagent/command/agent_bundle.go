@@ -2,7 +2,6 @@ package command
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +59,7 @@ func bundleToServe(file string) (flags bundleFlags, inputs []*os.File, err error
 	if err != nil {
 		return flags, nil, err
 	}
-	flags.sum = sha256.Sum256(text)
+	flags.grant = grantIn(text)
 	if flags.file, err = absolute(file); err != nil {
 		return flags, nil, err
 	}
@@ -95,9 +94,9 @@ func readBundle(file string) ([]byte, error) {
 
 // bundleFlags are what the process that serves a bundle is told.
 type bundleFlags struct {
-	file    string            // absolute
-	sum     [sha256.Size]byte // of its text, where this process has read it
-	idToken bool              // the descriptor of an ID token follows that of the unlock token
+	file    string // absolute
+	grant   string // the name that it says, unchecked, where this process has read it; empty: none
+	idToken bool   // the descriptor of an ID token follows that of the unlock token
 }
 
 // args returns them as arguments.

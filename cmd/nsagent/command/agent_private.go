@@ -30,8 +30,8 @@ const (
 // privateAgent is an agent that serves a bundle to one command, and ends with it.
 type privateAgent struct {
 	dir, socket string
-	held        *os.File // dir, locked: this process lives
-	turn        *atomicfile.Guard
+	held        *os.File          // dir, locked: this process lives
+	turn        *atomicfile.Guard // nil: nobody else has to wait
 	process     *os.Process
 	ended       <-chan error
 }
@@ -57,11 +57,13 @@ func (e *env) startPrivate(ctx context.Context, bundle string) (*privateAgent, e
 	}
 	clearPrivate(p.RuntimeDir)
 	a := &privateAgent{}
-	if a.turn, err = e.turnToServe(ctx, p, flags); err != nil {
-		return nil, err
+	if flags.grant != "" { // else the agent says what is wrong with the file
+		if a.turn, err = e.turnToServe(ctx, p, flags.grant); err != nil {
+			return nil, err
+		}
 	}
 	if a.dir, err = os.MkdirTemp(p.RuntimeDir, privatePrefix); err != nil {
-		a.turn.Unlock()
+		a.giveUpTurn()
 		return nil, agentFailure("the agent cannot be started", err)
 	}
 	if a.held, err = hold(a.dir); err != nil {
@@ -118,7 +120,13 @@ func (a *privateAgent) stop() {
 	}
 	_ = os.RemoveAll(a.dir)
 	_ = a.held.Close() // of nil it does nothing
-	a.turn.Unlock()
+	a.giveUpTurn()
+}
+
+func (a *privateAgent) giveUpTurn() {
+	if a.turn != nil {
+		a.turn.Unlock()
+	}
 }
 
 // hold locks a directory for as long as this process lives, or until the file is closed; by a

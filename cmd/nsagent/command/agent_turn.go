@@ -2,10 +2,9 @@ package command
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
@@ -14,41 +13,70 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// turnNotice is how long a turn is waited for before that is said.
-const turnNotice = time.Second
+const (
+	// turnNotice is how long a turn is waited for before that is said.
+	turnNotice = time.Second
+	// turnTime is how long a turn is waited for.
+	turnTime = 5 * time.Minute
+)
 
-// turnToServe waits until no other exec of this user serves this bundle: one agent at a time
-// counts its uses and writes its log. The caller gives the turn up.
-func (e *env) turnToServe(ctx context.Context, p socketpath.Paths, bundle bundleFlags) (*atomicfile.Guard, error) {
-	if err := socketpath.EnsureDir(p.StateDir); err != nil {
+// turnToServe waits until no other exec of this user serves the bundle of this grant: one agent
+// at a time counts its uses and writes its log, beside which the lock is. The caller gives the
+// turn up.
+func (e *env) turnToServe(ctx context.Context, p socketpath.Paths, grant string) (*atomicfile.Guard, error) {
+	dir := filepath.Join(p.StateDir, "bundles", grant)
+	if err := socketpath.EnsureDir(dir); err != nil {
 		return nil, agentFailure("the agent cannot be started", err)
 	}
-	wait, cancel := context.WithCancel(ctx)
-	defer cancel()
-	inside := insidePrivate(p)
-	if inside {
-		cancel() // the one that is waited for waits for this one
-	} else {
-		notice := time.AfterFunc(turnNotice, func() {
-			e.note("waiting for another nsagent exec of this bundle to end; to serve many:  nsagent agent start --bundle FILE")
-		})
-		defer notice.Stop()
+	lock := filepath.Join(dir, "exec")
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	turn, err := atomicfile.Lock(now, lock)
+	if errors.Is(err, atomicfile.ErrBusy) && ctx.Err() == nil {
+		if servesGrant(ctx, p, grant) { // it waits for this program to end
+			return nil, &client.Error{Code: pb.CodeRunning, Message: "this bundle is served already", Why: "this program was run by the nsagent exec that serves it", Next: "use that one:  leave  exec --bundle  out here"}
+		}
+		turn, err = e.awaitTurn(ctx, lock)
 	}
-	turn, err := atomicfile.Lock(wait, filepath.Join(p.StateDir, "exec-"+hex.EncodeToString(bundle.sum[:8])))
 	switch {
 	case err == nil:
 		return turn, nil
-	case inside && errors.Is(err, atomicfile.ErrBusy):
-		return nil, &client.Error{Code: pb.CodeRunning, Message: "this bundle is served already", Why: "this program was run by the nsagent exec that serves it", Next: "use that one:  leave  exec --bundle  out here"}
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case errors.Is(err, atomicfile.ErrBusy):
+		return nil, &client.Error{
+			Code: pb.CodeRunning, Message: "this bundle is served already", Why: fmt.Sprintf("another nsagent exec works with it, and did not end within %d minutes", turnTime/time.Minute),
+			Next: "serve many programs by one agent:  nsagent agent start --bundle FILE",
+		}
 	default:
 		return nil, agentFailure("the agent cannot be started", err)
 	}
 }
 
-// insidePrivate reports whether this process was run by an exec that serves a bundle.
-func insidePrivate(p socketpath.Paths) bool {
-	rel, err := filepath.Rel(p.RuntimeDir, p.Agent)
-	return p.SocketNamed && err == nil && strings.HasPrefix(rel, privatePrefix)
+// awaitTurn waits for a lock that another exec has, and says so.
+func (e *env) awaitTurn(ctx context.Context, lock string) (*atomicfile.Guard, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTime)
+	defer cancel()
+	notice := time.AfterFunc(turnNotice, func() {
+		e.note("waiting for another nsagent exec of this bundle to end, for %d minutes at most; to serve many:  nsagent agent start --bundle FILE", turnTime/time.Minute)
+	})
+	defer notice.Stop()
+	return atomicfile.Lock(ctx, lock)
+}
+
+// servesGrant reports whether the agent at a socket that somebody named, as exec does for its
+// program, serves the bundle of this grant.
+func servesGrant(ctx context.Context, p socketpath.Paths, grant string) bool {
+	if !p.SocketNamed {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, quickTime)
+	defer cancel()
+	c, err := client.Dial(ctx, client.WithSocket(p.Agent), client.WithoutUnlockToken())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = c.Close() }()
+	st, err := c.Status(ctx)
+	return err == nil && st.GetBundle().GetGrant() == grant
 }

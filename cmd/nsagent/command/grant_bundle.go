@@ -61,7 +61,12 @@ func grantOfBundle(path string) string {
 	if err != nil {
 		return ""
 	}
-	grant, err := bundle.GrantOf(b)
+	return grantIn(b)
+}
+
+// grantIn is grantOfBundle for what is in a file.
+func grantIn(text []byte) string {
+	grant, err := bundle.GrantOf(text)
 	if err != nil {
 		return ""
 	}
