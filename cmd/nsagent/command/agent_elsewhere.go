@@ -86,18 +86,19 @@ func (e *env) namedBy(p socketpath.Paths) string {
 }
 
 // onlyForUse refuses to manage at a socket that somebody named and that has none to manage
-// beside it: that of a grant, or of a program of exec. The agent is there, and whoever is
-// restricted to such a socket is not sent to a wider one.
+// beside it: mostly that of a grant, or of a program of exec. The agent is there, and whoever is
+// restricted to such a socket is not sent to a wider one. Where the one to manage was named as
+// well, the call says what is wrong with that.
 func (e *env) onlyForUse(ctx context.Context, p socketpath.Paths) error {
-	if _, err := os.Lstat(p.Admin); !p.SocketNamed || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(p.Admin); !p.SocketNamed || e.getenv("NSAGENT_ADMIN_SOCK") != "" || !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if _, err := agentPID(ctx, p.Agent); err != nil {
 		return nil //nolint:nilerror // nobody is there, which is for the call to say
 	}
 	return &client.Error{
-		Code: pb.CodeAgent, Message: "nothing can be managed from here", Why: "the socket that " + e.namedBy(p) + " names is for one program, or one grant",
-		Next: "leave it to whoever owns the vault, outside of  nsagent exec",
+		Code: pb.CodeAgent, Message: "nothing can be managed from here", Why: "no admin.sock is beside the socket that " + e.namedBy(p) + " names, as with that of a grant or of exec",
+		Next: "leave it to whoever owns the vault; if there is one elsewhere:  NSAGENT_ADMIN_SOCK=PATH",
 	}
 }
 
@@ -109,9 +110,13 @@ func (e *env) namedInVain(p socketpath.Paths, err error) error {
 	if e.socket != "" {
 		next = "leave --socket out, or start one there:  nsagent --socket " + shellQuote(p.Agent) + " agent start"
 	}
-	where := ", which "
-	if !strings.HasSuffix(f.Why, p.Agent) { // the one to manage
-		where = ", beside what "
+	where := ", which " + by + " names; that of a grant or of exec ends with it"
+	switch {
+	case strings.HasSuffix(f.Why, p.Agent):
+	case e.getenv("NSAGENT_ADMIN_SOCK") != "":
+		where, next = ", which NSAGENT_ADMIN_SOCK names", "name the one of the agent at "+p.Agent+":  NSAGENT_ADMIN_SOCK=PATH"
+	default: // the one to manage
+		where = ", beside what " + by + " names; that of a grant or of exec ends with it"
 	}
-	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + where + by + " names; that of a grant or of exec ends with it", Next: next}, err)
+	return errors.Join(&client.Error{Code: f.Code, Message: f.Message, Why: f.Why + where, Next: next}, err)
 }
