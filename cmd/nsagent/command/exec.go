@@ -119,7 +119,7 @@ func runExec(ctx context.Context, e *env, o execOptions, args []string) error {
 	}
 	if err != nil {
 		e.failureCode = execCannotRun
-		return cannotRun(args[0], err)
+		return cannotRun(args[0], path, err)
 	}
 	return exitCode(code)
 }

@@ -32,15 +32,16 @@ func (e *env) lookUp(name string) (string, error) {
 		return "", &client.Error{Code: pb.CodeNotFound, Message: fmt.Sprintf("no program %.80q", name), Why: "it is not there, or not in PATH", Next: next}
 	default:
 		e.failureCode = execCannotRun
-		return "", cannotRun(name, err)
+		return "", cannotRun(name, name, err)
 	}
 }
 
-// cannotRun says why the file of a program that is there cannot be run, and what helps.
-func cannotRun(name string, err error) error {
-	why, next := afterLast(err.Error(), ": "), "see:  ls -l "+shellQuote(oneLine(name))
-	quoted, interpreter := shellQuote(oneLine(name)), interpreterOf(name)
-	switch info, serr := os.Stat(name); {
+// cannotRun says why the file of a program that is there cannot be run, and what helps. path is
+// where its name was found.
+func cannotRun(name, path string, err error) error {
+	quoted, interpreter := shellQuote(oneLine(path)), interpreterOf(path)
+	why, next := afterLast(err.Error(), ": "), "see:  ls -l "+quoted
+	switch info, serr := os.Stat(path); {
 	case errors.Is(err, fs.ErrPermission) && serr == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 == 0:
 		why, next = "it is not marked as a program", "mark it:  chmod +x "+quoted
 	case errors.Is(err, unix.ENOEXEC) && interpreter == "":
