@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nsagent/nsagent/client"
@@ -99,9 +100,36 @@ func (b *bundleFile) finish(text []byte) error {
 		err = os.Rename(b.f.Name(), b.path)
 	}
 	if err != nil {
-		return bundleNotWritten(plain(err))
+		return bundleNotWritten(afterLast(err.Error(), ": "))
 	}
 	return nil
+}
+
+// withoutBundle returns the error of a bundle that was not written, with what became of its grant;
+// revoked is the error of revoking that.
+func withoutBundle(grant string, notWritten, revoked error) error {
+	f := failure(notWritten)
+	if revoked != nil {
+		f.Why += "; its grant goes on, as it was not revoked: " + failure(revoked).Message
+		f.Next = "end it:  nsagent grant revoke " + grant
+		return f
+	}
+	f.Why += "; its grant " + grant + " was revoked"
+	return f
+}
+
+// noteSigning says of the TBA profiles of a bundle what ends the use of it. M2M profiles have a
+// certificate of their own there, which ends with the grant.
+func (e *env) noteSigning(g *pb.Grant) {
+	var names []string
+	for _, p := range g.GetProfiles() {
+		if p.GetCertificateId() == "" {
+			names = append(names, p.GetName())
+		}
+	}
+	if len(names) > 0 {
+		e.note("what the bundle signs with %s counts at NetSuite until the token is revoked there, also once the grant has ended; give each runner a token of its own", strings.Join(names, ", "))
+	}
 }
 
 // noteReplaced says what became of the grant whose bundle was in the place of a new one.

@@ -139,9 +139,11 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 		defer token.Wipe()
 		if file != nil {
 			if err := file.finish(r.GetBundle()); err != nil {
-				return err
+				_, revoked := a.RevokeGrant(ctx, r.GetGrant().GetId(), false) // nobody gets its token
+				return withoutBundle(r.GetGrant().GetId(), err, revoked)
 			}
 			e.say("nsagent: wrote %s (encrypted; safe to commit; holds these profiles and the policy alone)", o.bundle)
+			e.noteSigning(r.GetGrant())
 			if file.replaced != "" {
 				e.noteReplaced(ctx, a, file.replaced)
 			}
