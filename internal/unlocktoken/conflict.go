@@ -28,6 +28,9 @@ func (g *Grant) Conflict(c Caveats) string {
 	}
 	for _, of := range lists() {
 		had := common(g.limits, of.list)
+		if had != nil && len(had) == 0 {
+			return fmt.Sprintf("the token can do nothing already, as its limits have no %s in common", of.name)
+		}
 		if meet := common(append(g.limits[:len(g.limits):len(g.limits)], more), of.list); meet != nil && len(meet) == 0 {
 			return fmt.Sprintf("of the %s the token allows %s, and not %s", of.name, listed(had), listed(of.list(more.Caveats)))
 		}

@@ -64,4 +64,10 @@ func TestConflict(t *testing.T) {
 	if got := grantOf(t, Caveats{NotAfter: now, Methods: []string{"GET", "PUT"}}, Caveats{Methods: []string{"PUT", "POST"}}).Conflict(Caveats{Methods: []string{"GET", "POST"}}); got != "of the methods the token allows PUT, and not GET, POST" {
 		t.Errorf("all blocks together: got %q", got)
 	}
+	none := grantOf(t, Caveats{NotAfter: now, Hosts: []string{"a.example"}}, Caveats{Hosts: []string{"b.example"}})
+	for _, more := range []Caveats{{Hosts: []string{"a.example"}}, {Methods: []string{"GET"}}} {
+		if got := none.Conflict(more); got != "the token can do nothing already, as its limits have no hosts in common" {
+			t.Errorf("of a token that can do nothing: got %q", got)
+		}
+	}
 }
