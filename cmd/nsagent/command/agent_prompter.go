@@ -82,6 +82,9 @@ type pinentryAsker struct {
 	fault   string // of the answer before
 }
 
+// span is once: a window has a yes and a no.
+func (k *pinentryAsker) span() (string, error) { return "once", nil }
+
 func (k *pinentryAsker) secret(why, name string) (secret.Bytes, error) {
 	b, err := k.dialog.Secret(k.arena, k.prompt(why, name+":"), maxPassphrase)
 	if err != nil {

@@ -111,7 +111,7 @@ func (e *env) attend(ctx context.Context) error {
 	if err := writeCard(t, screen{colours: colourful(e.getenv)}, r); err != nil {
 		return nil
 	}
-	return e.approveOwn(ctx, a, arena, t, id)
+	return e.approveOwn(ctx, a, arena, t, r)
 }
 
 // noteWaits says what a call waits for where nobody can be asked here.
@@ -215,8 +215,9 @@ func requestOf(all *pb.ListRequestsResponse, id string) *pb.ApprovalRequest {
 }
 
 // approveOwn asks at the terminal for the proof that approves a request of this process.
-func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, id string) error {
-	err := e.approveBy(ctx, a, arena, id, &terminalAsker{ctx, e, arena}, func(fault string) { fmt.Fprintln(t, fault+".") })
+func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Arena, t *term.TTY, r *pb.ApprovalRequest) error {
+	asks := &terminalAsker{ctx, e, arena, r.GetGrant() != "" || ownCaller(r).GetExe() != ""}
+	err := e.approveBy(ctx, a, arena, r.GetId(), asks, func(fault string) { fmt.Fprintln(t, fault+".") })
 	if ctx.Err() == nil && errors.Is(err, term.ErrInterrupted) {
 		return err
 	}
@@ -226,10 +227,13 @@ func (e *env) approveOwn(ctx context.Context, a *client.Admin, arena *secret.Are
 // approveBy has somebody who is asked approve a request, or deny it with a no. wrong is told
 // what was wrong with an answer; then it is asked again. The error is why there is no answer.
 func (e *env) approveBy(ctx context.Context, a *client.Admin, arena *secret.Arena, id string, asks asker, wrong func(fault string)) error {
+	span, err := asks.span()
 	for try := 1; ; try++ {
-		p := &prover{env: e, arena: arena, asks: asks, from: openerFlags{passphrase: passphraseFlags{fd: -1}, totp: -1}}
-		err := p.prove(func(proof client.Proof) error { return a.Approve(ctx, proof, id, "once") })
-		p.destroy()
+		if err == nil {
+			p := &prover{env: e, arena: arena, asks: asks, from: openerFlags{passphrase: passphraseFlags{fd: -1}, totp: -1}}
+			err = p.prove(func(proof client.Proof) error { return a.Approve(ctx, proof, id, span) })
+			p.destroy()
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -242,39 +246,11 @@ func (e *env) approveBy(ctx context.Context, a *client.Admin, arena *secret.Aren
 		if try == approvalTries || !mistyped(err) {
 			return err
 		}
+		err = nil
 	}
 }
 
 // mistyped reports whether another answer may do.
 func mistyped(err error) bool {
 	return slices.ContainsFunc([]error{client.ErrPassphrase, client.ErrTOTP, client.ErrBackoff, term.ErrTooLong}, func(e error) bool { return errors.Is(err, e) })
-}
-
-// terminalAsker asks at the terminal, until ctx ends. An empty answer is a no.
-type terminalAsker struct {
-	ctx   context.Context
-	env   *env
-	arena *secret.Arena
-}
-
-func (k *terminalAsker) secret(why, name string) (secret.Bytes, error) {
-	t, err := k.env.terminal()
-	if err != nil {
-		return secret.Bytes{}, err
-	}
-	defer func() { _ = t.Close() }()
-	b, err := t.SecretUntil(k.ctx, k.arena, why+".\n"+name+": ", maxPassphrase)
-	if err == nil && b.Len() == 0 {
-		b.Destroy()
-		return secret.Bytes{}, errNo
-	}
-	return b, err
-}
-
-func (k *terminalAsker) yes(why string) error {
-	yes, err := k.env.confirm(why + goOn)
-	if err == nil && !yes {
-		return errNo
-	}
-	return err
 }

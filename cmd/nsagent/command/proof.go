@@ -25,6 +25,8 @@ type prover struct {
 
 // asker asks somebody who may say no; that is errNo.
 type asker interface {
+	// span asks for how long to approve: "once", "5m" or "session".
+	span() (string, error)
 	// secret asks for a secret of that name, which why says what for.
 	secret(why, name string) (secret.Bytes, error)
 	// yes returns nil where somebody says yes to going on.
