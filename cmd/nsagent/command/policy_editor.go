@@ -32,6 +32,7 @@ func (e *env) runEditor(ctx context.Context, path string) error {
 	}
 	// As git and others do: the variable is a command with arguments.
 	words := strings.Fields(editor)
+	leaveTokens()
 	c := exec.CommandContext(ctx, words[0], append(words[1:], path)...) // #nosec G204 -- the user's own editor
 	c.Stdin, c.Stdout, c.Stderr = e.stdin, os.Stdout, e.stderr
 	if err := c.Run(); err != nil {
