@@ -140,6 +140,8 @@ func TestTextsOfNonsense(t *testing.T) {
 		"nothing inside":    {summed(Prefix), "too short"},
 		"too long":          {summed(Prefix + strings.Repeat("A", MaxText)), "too long"},
 		"no base64":         {summed(Prefix + "AA!A"), "does not belong there"},
+		"a line end":        {summed(string(whole[:60]) + "\n" + string(whole[60:len(whole)-checksumSize])), "does not belong there"},
+		"a carriage return": {summed(string(whole[:len(whole)-checksumSize]) + "\r"), "does not belong there"},
 		"a short head":      {of(func(b []byte) []byte { return b[:headSize-1] }), "version"},
 		"another version":   {of(func(b []byte) []byte { b[0]++; return b }), "version"},
 		"shares cut":        {of(func(b []byte) []byte { return b[:headSize+shareSize] }), "shares are cut"},

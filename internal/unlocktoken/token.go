@@ -115,7 +115,7 @@ func parse(text []byte) (*Token, error) {
 	b := make([]byte, base64.RawURLEncoding.DecodedLen(len(rest)-checksumSize))
 	defer clear(b)
 	n, err := base64.RawURLEncoding.Strict().Decode(b, rest[:len(rest)-checksumSize])
-	if err != nil {
+	if err != nil || bytes.ContainsAny(rest, "\r\n") { // which the decoder passes over
 		return nil, fmt.Errorf("%w: a character that does not belong there", ErrFormat)
 	}
 	return fromBytes(b[:n])
