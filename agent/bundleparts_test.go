@@ -161,6 +161,9 @@ func TestBundlePartsAreRefused(t *testing.T) {
 		"a changed share":       {p.text, changed, ErrGrant, "a key share of it was changed"},
 		"what it says to all": {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Public = []byte("?") }, "acme"), p.token, ErrGrant,
 			"the bundle was not opened"},
+		"what it says to all, in another form": {p.sealed(func(h *bundle.Head, _ []bundle.Source) {
+			h.Public = append([]byte{0xb8, h.Public[0] & 0x1f}, h.Public[1:]...)
+		}, "acme"), p.token, ErrGrant, "the bundle was not opened"},
 		"an issuer that is none":    {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Public = odd }, "acme"), p.token, ErrGrant, "the bundle was not opened"},
 		"the head of another grant": {p.sealed(func(h *bundle.Head, _ []bundle.Source) { h.Grant[0]++ }, "acme"), p.token, ErrGrant, "another grant"},
 		"a profile of nonsense": {p.sealed(func(_ *bundle.Head, s []bundle.Source) { s[0].Meta = nonsense }, "acme"), p.token, nil,

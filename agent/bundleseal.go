@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
 	"time"
@@ -142,11 +143,14 @@ func noticeOf(g *unlocktoken.Grant, known []oidc.Issuer) (n bundleNotice) {
 	return n
 }
 
-// notice reads what a bundle says to everybody.
+// notice reads what a bundle says to everybody; anything but the canonical form is an error.
 func (c profileCodec) notice(public []byte) (issuers []oidc.Issuer, err error) {
 	var n bundleNotice
 	if err := c.dec.Unmarshal(public, &n); err != nil {
 		return nil, fmt.Errorf("%w: what it says to everybody", bundle.ErrFormat)
+	}
+	if again, _ := c.enc.Marshal(n); !bytes.Equal(again, public) {
+		return nil, fmt.Errorf("%w: what it says to everybody is not canonical", bundle.ErrFormat)
 	}
 	for _, i := range n.Issuers {
 		issuers = append(issuers, oidc.Issuer(i))

@@ -67,8 +67,8 @@ func FuzzProfileCodec(f *testing.F) {
 	})
 }
 
-// FuzzBundleNotice: what is read of what a bundle says to everybody is written and read the
-// same, an error comes with nothing, and issuers that make no sense are looked at in peace.
+// FuzzBundleNotice: what is read of what a bundle says to everybody has one form, an error
+// comes with nothing, and issuers that make no sense are looked at in peace.
 func FuzzBundleNotice(f *testing.F) {
 	c, err := newProfileCodec()
 	if err != nil {
@@ -76,7 +76,7 @@ func FuzzBundleNotice(f *testing.F) {
 	}
 	i := oidctest.New(f)
 	for _, n := range []bundleNotice{
-		{}, {[]bundleIssuer{{URL: i.URL}}}, {[]bundleIssuer{{URL: i.URL, JWKS: i.JWKS(f)}}}, {[]bundleIssuer{{URL: i.URL, CA: i.CA}, {URL: "x", CA: "y"}}},
+		{}, {[]bundleIssuer{{URL: i.URL}}}, {[]bundleIssuer{{URL: i.URL, JWKS: i.JWKS(f)}}}, {[]bundleIssuer{{URL: i.URL, CA: i.CA}, {URL: "x", CA: "y"}}}, {[]bundleIssuer{{CA: "of nobody"}}},
 	} {
 		b, err := c.enc.Marshal(n)
 		if err != nil {
@@ -85,7 +85,8 @@ func FuzzBundleNotice(f *testing.F) {
 		f.Add(b)
 		f.Add(b[:len(b)/2])
 	}
-	f.Add([]byte{0xa1, 0x01, 0x81, 0xa1, 0x03, 0x61, 'a'}) // a CA of nobody
+	f.Add([]byte{0xb8, 0x00})       // a longer head
+	f.Add([]byte{0xa1, 0x01, 0x80}) // a list of none
 	f.Fuzz(func(t *testing.T, b []byte) {
 		issuers, err := c.notice(b)
 		if err != nil {
@@ -99,12 +100,8 @@ func FuzzBundleNotice(f *testing.F) {
 			_ = i.Check()
 			n.Issuers = append(n.Issuers, bundleIssuer(i))
 		}
-		again, err := c.enc.Marshal(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := c.notice(again); err != nil || !reflect.DeepEqual(got, issuers) {
-			t.Errorf("notice(%x): got %+v, %v, want %+v", again, got, err, issuers)
+		if again, err := c.enc.Marshal(n); err != nil || !bytes.Equal(again, b) {
+			t.Errorf("notice(%x) is %x in its one form, %v", b, again, err)
 		}
 	})
 }
