@@ -12,6 +12,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"github.com/nsagent/nsagent/agent/audit"
@@ -23,17 +24,19 @@ import (
 
 // presentation shows tokens with no code of the client's in between.
 type presentation struct {
-	t     testing.TB
-	arena *secret.Arena
-	rpc   pb.SignerClient
+	t   testing.TB
+	rpc pb.SignerClient
+}
+
+// presentOver shows tokens on a connection.
+func presentOver(t testing.TB, c grpc.ClientConnInterface) *presentation {
+	return &presentation{t, pb.NewSignerClient(c)}
 }
 
 func (f *fixture) present() *presentation { return f.presentAt(f.paths.Agent) }
 
 // presentAt is present on another socket.
-func (f *fixture) presentAt(path string) *presentation {
-	return &presentation{f.t, f.arena, pb.NewSignerClient(rawGRPC(f.t, path))}
-}
+func (f *fixture) presentAt(path string) *presentation { return presentOver(f.t, rawGRPC(f.t, path)) }
 
 // request makes a Redeem of a token with a fresh seal key.
 func (p *presentation) request(token *unlocktoken.Token) *pb.RedeemRequest {
@@ -110,14 +113,17 @@ func proofBy(t testing.TB, chain unlocktoken.Chain, key ed25519.PrivateKey, chal
 	return ed25519.Sign(key, message)
 }
 
-// Requirement T-02: a token that was changed in any way is not taken, and is no way around
-// the right that the connection has.
-func TestHostileTokens(t *testing.T) {
-	f := start(t)
-	f.unlock()
-	f.addTBA("acme")
-	f.addTBA("other")
-	token := f.mint(unlocktoken.Caveats{}, "acme", "other")
+// hostileToken is a way to show a token that is not taken.
+type hostileToken struct {
+	token  *unlocktoken.Token
+	change func(*presentation, *pb.RedeemRequest)
+	want   string // the code of the answer
+}
+
+// hostileTokens returns such ways for a vault with the profiles acme and other, of which mint
+// makes tokens; token is one of both.
+func hostileTokens(t testing.TB, token *unlocktoken.Token, mint func(unlocktoken.Caveats, ...string) *unlocktoken.Token) map[string]hostileToken {
+	t.Helper()
 	narrow, err := token.Narrow(unlocktoken.Caveats{Methods: []string{"GET"}}, nil, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -126,13 +132,8 @@ func TestHostileTokens(t *testing.T) {
 	foreign.unlock()
 	foreign.addTBA("acme")
 	stranger := foreign.mint(unlocktoken.Caveats{}, "acme")
-
 	const refused = string(pb.CodeGrant)
-	cases := map[string]struct {
-		token  *unlocktoken.Token
-		change func(*presentation, *pb.RedeemRequest)
-		want   string
-	}{
+	return map[string]hostileToken{
 		"no chain":        {token, func(_ *presentation, q *pb.RedeemRequest) { q.Chain = nil }, refused},
 		"no proof":        {token, func(_ *presentation, q *pb.RedeemRequest) { q.Proof = nil }, refused},
 		"a long proof":    {token, func(_ *presentation, q *pb.RedeemRequest) { q.Proof = append(q.Proof, 0) }, refused},
@@ -152,8 +153,8 @@ func TestHostileTokens(t *testing.T) {
 			q.Chain = unlocktoken.Chain{{Payload: token.Chain[0].Payload, Next: token.Chain[0].Next, Signature: ed25519.Sign(key, message)}}.Encode()
 		}, refused},
 		"another proof of it": {token, func(p *presentation, q *pb.RedeemRequest) { q.Proof = p.request(token).GetProof() }, refused},
-		"expired":             {f.mint(unlocktoken.Caveats{NotAfter: time.Now().Unix() - 5}, "acme"), func(*presentation, *pb.RedeemRequest) {}, string(pb.CodeExpired)},
-		"not yet good":        {f.mint(unlocktoken.Caveats{NotBefore: time.Now().Unix() + 600}, "acme"), func(*presentation, *pb.RedeemRequest) {}, string(pb.CodeGrantScope)},
+		"expired":             {mint(unlocktoken.Caveats{NotAfter: time.Now().Unix() - 5}, "acme"), func(*presentation, *pb.RedeemRequest) {}, string(pb.CodeExpired)},
+		"not yet good":        {mint(unlocktoken.Caveats{NotBefore: time.Now().Unix() + 600}, "acme"), func(*presentation, *pb.RedeemRequest) {}, string(pb.CodeGrantScope)},
 		"no shares":           {token, func(_ *presentation, q *pb.RedeemRequest) { q.Shares = nil }, string(pb.CodeRequest)},
 		"another field":       {token, func(_ *presentation, q *pb.RedeemRequest) { q.Shares.Field = "passphrase" }, string(pb.CodeRequest)},
 		"an unknown key":      {token, func(_ *presentation, q *pb.RedeemRequest) { q.Shares.KeyId = []byte("x") }, string(pb.CodeRequest)},
@@ -163,27 +164,49 @@ func TestHostileTokens(t *testing.T) {
 			q.OidcToken = &pb.Sealed{Field: "oidc_token", KeyId: []byte("x"), Box: []byte("x")}
 		}, string(pb.CodeRequest)},
 	}
-	for name, c := range cases {
+}
+
+// refuseHostile shows tokens in all of these ways, each on a connection of its own to the
+// agent at path, and after it the good one there.
+func refuseHostile(t *testing.T, path string, good *unlocktoken.Token, ways map[string]hostileToken) {
+	t.Helper()
+	for name, c := range ways {
 		t.Run(name, func(t *testing.T) {
-			p := f.present()
+			p := presentOver(t, rawGRPC(t, path))
 			q := p.request(c.token)
 			c.change(p, q)
 			if got := p.redeem(q); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
-			if got := p.redeem(p.request(token)); got != "ok" {
+			if got := p.redeem(p.request(good)); got != "ok" {
 				t.Errorf("a good one afterwards: %s", got)
 			}
 		})
 	}
-	n := 0
-	for _, e := range f.entries() {
+}
+
+// redeemsRefused counts the tokens that were refused, as a log has them.
+func redeemsRefused(entries []audit.Entry) (n int) {
+	for _, e := range entries {
 		if e.Event == audit.EventGrantRedeem && e.Outcome == audit.OutcomeDenied {
 			n++
 		}
 	}
-	if n != len(cases) {
-		t.Errorf("%d refusals are in the log, of %d", n, len(cases))
+	return n
+}
+
+// Requirement T-02: a token that was changed in any way is not taken, and is no way around
+// the right that the connection has.
+func TestHostileTokens(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.addTBA("other")
+	token := f.mint(unlocktoken.Caveats{}, "acme", "other")
+	ways := hostileTokens(t, token, f.mint)
+	refuseHostile(t, f.paths.Agent, token, ways)
+	if n := redeemsRefused(f.entries()); n != len(ways) {
+		t.Errorf("%d refusals are in the log, of %d", n, len(ways))
 	}
 }
 
@@ -226,8 +249,12 @@ func TestDamagedChains(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
-	token := f.mint(unlocktoken.Caveats{}, "acme")
-	p := f.present()
+	refuseDamaged(t, f.present(), f.mint(unlocktoken.Caveats{}, "acme"))
+}
+
+// refuseDamaged shows a token with its chain cut, and changed, and as it is.
+func refuseDamaged(t *testing.T, p *presentation, token *unlocktoken.Token) {
+	t.Helper()
 	whole := token.Chain.Encode()
 	step := 7
 	if needs.Long() {
@@ -254,13 +281,17 @@ func TestUnknownCaveatIsNotTaken(t *testing.T) {
 	f := start(t)
 	f.unlock()
 	f.addTBA("acme")
-	token := f.mint(unlocktoken.Caveats{}, "acme")
+	refuseUnknownCaveat(t, f.present(), f.mint(unlocktoken.Caveats{}, "acme"))
+}
+
+// refuseUnknownCaveat shows a token with a caveat more, of which nobody knows.
+func refuseUnknownCaveat(t *testing.T, p *presentation, token *unlocktoken.Token) {
+	t.Helper()
 	payload, err := cbor.Marshal([]any{"nsagent/v1 narrowing", map[int]any{99: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	chain, key := appendBlock(t, token.Chain, ed25519.NewKeyFromSeed(seedOf(t, token)), payload)
-	p := f.present()
 	keys, err := p.rpc.SealKey(t.Context(), &pb.SealKeyRequest{})
 	if err != nil {
 		t.Fatal(err)
