@@ -20,6 +20,7 @@ type jobOwner struct {
 	pass     string
 	url      string // to sign for
 	netsuite *nstest.Server
+	agent    agentProcess
 }
 
 func newJobOwner(t *testing.T) *jobOwner {
@@ -35,8 +36,8 @@ func newJobOwner(t *testing.T) *jobOwner {
 	t.Cleanup(func() { _ = site.Close() })
 	o.url = site.URL + "/services/rest/record/v1/customer"
 	o.must(o.pass, "init", "--unlock", "passphrase", "--passphrase-fd", "0", "--kdf", "low")
-	a, _ := o.startAgent(o.pass)
-	t.Cleanup(a.kill)
+	o.agent, _ = o.startAgent(o.pass)
+	t.Cleanup(func() { o.agent.kill() })
 	o.write("profile.json", fmt.Sprintf(`{"account":"1234567_SB1","auth":"tba","endpoint":%q,"consumer_key":%q,"consumer_secret":%q,"token_id":%q,"token_secret":%q}`,
 		site.URL, integration.ConsumerKey, integration.ConsumerSecret, token.TokenID, token.TokenSecret))
 	o.must("", "profile", "add", "acme-sb1", "--from", filepath.Join(o.home, "profile.json"))

@@ -17,7 +17,7 @@ import (
 
 // forUsers are the scripts in which root sees what another user does not: programs that
 // hide themselves, which is what nsagent's own do as well.
-var forUsers = []string{"approvals", "audit", "ci_m2m", "grant", "pinentry", "policy", "policy_exe", "readable"}
+var forUsers = []string{"approvals", "audit", "ci_m2m", "grant", "pinentry", "policy", "policy_exe", "policy_who", "readable"}
 
 // nobody is a user who is not root, and owns nothing.
 const nobody = 65534
