@@ -26,7 +26,7 @@ func TestAsRefuses(t *testing.T) {
 	for bad, want := range map[string]string{
 		"exe=python3": "absolute path", "exe=": "absolute path", "exe=/a/../b": "absolute path", "exe_sha256=ab": "64 digits",
 		"tty=yes,tty=no": `"tty" is said twice`, "exe=/a, exe=/b": `"exe" is said twice`, "claim.x=1,issuer=https://i,claim.x=2": `"claim.x" is said twice`,
-		"claim.x=1": "of which issuer",
+		"claim.x=1": "of which issuer", "issuer=https://i,colour=red": "none of", "issuer=https://i,claim.=x": "none of",
 	} {
 		if err := new(Attempt).As(bad); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", bad, err, want)

@@ -40,6 +40,9 @@ func TestUnattended(t *testing.T) {
 		"no limit, and the root":      {`effect = "allow"` + "\n" + `what = "GET /"`, Use{Profile: "acme", Environment: "sandbox"}, true},
 		"a kind":                      {`effect = "allow"` + "\n" + `what = "connect"`, Use{Profile: "acme", Environment: "sandbox", Kinds: []string{"connect-password"}}, true},
 		"another kind":                {`effect = "allow"` + "\n" + `what = ["connect", "GET /**"]`, Use{Profile: "acme", Environment: "sandbox", Kinds: []string{"passport"}}, false},
+		"to sign, and a passport":     {`effect = "allow"` + "\n" + `what = "passport"`, Use{Profile: "acme", Environment: "sandbox", Kinds: []string{"sign"}}, false},
+		"to send, and a passport":     {`effect = "allow"` + "\n" + `what = "passport"`, Use{Profile: "acme", Environment: "sandbox", Kinds: []string{"send"}}, false},
+		"to send":                     {`effect = "allow"` + "\n" + `what = "POST /x"`, in(post, func(u *Use) { u.Kinds = []string{"send"} }), true},
 		"a script that no rule names": {`effect = "allow"` + "\n" + `what = "GET /x"`, in(post, func(u *Use) { u.Scripts = []string{"1$/2"} }), true},
 	} {
 		if got := rules(t, c.rule).Unattended(c.use); got != c.want {

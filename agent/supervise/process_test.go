@@ -30,7 +30,10 @@ func TestPlaceOf(t *testing.T) {
 		"0::/lxc.payload.web\n":                                                        {"", "web"},
 		"0::/lxc/web/init.scope\n":                                                     {"init.scope", "web"},
 		"0::/machine.slice/machine-build.scope/payload\n":                              {"machine-build.scope", "build"},
+		"0::/lxc/web/lxc.payload.inner\n":                                              {"", "inner"},
+		"0::web/x\n":                                                                   {"", ""},
 		"0::/system.slice/a b.service\n":                                               {"", ""},
+		"0::/system.slice/nightl\u00e9.service\n":                                      {"", ""},
 		"0::/system.slice/" + strings.Repeat("a", 300) + ".service\n":                  {"", ""},
 		"": {}, "0": {}, "0:": {}, "0::": {}, "0::/\n": {}, "nonsense\n::\n": {},
 	} {
@@ -43,7 +46,7 @@ func TestPlaceOf(t *testing.T) {
 func TestTerminalOf(t *testing.T) {
 	for text, want := range map[string]string{
 		"1 (a) S 1 1 1 0 -1 4": "no", "1 (a) S 1 1 1 34816 -1 4": "yes", "1 (a) b) 7) S 1 1 1 0 -1": "no", "1 (a 1 1 1 1 1 1) S 1 1 1 5 -1": "yes",
-		"": "", "1 (a)": "", "1 (a) S 1 1 1": "", "1 (a) S 1 1 1 x": "",
+		"": "", "1 (a)": "", "1 (a) S 1 1 1": "", "1 (a) S 1 1 1 x": "", "1 a S 1 5 1 1": "",
 	} {
 		if got := terminalOf(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
@@ -191,9 +194,29 @@ func TestHashOfOddFiles(t *testing.T) {
 	if err := os.Truncate(huge, maxHashed+1); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{pipe, "/", "/dev/null", "/none", huge} {
+	// The last one has less in it than its size says.
+	for _, path := range []string{pipe, "/", "/dev/null", "/none", huge, "/sys/kernel/uevent_seqnum"} {
 		if got := hashOf(path); got != "" {
 			t.Errorf("%s: got %s", path, got)
+		}
+	}
+}
+
+// TestQuestionOfAnotherSize: what is no question about a process is not answered.
+func TestQuestionOfAnotherSize(t *testing.T) {
+	for _, n := range []int{0, 4, 6} {
+		if err := new(supervisor).answerProcess(message{kind: kindProcess, body: make([]byte, n)}); !errors.Is(err, errMessage) {
+			t.Errorf("%d bytes: got %v", n, err)
+		}
+	}
+}
+
+// TestProcessOfOtherParts: an answer has all of its parts, and nothing behind them.
+func TestProcessOfOtherParts(t *testing.T) {
+	whole := string(Process{Exe: "/a"}.encode())
+	for _, text := range []string{"", whole[:len(whole)-1], whole + "x", whole + "\x00", "x"} {
+		if p, err := parseProcess([]byte(text)); !errors.Is(err, errMessage) || p != (Process{}) {
+			t.Errorf("%q: got %+v, %v", text, p, err)
 		}
 	}
 }
