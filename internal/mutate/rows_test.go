@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -50,7 +51,8 @@ func TestRowOfAFileThatIsGone(t *testing.T) {
 }
 
 // TestRowsHaveScores reads the rows as they are: each has files that are there, no check is
-// tried by two, and each has a score on the page, which has no other.
+// tried by two, each one of agent/policy is tried, and each row has a score on the page, which
+// has no other, of as many changes as it would try now.
 func TestRowsHaveScores(t *testing.T) {
 	t.Chdir("../..")
 	rows, err := readRows("tools/mutation.toml", nil)
@@ -78,10 +80,25 @@ func TestRowsHaveScores(t *testing.T) {
 			tried[f] = r.Name
 		}
 		name := (&report{pkg: r.Package, files: r.Files, left: !r.Gremlins}).name()
-		if _, ok := p.scores[name]; !ok {
+		score, ok := p.scores[name]
+		if !ok {
 			t.Errorf("row %q has no score: make mutate ROWS=%s", r.Name, r.Name)
+		} else if !r.Gremlins {
+			all, err := removals(r.dir(), r.Files)
+			if was := cells(score)[1]; err != nil || was != strconv.Itoa(len(all)) {
+				t.Errorf("row %q tries %d changes (%v), its score is of %s: make mutate ROWS=%s", r.Name, len(all), err, was, r.Name)
+			}
 		}
 		delete(p.scores, name)
+	}
+	all, err := removals("./agent/policy", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, check := range all {
+		if tried[check.file] == "" {
+			t.Errorf("%s is in no row, and has the check %s", check.file, check.line)
+		}
 	}
 	for name := range p.scores {
 		t.Errorf("the page has a score of %s, which no row tries", name)
