@@ -17,11 +17,14 @@ func (a *Agent) catchUp(s *session) error {
 	if err := a.catchUpAuthenticator(s); err != nil {
 		return err
 	}
-	if packed, ok, err := s.vault.Policy(); err != nil || !s.policy().are(packed) {
+	packed, ok, err := s.vault.Policy()
+	if err != nil || !s.policy().are(packed) {
 		a.putInForce(s, readRules(packed, ok, err))
 		a.approvals.Drop() // who waits is decided on anew
 	}
-	s.caughtUp = now
+	if err == nil { // else the next one reads it again: room may have been short
+		s.caughtUp = now
+	}
 	return nil
 }
 

@@ -67,6 +67,9 @@ func TestTwoAgentsCatchUpWithoutRoom(t *testing.T) {
 	if _, err := g.signer.Sign(t.Context(), request("acme")); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("signing: got %v, want ErrDenied", err)
 	}
+	if err := g.agent.catchUp(s); err != nil || s.policy().fault != nil {
+		t.Errorf("with room again: got %v, and the fault %v", err, s.policy().fault)
+	}
 }
 
 // TestRenameThatFails: what is not there, has the name already, or is another's by now keeps
