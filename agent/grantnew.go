@@ -158,9 +158,13 @@ func (a *Agent) chooseProfiles(s *session, n *newGrant, names []string) error {
 		if l := n.lentFor(i); l != nil && !l.fits(p) {
 			return changedElsewhere(name)
 		}
+		r, ok := s.vault.Record(p.Name)
+		if !ok {
+			return s.noProfile(name)
+		}
 		// What another agent has made of it goes into no grant as it was.
-		if r, _ := s.vault.Record(p.Name); a.codec.sameAs(p, r) != nil {
-			return changedElsewhere(name)
+		if err := a.codec.sameAs(p, r); err != nil {
+			return err
 		}
 		n.profiles = append(n.profiles, p)
 		n.Caveats.Credentials = append(n.Caveats.Credentials, unlocktoken.ID(p.record))
