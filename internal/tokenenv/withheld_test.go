@@ -31,6 +31,7 @@ func TestWithheldSecrets(t *testing.T) {
 		"no event":                  {"", map[string]string{"GITHUB_EVENT_NAME": "pull_request"}, either},
 		"another event":             {"{}", map[string]string{"GITHUB_EVENT_NAME": "pull_request"}, either},
 		"no JSON":                   {"x", map[string]string{"GITHUB_EVENT_NAME": "pull_request"}, either},
+		"half an event":             {`{"pull_request":{"head":5,"base":{"repo":{"full_name":"acme/erp"}}}}`, map[string]string{"GITHUB_EVENT_NAME": "pull_request"}, either},
 		"for the base":              {fork, map[string]string{"GITHUB_EVENT_NAME": "pull_request_target"}, mine},
 		"a push":                    {"{}", map[string]string{"GITHUB_EVENT_NAME": "push"}, mine},
 		"Dependabot's":              {own, map[string]string{"GITHUB_EVENT_NAME": "pull_request", "GITHUB_ACTOR": "dependabot[bot]"}, bots},

@@ -32,10 +32,10 @@ func TestParseLine(t *testing.T) {
 		"hello":                                "does not start with nst1_",
 		token[:len(token)-1]:                   "checksum",
 	} {
-		_, err := ParseLine([]byte(text))
+		got, err := ParseLine([]byte(text))
 		switch {
-		case why == "" && err == nil:
-		case why == "" || err == nil || !errors.Is(err, ErrToken) || !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), why):
+		case why == "" && err == nil && got != nil && string(got.Text()) == token:
+		case why == "" || got != nil || !errors.Is(err, ErrToken) || !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), why):
 			t.Errorf("%.20q…: got %v, want %q", text, err, why)
 		case strings.Contains(err.Error(), token[5:30]):
 			t.Errorf("%.20q…: the token is in the error: %v", text, err)
