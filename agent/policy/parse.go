@@ -221,7 +221,7 @@ func parseGrant(s string) (pathglob.Word, error) {
 	switch {
 	case s == "*":
 	case !named, strings.Trim(letters, "abcdefghijklmnopqrstuvwxyz234567*") != "",
-		!pattern && len(letters) != grantLetters, pattern && len(letters) > grantLetters:
+		!pattern && len(letters) != grantLetters, len(letters) > grantLetters:
 		return pathglob.Word{}, errGrant
 	}
 	return pathglob.CompileWord(s)
