@@ -108,7 +108,7 @@ func (a *Agent) lendOne(ctx context.Context, n *newGrant, name string) (*lent, e
 		return nil, err
 	}
 	own := presentOf(listed)
-	if own.id == "" {
+	if !own.known() { // nothing is made, nor noted, that could not be uploaded
 		return nil, refuse(ErrNetSuite, pb.CodeNetSuite, "", "it is not known for which entity and role: the present certificate is not in NetSuite's list", "see the list:  nsagent cert ls -p "+name)
 	}
 	r := &rotation{Agent: a, name: name}

@@ -211,7 +211,8 @@ func TestBundleGetsNoCertificate(t *testing.T) {
 		says  string
 	}{
 		"no list":                 {nstest.Fault{Kind: "status", Status: 500, Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite, "HTTP 500"},
-		"an empty list":           {nstest.Fault{Kind: "status", Status: 200, Body: "[]", Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite, "not in NetSuite's list"},
+		"an empty list":           {nstest.Fault{Kind: "status", Status: 200, Body: "[]", Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite, "for which entity and role: the present certificate is not in NetSuite's list"},
+		"listed in part":          {nstest.Fault{Kind: "status", Status: 200, Body: `[{"certificate_id":"%s","entity":{"id":"5"},"role":null}]`, Path: certificatesPath + "*", Method: "GET"}, client.ErrNetSuite, "for which entity and role"},
 		"refused":                 {nstest.Fault{Kind: "status", Status: 403, Path: certificatesPath + "*", Method: "POST"}, client.ErrNetSuite, "lacks a permission"},
 		"no connection":           {nstest.Fault{Kind: "drop", Path: certificatesPath + "*", Method: "POST"}, client.ErrNetwork, ""},
 		"answer cut":              {nstest.Fault{Kind: "cut", After: 1, Path: certificatesPath + "*", Method: "POST"}, nil, ""},
@@ -219,8 +220,12 @@ func TestBundleGetsNoCertificate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := startCert(t)
+			c.fault.Body = strings.Replace(c.fault.Body, "%s", w.profile().GetCertificateId(), 1)
 			w.inject(c.fault)
 			_, _, err := w.bundle("m2m")
+			if strings.Contains(c.says, "entity and role") && strings.Contains(w.events(), "new ok") {
+				t.Errorf("the log has %s", w.events())
+			}
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %v with %q", err, c.want, c.says)
 			}

@@ -104,7 +104,7 @@ func TestOperations(t *testing.T) {
 		{"restlet 12*/1", script("customscript_a/1"), no, unclear}, // the script may have such an id
 		{"restlet 12*/1", script("123/customdeploy1"), no, unclear},
 		{"restlet *1/1", script("customscript1/1"), yes, yes},
-		{"restlet *1/1", script("45/1"), no, unclear}, // its name may end so
+		{"restlet *1/1", script("45/1"), no, unclear},                 // its name may end so
 		{"restlet *_load/1", script("customscript_load/1"), yes, yes}, // as no number ends
 		{"restlet */*", script("9/9"), yes, yes},
 		{"restlet */*", script(""), no, unclear},
