@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -160,5 +161,27 @@ func TestRevocationInADamagedVault(t *testing.T) {
 	back()
 	if _, err := f.dialWith(token); !errors.Is(err, client.ErrRevoked) {
 		t.Errorf("with the real file: got %v", err)
+	}
+}
+
+// TestRevokeOfNoGrant: a name that is of no grant, or may be of several, revokes none, and that
+// somebody tried is on record.
+func TestRevokeOfNoGrant(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	f.addTBA("acme")
+	f.mustGrant("acme")
+	f.mustGrant("acme")
+	names := []string{"g_", "g_" + strings.Repeat("a", 26), "acme"}
+	for _, name := range names {
+		if _, err := f.admin.RevokeGrant(t.Context(), name, false); err == nil {
+			t.Errorf("%q was revoked", name)
+		}
+	}
+	if got := f.events("grant.revoke"); !slices.Equal(got, slices.Repeat([]string{"grant.revoke denied"}, len(names))) {
+		t.Errorf("the log says %q", got)
+	}
+	if f.revocations(unlocktoken.ID{}) != 0 {
+		t.Error("the ledger has a grant without a name")
 	}
 }
