@@ -178,7 +178,7 @@ func TestRevokeOfNoGrant(t *testing.T) {
 			t.Errorf("%q was revoked", name)
 		}
 	}
-	if got := f.events("grant.revoke"); !slices.Equal(got, slices.Repeat([]string{"grant.revoke denied"}, len(names))) {
+	if got := f.events("grant.revoke"); !slices.Equal(got, slices.Repeat([]string{"grant.revoke denied NSA-NOTFOUND"}, len(names))) {
 		t.Errorf("the log says %q", got)
 	}
 	if f.revocations(unlocktoken.ID{}) != 0 {
