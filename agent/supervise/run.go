@@ -72,26 +72,9 @@ type supervisor struct {
 	helpers map[byte]*helpers
 	bound   map[string]*socketpath.Bound
 	reaped  chan byte     // the kind of each helper that has ended
+	late    chan message  // each request for a helper that has waited its time
 	over    chan struct{} // closed when Run returns
 	looking looking       // the looks at processes
-}
-
-// helpers are the processes of one kind that the agent may ask for.
-type helpers struct {
-	name string
-	args []string
-	life time.Duration // zero: as long as its connection
-	most int           // at once
-	live int
-}
-
-func helpersOf(cfg Config) map[byte]*helpers {
-	return map[byte]*helpers{
-		kindKeyring:   {name: "keyring helper", args: cfg.KeyringArgs, life: helperTime, most: maxHelpers},
-		kindGateway:   {name: "gateway", args: cfg.GatewayArgs, most: maxGateways},
-		kindExchanger: {name: "exchanger", args: cfg.ExchangerArgs, life: exchangerTime, most: maxExchangers},
-		kindPrompter:  {name: "prompter", args: cfg.PrompterArgs, most: maxPrompters},
-	}
 }
 
 // request is a packet from the agent, or the end of them.
@@ -166,7 +149,7 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 
-	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), over: make(chan struct{})}
+	s := &supervisor{cfg: cfg, prog: prog, link: ours, helpers: helpersOf(cfg), bound: make(map[string]*socketpath.Bound), reaped: make(chan byte, maxHelpers+maxGateways), late: make(chan message), over: make(chan struct{})}
 	defer close(s.over)
 	defer s.unlistenAll()
 	requests := make(chan request)
@@ -187,6 +170,9 @@ func run(ctx context.Context, cfg Config, prog *program) error {
 			defer time.AfterFunc(stopTime, func() { _ = agent.Process.Kill() }).Stop()
 		case kind := <-s.reaped:
 			s.helpers[kind].live--
+			s.helpNext(kind)
+		case m := <-s.late:
+			s.helpNoMore(m)
 		case r := <-requests:
 			if r.err != nil {
 				requests = nil // the agent is about to end, or speaks nonsense
@@ -253,12 +239,11 @@ func (s *supervisor) read(to chan<- request) {
 
 // answer answers one request.
 func (s *supervisor) answer(m message) {
-	// An agent that does not read must not keep signals from being passed on.
-	_ = s.link.SetWriteDeadline(time.Now().Add(writeTime))
+	s.limitWrite()
 	var err error
 	switch m.kind {
 	case kindKeyring, kindGateway, kindExchanger, kindPrompter:
-		err = s.answerHelper(m)
+		err = s.askHelper(m)
 	case kindExe:
 		err = s.answerExe(m)
 	case kindProcess:
@@ -272,35 +257,20 @@ func (s *supervisor) answer(m message) {
 	default:
 		err = errMessage
 	}
+	s.refuse(m, err)
+}
+
+// limitWrite bounds what is written next: an agent that does not read must not keep signals
+// from being passed on.
+func (s *supervisor) limitWrite() { _ = s.link.SetWriteDeadline(time.Now().Add(writeTime)) }
+
+// refuse answers a request that failed; err may be nil.
+func (s *supervisor) refuse(m message, err error) {
 	if err != nil {
 		text := err.Error()
 		m.kind, m.body = kindFailure, []byte(text[:min(len(text), 200)])
 		_, _ = s.link.Write(m.encode()) // the agent is gone where this fails
 	}
-}
-
-// answerHelper starts a process and hands the agent the connection to it.
-func (s *supervisor) answerHelper(m message) error {
-	h := s.helpers[m.kind]
-	if h.args == nil {
-		return fmt.Errorf("there is no %s", h.name)
-	}
-	if h.live == h.most {
-		return fmt.Errorf("%d %ss at once already", h.most, h.name)
-	}
-	end, err := startHelper(s.prog, *h, s.cfg.Env, func() { s.reaped <- m.kind })
-	if err != nil {
-		return err
-	}
-	h.live++
-	defer func() { _ = end.Close() }()
-	file, err := end.File()
-	if err != nil {
-		return fmt.Errorf("handing over the %s: %w", h.name, err)
-	}
-	defer func() { _ = file.Close() }()
-	m.body = nil
-	return s.hand(m, file)
 }
 
 // hand sends an answer with a descriptor.
