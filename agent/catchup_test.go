@@ -93,3 +93,20 @@ func TestRenameThatFails(t *testing.T) {
 	}
 	f.sign("p")
 }
+
+// TestPolicyThatHasNoRoom: where there is no room to read the policy, an empty one is not
+// shown in its place.
+func TestPolicyThatHasNoRoom(t *testing.T) {
+	f := start(t)
+	f.unlock()
+	want := f.adopt(all)
+	empty := secrettest.LeaveRoom(f.agent.arena, 0)
+	packed, _, err := f.admin.Policy(t.Context())
+	empty()
+	if err == nil || packed != nil {
+		t.Errorf("without room: got %d bytes, %v", len(packed), err)
+	}
+	if packed, st, err := f.admin.Policy(t.Context()); err != nil || len(packed) == 0 || st.GetSha256() != want.GetSha256() {
+		t.Errorf("got %v and %d bytes, %v", st, len(packed), err)
+	}
+}

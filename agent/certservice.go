@@ -119,7 +119,7 @@ func (a *Agent) uploadNext(ctx context.Context, q *pb.UploadCertificateRequest) 
 		return nil, notKnown(name)
 	case own.or(asked) != own:
 		r.asked = asked
-		if r.proof, err = a.proveStaged(ctx, name, mayTakeNext, q.GetProof(), pb.Admin_UploadCertificate_FullMethodName, "naming the entity or role of a certificate"); err != nil {
+		if r.proof, err = a.proveStanding(ctx, name, q.GetProof()); err != nil {
 			return nil, err
 		}
 	}
@@ -129,15 +129,15 @@ func (a *Agent) uploadNext(ctx context.Context, q *pb.UploadCertificateRequest) 
 	return st.certificateMessage(), nil
 }
 
-// mayTakeNext refuses where a profile has no next certificate.
-func mayTakeNext(p, st *live) error {
-	switch {
-	case p.Auth != authM2M:
-		return noCertificate(p)
-	case st == nil || st.Auth != authM2M:
-		return noNext(p.Name)
+// proveStanding is prove for an upload that names what no certificate of the profile says.
+// The upload goes on without the turn: NetSuite may take its time.
+func (a *Agent) proveStanding(ctx context.Context, name string, proof *pb.Proof) (string, error) {
+	s, _, end, err := a.beginChangeOf(ctx, name)
+	if err != nil {
+		return "", err
 	}
-	return nil
+	defer end()
+	return a.prove(ctx, s, proof, pb.Admin_UploadCertificate_FullMethodName, name, "naming the entity or role of a certificate", (*session).stepUp)
 }
 
 func noNext(name string) error {

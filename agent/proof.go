@@ -95,21 +95,6 @@ func (a *Agent) proveOpened(ctx context.Context, s *session, proof vault.Proof, 
 	return proofName(proof) + "+" + by, err
 }
 
-// proveStaged is prove for a call that is about what is staged for a profile, and that goes
-// on without its turn. refused says why it would come to nothing, so that nobody is asked
-// for a proof in vain; st is nil where nothing is staged.
-func (a *Agent) proveStaged(ctx context.Context, name string, refused func(p, st *live) error, proof *pb.Proof, method, what string) (string, error) {
-	s, p, end, err := a.beginChangeOf(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	defer end()
-	if err := refused(p, a.stagedFor(s, name)); err != nil {
-		return "", err
-	}
-	return a.prove(ctx, s, proof, method, name, what, (*session).stepUp)
-}
-
 // wrongProof says of an error of proveBy that the proof was wrong: the vault is open, and
 // what an unlock says of the same would send people to unlock it.
 func wrongProof(err error, proof vault.Proof, what string) error {
