@@ -16,13 +16,14 @@ import (
 )
 
 // LaunchDirect returns a Launch for a process that has no parent to ask: it starts
-// helpers itself, as children of its own.
+// helpers itself, as children of its own, which get nothing that a shell left open to it.
 func LaunchDirect(exe string, args, env []string) func(context.Context) (*net.UnixConn, error) {
 	copied := sync.OnceValue(func() *program { return newProgram(exe) })
 	return func(ctx context.Context) (*net.UnixConn, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		KeepDescriptors()
 		return startHelper(copied(), helpers{name: "keyring helper", args: args, life: helperTime}, env, func() {})
 	}
 }

@@ -57,8 +57,11 @@ func playHelper() int {
 	defer func() { _ = c.Close() }()
 	b := make([]byte, 16)
 	n, _ := c.Read(b)
-	if string(b[:n]) == "hang" {
+	switch string(b[:n]) {
+	case "hang":
 		time.Sleep(time.Minute)
+	case "descriptors":
+		return listDescriptors(c)
 	}
 	_, _ = fmt.Fprintf(c, "helped %s", b[:n])
 	if string(b[:n]) == "linger" {
@@ -75,7 +78,7 @@ func playAgent(what string) int {
 	case "harden":
 		return hardenFirst()
 	case "descriptors":
-		return listDescriptors()
+		return listDescriptors(os.Stdout)
 	}
 	l, err := Parent()
 	if err != nil {
