@@ -76,3 +76,21 @@ func TestProofSaysWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// TestProofIsOfWhatTheVaultSays: where the vault cannot be read, nobody knows whether another
+// agent has set up an app or adopted a policy since, and a yes is not taken for enough.
+func TestProofIsOfWhatTheVaultSays(t *testing.T) {
+	w := startProofs(t, proofSet{kinds: []vault.SlotKind{vault.SlotKeyring}})
+	a, method := w.f.agent, pb.Admin_EditProfile_FullMethodName
+	prove := func() (string, error) {
+		return a.prove(w.ctx, a.session, &pb.Proof{Confirmed: true}, method, "m2m", "a try", (*session).stepUp)
+	}
+	w.f.whileDamaged(func() {
+		if by, err := prove(); err == nil {
+			t.Errorf("a vault that cannot be read: proved by %q", by)
+		}
+	})
+	if by, err := prove(); by != "confirmed" || err != nil {
+		t.Errorf("got %q, %v", by, err)
+	}
+}
