@@ -17,6 +17,10 @@ import (
 // looks whether there is an agent holds it for a moment.
 const glance = 100 * time.Millisecond
 
+// longGlance is how long a note of sockets may be that of the last agent, which one that
+// starts has locked and is about to write, or one that ends about to leave.
+const longGlance = time.Second
+
 // lockFile takes the lock of the socket directory, which a process holds for as
 // long as it lives.
 func lockFile(path string) (*os.File, error) {

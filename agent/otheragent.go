@@ -90,7 +90,7 @@ type Other struct {
 
 // LookForOther tells whether an agent runs with the state directory of p, and not at its
 // sockets. It connects to nothing.
-func LookForOther(p socketpath.Paths) (o Other, there bool) { return lookForOther(p, glance) }
+func LookForOther(p socketpath.Paths) (o Other, there bool) { return lookForOther(p, longGlance) }
 
 // lookForOther waits for as long as patience for one without a socket to end.
 func lookForOther(p socketpath.Paths, patience time.Duration) (o Other, there bool) {

@@ -8,9 +8,9 @@ import (
 	"github.com/nsagent/nsagent/vault"
 )
 
-// startUnlockTime bounds what the first callers wait for: they give up after five
-// seconds.
-const startUnlockTime = 3 * time.Second
+// startUnlockTime bounds what the first callers wait for, beside the start: they give up
+// after fifteen seconds. The keyring is asked four times, by a process each.
+const startUnlockTime = 8 * time.Second
 
 // unlockAtStart opens a vault that the keyring alone opens, before anybody is
 // answered: an agent that systemd or a command started for a request could not serve

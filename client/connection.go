@@ -26,8 +26,9 @@ import (
 
 const (
 	// answerTime is how long an agent that took a connection may stay silent. It
-	// is on the same machine: one that needs longer is stopped or stuck.
-	answerTime = 5 * time.Second
+	// is on the same machine, and may have to start and to ask a keyring first: one that
+	// needs longer is stopped or stuck.
+	answerTime = 15 * time.Second
 	// pingAfter is how long a call may wait before the connection is probed, so
 	// that a call without a deadline ends when the agent hangs. The agent closes
 	// connections that probe more often than every 30 seconds.

@@ -1,5 +1,8 @@
 package client
 
+// AnswerTime is how long an agent may stay silent.
+const AnswerTime = answerTime
+
 // Streams reports whether Sign goes over a stream at the moment.
 func (c *Client) Streams() bool {
 	c.bulk.mu.Lock()

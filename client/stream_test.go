@@ -205,7 +205,7 @@ func TestStreamContexts(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ends(ctx, cancel, context.Canceled)
-	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	ends(ctx, func() {}, context.DeadlineExceeded)
 }

@@ -106,7 +106,7 @@ func ChildEnv(env []string) []string {
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "HOME", "LANG", "TZ", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_ADMIN_SOCK", "NSAGENT_CONFIG", "GOCOVERDIR",
+		case "HOME", "LANG", "TZ", "DBUS_SESSION_BUS_ADDRESS", "NSAGENT_SOCK", "NSAGENT_ADMIN_SOCK", "NSAGENT_CONFIG", "GOCOVERDIR", "GORACE",
 			"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "GPG_TTY", "TERM":
 			out = append(out, kv)
 		default:

@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// launchMany has as many helpers as may live at once, and as many requests as may wait.
+// launchMany has as many gateways as may live at once, and as many requests as may wait.
+// Nothing but their connections ends them.
 func launchMany(l *Link) int {
 	ctx := context.Background()
 	var conns []io.Closer
-	for i := range maxHelpers {
-		c, err := l.Launch(ctx)
+	for i := range maxGateways {
+		c, err := l.LaunchGateway(ctx)
 		if err != nil {
 			fmt.Println("launch", i, err)
 			return 1
@@ -22,10 +23,10 @@ func launchMany(l *Link) int {
 	}
 	begin := time.Now()
 	refused := make(chan error)
-	for range maxHelpers + 1 {
-		go func() { _, err := l.Launch(ctx); refused <- err }()
+	for range maxGateways + 1 {
+		go func() { _, err := l.LaunchGateway(ctx); refused <- err }()
 	}
-	for i := range maxHelpers + 1 {
+	for i := range maxGateways + 1 {
 		err, took := <-refused, time.Since(begin)
 		if err == nil || (i == 0) != (took < roomTime) {
 			fmt.Println("refused", i, took, err)
@@ -37,8 +38,8 @@ func launchMany(l *Link) int {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	for i := range maxHelpers {
-		if _, err := l.Launch(ctx); err != nil {
+	for i := range maxGateways {
+		if _, err := l.LaunchGateway(ctx); err != nil {
 			fmt.Println("launch again", i, err)
 			return 1
 		}
@@ -65,8 +66,8 @@ func launchInTurn(l *Link) int {
 }
 
 func TestHelpersAreLimited(t *testing.T) {
-	const full = "starting the keyring helper: supervise: parent process: 4 keyring helpers at once already\n"
-	if out, err := runAgent(t, t.Context(), "many"); err != nil || out != full+full+full+full+full {
+	const full = "starting the gateway: supervise: parent process: 2 gateways at once already\n"
+	if out, err := runAgent(t, t.Context(), "many"); err != nil || out != full+full+full {
 		t.Errorf("got %q, %v", out, err)
 	}
 }

@@ -172,7 +172,7 @@ func runAgent(t *testing.T, ctx context.Context, what string, env ...string) (st
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = Run(ctx, Config{Exe: exe, AgentArgs: []string{asAgent, what}, KeyringArgs: []string{asHelper}, Env: env, Stdout: &out, Stderr: os.Stderr})
+	err = Run(ctx, Config{Exe: exe, AgentArgs: []string{asAgent, what}, KeyringArgs: []string{asHelper}, GatewayArgs: []string{asHelper}, Env: env, Stdout: &out, Stderr: os.Stderr})
 	return out.String(), err
 }
 

@@ -298,7 +298,7 @@ func TestWaitEnds(t *testing.T) {
 // TestSlowAndHugeRequests: whoever sends slowly, too much or no HTTP at all is cut off,
 // however many there are, and the callback comes through meanwhile.
 func TestSlowAndHugeRequests(t *testing.T) {
-	g := newLogin(t, Config{read: time.Second}).wait()
+	g := newLogin(t, Config{read: 2 * time.Second}).wait()
 	address := strings.TrimSuffix(strings.TrimPrefix(g.RedirectURI(), "http://"), "/callback")
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", address)

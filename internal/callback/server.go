@@ -19,7 +19,7 @@ const (
 	// needs milliseconds, and a slow one is no browser.
 	readTime = 5 * time.Second
 	// closeTime bounds how long a page may take to go out at the end.
-	closeTime = 2 * time.Second
+	closeTime = 10 * time.Second
 	// maxHead bounds the head of a request, in bytes. Its first line holds the query.
 	maxHead = 2 * maxQuery
 )

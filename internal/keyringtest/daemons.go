@@ -17,7 +17,7 @@ import (
 
 const (
 	startTime = 20 * time.Second // for a daemon to be there, on a busy machine
-	stopTime  = 5 * time.Second  // for it to go when asked to
+	stopTime  = 20 * time.Second // for it to go when asked to
 )
 
 // busConfig is a session bus without the services that the machine has installed:

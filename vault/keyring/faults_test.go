@@ -132,6 +132,7 @@ func TestSilentBus(t *testing.T) {
 // The bus goes away while a prompt is open, which makes go-keyring panic.
 func TestBusEndsDuringPrompt(t *testing.T) {
 	s, d, _ := session(t, keyringtest.Hanging)
+	d.Timeout = busy
 	stopped := make(chan error, 1)
 	go func() {
 		<-s.Prompted
@@ -219,6 +220,7 @@ func TestCallerGivesUp(t *testing.T) {
 	s := keyringtest.Start(t, keyringtest.Hanging)
 	launch, ended := launcher(s.Env(), roleHelper)
 	d := New(arena(t), launch)
+	d.Timeout = busy
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

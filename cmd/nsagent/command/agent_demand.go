@@ -129,12 +129,13 @@ func (e *env) startOnDemand(ctx context.Context, p socketpath.Paths) (started bo
 }
 
 // turnToStart waits for the turn to start an agent at the sockets of p, which the caller gives
-// up.
+// up. Who has it gives it up once an agent answers; where many wait, each asks that agent
+// before the next has it.
 func (e *env) turnToStart(ctx context.Context, p socketpath.Paths) (*atomicfile.Guard, error) {
 	if err := socketpath.EnsureDir(filepath.Dir(p.Agent)); err != nil {
 		return nil, agentFailure("the agent cannot be started", err)
 	}
-	wait, cancel := context.WithTimeout(ctx, startTime+time.Second)
+	wait, cancel := context.WithTimeout(ctx, startTurnTime)
 	defer cancel()
 	turn, err := atomicfile.Lock(wait, filepath.Join(filepath.Dir(p.Agent), "start"))
 	if err != nil {

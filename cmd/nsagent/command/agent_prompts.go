@@ -11,7 +11,7 @@ import (
 
 const (
 	// settleTime is how long a caller has to say that it asks at its own terminal.
-	settleTime = time.Second
+	settleTime = 2 * time.Second
 	// faultPause is how long nobody is asked after the program failed: it would fail for
 	// the next request as it did for this one.
 	faultPause = time.Minute

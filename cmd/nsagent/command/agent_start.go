@@ -27,6 +27,9 @@ import (
 // somebody else starts.
 const startTime = 10 * time.Second
 
+// startTurnTime bounds the wait for others that start an agent at the same sockets.
+const startTurnTime = time.Minute
+
 func newAgentStart(e *env) *cobra.Command {
 	var bundle string
 	c := &cobra.Command{

@@ -20,7 +20,7 @@ const (
 	// approval; the agent answers within milliseconds.
 	patience = 300 * time.Millisecond
 	// leaving is how long a question at the terminal may take to go away.
-	leaving = 500 * time.Millisecond
+	leaving = 3 * time.Second
 	// silence is how long a call may take, where it cannot be seen whether it waits for an
 	// approval, before that is said; NetSuite may be slow.
 	silence = 2 * time.Second
