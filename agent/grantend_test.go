@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"math"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/nsagent/nsagent/client"
@@ -17,12 +20,10 @@ import (
 // closed waits until the agent has closed the connection of p.
 func (p *presentation) closed(what string) {
 	p.t.Helper()
-	stream, err := p.rpc.SignStream(p.t.Context())
-	if err == nil {
-		_, err = stream.Recv()
-	}
-	if err == nil {
-		p.t.Errorf("%s: the stream goes on", what)
+	ctx, cancel := context.WithTimeout(p.t.Context(), inTime)
+	defer cancel()
+	if !p.conn.(*grpc.ClientConn).WaitForStateChange(ctx, connectivity.Ready) {
+		p.t.Errorf("%s: the connection stays", what)
 	}
 }
 

@@ -24,13 +24,14 @@ import (
 
 // presentation shows tokens with no code of the client's in between.
 type presentation struct {
-	t   testing.TB
-	rpc pb.SignerClient
+	t    testing.TB
+	conn grpc.ClientConnInterface
+	rpc  pb.SignerClient
 }
 
 // presentOver shows tokens on a connection.
 func presentOver(t testing.TB, c grpc.ClientConnInterface) *presentation {
-	return &presentation{t, pb.NewSignerClient(c)}
+	return &presentation{t, c, pb.NewSignerClient(c)}
 }
 
 func (f *fixture) present() *presentation { return f.presentAt(f.paths.Agent) }

@@ -42,7 +42,7 @@ func (f *fixture) direct(t *testing.T) (*direct, *presentation) {
 	f.agent.welcome(d.conn, f.agent.commonRight())
 	d.conn.onClose = func() { f.agent.leave(d.conn) }
 	d.ctx = peer.NewContext(t.Context(), &peer.Peer{AuthInfo: peercred.AuthInfo{Peer: p, Conn: d.conn}})
-	return d, &presentation{t, d}
+	return d, &presentation{t: t, rpc: d}
 }
 
 // Whose right is over gets no key to show another token with, and shows none; whoever has
