@@ -27,18 +27,37 @@ func refuseEmpty(c *cobra.Command, args []string) error {
 	return err
 }
 
+// tokensFirst returns a check of arguments that looks for unlock tokens before check, which
+// may be nil, looks at anything: one that is too many is still one that others have seen.
+func (e *env) tokensFirst(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if c.Name() == execName {
+			e.failureCode = execFailed
+		}
+		if err := refuseToken(c, args); err != nil || check == nil {
+			return err
+		}
+		return check(c, args)
+	}
+}
+
 // refuseToken refuses an unlock token that stands on the command line: as an argument, or
 // as what a flag takes. No answer repeats it.
 func refuseToken(c *cobra.Command, args []string) error {
 	texts := slices.Clone(args)
 	if c.Name() == execName {
-		texts = nil // they are the program's
+		texts = texts[:min(1, len(texts))] // the others are the program's
 	}
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if more, ok := textsOf(f.Value); ok {
 			texts = append(texts, more...)
 		}
 	})
+	return tokenAmong(texts...)
+}
+
+// tokenAmong returns the refusal of the first unlock token among texts; nil if there is none.
+func tokenAmong(texts ...string) error {
 	for _, text := range texts {
 		text = strings.Trim(text, " \t\r\n\"'")
 		if !strings.HasPrefix(text, unlocktoken.Prefix) {

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,51 @@ func TestEmptyInAList(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%q %q %q: got %q, want %q", test.path, test.flags, test.args, got, test.want)
 		}
+	}
+}
+
+// TestNoCommandTakesAToken: every command, those that take no argument and those that people
+// do not see as well, tells an unlock token from an argument too many, and so does every flag
+// with a value; of exec it is the name of the program that is none, and what stands behind it
+// is the program's.
+func TestNoCommandTakesAToken(t *testing.T) {
+	token := "nst1_" + strings.Repeat("x", 60)
+	tried := 0
+	refused := func(what string, err error) {
+		tried++
+		f := (*client.Error)(nil)
+		if !errors.As(err, &f) || f.Message != "an unlock token is no argument" || strings.Contains(f.Message+f.Why+f.Next, token) {
+			t.Errorf("%s: got %v, want that an unlock token is no argument", what, err)
+		}
+	}
+	var each func(*cobra.Command)
+	each = func(c *cobra.Command) {
+		refused(c.CommandPath(), c.ValidateArgs([]string{token}))
+		refused(c.CommandPath()+" with more", c.ValidateArgs([]string{token, "a", "b", "c", "d"}))
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() == "bool" {
+				return
+			}
+			fresh := commandAt(t, strings.Fields(c.CommandPath())[1:])
+			err := fresh.ParseFlags([]string{"--" + f.Name + "=" + token})
+			if err == nil {
+				err = fresh.ValidateArgs(nil)
+			} else {
+				err = fresh.FlagErrorFunc()(fresh, err)
+			}
+			refused(c.CommandPath()+" --"+f.Name, err)
+		})
+		for _, sub := range c.Commands() {
+			each(sub)
+		}
+	}
+	each(newRoot(testEnv(&bytes.Buffer{})))
+	if tried < 300 {
+		t.Errorf("tried %d only", tried)
+	}
+	c := commandAt(t, []string{"exec"})
+	if err := c.ValidateArgs([]string{"echo", token}); err != nil {
+		t.Errorf("an argument of the program: got %v, want none", err)
 	}
 }
 

@@ -55,7 +55,6 @@ run, 125 if nsagent itself fails.`,
   nsagent exec --bundle ci/nsagent.bundle -- python3 load.py`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				e.failureCode = execFailed
 				return usage("no program is named", "exec runs one", "write:  nsagent exec -- PROGRAM")
 			}
 			return nil

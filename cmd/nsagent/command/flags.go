@@ -71,7 +71,7 @@ func isCertificateID(s string) bool {
 }
 
 // flagError puts what the flag parser says into other words. It never repeats the
-// value of a flag.
+// value of a flag, and tells of one that is an unlock token.
 func flagError(c *cobra.Command, err error) error {
 	see := "see:  " + c.CommandPath() + " --help"
 	// The types of these errors belong to a module that only cobra imports.
@@ -79,6 +79,9 @@ func flagError(c *cobra.Command, err error) error {
 	var named interface{ GetSpecifiedName() string }
 	switch {
 	case errors.As(err, &value):
+		if token := tokenAmong(value.GetValue()); token != nil {
+			return token
+		}
 		flag, cause, _ := strings.Cut(afterLast(err.Error(), `" for "`), `" flag: `)
 		if flag == "" {
 			flag = "the flag"

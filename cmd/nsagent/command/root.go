@@ -80,15 +80,12 @@ background signs with them, so that scripts never see a secret.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			e.command, e.needsAgent = c.CommandPath(), needsAgent(c)
-			if c.Name() == execName {
-				e.failureCode = execFailed
-			} else if err := harden.Process(); err != nil { // a program of other people would inherit it
-				return fmt.Errorf("hardening the process: %w", err)
+			if c.Name() != execName { // a program of other people would inherit it
+				if err := harden.Process(); err != nil {
+					return fmt.Errorf("hardening the process: %w", err)
+				}
 			}
 			if err := refuseEmpty(c, args); err != nil {
-				return err
-			}
-			if err := refuseToken(c, args); err != nil {
 				return err
 			}
 			if err := e.checkGlobals(); err != nil {
@@ -135,15 +132,16 @@ background signs with them, so that scripts never see a secret.`,
 	add(groupOther, newAudit(e), newVault(e), newMock(e), newDemo(e), newExplain(e), newCompletion(e, root), newVersion(e), help)
 	root.SetHelpCommand(help)
 	root.AddCommand(newKeyringHelper(e), newGateway(e), newExchanger(e), newPrompter(e), newMan(root))
-	finish(root)
+	finish(e, root)
 	return root
 }
 
 // finish gives every group of commands an answer to a name that it does not have,
-// and every command a --help that speaks as the rest does.
-func finish(c *cobra.Command) {
+// and every command a --help that speaks as the rest does, and a look for unlock tokens
+// before its arguments are counted.
+func finish(e *env, c *cobra.Command) {
 	for _, sub := range c.Commands() {
-		finish(sub)
+		finish(e, sub)
 	}
 	c.InitDefaultHelpFlag()
 	if f := c.Flags().Lookup("help"); f != nil {
@@ -155,6 +153,7 @@ func finish(c *cobra.Command) {
 			c.RunE = runGroup
 		}
 	}
+	c.Args = e.tokensFirst(c.Args)
 }
 
 // runGroup is what a command does that has others below it: it explains itself.
