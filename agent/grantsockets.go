@@ -170,7 +170,7 @@ func (a *Agent) listenFor(ctx context.Context, s *grantSocket) error {
 		why, fix, fixable := strings.Cut(err.Error(), "; run: ")
 		next := "run:  " + fix
 		if !fixable {
-			next = `name another place, in a directory of your own:  mkdir -m 700 "$XDG_RUNTIME_DIR/acme"`
+			next = "name another place, in a directory of your own:  mkdir -p -m 700 ~/.local/state/acme"
 		}
 		return refuse(errors.Join(ErrSocket, err), pb.CodeSocket, "the socket cannot be made", why, next)
 	}

@@ -229,7 +229,7 @@ func TestGrantPlaces(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ path, why, next string }{
 		"open to others": {filepath.Join(open, "s"), "others may write in", `run:  chmod go-w "` + open + `"`},
-		"for all":        {"/tmp/nsagent-test.sock", "/tmp", `mkdir -m 700 "$XDG_RUNTIME_DIR/acme"`},
+		"for all":        {"/tmp/nsagent-test.sock", "/tmp", "mkdir -p -m 700 ~/.local/state/acme"},
 	} {
 		_, err := f.grantAt(c.path, "acme")
 		if e := (*client.Error)(nil); !errors.As(err, &e) || e.Code != pb.CodeSocket || !strings.Contains(e.Why, c.why) || !strings.Contains(e.Next, c.next) || strings.Contains(e.Why, "chmod") {

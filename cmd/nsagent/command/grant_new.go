@@ -176,7 +176,7 @@ func listenPath(flag string) (string, error) {
 	}
 	path, ok := strings.CutPrefix(flag, "unix:")
 	if !ok || path == "" {
-		return "", usage("wrong value for --listen", "it takes unix: and a path, such as unix:$XDG_RUNTIME_DIR/acme/nsagent.sock", "")
+		return "", usage("wrong value for --listen", "it takes unix: and a path, such as unix:$HOME/.local/state/acme/nsagent.sock", "")
 	}
 	path, err := filepath.Abs(path)
 	if err == nil {
