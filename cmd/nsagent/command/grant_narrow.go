@@ -127,6 +127,9 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	if err := notEnded(g, time.Now()); err != nil {
 		return err
 	}
+	if end := g.NotAfter(); caveats.NotAfter >= end {
+		e.note("the token ends at %s already: --ttl limits nothing", day(end, ""))
+	}
 	if why := g.Conflict(caveats); why != "" { // which is narrower, and may be what somebody tries out
 		e.note("the narrower token can do nothing: %s", why)
 	}
