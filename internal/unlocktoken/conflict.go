@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/nsagent/nsagent/internal/pathglob"
 )
@@ -24,7 +25,9 @@ func (g *Grant) Conflict(c Caveats) string {
 		end = min(end, c.NotAfter)
 	}
 	if begin > end {
-		return fmt.Sprintf("it would begin at %s and end at %s", instant(begin), instant(end))
+		// Who narrows is told in local time, unlike who is refused by an agent.
+		local := func(t int64) string { return time.Unix(t, 0).Format("2006-01-02 15:04:05 MST") }
+		return fmt.Sprintf("it would begin at %s and end at %s", local(begin), local(end))
 	}
 	for _, of := range lists() {
 		had := common(g.limits, of.list)

@@ -3,6 +3,7 @@ package unlocktoken
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // grantOf is a grant of blocks with these caveats, unsigned.
@@ -21,6 +22,7 @@ func grantOf(t interface{ Fatal(...any) }, blocks ...Caveats) *Grant {
 // What a token is narrowed to has to leave something of each sort that it was limited to.
 func TestConflict(t *testing.T) {
 	job := func(claims ...Claim) []Identity { return []Identity{{Issuer: "https://i", Claims: claims}} }
+	local := func(t int64) string { return time.Unix(t, 0).Format("2006-01-02 15:04:05 MST") }
 	claim := func(name string, values ...string) Claim { return Claim{Name: name, Values: values} }
 	for name, c := range map[string]struct {
 		has, more Caveats
@@ -52,7 +54,7 @@ func TestConflict(t *testing.T) {
 		"a RESTlet elsewhere":      {Caveats{Paths: []string{"/services/**"}}, Caveats{Scripts: []string{"1/1"}}, "a RESTlet is called at /app/site/hosting/restlet.nl, which fits none of the paths"},
 		"a path for a RESTlet":     {Caveats{Scripts: []string{"1/1"}}, Caveats{Paths: []string{"/services/**"}}, "a RESTlet is called at"},
 		"from the end on":          {Caveats{NotAfter: now}, Caveats{NotBefore: now}, ""},
-		"behind the end":           {Caveats{NotAfter: now}, Caveats{NotBefore: now + 1}, "it would begin at 2026-11-29T12:00:01Z and end at 2026-11-29T12:00:00Z"},
+		"behind the end":           {Caveats{NotAfter: now}, Caveats{NotBefore: now + 1}, "it would begin at " + local(now+1) + " and end at " + local(now)},
 		"before the beginning":     {Caveats{NotBefore: now, NotAfter: now + 9}, Caveats{NotAfter: now - 1}, "it would begin at"},
 	} {
 		if c.has.NotAfter == 0 {
