@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,25 @@ func (w *jobWorld) try(idToken []byte) error {
 	defer func() { _ = c.Close() }()
 	_, err = c.Sign(w.t.Context(), client.Request{URL: sandboxURL})
 	return err
+}
+
+// A locked agent takes the policy with the issuers from a vault that the shares open alone.
+// Where they open nothing the ID token is not looked at, and good afterwards.
+func TestRedeemForAJobWithOtherShares(t *testing.T) {
+	w := startJobs(t)
+	w.lock()
+	good, right := w.token, w.issuer.Sign(t, w.issuer.GitHub(w.audience, time.Now()))
+	other := *good
+	other.Shares = slices.Clone(good.Shares)
+	other.Shares[0].Key[0] ^= 1
+	w.token = &other
+	if err := w.try(right); !errors.Is(err, client.ErrGrant) {
+		t.Errorf("with other shares: got %v, want ErrGrant", err)
+	}
+	w.token = good
+	if err := w.try(right); err != nil {
+		t.Errorf("with those of the token: %v", err)
+	}
 }
 
 // A grant for a job serves the job, once for each ID token, unlocked and locked, also

@@ -36,6 +36,30 @@ func TestRulesOfAVault(t *testing.T) {
 	}
 }
 
+// Rules are those that the vault keeps, or none where it keeps none; those with a fault are
+// neither, and are read again.
+func TestRulesAreThoseOfTheVault(t *testing.T) {
+	good, other := packedPolicy(t, askPolicy), packedPolicy(t, all)
+	none, one, faulty := new(rules), readRules(good, true, nil), readRules(nil, false, vault.ErrPolicy)
+	for name, c := range map[string]struct {
+		r      *rules
+		packed []byte
+		want   bool
+	}{
+		"none, and none kept":      {none, nil, true},
+		"none, and one kept":       {none, good, false},
+		"one, and none kept":       {one, nil, false},
+		"one, and it is kept":      {one, good, true},
+		"one, and another kept":    {one, other, false},
+		"a fault, and none kept":   {faulty, nil, false},
+		"a fault, and one is kept": {faulty, good, false},
+	} {
+		if got := c.r.are(c.packed); got != c.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
 // A policy that cannot be read may have wanted a code with each proof, where there is an
 // app to give one.
 func TestStepUpOfRules(t *testing.T) {
