@@ -179,7 +179,7 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 		return nil, errNoRight
 	}
 	if p, ok := s.profiles[name]; ok && g.may(p) {
-		return p, s.opens(p)
+		return p, c.by().lockedFor(s.opens(p))
 	}
 	if name != "" && g.lacks(s) {
 		return nil, g.outside(fmt.Sprintf("does not open a profile %.80q", name), g.whom(s))
@@ -200,5 +200,5 @@ func (s *session) findFor(c *caller, name string) (*live, error) {
 	if only == nil {
 		return nil, g.outside("allows nothing", "none of its profiles is in this vault any more")
 	}
-	return only, s.opens(only)
+	return only, c.by().lockedFor(s.opens(only))
 }

@@ -85,6 +85,18 @@ func (s *grantSocket) may(name string) bool {
 	return s == nil || s.profile == "" || s.profile == name
 }
 
+// lockedFor returns err as it is told on the socket: from there nobody unlocks anything.
+func (s *grantSocket) lockedFor(err error) error {
+	if s == nil || err == nil {
+		return err
+	}
+	r := refusalOf(err)
+	if r.Code != pb.CodeLocked {
+		return err
+	}
+	return refuse(err, r.Code, r.Message, r.Why, "have its owner "+r.Next)
+}
+
 // count counts a use that was made, or refused.
 func (s *grantSocket) count(err error) {
 	switch {

@@ -74,6 +74,10 @@ func TestGrantListens(t *testing.T) {
 	if got := signAt(t, path, "acme", "GET"); got != string(pb.CodeLocked) {
 		t.Errorf("locked: got %s", got)
 	}
+	_, err = f.through(path).Profiles(t.Context())
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Next != "have its owner unlock it:  nsagent unlock" {
+		t.Errorf("locked: got %v", err)
+	}
 	f.unlock()
 	check("unlocked again")
 	if n := len(f.agent.sockets.ofGrants(func(*granted) bool { return true })); n != 1 {

@@ -172,6 +172,12 @@ func (a *Agent) dropped(g *granted) error {
 // sessionForLocked returns the session that c may use: that of the unlocked vault, or what
 // the token of c opened. The caller holds a.mu for reading.
 func (a *Agent) sessionForLocked(c *caller, boot time.Duration) (*session, error) {
+	s, err := a.sessionOfLocked(c, boot)
+	return s, c.by().lockedFor(err)
+}
+
+// sessionOfLocked is sessionForLocked, with what the owner is told.
+func (a *Agent) sessionOfLocked(c *caller, boot time.Duration) (*session, error) {
 	s, err := a.currentAtLocked(boot)
 	g := c.granted()
 	switch {

@@ -25,11 +25,19 @@ type elsewhereError struct {
 func (e *elsewhereError) Error() string { return e.said.Error() }
 func (e *elsewhereError) Unwrap() error { return e.said }
 
-// elsewhere returns an *elsewhereError where there is such an agent. It may be unlocked.
+// elsewhere returns an *elsewhereError where there is such an agent. It may be unlocked. Where it is
+// is said to whoever may use it.
 func (e *env) elsewhere(p socketpath.Paths) error {
 	o, there := agent.LookForOther(p)
 	if !there {
 		return nil
+	}
+	if e.maybeOfGrant(p) && o.Agent != p.Agent {
+		return &elsewhereError{&client.Error{
+			Code: pb.CodeAgent, Message: "the agent cannot be reached at " + p.Agent,
+			Why:  e.namedBy(p) + " names it; if it is that of a grant or of exec, that has ended or was revoked, or the agent is new and its vault locked",
+			Next: "ask who set it, or the vault's owner, who sees:  nsagent grant ls",
+		}, o}
 	}
 	why := o.Why()
 	if by := e.namedBy(p); by != "" {
@@ -40,6 +48,16 @@ func (e *env) elsewhere(p socketpath.Paths) error {
 		next = "use that one:  --socket " + o.Agent
 	}
 	return &elsewhereError{&client.Error{Code: pb.CodeAgent, Message: "the agent cannot be reached at " + p.Agent, Why: why, Next: next}, o}
+}
+
+// maybeOfGrant reports whether the socket was named, and is not one where an agent has served its
+// owner: whoever is limited to one of a grant or of exec is not sent to a wider one.
+func (e *env) maybeOfGrant(p socketpath.Paths) bool {
+	if !p.SocketNamed || p.Agent == filepath.Join(p.RuntimeDir, "agent.sock") {
+		return false
+	}
+	lock := agent.LookAtLock(p.PIDFile)
+	return filepath.Base(p.Agent) != "agent.sock" || lock != agent.LockFree && lock != agent.LockHeld
 }
 
 // beyondReach returns the error of elsewhere where nobody can connect to that agent.
@@ -106,9 +124,14 @@ func (e *env) onlyForUse(ctx context.Context, p socketpath.Paths) error {
 // named: not only agent.sock is.
 func (e *env) namedInVain(p socketpath.Paths, err error) error {
 	f, by := failure(err), e.namedBy(p)
-	next := "start one there:  nsagent agent start   (or do without:  unset NSAGENT_SOCK)"
+	start := "start one there:  nsagent agent start"
+	next := start + "   (or do without:  unset NSAGENT_SOCK)"
 	if e.socket != "" {
-		next = "leave --socket out, or start one there:  nsagent --socket " + shellQuote(p.Agent) + " agent start"
+		start = "start one there:  nsagent --socket " + shellQuote(p.Agent) + " agent start"
+		next = "leave --socket out, or " + start
+	}
+	if e.maybeOfGrant(p) {
+		next = "ask who set it; as the vault's owner, " + start
 	}
 	where := ", which " + by + " names; that of a grant or of exec ends with it"
 	switch {

@@ -72,6 +72,9 @@ func (e *env) beforeTheFirst(err error) error {
 func (e *env) printStatus(r *pb.StatusResponse, profiles *pb.ListProfilesResponse, p socketpath.Paths) error {
 	u := r.GetUnlock()
 	what, state := "vault", "locked; open it:  nsagent unlock"
+	if len(r.GetSockets()) == 1 { // of a grant or of exec, which has none to manage
+		state = "locked; have its owner open it:  nsagent unlock"
+	}
 	switch {
 	case r.GetBundle() != nil:
 		what, state = "bundle", bundleSentence(r.GetBundle(), r.GetLocked())
