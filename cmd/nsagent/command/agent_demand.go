@@ -80,11 +80,15 @@ func vaultGone(p socketpath.Paths) bool { return agent.Leftover(p) != "" }
 
 // noVaultHere says that no agent can be started for want of a vault. Who has an unlock token
 // was given a bundle with it, or is on the wrong machine, and needs no vault.
-func noVaultHere(p socketpath.Paths) error {
+func (e *env) noVaultHere(p socketpath.Paths) error {
 	if client.UnlockTokenNamed() {
+		serve := "nsagent agent start --bundle FILE"
+		if e.command == "nsagent "+execName {
+			serve = "nsagent exec --bundle FILE -- PROGRAM"
+		}
 		return &client.Error{
 			Code: pb.CodeNoVault, Message: "there is no agent, and no vault to start one on", Why: "an unlock token opens the bundle that came with it, or the vault that it was made in",
-			Next: "serve the bundle:  nsagent agent start --bundle FILE",
+			Next: "serve the bundle:  " + serve,
 		}
 	}
 	return agentFailure("", agent.NoVault(p, agent.ErrNoVault))
@@ -107,7 +111,7 @@ func (e *env) startOnDemand(ctx context.Context, p socketpath.Paths) (started bo
 		return false, nil
 	}
 	if noVaultYet(p) {
-		return false, noVaultHere(p)
+		return false, e.noVaultHere(p)
 	}
 	turn, err := e.turnToStart(ctx, p)
 	if err != nil {

@@ -75,8 +75,8 @@ func startBundleAgent(ctx context.Context, e *env, bundle string) error {
 		return err
 	}
 	defer turn.Unlock()
-	if _, err := agentPID(ctx, p.Agent); err == nil {
-		return alreadyRunning()
+	if st, err := statusAt(ctx, p.Agent); err == nil {
+		return alreadyRunning(st, flags)
 	}
 	pid, err := e.launchAgent(ctx, p, flags, inputs)
 	if err != nil {
@@ -85,8 +85,31 @@ func startBundleAgent(ctx context.Context, e *env, bundle string) error {
 	return e.printStarted(p, pid, "nsagent status")
 }
 
-func alreadyRunning() error {
-	return &client.Error{Code: pb.CodeRunning, Message: "an agent is running already", Next: "see it:  nsagent status"}
+// alreadyRunning is the refusal to start an agent beside one, whose status is st, at the same
+// socket. The new one was to serve a bundle, or where bundle is empty, the vault.
+func alreadyRunning(st *pb.StatusResponse, bundle bundleFlags) error {
+	out := &client.Error{Code: pb.CodeRunning, Message: "an agent is running already"}
+	served := st.GetBundle()
+	switch {
+	case served == nil && bundle.file == "": // the one that was wanted
+		out.Next = "see it:  nsagent status"
+	case served == nil:
+		out.Why = "it serves the vault, and one agent listens at a socket"
+	case served.GetGrant() == bundle.grant && st.GetLocked():
+		out.Why, out.Next = "it serves this bundle, and is locked", "start it again:  nsagent agent stop && nsagent agent start --bundle FILE"
+	case served.GetGrant() == bundle.grant:
+		out.Why, out.Next = "it serves this bundle already", "use it, and see it:  nsagent status"
+	default:
+		out.Why = "it serves the bundle of " + shortGrant(served.GetGrant()) + ", and one agent listens at a socket"
+	}
+	switch {
+	case out.Next != "":
+	case bundle.file == "":
+		out.Next = "end it first:  nsagent agent stop"
+	default:
+		out.Next = "end it first:  nsagent agent stop   (or beside it:  nsagent exec --bundle FILE -- PROGRAM)"
+	}
+	return out
 }
 
 // startAgent starts an agent in the background, and says what comes next.
@@ -104,10 +127,10 @@ func startAgent(ctx context.Context, e *env) error {
 		if err == nil && e.startedSince(st.GetPid()) {
 			return e.printStarted(p, st.GetPid(), nextFor(p))
 		}
-		return alreadyRunning()
+		return alreadyRunning(st, bundleFlags{})
 	}
 	if noVaultYet(p) && client.UnlockTokenNamed() {
-		return noVaultHere(p)
+		return e.noVaultHere(p)
 	}
 	pid, err := e.launchAgent(ctx, p, bundleFlags{}, nil)
 	if err != nil {
@@ -252,13 +275,18 @@ func saidRunning(log string, from int64) bool {
 
 // agentPID asks the agent at a socket for its process ID.
 func agentPID(ctx context.Context, socket string) (int32, error) {
+	st, err := statusAt(ctx, socket)
+	return st.GetPid(), err
+}
+
+// statusAt asks the agent at a socket how it is, by the user's own right.
+func statusAt(ctx context.Context, socket string) (*pb.StatusResponse, error) {
 	c, err := client.Dial(ctx, client.WithSocket(socket), client.WithoutUnlockToken())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = c.Close() }()
-	st, err := c.Status(ctx)
-	return st.GetPid(), err
+	return c.Status(ctx)
 }
 
 // copyLog prints what an agent that did not come up has written.

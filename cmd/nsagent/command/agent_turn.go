@@ -33,13 +33,17 @@ func (e *env) turnToServe(ctx context.Context, p socketpath.Paths, grant string)
 	cancel()
 	turn, err := atomicfile.Lock(now, lock)
 	if errors.Is(err, atomicfile.ErrBusy) && ctx.Err() == nil {
-		if servesGrant(ctx, p, grant) { // it waits for this program to end
+		if st := e.servesGrant(ctx, p, grant); st != nil && p.SocketNamed { // it waits for this program to end
 			return nil, &client.Error{Code: pb.CodeRunning, Message: "this bundle is served already", Why: "this program was run by the nsagent exec that serves it", Next: "use that one:  leave  exec --bundle  out here"}
 		}
 		turn, err = e.awaitTurn(ctx, lock)
 	}
 	switch {
 	case err == nil:
+		if st := e.servesGrant(ctx, p, grant); st != nil { // which goes on until somebody ends it
+			turn.Unlock()
+			return nil, servedByAgent(st)
+		}
 		return turn, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -64,19 +68,33 @@ func (e *env) awaitTurn(ctx context.Context, lock string) (*atomicfile.Guard, er
 	return atomicfile.Lock(ctx, lock)
 }
 
-// servesGrant reports whether the agent at a socket that somebody named, as exec does for its
-// program, serves the bundle of this grant.
-func servesGrant(ctx context.Context, p socketpath.Paths, grant string) bool {
-	if !p.SocketNamed {
-		return false
+// servedByAgent is the refusal of exec where the agent for all programs serves the bundle.
+func servedByAgent(st *pb.StatusResponse) error {
+	why, next := "the agent here serves it, and one at a time works with a bundle", "use that one:  leave  --bundle  out here"
+	if st.GetLocked() {
+		why, next = "the agent here has it, and is locked", "start it again:  nsagent agent stop && nsagent agent start --bundle FILE"
+	}
+	return &client.Error{Code: pb.CodeRunning, Message: "this bundle is served already", Why: why, Next: next}
+}
+
+// servesGrant returns how the agent is that serves the bundle of this grant, at the user's
+// socket or at one that somebody named, as exec does for its program; nil: it does not.
+func (e *env) servesGrant(ctx context.Context, p socketpath.Paths, grant string) *pb.StatusResponse {
+	if st := e.servesBundle(ctx, p); st.GetBundle().GetGrant() == grant {
+		return st
+	}
+	return nil
+}
+
+// servesBundle returns how the agent is that serves a bundle; nil: there is none.
+func (e *env) servesBundle(ctx context.Context, p socketpath.Paths) *pb.StatusResponse {
+	if e.asleep(p) != nil {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, quickTime)
 	defer cancel()
-	c, err := client.Dial(ctx, client.WithSocket(p.Agent), client.WithoutUnlockToken())
-	if err != nil {
-		return false
+	if st, err := statusAt(ctx, p.Agent); err == nil && st.GetBundle() != nil {
+		return st
 	}
-	defer func() { _ = c.Close() }()
-	st, err := c.Status(ctx)
-	return err == nil && st.GetBundle().GetGrant() == grant
+	return nil
 }

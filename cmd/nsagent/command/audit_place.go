@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/socketpath"
 )
 
@@ -46,19 +45,5 @@ func hasLog(dir string) bool {
 
 // logOfServed returns where the agent that serves a bundle has its log; empty: none does.
 func (e *env) logOfServed(p socketpath.Paths) string {
-	if e.asleep(p) != nil {
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), quickTime)
-	defer cancel()
-	cl, err := client.Dial(ctx, client.WithSocket(p.Agent), client.WithoutUnlockToken())
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = cl.Close() }()
-	st, err := cl.Status(ctx)
-	if err != nil || st.GetBundle() == nil {
-		return ""
-	}
-	return st.GetAudit().GetPath()
+	return e.servesBundle(context.Background(), p).GetAudit().GetPath()
 }
