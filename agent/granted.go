@@ -112,7 +112,11 @@ func (g *granted) clear(u *use, p *live, now time.Time) error {
 		if refused.Caveat == unlocktoken.CaveatIdentities && g.issuer.URL == "" {
 			return noJob()
 		}
-		return g.outside(fmt.Sprintf("does not allow %.200q with profile %q", u.wanted(), p.Name), refused.Why)
+		doesNot := fmt.Sprintf("does not allow %.200q with profile %q", u.wanted(), p.Name)
+		if refused.Caveat == unlocktoken.CaveatNotBefore {
+			return g.notBegun(doesNot, refused.Why)
+		}
+		return g.outside(doesNot, refused.Why)
 	}
 	return err
 }
@@ -129,6 +133,11 @@ func (u *use) wanted() string {
 // no more, as what exec runs has not, so that its owner is the one to look.
 func (g *granted) outside(doesNot, why string) error {
 	return refuse(ErrGrantScope, pb.CodeGrantScope, "grant "+g.name+" "+doesNot, why, "have its owner look at it:  nsagent grant show "+g.name)
+}
+
+// notBegun is outside where a grant will do it, and does not yet.
+func (g *granted) notBegun(doesNot, why string) error {
+	return refuse(ErrGrantScope, pb.CodeGrantScope, "grant "+g.name+" "+doesNot, why, "wait until then, or have another token made:  nsagent grant new")
 }
 
 // may reports whether the profile p is one of the grant's.

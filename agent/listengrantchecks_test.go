@@ -13,6 +13,7 @@ import (
 
 	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/socketpath"
+	"github.com/nsagent/nsagent/internal/unlocktoken"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 	"github.com/nsagent/nsagent/vault/store"
 )
@@ -60,6 +61,15 @@ func TestGrantListensBeforeItBegins(t *testing.T) {
 	}
 	if got := signAt(t, path, "acme", "GET"); got != string(pb.CodeGrantScope) {
 		t.Errorf("before: got %s", got)
+	}
+	const wait = "wait until then, or have another token made:  nsagent grant new"
+	_, err := f.through(path).Sign(t.Context(), client.Request{Profile: "acme", Method: "GET", URL: sandboxURL})
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Next != wait {
+		t.Errorf("before: got %v", err)
+	}
+	_, err = f.dialWith(f.mint(unlocktoken.Caveats{NotBefore: time.Now().Unix() + 1800}, "acme"))
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Next != wait {
+		t.Errorf("a token before: got %v", err)
 	}
 	ahead.Store(int64(31 * time.Minute))
 	if got := signAt(t, path, "acme", "GET"); got != "ok" {

@@ -50,8 +50,12 @@ func usedUp(q quota) error {
 		return refuse(errors.Join(ErrLimited, policy.ErrDenied), pb.CodeDenied, "policy does not allow this any more",
 			fmt.Sprintf("rule %q of the policy has max_uses = %d, and all were made", q.rule, q.uses), "have its owner raise it:  nsagent policy edit")
 	}
+	why := fmt.Sprintf("there may be %d uses, and all were made", q.uses)
+	if q.uses == 1 {
+		why = "there may be 1 use, and it was made"
+	}
 	return refuse(errors.Join(ErrLimited, ErrGrantScope), pb.CodeGrantScope, "grant "+unlocktoken.GrantName(q.grant)+" does not allow this any more",
-		fmt.Sprintf("there may be %d uses, and all were made", q.uses), "have whoever made the limit raise it, or make another token")
+		why, "have another token made:  nsagent grant new")
 }
 
 // reserveUses takes a block of uses from the ledger for each quota, durably.

@@ -61,9 +61,16 @@ func TestUsesThatAreUsedUp(t *testing.T) {
 		if _, err := reserve(l, q); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := reserve(l, q); refusedWith(err) != want || !errors.Is(err, ErrLimited) {
+		_, err := reserve(l, q)
+		if refusedWith(err) != want || !errors.Is(err, ErrLimited) {
 			t.Errorf("of grant %v: got %v, want %s", grant, err, want)
 		}
+		if r := refusalOf(err); want == pb.CodeGrantScope && (r.Why != "there may be 1 use, and it was made" || r.Next != "have another token made:  nsagent grant new") {
+			t.Errorf("of a grant: got %q, %q", r.Why, r.Next)
+		}
+	}
+	if r := refusalOf(usedUp(quota{grant: unlocktoken.ID{1}, uses: 2})); r.Why != "there may be 2 uses, and all were made" {
+		t.Errorf("of two: got %q", r.Why)
 	}
 }
 

@@ -295,7 +295,7 @@ func (a *Agent) admitGrant(ctx context.Context, v *vault.Vault, g *granted) erro
 		return over
 	}
 	if begin := g.NotBefore(); now.Unix() < begin {
-		return g.outside("does not allow anything yet", "it begins at "+time.Unix(begin, 0).UTC().Format(time.RFC3339))
+		return g.notBegun("does not allow anything yet", "it begins at "+time.Unix(begin, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
 }

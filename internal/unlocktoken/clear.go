@@ -131,7 +131,7 @@ func (l *limit) target() string {
 func (l *limit) clear(r *Request) *Refused {
 	switch {
 	case l.NotBefore != 0 && r.Time < l.NotBefore:
-		return refused("not_before", "it begins at "+instant(l.NotBefore))
+		return refused(CaveatNotBefore, "it begins at "+instant(l.NotBefore))
 	case l.NotAfter != 0 && r.Time > l.NotAfter:
 		return refused("not_after", "it ended at "+instant(l.NotAfter))
 	case !l.covers(r.Credential):

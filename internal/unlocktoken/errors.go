@@ -23,6 +23,9 @@ var (
 // CaveatIdentities is the name of the caveat on the job that asks, as Refused has it.
 const CaveatIdentities = "identities"
 
+// CaveatNotBefore is the name of the caveat on when the right begins, as Refused has it.
+const CaveatNotBefore = "not_before"
+
 // Refused says which caveat refused, and why. It wraps ErrRefused.
 type Refused struct {
 	// Caveat is the name of the caveat, such as "methods" or "not_after".
