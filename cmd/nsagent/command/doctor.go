@@ -54,7 +54,14 @@ func (e *env) examine(ctx context.Context) []doctor.Finding {
 	out = append(append(out, memory...), host.Swap(), host.Hibernation(modeOf(memory)))
 	out = append(append(append(out, host.Kernel()...), place...), tools(e.getenv)...)
 	if err == nil {
-		out = append(out, e.examineVault(ctx, p)...)
+		if st := e.servesBundle(ctx, p); st != nil {
+			out = append(out, doctor.Finding{Check: "bundle", Level: doctor.OK, Text: "the agent serves that of " + shortGrant(st.GetBundle().GetGrant()) + ", which needs no vault and no keyring"})
+			if path := st.GetAudit().GetPath(); path != "" { // not told on a grant's socket
+				p.AuditDir = path
+			}
+		} else {
+			out = append(out, e.examineVault(ctx, p)...)
+		}
 		out = append(out, examineAudit(p))
 		out = append(out, e.examineAgent(ctx, p)...)
 	}

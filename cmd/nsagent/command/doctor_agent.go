@@ -48,6 +48,9 @@ func (e *env) examineAgent(ctx context.Context, p socketpath.Paths) []doctor.Fin
 		return append(out, foundFault("agent", err))
 	}
 	out = append(out, judgeAgent(r)...)
+	if r.GetLocked() && r.GetBundle() != nil {
+		return append(out, doctor.Finding{Check: "expiry", Level: doctor.OK, Text: "not known while the bundle is locked", Fix: "start it again, and look:  nsagent agent stop && nsagent agent start --bundle FILE"})
+	}
 	if r.GetLocked() {
 		return append(out, doctor.Finding{Check: "expiry", Level: doctor.OK, Text: "not known while the vault is locked", Fix: "open it, and look again:  nsagent unlock"})
 	}
