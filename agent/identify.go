@@ -127,7 +127,7 @@ func (g *granted) badIdentity(err error) error {
 	case errors.As(err, &r):
 		return refuse(errors.Join(ErrGrant, err), pb.CodeGrant, "the ID token was not taken", r.Why, "see how to get one:  nsagent help ci")
 	case errors.Is(err, oidc.ErrKeys):
-		return refuse(errors.Join(ErrNetwork, err), pb.CodeNetwork, "the ID token was not verified", reason(err, oidc.ErrKeys), "try again")
+		return refuse(errors.Join(ErrNetwork, err), pb.CodeNetwork, "the ID token was not verified", reason(err, oidc.ErrKeys), "try again; for a machine without a way there, jwks_file in the policy (docs/ci/README.md)")
 	}
 	return err
 }

@@ -400,6 +400,8 @@ func TestIDTokenIsKnownWhileItIsGood(t *testing.T) {
 func TestIdentityWords(t *testing.T) {
 	if got := (&granted{}).badIdentity(fmt.Errorf("%w: nobody answers", oidc.ErrKeys)); refusedWith(got) != pb.CodeNetwork || !errors.Is(got, ErrNetwork) {
 		t.Errorf("without keys: got %v", got)
+	} else if r := refusalOf(got); r.Next != "try again; for a machine without a way there, jwks_file in the policy (docs/ci/README.md)" {
+		t.Errorf("without keys: got %q", r.Next)
 	}
 	other := errors.New("other")
 	if got := (&granted{}).badIdentity(other); got != other { //nolint:errorlint // the very error
