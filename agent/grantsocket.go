@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // grantSocket is a socket on which one right applies, whoever connects, in place of what
@@ -87,13 +89,10 @@ func (s *grantSocket) may(name string) bool {
 
 // lockedFor returns err as it is told on the socket: from there nobody unlocks anything.
 func (s *grantSocket) lockedFor(err error) error {
-	if s == nil || err == nil {
+	if s == nil || !errors.Is(err, vault.ErrLocked) {
 		return err
 	}
 	r := refusalOf(err)
-	if r.Code != pb.CodeLocked {
-		return err
-	}
 	return refuse(err, r.Code, r.Message, r.Why, "have its owner "+r.Next)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/nsagent/nsagent/internal/needs"
 	"github.com/nsagent/nsagent/internal/rawhttp2"
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
+	"github.com/nsagent/nsagent/vault"
 )
 
 // TestGrantSocketStrangers: who connects needs to be nobody in particular; who gets at the
@@ -111,6 +112,31 @@ func TestGrantSocketLocked(t *testing.T) {
 	f.unlock()
 	if got := postTo(t, path, "/v1/sign", body); got != "ok" {
 		t.Errorf("unlocked again: got %s", got)
+	}
+}
+
+// TestGrantSocketThatIsLocked: who can unlock is told how, who came by a socket whom to ask,
+// and nothing else is said in other words there.
+func TestGrantSocketThatIsLocked(t *testing.T) {
+	scope := refuse(ErrGrantScope, pb.CodeGrantScope, "m", "w", "n")
+	const unlock = "unlock it:  nsagent unlock"
+	for name, c := range map[string]struct {
+		s    *grantSocket
+		err  error
+		next string
+	}{
+		"the owner":                     {nil, vault.ErrLocked, unlock},
+		"on a socket":                   {new(grantSocket), vault.ErrLocked, "have its owner " + unlock},
+		"something else":                {new(grantSocket), scope, "n"},
+		"something else, for the owner": {nil, scope, "n"},
+	} {
+		err := c.s.lockedFor(c.err)
+		if got := refusalOf(err).Next; !errors.Is(err, c.err) || got != c.next {
+			t.Errorf("%s: got %v, and to do %q, want %q", name, err, got, c.next)
+		}
+	}
+	if err := new(grantSocket).lockedFor(nil); err != nil {
+		t.Errorf("no error: got %v", err)
 	}
 }
 
