@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nsagent/nsagent/internal/pathglob"
 )
 
 // Finding is something in a policy that is allowed and hardly meant.
@@ -175,6 +177,14 @@ func (p *Policy) idle(r *Rule, known []string) string {
 	if ref := r.Who.OIDC.patternOfRefs(); ref != "" {
 		return fmt.Sprintf("%q fits no job: claims are compared as a whole, and git lets no branch and no tag have a *; name each", ref)
 	}
+	if unit := r.Who.unitOfNoKind(); unit != "" {
+		return fmt.Sprintf("%q fits no unit: the name of one ends in .service or .scope, as in %s.service", unit, unit)
+	}
+	for _, o := range r.What {
+		if text := o.strange(); text != "" {
+			return fmt.Sprintf("%.60q fits no request: %s", o.text, text)
+		}
+	}
 	of := func(kind Kind) bool {
 		return slices.ContainsFunc(r.What, func(o Operation) bool { return o.form == formAny || o.kind == kind })
 	}
@@ -184,6 +194,33 @@ func (p *Policy) idle(r *Rule, known []string) string {
 		return "soap allows nothing there: a TokenPassport does not say for which operation it is; allow passport, or leave it out"
 	case r.Effect == Deny && !soap && of(KindPassport) != of(KindConnectPassword):
 		return "it denies one of passport and connect, and either can be made into the other: deny both"
+	}
+	return ""
+}
+
+// strange says which of the methods of o NetSuite does not take; "" where it takes each.
+func (o *Operation) strange() string {
+	if o.form != formPath {
+		return ""
+	}
+	for _, m := range o.names {
+		if text := StrangeMethod(m); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// unitOfNoKind returns a unit of w that lacks the end that the name of each unit has; "" where
+// there is none.
+func (w *Who) unitOfNoKind() string {
+	for _, u := range w.Units {
+		if !slices.ContainsFunc([]string{"*.service", "*.scope"}, func(s string) bool {
+			kind, _ := pathglob.CompileWord(s) // a pattern of ours
+			return u.Overlaps(kind)
+		}) {
+			return u.String()
+		}
 	}
 	return ""
 }

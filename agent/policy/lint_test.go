@@ -137,3 +137,30 @@ func TestLintOfKnownIssuers(t *testing.T) {
 		}
 	}
 }
+
+// A method that NetSuite does not take and a unit without its kind are named: a rule with them
+// does nothing, whatever its effect.
+func TestLintOfMisspelt(t *testing.T) {
+	for rest, want := range map[string]string{
+		`what = "DELTE /**"`:                                                      `"DELTE /**" fits no request: DELTE is no method that NetSuite takes; did you mean DELETE?`,
+		`what = ["GET /a", "PUT,UPDATES /**"]`:                                    `"PUT,UPDATES /**" fits no request: UPDATES is no method that NetSuite takes: its own are GET, HEAD, POST, PUT, PATCH and DELETE`,
+		`what = "GET,HEAD,POST,PUT /a"`:                                           "",
+		`what = "DELETE,PATCH,OPTIONS /a"`:                                        "",
+		`what = ["TRACE,CONNECT /**", "* /a/*"]`:                                  "",
+		`what = ["soap delte", "restlet 1/*"]`:                                    "",
+		"what = \"GET /a\"\nwho = { unit = \"nightly\" }":                         `"nightly" fits no unit: the name of one ends in .service or .scope, as in nightly.service`,
+		"what = \"GET /a\"\nwho = { unit = [\"a.service\", \"a*.timer\"] }":       `"a*.timer" fits no unit: the name of one ends in .service or .scope, as in a*.timer.service`,
+		"what = \"GET /a\"\nwho = { unit = [\"a.service\", \"b.scope\"] }":        "",
+		"what = \"GET /a\"\nwho = { unit = [\"*\", \"a*\", \"a*ice\", \"*pe\"] }": "",
+	} {
+		for _, effect := range []string{"allow", "ask", "deny"} {
+			if effect == "allow" && strings.Contains(rest, "soap") {
+				continue // which allows nothing anyway
+			}
+			got := rules(t, "effect = \""+effect+"\"\n"+rest).Lint(nil)
+			if (len(got) == 0) != (want == "") || len(got) > 0 && (got[0].Text != want || !got[0].Never || len(got) > 1) {
+				t.Errorf("%s %s: got %+v, want %q", effect, rest, got, want)
+			}
+		}
+	}
+}

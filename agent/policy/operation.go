@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nsagent/nsagent/internal/nearest"
 	"github.com/nsagent/nsagent/internal/pathglob"
 )
 
@@ -99,6 +100,22 @@ func parseRESTlet(text string) (script, deploy pathglob.Word, err error) {
 		deploy, err = pathglob.CompileWord(d)
 	}
 	return script, deploy, err
+}
+
+// StrangeMethod says of a method that HTTP does not have that NetSuite takes none such, and
+// which one is meant; "" of others. Requests with it can be signed, so that rules may name it.
+//
+// Source: RFC 9110, section 9.1; RFC 5789. NetSuite takes some of these alone.
+func StrangeMethod(method string) string {
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+	if slices.Contains(methods, method) {
+		return ""
+	}
+	hint := ": its own are " + listed(methods[:6])
+	if near := nearest.Name(method, methods); near != "" {
+		hint = "; did you mean " + near + "?"
+	}
+	return method + " is no method that NetSuite takes" + hint
 }
 
 // nameList reads names with commas between.

@@ -151,12 +151,21 @@ func roomFault(c unlocktoken.Caveats, profiles int, now time.Time) error {
 	return caveatsFault(a.Check())
 }
 
-// noteNetworks says that nobody can meet a limit on networks, as long as agents listen on
-// nothing but Unix sockets.
-func (e *env) noteNetworks(c unlocktoken.Caveats) {
+// noteLimits says which limits are hardly meant: networks, which nobody can meet as long as
+// agents listen on nothing but Unix sockets, and what is likely to be misspelt.
+func (e *env) noteLimits(c unlocktoken.Caveats) {
 	if len(c.Networks) > 0 {
 		e.note("with --cidr the token can do nothing: an agent listens on Unix sockets, which tell no address; leave it out")
 	}
+	for _, text := range strangeMethods(c.Methods) {
+		e.note("%s", text)
+	}
+	if c.Peer != nil {
+		for _, text := range notHere(c.Peer.Executables) {
+			e.note("%s", text)
+		}
+	}
+	e.noteClaims(c)
 }
 
 // split returns the values of a flag, of which one may hold several with commas between, where

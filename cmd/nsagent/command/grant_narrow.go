@@ -110,8 +110,7 @@ func runGrantNarrow(e *env, o grantNarrowOptions) error {
 	if len(o.credentials) == 0 && reflect.DeepEqual(caveats, unlocktoken.Caveats{}) {
 		return usage("it is not said what the token is narrowed to", "one that is narrowed to nothing can do as much as before", "say it:  --ttl 15m, or --method GET")
 	}
-	e.noteNetworks(caveats)
-	e.noteClaims(caveats)
+	e.noteLimits(caveats)
 	token, err := o.from.read(e)
 	if err != nil {
 		return err

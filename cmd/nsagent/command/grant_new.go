@@ -100,8 +100,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 	if err := roomFault(caveats, len(o.profiles), now); err != nil {
 		return err
 	}
-	e.noteNetworks(caveats)
-	e.noteClaims(caveats)
+	e.noteLimits(caveats)
 	if o.bundle != "" && caveats.Rate != nil {
 		e.note("--rate holds within each run that serves the bundle; over all of them on a machine --uses does")
 	}

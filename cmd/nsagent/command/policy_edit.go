@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -69,6 +70,7 @@ func runPolicyEdit(ctx context.Context, e *env, o policyEditOptions) error {
 		if err := n.show(); err != nil {
 			return err
 		}
+		n.noteProfiles(ctx)
 		if err := n.noteCodes(ctx, a); err != nil {
 			return err
 		}
@@ -102,6 +104,8 @@ func (e *env) reportAdopted(st *pb.PolicyStatus, none, changed bool) error {
 		}{"nsagent.policy-edit/v1", st.GetSha256(), st.GetRules(), changed})
 	}
 	switch {
+	case !changed && none:
+		e.say("no policy is in force, and none was: nothing changes")
 	case !changed:
 		e.say("the policy in force is the same; nothing changes")
 	case none:
@@ -158,10 +162,35 @@ func (n *newPolicyText) show() error {
 			n.note("%s", f.Text)
 		}
 		if f.Never { // the rest is for policy check
-			n.note("line %d, rule %q: %s", f.Line, f.Rule, f.Text)
+			n.noteFinding(f)
 		}
 	}
+	for _, f := range absentPrograms(n.policy) {
+		n.noteFinding(f)
+	}
 	return nil
+}
+
+func (n *newPolicyText) noteFinding(f policy.Finding) {
+	n.note("line %d, rule %q: %s", f.Line, f.Rule, f.Text)
+}
+
+// noteProfiles says which rules are for profiles that are not there, where that can be asked.
+func (n *newPolicyText) noteProfiles(ctx context.Context) {
+	if n.policy == nil || !slices.ContainsFunc(n.policy.Rules, func(r policy.Rule) bool { return r.Profiles != nil }) {
+		return
+	}
+	var have []string
+	_ = n.ask(ctx, func(cl *client.Client) error {
+		l, err := cl.Profiles(ctx)
+		for _, p := range l.GetProfiles() {
+			have = append(have, p.GetName())
+		}
+		return err
+	})
+	for _, f := range absentProfiles(n.policy, have) {
+		n.noteFinding(f)
+	}
 }
 
 // noteCodes says which rules want a code that nobody can give as long as no authenticator

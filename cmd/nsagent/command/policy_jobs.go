@@ -17,13 +17,18 @@ func knownIssuers() (urls []string) {
 	return urls
 }
 
-// lintPolicy returns what is hardly meant in p, as Lint does, and the rules for jobs that no
-// grant may name so.
+// lintPolicy returns what is hardly meant in p, as Lint does, programs that are not there, and
+// the rules for jobs that no grant may name so.
 func lintPolicy(p *policy.Policy) []policy.Finding {
 	out := p.Lint(knownIssuers())
 	never := make(map[string]bool) // by rule: what matches nothing is said already
 	for _, f := range out {
 		never[f.Rule] = never[f.Rule] || f.Never
+	}
+	for _, f := range absentPrograms(p) {
+		if len(out) < policy.MaxFindings {
+			out = append(out, f)
+		}
 	}
 	for _, r := range p.Rules {
 		if len(out) == policy.MaxFindings {
