@@ -23,11 +23,22 @@ type Seen struct {
 }
 
 // Learn returns the text of a policy that allows what was seen and little more: a rule
-// for each profile, program and grant, in which ids in paths are "*". What a rule could not say
+// for each profile, program and grant, in which ids in paths are "*", with those for fewer
+// callers first: behind those for more they would not decide. What a rule could not say
 // is left out and named in a comment, and so is a RESTlet that the log does not name. The text is
 // a proposal for a person to read.
 func Learn(seen []Seen) string {
 	type key struct{ profile, environment, exe, grant string }
+	wide := func(k key) int { // the fewer may ask, the smaller
+		n := 0
+		if k.grant == "" {
+			n += 2
+		}
+		if k.exe == "" {
+			n++
+		}
+		return n
+	}
 	var order []key
 	what := make(map[key][]string)
 	var left []string
@@ -53,11 +64,12 @@ func Learn(seen []Seen) string {
 		}
 		what[k] = appendNew(what[k], o)
 	}
+	slices.SortStableFunc(order, func(a, b key) int { return wide(a) - wide(b) })
 	var b strings.Builder
 	b.WriteString("# What the log shows, as rules. Read it, narrow it, then adopt it:  nsagent policy edit\nversion = 1\n")
 	n := 0
 	for _, k := range order {
-		for part := range slices.Chunk(what[k], maxList) {
+		for part := range slices.Chunk(uncovered(what[k]), maxList) {
 			n++
 			fmt.Fprintf(&b, "\n[[rule]]\nname = \"learned %d\"\neffect = \"allow\"\nprofiles = [%q]\nenvironment = %q\n", n, k.profile, k.environment)
 			switch {
@@ -93,6 +105,21 @@ func appendNew(list []string, s string) []string {
 	return append(list, s)
 }
 
+// uncovered leaves out the operations that another one of the list has in it: in a rule behind
+// that of the other, they would not decide.
+func uncovered(list []string) (out []string) {
+	all := make([]Operation, len(list))
+	for i, s := range list {
+		all[i], _ = parseOperation(s) // one of Seen.operation
+	}
+	for _, o := range all {
+		if !slices.ContainsFunc(all, func(other Operation) bool { return other.text != o.text && other.covers(o, false) }) {
+			out = append(out, o.text)
+		}
+	}
+	return out
+}
+
 func plainExe(s string) bool {
 	return len(s) <= maxString && filepath.IsAbs(s) && filepath.Clean(s) == s && !strings.HasSuffix(s, deleted) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
@@ -124,7 +151,7 @@ func (s *Seen) operation() (string, bool) {
 	if script, deploy, _ := strings.Cut(s.Script, "/"); s.Path == RESTletPath && namesScript(script) && namesScript(deploy) {
 		return "restlet " + s.Script, true
 	}
-	if s.restlet() || !plainMethod(s.Method) || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
+	if s.restlet() || !plainMethod(s.Method) || StrangeMethod(s.Method) != "" || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
 		return "", false
 	}
 	segments := strings.Split(s.Path, "/")

@@ -3,6 +3,8 @@ package policy
 import (
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // What is learned of a request is its method and its path, with a star in place of each
@@ -97,5 +99,57 @@ func TestLearnedGrants(t *testing.T) {
 		if err != nil || len(p.Rules) != 2 || !strings.Contains(text, c.who) {
 			t.Errorf("%+v: got %v of\n%s", c, err, text)
 		}
+	}
+}
+
+// Each rule that is proposed decides something: none stands behind one for more callers, and
+// what one operation has in it is not said twice.
+func TestLearnedRulesDecide(t *testing.T) {
+	grant := func(letter string) string { return "g_" + strings.Repeat(letter, grantLetters) }
+	const path = "/services/rest/record/v1/customer/7"
+	seen := func(exe, grant string) Seen {
+		return Seen{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: "GET", Path: path, Exe: exe, Grant: grant}
+	}
+	p := mustParse(t, Learn([]Seen{seen("", ""), seen("/a", ""), seen("", grant("a")), seen("/a", grant("a"))}))
+	var who []string
+	for i := range p.Rules {
+		who = append(who, p.Rules[i].Who.String())
+	}
+	if got, want := strings.Join(who, "; "), "program /a and grant "+grant("a")+"; grant "+grant("a")+"; program /a; "; got != want {
+		t.Fatalf("got rules for %s, want %s", got, want)
+	}
+	text := Learn([]Seen{{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: "DELTE", Path: "/a"}})
+	if !strings.Contains(text, "# left out: sign DELTE /a with profile acme") || strings.Contains(text, "[[rule]]") {
+		t.Fatalf("got\n%s", text)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		one := rapid.Custom(func(t *rapid.T) Seen {
+			return Seen{
+				Profile: rapid.SampledFrom([]string{"acme", "prod"}).Draw(t, "profile"), Environment: rapid.SampledFrom([]string{"sandbox", "production"}).Draw(t, "environment"),
+				Kind:   rapid.SampledFrom([]Kind{KindSign, KindPassport, KindConnectPassword}).Draw(t, "kind"),
+				Method: rapid.SampledFrom([]string{"GET", "POST", "DELTE"}).Draw(t, "method"),
+				Path:   rapid.SampledFrom([]string{"/a/7", "/a/8/b", "/a/x", "/a/x!", "/a/x%21", SuiteQLPath, "/b/11"}).Draw(t, "path") + rapid.StringMatching("(/[a-z]{2})?").Draw(t, "end"),
+				Exe:    rapid.SampledFrom([]string{"", "/a", "/b"}).Draw(t, "exe"), Grant: rapid.SampledFrom([]string{"", grant("a"), grant("b")}).Draw(t, "grant"),
+			}
+		})
+		text := Learn(rapid.SliceOfN(one, 1, 200).Draw(t, "seen"))
+		p, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range p.Lint(nil) {
+			if f.Never {
+				t.Fatalf("rule %q: %s, of\n%s", f.Rule, f.Text, text)
+			}
+		}
+	})
+	// More than a rule has room for, of which one has another in it.
+	many := []Seen{{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: "GET", Path: "/7"}}
+	for i := range 63 {
+		many = append(many, Seen{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: "GET", Path: "/a" + strings.Repeat("/b", i+1)})
+	}
+	many = append(many, Seen{Profile: "acme", Environment: "sandbox", Kind: KindSign, Method: "GET", Path: "/x"})
+	if p := mustParse(t, Learn(many)); len(p.Rules) != 1 || len(p.Rules[0].What) != 64 {
+		t.Errorf("got %d rules", len(p.Rules))
 	}
 }
