@@ -18,6 +18,17 @@ type Use struct {
 // Unattended reports whether some rule may allow a part of u while there is nobody to approve
 // it or to give a code, as on a CI runner. Where it does not, no rule does.
 func (p *Policy) Unattended(u Use) bool {
+	return p.reaches(u, func(r *Rule) bool { return r.Effect == Allow && !r.TOTP })
+}
+
+// Attended reports whether some rule may allow a part of u, where need be once somebody has
+// approved it.
+func (p *Policy) Attended(u Use) bool {
+	return p.reaches(u, func(r *Rule) bool { return r.Effect != Deny })
+}
+
+// reaches reports whether one of the rules of that sort may match a part of u.
+func (p *Policy) reaches(u Use, of func(r *Rule) bool) bool {
 	l := Rule{Effect: Allow, Environment: u.Environment, What: u.operations()}
 	for _, of := range []struct {
 		name string
@@ -27,7 +38,7 @@ func (p *Policy) Unattended(u Use) bool {
 			*of.to = []pathglob.Word{w}
 		}
 	}
-	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Effect == Allow && !r.TOTP && r.overlaps(&l) })
+	return slices.ContainsFunc(p.Rules, func(r Rule) bool { return of(&r) && r.overlaps(&l) })
 }
 
 // operations returns u in the form of a rule; everything where that cannot say it.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -47,6 +48,13 @@ func TestUnattended(t *testing.T) {
 	} {
 		if got := rules(t, c.rule).Unattended(c.use); got != c.want {
 			t.Errorf("%s: got %t", name, got)
+		}
+		asks := name == "it is asked about" || name == "with a code"
+		if got := rules(t, c.rule).Attended(c.use); got != (c.want || asks) {
+			t.Errorf("%s, where somebody can approve: got %t", name, got)
+		}
+		if denies := strings.NewReplacer(`"allow"`, `"deny"`, `"ask"`, `"deny"`, "\ntotp = true", ""); rules(t, denies.Replace(c.rule)).Attended(c.use) {
+			t.Errorf("%s, which is denied: got true", name)
 		}
 	}
 	if (&Policy{}).Unattended(post) {

@@ -148,9 +148,7 @@ func runGrantNew(ctx context.Context, e *env, o grantNewOptions) error {
 			}
 		}
 		e.sayWhoConnects(listen)
-		if file != nil {
-			e.noteUnattended(ctx, a, r.GetGrant())
-		}
+		e.noteIdle(ctx, a, r.GetGrant(), file != nil)
 		return e.printToken(r.GetGrant(), token)
 	})
 }

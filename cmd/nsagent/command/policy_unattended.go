@@ -8,9 +8,9 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// noteUnattended says for which profiles of a bundle the policy in it allows nothing by itself:
-// on a runner there is nobody to approve anything.
-func (e *env) noteUnattended(ctx context.Context, a *client.Admin, g *pb.Grant) {
+// noteIdle says for which profiles of a grant the policy allows nothing; of a bundle, nothing by
+// itself: on a runner there is nobody to approve anything.
+func (e *env) noteIdle(ctx context.Context, a *client.Admin, g *pb.Grant, bundle bool) {
 	text, _, err := inForce(ctx, a)
 	if err != nil || text == "" {
 		return
@@ -22,7 +22,10 @@ func (e *env) noteUnattended(ctx context.Context, a *client.Admin, g *pb.Grant) 
 	l := g.GetLimits()
 	for _, p := range g.GetProfiles() {
 		use := policy.Use{Grant: g.GetId(), Profile: p.GetName(), Environment: p.GetEnvironment(), Kinds: l.GetKinds(), Methods: l.GetMethods(), Paths: l.GetPaths(), Scripts: l.GetScripts()}
-		if !rules.Unattended(use) {
+		switch {
+		case !bundle && !rules.Attended(use):
+			e.note("no rule of the policy allows any of this with %s; see:  nsagent policy show", p.GetName())
+		case bundle && !rules.Unattended(use):
 			e.note("no rule of the policy, which is in the bundle, allows any of this with %s unless somebody approves it, and on a runner nobody does; see:  nsagent policy show", p.GetName())
 		}
 	}
