@@ -39,6 +39,24 @@ func (p *Policy) WithFile(text, path, content string) (string, error) {
 	return text + fmt.Sprintf("\"%s\" = %s\n%s%s\n", path, quote, content, quote), nil
 }
 
+// FileFault returns what is wrong with one of the Files of a policy, text, as a fault of the
+// first key that names it.
+func FileFault(text, path, why string) error {
+	top, err := decode(text)
+	if err != nil {
+		return err
+	}
+	for _, t := range top.subs("issuer", maxList) {
+		t.title = "issuer"
+		for _, key := range []string{"jwks_file", "ca_file"} {
+			if t.values[key] == path {
+				t.fail(key, "%s", why)
+			}
+		}
+	}
+	return *top.err
+}
+
 const copiedTable = "\n\n# The files as they were when the policy was adopted.\n[copied]\n"
 
 // readCopied gives issuers the keys and the CAs that were copied in from their files.

@@ -202,3 +202,17 @@ func TestDiffOfKnownIssuers(t *testing.T) {
 		}
 	}
 }
+
+// A file that cannot be read is a fault of the key that names it, on its line.
+func TestFileFault(t *testing.T) {
+	const text = "version = 1\n[[issuer]]\nurl = \"https://h\"\n[[issuer]]\nurl = \"https://i\"\njwks_file = \"/a\"\n[[issuer]]\nurl = \"https://j\"\nca_file = \"/b\"\n[[issuer]]\nurl = \"https://k\"\nca_file = \"/b\"\n"
+	for path, want := range map[string]string{"/a": `line 6, issuer, "jwks_file": it is 100% gone`, "/b": `line 9, issuer, "ca_file": it is 100% gone`} {
+		err := FileFault(text, path, "it is 100% gone")
+		if s := (*SyntaxError)(nil); !errors.As(err, &s) || s.Place()+": "+s.Why != want {
+			t.Errorf("%s: got %v, want %s", path, err, want)
+		}
+	}
+	if err := FileFault("version", "/a", "x"); !errors.Is(err, ErrSyntax) {
+		t.Errorf("no policy: got %v", err)
+	}
+}

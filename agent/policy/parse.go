@@ -26,6 +26,7 @@ func Parse(text string) (*Policy, error) {
 	}
 	p := &Policy{}
 	top.must("version")
+	top.hint = ": write version = 1 on its first line"
 	if v, ok := top.get("version"); ok && v != int64(1) {
 		top.fail("version", "it is 1, the only one that there is")
 	}

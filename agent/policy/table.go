@@ -25,6 +25,7 @@ type table struct {
 	values map[string]any
 	read   []string // the keys asked for so far
 	needed []string // the keys that have to be there
+	hint   string   // what to do where one of them is not
 	err    *error
 }
 
@@ -62,7 +63,7 @@ func (t *table) end() {
 	}
 	for _, key := range t.needed {
 		if _, ok := t.values[key]; !ok {
-			t.fail("", "it has no %s", key)
+			t.fail("", "it has no %s%s", key, t.hint)
 		}
 	}
 }

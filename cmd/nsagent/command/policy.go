@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,9 +52,18 @@ func (e *env) readPolicyFile(path string) (string, error) {
 
 func noPolicyFile(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return &client.Error{Code: pb.CodeNotFound, Message: "there is no such file", Why: plain(err), Next: "make a policy:  nsagent policy edit"}
+		return &client.Error{Code: pb.CodeNotFound, Message: "there is no such file", Why: plain(err), Next: "correct the path"}
 	}
 	return usage("the file cannot be read", plain(err), "")
+}
+
+// withoutDraft returns err, and where there is no draft, what to name in its place.
+func withoutDraft(err error, named string) error {
+	c := (*client.Error)(nil)
+	if named != "" || !errors.As(err, &c) || c.Code != pb.CodeNotFound {
+		return err
+	}
+	return &client.Error{Code: c.Code, Message: "there is no draft of a policy", Why: c.Why, Next: "make one:  nsagent policy edit, or take the one in force:  nsagent policy show > P, and name P (with --file for policy test)"}
 }
 
 // draftPath returns path, or where the draft of the policy is.
@@ -65,15 +75,15 @@ func (e *env) draftPath(path string) (string, error) {
 	return p.PolicyFile, err
 }
 
-// readDraftPolicy reads the policy at path, or the draft.
-func (e *env) readDraftPolicy(path string) (*policy.Policy, string, error) {
-	path, err := e.draftPath(path)
+// readDraftPolicy reads the policy in the file that is named, or the draft.
+func (e *env) readDraftPolicy(named string) (*policy.Policy, string, error) {
+	path, err := e.draftPath(named)
 	if err != nil {
 		return nil, "", err
 	}
 	text, err := e.readPolicyFile(path)
 	if err != nil {
-		return nil, "", err
+		return nil, "", withoutDraft(err, named)
 	}
 	p, err := policy.Parse(text)
 	return p, text, notWellFormed(path, err)
@@ -99,18 +109,34 @@ func name(path string) string {
 	return path
 }
 
-// withFiles returns the text of a policy with the files that belong to it copied in.
-func (e *env) withFiles(p *policy.Policy, text string) (string, error) {
+// withFiles returns the text of a policy, which is in the file of that name, with the files that
+// belong to it copied in.
+func (e *env) withFiles(p *policy.Policy, text, file string) (string, error) {
+	whole := text
 	for _, path := range p.Files() {
 		content, err := readSmall(path)
-		if err != nil {
-			return "", usage("a file of the policy cannot be read", plain(err), "")
+		if err == nil {
+			whole, err = p.WithFile(whole, path, string(content))
 		}
-		if text, err = p.WithFile(text, path, string(content)); err != nil {
-			return "", usage("a file of the policy cannot be copied in", plain(err), "")
+		if err != nil {
+			return "", faultOfFile(text, path, file, err)
 		}
 	}
-	return text, nil
+	return whole, nil
+}
+
+// faultOfFile says which key of the policy in text names the file at path, with which something
+// is wrong, and what to do about it.
+func faultOfFile(text, path, file string, err error) error {
+	fault := policy.FileFault(text, path, strings.TrimPrefix(plain(err), policy.ErrSyntax.Error()+": "))
+	c, s := (*client.Error)(nil), (*policy.SyntaxError)(nil)
+	if err = notWellFormed(file, fault); errors.As(err, &c) && errors.As(fault, &s) {
+		c.Next = fmt.Sprintf("correct the path or the file, or leave %s out, so that the keys are fetched", s.Key)
+		if s.Key == "ca_file" {
+			c.Next = "correct the path or the file, or leave ca_file out, so that the system's CAs count alone"
+		}
+	}
+	return err
 }
 
 // readWholePolicy reads the policy at path, or the draft, as it would be adopted: text has
@@ -119,7 +145,10 @@ func (e *env) readWholePolicy(path string) (p *policy.Policy, text string, err e
 	if p, text, err = e.readDraftPolicy(path); err != nil {
 		return nil, "", err
 	}
-	if text, err = e.withFiles(p, text); err != nil {
+	if path, err = e.draftPath(path); err != nil {
+		return nil, "", err
+	}
+	if text, err = e.withFiles(p, text, path); err != nil {
 		return nil, "", err
 	}
 	const what = "the policy with its files"

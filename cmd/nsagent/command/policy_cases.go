@@ -41,21 +41,20 @@ type caseJSON struct {
 }
 
 func runPolicyTest(e *env, file, table string) error {
-	file, err := e.draftPath(file)
-	if err != nil {
-		return err
-	}
-	p, _, err := e.readDraftPolicy(file)
-	if err != nil {
-		return err
-	}
-	text, err := e.readPolicyFile(table)
+	text, err := e.readPolicyFile(table) // first, as it is what was typed
 	if err != nil {
 		return err
 	}
 	cases, err := policy.ParseCases(text, uint32(os.Geteuid())) // #nosec G115 -- a uid fits
 	if err != nil {
 		return notWellFormed(table, err)
+	}
+	p, _, err := e.readDraftPolicy(file)
+	if err != nil {
+		return err
+	}
+	if file, err = e.draftPath(file); err != nil {
+		return err
 	}
 	out, failed, ask := make([]caseJSON, 0, len(cases)), uint64(0), ""
 	for _, c := range cases {

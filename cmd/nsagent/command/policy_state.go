@@ -50,7 +50,7 @@ func (e *env) draftState(st *pb.PolicyStatus, p socketpath.Paths) string {
 	if err != nil {
 		return draftMalformed
 	}
-	if text, err = e.withFiles(draft, text); err == nil {
+	if text, err = e.withFiles(draft, text, ""); err == nil {
 		if sum := sha256.Sum256([]byte(text)); hex.EncodeToString(sum[:]) == st.GetSha256() {
 			return draftSame
 		}
