@@ -151,7 +151,7 @@ func (s *Seen) operation() (string, bool) {
 	if script, deploy, _ := strings.Cut(s.Script, "/"); s.Path == RESTletPath && namesScript(script) && namesScript(deploy) {
 		return "restlet " + s.Script, true
 	}
-	if s.restlet() || !plainMethod(s.Method) || StrangeMethod(s.Method) != "" || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
+	if s.restlet() || StrangeMethod(s.Method) != "" || !pathglob.Plain(s.Path) || strings.Contains(s.Path, "*") {
 		return "", false
 	}
 	segments := strings.Split(s.Path, "/")
