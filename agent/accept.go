@@ -22,7 +22,7 @@ const (
 	// request between its headers and its body.
 	handshakeTime = 5 * time.Second
 	// exeTime bounds the question which program the peer runs.
-	exeTime = 5 * time.Second
+	exeTime = 3 * time.Second
 	// maxConnections counts both sockets; the last few are for admin.sock only, so
 	// that somebody who floods agent.sock cannot keep the owner from locking.
 	maxConnections      = 256

@@ -127,6 +127,7 @@ func TestGrantSocketThatIsLocked(t *testing.T) {
 	}{
 		"the owner":                     {nil, vault.ErrLocked, unlock},
 		"on a socket":                   {new(grantSocket), vault.ErrLocked, "have its owner " + unlock},
+		"where a token is shown again":  {new(grantSocket), errShownBefore, "have its owner " + unlock},
 		"something else":                {new(grantSocket), scope, "n"},
 		"something else, for the owner": {nil, scope, "n"},
 	} {

@@ -58,7 +58,7 @@ const (
 	ledgerTime = 10 * time.Second
 	// otherProcesses bounds how long another process is waited for that has the ledger: it
 	// has it for a moment, in which it writes to the disk twice.
-	otherProcesses = 10 * time.Second
+	otherProcesses = 3 * time.Second
 )
 
 // onLedger is useLedger for work that nobody waits for in particular.

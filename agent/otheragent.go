@@ -92,12 +92,16 @@ type Other struct {
 // sockets. It connects to nothing.
 func LookForOther(p socketpath.Paths) (o Other, there bool) { return lookForOther(p, longGlance) }
 
-// lookForOther waits for as long as patience for one without a socket to end.
+// lookForOther waits for as long as patience for one that writes its note, or without a
+// socket is about to end.
 func lookForOther(p socketpath.Paths, patience time.Duration) (o Other, there bool) {
-	for end := time.Now().Add(patience); LookAtLock(p.NoteFile) == LockHeld; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); LookAtLock(p.NoteFile) == LockHeld; time.Sleep(5 * time.Millisecond) {
 		t, err := readNote(p.NoteFile)
-		if err != nil {
+		if err != nil && time.Now().After(end) {
 			return Other{}, false
+		}
+		if err != nil {
+			continue
 		}
 		o = Other{PID: lockedBy("/proc/locks", p.NoteFile), Agent: t.Agent, Admin: t.Admin}
 		device, inode, err := identityOf(t.Agent)

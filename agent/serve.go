@@ -97,7 +97,7 @@ func (a *Agent) serve(ctx context.Context, ls *listeners) error {
 			case first = <-done:
 			case <-ctx.Done():
 				// Let the answer to Stop leave before its connection closes.
-				finish(manage, 3*time.Second)
+				finish(manage, 2*time.Second)
 				first = <-done
 			}
 			a.sockets.close(func(s *grantSocket) { a.recordClosed(nil, s) })

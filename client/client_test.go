@@ -238,7 +238,7 @@ func TestSilentSuccessor(t *testing.T) {
 // TestHangingAgentNoDeadline waits for the probe of the connection, which ends a
 // call that has no deadline.
 func TestHangingAgentNoDeadline(t *testing.T) {
-	t.Parallel() // it takes 50 s
+	t.Parallel() // it takes a minute
 	d := startDaemon(t)
 	c := d.dial(t)
 	d.hang(t)
@@ -246,7 +246,7 @@ func TestHangingAgentNoDeadline(t *testing.T) {
 	if _, err := c.Sign(t.Context(), client.Request{URL: customer}); !errors.Is(err, client.ErrAgent) {
 		t.Errorf("got %v, want ErrAgent", err)
 	}
-	if took := time.Since(begin); took > time.Minute+inTime {
+	if took := time.Since(begin); took > time.Minute+2*inTime {
 		t.Errorf("it took %s", took)
 	}
 }

@@ -29,6 +29,8 @@ const (
 	// is on the same machine, and may have to start and to ask a keyring first: one that
 	// needs longer is stopped or stuck.
 	answerTime = 15 * time.Second
+	// aliveTime is how long one may that has answered before.
+	aliveTime = 5 * time.Second
 	// pingAfter is how long a call may wait before the connection is probed, so
 	// that a call without a deadline ends when the agent hangs. The agent closes
 	// connections that probe more often than every 30 seconds.
@@ -120,7 +122,7 @@ func (c *connection) open() (*grpc.ClientConn, error) {
 			return c.dial(ctx)
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: answerTime}),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: answerTime}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: aliveTime}),
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(window),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),

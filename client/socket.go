@@ -105,7 +105,7 @@ func (s *Socket) Close() (*pb.SocketClosed, error) {
 	defer s.cancel()
 	select {
 	case <-s.ended:
-	case <-time.After(answerTime):
+	case <-time.After(aliveTime):
 		return nil, noAgent(nil, "it does not answer")
 	}
 	s.mu.Lock()

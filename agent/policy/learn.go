@@ -48,6 +48,8 @@ func Learn(seen []Seen) string {
 			text := printable(fmt.Sprintf("%s %s %s with profile %s", s.Kind, s.Method, s.Path, s.Profile))
 			if s.restlet() {
 				text += "; the log does not say which: write it as restlet SCRIPT/DEPLOY"
+			} else if why := StrangeMethod(s.Method); why != "" && s.Method != "" {
+				text += "; " + printable(why)
 			}
 			left = appendNew(left, text)
 			continue

@@ -182,7 +182,7 @@ func (p *Policy) idle(r *Rule, known []string) string {
 	}
 	for _, o := range r.What {
 		if text := o.strange(); text != "" {
-			return fmt.Sprintf("%.60q fits no request: %s", o.text, text)
+			return fmt.Sprintf("in %.60q, %s", o.text, text)
 		}
 	}
 	of := func(kind Kind) bool {

@@ -142,8 +142,8 @@ func TestLintOfKnownIssuers(t *testing.T) {
 // does nothing, whatever its effect.
 func TestLintOfMisspelt(t *testing.T) {
 	for rest, want := range map[string]string{
-		`what = "DELTE /**"`:                                                      `"DELTE /**" fits no request: DELTE is no method that NetSuite takes; did you mean DELETE?`,
-		`what = ["GET /a", "PUT,UPDATES /**"]`:                                    `"PUT,UPDATES /**" fits no request: UPDATES is no method that NetSuite takes: its own are GET, HEAD, POST, PUT, PATCH and DELETE`,
+		`what = "DELTE /**"`:                                                      `in "DELTE /**", DELTE is no method that NetSuite takes; did you mean DELETE?`,
+		`what = ["GET /a", "PUT,UPDATES /**"]`:                                    `in "PUT,UPDATES /**", UPDATES is no method that NetSuite takes: its own are GET, HEAD, POST, PUT, PATCH and DELETE`,
 		`what = "GET,HEAD,POST,PUT /a"`:                                           "",
 		`what = "DELETE,PATCH,OPTIONS /a"`:                                        "",
 		`what = ["TRACE,CONNECT /**", "* /a/*"]`:                                  "",

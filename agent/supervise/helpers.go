@@ -8,8 +8,8 @@ import (
 
 // roomTime is how long a request waits where as many processes of its kind live as may.
 // One that has answered takes a moment to end, so that a few calls one after the other can
-// be as many at once; and no keyring helper lives longer than this.
-const roomTime = helperTime
+// be as many at once. Who asks for a keyring helper has a second left then, to hear of it.
+const roomTime = 4 * time.Second
 
 // helpers are the processes of one kind that the agent may ask for.
 type helpers struct {

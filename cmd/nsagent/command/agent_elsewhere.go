@@ -32,7 +32,7 @@ func (e *env) elsewhere(p socketpath.Paths) error {
 	if !there {
 		return nil
 	}
-	if e.maybeOfGrant(p) && o.Agent != p.Agent {
+	if e.maybeOfGrant(p) && !o.Gone && o.Agent != p.Agent {
 		return &elsewhereError{&client.Error{
 			Code: pb.CodeAgent, Message: "the agent cannot be reached at " + p.Agent,
 			Why:  e.namedBy(p) + " names it; if it is that of a grant or of exec, that has ended or was revoked, or the agent is new and its vault locked",

@@ -23,8 +23,9 @@ import (
 	pb "github.com/nsagent/nsagent/proto/nsagent/v1"
 )
 
-// startTime bounds how long the agent may take to answer, and then how long one may that
-// somebody else starts.
+// startTime bounds how long the agent may take to listen, and then how long one may that
+// somebody else starts. One that has taken a connection may stay silent for as long as
+// package client waits.
 const startTime = 10 * time.Second
 
 // startTurnTime bounds the wait for others that start an agent at the same sockets.

@@ -91,7 +91,7 @@ func (e *env) servesBundle(ctx context.Context, p socketpath.Paths) *pb.StatusRe
 	if e.asleep(p) != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, quickTime)
+	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	if st, err := statusAt(ctx, p.Agent); err == nil && st.GetBundle() != nil {
 		return st

@@ -94,6 +94,8 @@ func TestNoCommandTakesAToken(t *testing.T) {
 	var each func(*cobra.Command)
 	each = func(c *cobra.Command) {
 		refused(c.CommandPath(), c.ValidateArgs([]string{token}))
+		bare := commandAt(t, strings.Fields(c.CommandPath())[1:])
+		refused(c.CommandPath()+" --TOKEN", bare.FlagErrorFunc()(bare, bare.ParseFlags([]string{"--" + token})))
 		refused(c.CommandPath()+" with more", c.ValidateArgs([]string{token, "a", "b", "c", "d"}))
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Value.Type() == "bool" {

@@ -92,6 +92,9 @@ func flagError(c *cobra.Command, err error) error {
 		return usage("wrong value for "+flag, valueFault(cause), see)
 	case errors.As(err, &named):
 		name := named.GetSpecifiedName()
+		if token := tokenAmong(name); token != nil {
+			return token
+		}
 		if strings.HasPrefix(err.Error(), "flag needs an argument") {
 			return usage(dashes(name)+" needs a value", "nothing stands behind it", see)
 		}

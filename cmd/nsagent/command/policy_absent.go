@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nsagent/nsagent/agent/policy"
+	"github.com/nsagent/nsagent/client"
 	"github.com/nsagent/nsagent/internal/nearest"
 )
 
@@ -33,14 +35,45 @@ func notHere(programs []string) (texts []string) {
 	return texts
 }
 
-// absentPrograms notes the programs of rules that are not there.
+// absentPrograms notes the programs of rules that are not there, each once.
 func absentPrograms(p *policy.Policy) (out []policy.Finding) {
+	looked := make(map[string]bool)
 	for _, r := range p.Rules {
-		for _, text := range notHere(r.Who.Exes) {
-			out = append(out, policy.Finding{Line: r.Line, Rule: r.Name, Text: text})
+		for _, path := range r.Who.Exes {
+			if looked[path] || len(looked) == policy.MaxFindings {
+				continue
+			}
+			looked[path] = true
+			for _, text := range notHere([]string{path}) {
+				out = append(out, policy.Finding{Line: r.Line, Rule: r.Name, Text: text})
+			}
 		}
 	}
 	return out
+}
+
+// ownProfiles returns the names of the profiles of the agent that policies are adopted at, by
+// the user's own right. It starts none: that agent has just answered.
+func (e *env) ownProfiles(ctx context.Context) (names []string, err error) {
+	if e.getenv("NSAGENT_ADMIN_SOCK") != "" { // what answers at agent.sock may be another one
+		return nil, nil
+	}
+	p, err := e.paths()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	c, err := client.Dial(ctx, client.WithSocket(p.Agent), client.WithoutUnlockToken())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	l, err := c.Profiles(ctx)
+	for _, p := range l.GetProfiles() {
+		names = append(names, p.GetName())
+	}
+	return names, err
 }
 
 // absentProfiles notes the profiles of rules that fit none of those there are, if there are any.

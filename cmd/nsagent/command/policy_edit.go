@@ -180,14 +180,10 @@ func (n *newPolicyText) noteProfiles(ctx context.Context) {
 	if n.policy == nil || !slices.ContainsFunc(n.policy.Rules, func(r policy.Rule) bool { return r.Profiles != nil }) {
 		return
 	}
-	var have []string
-	_ = n.ask(ctx, func(cl *client.Client) error {
-		l, err := cl.Profiles(ctx)
-		for _, p := range l.GetProfiles() {
-			have = append(have, p.GetName())
-		}
-		return err
-	})
+	have, err := n.ownProfiles(ctx)
+	if err != nil { // the policy is no worse for that
+		return
+	}
 	for _, f := range absentProfiles(n.policy, have) {
 		n.noteFinding(f)
 	}
