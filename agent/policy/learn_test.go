@@ -153,3 +153,19 @@ func TestLearnedRulesDecide(t *testing.T) {
 		t.Errorf("got %d rules", len(p.Rules))
 	}
 }
+
+// What is left out is named, and why where a method that NetSuite does not take is the reason.
+func TestLearnSaysWhatIsLeftOut(t *testing.T) {
+	for _, c := range []struct {
+		seen Seen
+		want string
+	}{
+		{Seen{Profile: "p", Environment: "sandbox", Kind: KindSign, Method: "DELTE", Path: "/a"}, "# left out: sign DELTE /a with profile p; DELTE is no method that NetSuite takes; did you mean DELETE?\n"},
+		{Seen{Profile: "p", Environment: "sandbox", Kind: KindSign, Method: "GET", Path: "/a//b"}, "# left out: sign GET /a//b with profile p\n"},
+		{Seen{Profile: "p", Environment: "moon", Kind: KindToken}, "# left out: token   with profile p\n"},
+	} {
+		if got := Learn([]Seen{c.seen}); !strings.Contains(got, c.want) {
+			t.Errorf("%+v: got\n%s\nwithout %q", c.seen, got, c.want)
+		}
+	}
+}
