@@ -15,9 +15,11 @@ import (
 
 const customers = "/services/rest/record/v1/customer"
 
-// differences are what rules of a policy differ in, and the path that is asked for; # is the
-// number of the rule.
-var differences = []struct{ name, rule, path string }{
+// difference is what rules of a policy differ in, and the path that is asked for; # is the
+// number of the rule, from 1 on.
+type difference struct{ name, rule, path string }
+
+var differences = []difference{
 	{"their paths", "what = \"GET /services/rest/record/v1/type#/**\"", "/services/rest/record/v1/type#/1"},
 	{"their profiles", "profiles = \"p#\"\nwhat = \"GET /services/rest/**\"", customers},
 	{"their programs", "who.exe = \"/bin/#\"\nwhat = \"GET /services/rest/**\"", customers},
@@ -34,24 +36,13 @@ func decisionRows(_ context.Context, w *world) ([]row, error) {
 			if n > 100 {
 				most = 50 * time.Microsecond
 			}
-			var text strings.Builder
-			text.WriteString("version = 1\n")
-			for i := range n {
-				text.WriteString(numbered("[[rule]]\nname = \"r#\"\neffect = \"allow\"\n"+d.rule+"\n", i))
-			}
-			p, err := policy.Parse(text.String())
+			p, a, err := d.decision(n)
 			if err != nil {
 				return nil, err
 			}
-			last := n - 1
-			a := policy.Attempt{
-				Profile: numbered("p#", last), Environment: "sandbox", Access: policy.Write, Kind: policy.KindSign, Method: "GET",
-				Path: numbered(d.path, last), Script: numbered("#/1", last), Evidence: policy.Evidence{Known: policy.FactExe, Exe: numbered("/bin/#", last)},
-				Issuer: "i", Claims: map[string]string{"r": numbered("#", last)},
-			}
 			r, err := w.repeat(fmt.Sprintf("decision, %d rules that differ in %s", n, d.name), most, func() error {
-				if got := p.Decide(a); got.Index != last {
-					return fmt.Errorf("rule %d decided, and not %d", got.Index, last)
+				if got := p.Decide(a); got.Index != n-1 {
+					return fmt.Errorf("rule %d decided, and not %d", got.Index, n-1)
 				}
 				return nil
 			})
@@ -62,6 +53,21 @@ func decisionRows(_ context.Context, w *world) ([]row, error) {
 		}
 	}
 	return rows, nil
+}
+
+// decision returns a policy of n rules, and what the last of them decides.
+func (d difference) decision(n int) (*policy.Policy, policy.Attempt, error) {
+	var text strings.Builder
+	text.WriteString("version = 1\n")
+	for i := range n {
+		text.WriteString(numbered("[[rule]]\nname = \"r#\"\neffect = \"allow\"\n"+d.rule+"\n", i+1))
+	}
+	p, err := policy.Parse(text.String())
+	return p, policy.Attempt{
+		Profile: numbered("p#", n), Environment: "sandbox", Access: policy.Write, Kind: policy.KindSign, Method: "GET",
+		Path: numbered(d.path, n), Script: numbered("#/1", n), Evidence: policy.Evidence{Known: policy.FactExe, Exe: numbered("/bin/#", n)},
+		Issuer: "i", Claims: map[string]string{"r": numbered("#", n)},
+	}, err
 }
 
 func numbered(text string, n int) string { return strings.ReplaceAll(text, "#", fmt.Sprint(n)) }
